@@ -1,0 +1,151 @@
+//! DNS cookies (RFC 7873), server cookies as in RFC 9018 section 4, so that any server with the
+//! same secret, of any maker, verifies them.
+//!
+//! ```text
+//! client cookie 8 | version 1 | reserved 3 | time 4 | hash 8
+//! hash = SipHash-2-4(secret, client cookie | version | reserved | time | client address)
+//! ```
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use siphasher::sip::SipHasher24;
+
+use crate::wire::u32_at;
+
+pub type Secret = [u8; 16];
+
+/// Client cookie and server cookie.
+pub const FULL: usize = 24;
+const CLIENT: usize = 8;
+const VERSION: [u8; 4] = [1, 0, 0, 0];
+/// A cookie is good for an hour, and five minutes before its time (RFC 9018 section 4.3).
+const MAX_AGE: i32 = 3600;
+const MAX_AHEAD: i32 = 300;
+/// From this age on the client gets a new one.
+const REFRESH: i32 = 1800;
+
+/// What a client's COOKIE option is worth.
+#[derive(Debug, PartialEq, Clone, Copy)]
+pub enum Verdict {
+    /// Not 8, nor 16 to 40 octets: FORMERR (RFC 7873 section 5.2.2).
+    Malformed,
+    /// A client cookie alone, or a server cookie that is not ours or too old.
+    Unproven,
+    /// The client has shown that it gets what is sent to its address.
+    Proven { fresh: bool },
+}
+
+/// Check the option sent by `client` at `now` (s since 1970).
+pub fn check(secrets: &[Secret], option: &[u8], client: IpAddr, now: u32) -> Verdict {
+    match option.len() {
+        FULL => {}
+        CLIENT | 16..=40 => return Verdict::Unproven,
+        _ => return Verdict::Malformed,
+    }
+    if option[CLIENT..CLIENT + 4] != VERSION {
+        return Verdict::Unproven;
+    }
+    // Serial number arithmetic (RFC 1982), so that 2106 is a year like any other.
+    let age = now.wrapping_sub(u32_at(option, 12)) as i32;
+    if !(-MAX_AHEAD..=MAX_AGE).contains(&age) {
+        return Verdict::Unproven;
+    }
+    let good = |secret: &Secret| {
+        let wanted = sign(secret, &option[..16], client);
+        // All octets, whatever the first says: the time tells nothing.
+        wanted.iter().zip(&option[16..]).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    };
+    match secrets.iter().position(good) {
+        Some(index) => Verdict::Proven { fresh: index == 0 && age < REFRESH },
+        None => Verdict::Unproven,
+    }
+}
+
+/// A client cookie with the server cookie for it.
+pub fn make(secret: &Secret, client_cookie: &[u8], client: IpAddr, now: u32) -> [u8; FULL] {
+    let mut cookie = [0; FULL];
+    cookie[..CLIENT].copy_from_slice(&client_cookie[..CLIENT]);
+    cookie[8..12].copy_from_slice(&VERSION);
+    cookie[12..16].copy_from_slice(&now.to_be_bytes());
+    let hash = sign(secret, &cookie[..16], client);
+    cookie[16..].copy_from_slice(&hash);
+    cookie
+}
+
+fn sign(secret: &Secret, start: &[u8], client: IpAddr) -> [u8; 8] {
+    let mut hasher = SipHasher24::new_with_key(secret);
+    hasher.write(start);
+    match client {
+        IpAddr::V4(v4) => hasher.write(&v4.octets()),
+        IpAddr::V6(v6) => hasher.write(&v6.octets()),
+    }
+    hasher.finish().to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    // RFC 9018 appendix A.1, A.2 and A.4.
+    const CASES: [(&str, &str, &str, u32, &str); 2] = [
+        (
+            "e5e973e5a6b2a43f48e7dc849e37bfcf",
+            "2464c4abcf10c957",
+            "198.51.100.100",
+            1559731985,
+            "2464c4abcf10c957010000005cf79f111f8130c3eee29480",
+        ),
+        (
+            "445536bcd2513298075a5d379663c962",
+            "22681ab97d52c298",
+            "2001:db8:220:1:59de:d0f4:8769:82b8",
+            1559741961,
+            "22681ab97d52c298010000005cf7c609a6bb79d16625507a",
+        ),
+    ];
+
+    #[test]
+    fn test_vectors() {
+        for (secret, client_cookie, client, now, cookie) in CASES {
+            let secret: Secret = hex(secret).try_into().unwrap();
+            let client = client.parse().unwrap();
+            assert_eq!(make(&secret, &hex(client_cookie), client, now).to_vec(), hex(cookie));
+            let ages = [
+                (0, Verdict::Proven { fresh: true }),
+                (1800, Verdict::Proven { fresh: false }),
+                (3600, Verdict::Proven { fresh: false }),
+                (3601, Verdict::Unproven),
+                (-300, Verdict::Proven { fresh: true }),
+                (-301, Verdict::Unproven),
+            ];
+            for (age, verdict) in ages {
+                let time = now.wrapping_add_signed(age);
+                assert_eq!(check(&[secret], &hex(cookie), client, time), verdict, "{age}");
+            }
+            let old = Verdict::Proven { fresh: false };
+            assert_eq!(check(&[[7; 16], secret], &hex(cookie), client, now), old, "rolled over");
+            assert_eq!(check(&[[7; 16]], &hex(cookie), client, now), Verdict::Unproven);
+            assert_eq!(
+                check(&[secret], &hex(cookie), "10.0.0.1".parse().unwrap(), now),
+                Verdict::Unproven
+            );
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        for length in 0..50 {
+            let malformed = !(length == 8 || (16..=40).contains(&length));
+            let verdict = check(&[[0; 16]], &vec![0; length], "::1".parse().unwrap(), 0);
+            assert_eq!(verdict == Verdict::Malformed, malformed, "{length}");
+        }
+    }
+}

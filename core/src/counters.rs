@@ -1,0 +1,86 @@
+//! What is counted for each packet: one block a worker, written by it alone, summed when read.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A thing that is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Counter { $($(#[$doc])* $variant,)* }
+
+        /// Names of the counters, as Python sees them.
+        pub const NAMES: &[&str] = &[$($name,)*];
+    };
+}
+
+counters! {
+    Udp = "queries_udp",
+    Tcp = "queries_tcp",
+    TypeA = "type_a",
+    TypeAaaa = "type_aaaa",
+    TypeSrv = "type_srv",
+    TypePtr = "type_ptr",
+    TypeTxt = "type_txt",
+    TypeOther = "type_other",
+    NoError = "rcode_noerror",
+    FormErr = "rcode_formerr",
+    ServFail = "rcode_servfail",
+    NxDomain = "rcode_nxdomain",
+    NotImp = "rcode_notimp",
+    Refused = "rcode_refused",
+    BadVers = "rcode_badvers",
+    BadCookie = "rcode_badcookie",
+    /// Answers without the records asked for, though the name exists.
+    NoData = "nodata",
+    Truncated = "truncated",
+    /// Packets that get no reply: too short, or replies themselves.
+    Silent = "dropped_packets",
+    RateDropped = "rate_dropped",
+    RateSlipped = "rate_slipped",
+    /// Clients outside the access list.
+    Denied = "denied",
+    CookieGood = "cookies_good",
+    CookieBad = "cookies_bad",
+    /// Packets or connections of a proxy without a PROXY v2 header.
+    ProxyBad = "proxy_bad",
+    /// Batches of datagrams read: queries over batches is the load of one system call.
+    Batches = "udp_batches",
+    SendErrors = "udp_send_errors",
+    TcpOpened = "tcp_opened",
+    TcpClosed = "tcp_closed",
+    /// Closed because others came and the table was full.
+    TcpEvicted = "tcp_evicted",
+    TcpIdle = "tcp_idle_closed",
+}
+
+/// The counts of one worker.
+#[repr(align(128))]
+pub struct Counters([AtomicU64; NAMES.len()]);
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Counters {
+    /// Add to a counter. Its worker alone writes, so no locked instruction is needed.
+    #[inline]
+    pub fn add(&self, counter: Counter, count: u64) {
+        let cell = &self.0[counter as usize];
+        cell.store(cell.load(Relaxed) + count, Relaxed);
+    }
+
+    #[inline]
+    pub fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Add what is counted here to `sums`, in the order of `NAMES`.
+    pub fn sum_into(&self, sums: &mut [u64; NAMES.len()]) {
+        for (sum, cell) in sums.iter_mut().zip(&self.0) {
+            *sum += cell.load(Relaxed);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The listeners: which addresses are open, and the threads that serve them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use mio::{Poll, Waker};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::answer::Responder;
+use crate::counters::{Counters, NAMES};
+use crate::shared::Shared;
+use crate::{tcp, udp};
+
+/// Datagrams that may wait while a worker does not run: a bound, not a reservation.
+const RECEIVE_BUFFER: usize = 4 << 20;
+const BACKLOG: i32 = 1024;
+/// Free ports tried until one is free for UDP and TCP.
+const PORT_TRIES: usize = 16;
+
+/// Open addresses and their threads.
+pub struct Listeners {
+    shared: Arc<Shared>,
+    /// Those of threads that are gone too: counters never fall.
+    counters: Mutex<Vec<Arc<Counters>>>,
+    tcp_open: Arc<AtomicUsize>,
+    starter: Sender<Job>,
+    open: Vec<Listener>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// One address.
+struct Listener {
+    /// As it was asked for: its port may be 0.
+    asked: SocketAddr,
+    bound: SocketAddr,
+    stop: Arc<AtomicBool>,
+    udp: Vec<Arc<UdpSocket>>,
+    wakers: Vec<Waker>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Sockets of one address, not served yet.
+struct Sockets {
+    asked: SocketAddr,
+    bound: SocketAddr,
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Nothing open. Threads started later have the priority of the caller now, whatever it
+    /// becomes: they outrank a Python thread that lowers its own.
+    pub fn new(shared: Arc<Shared>) -> io::Result<Listeners> {
+        let (starter, jobs) = channel::<Job>();
+        thread::Builder::new().name("starter".into()).spawn(move || {
+            jobs.iter().for_each(|job| job());
+        })?;
+        Ok(Listeners {
+            shared,
+            counters: Mutex::default(),
+            tcp_open: Arc::default(),
+            starter,
+            open: Vec::new(),
+        })
+    }
+
+    /// Listen on exactly these addresses with `workers` threads each for UDP and for TCP.
+    ///
+    /// On an error nothing has changed. Returns the addresses bound.
+    pub fn listen(
+        &mut self, addresses: &[SocketAddr], workers: usize,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let is_open = |address: &SocketAddr| self.open.iter().any(|open| open.asked == *address);
+        let mut new = Vec::new();
+        for address in addresses.iter().filter(|address| !is_open(address)) {
+            new.push(
+                Sockets::open(*address, workers)
+                    .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?,
+            );
+        }
+        for sockets in new {
+            let listener = self.start(sockets)?;
+            self.open.push(listener);
+        }
+        let (keep, close) =
+            std::mem::take(&mut self.open).into_iter().partition(|l| addresses.contains(&l.asked));
+        self.open = keep;
+        close_all(close);
+        let bound =
+            |asked: &SocketAddr| self.open.iter().find(|l| l.asked == *asked).map(|l| l.bound);
+        Ok(addresses.iter().filter_map(bound).collect())
+    }
+
+    /// Close all and wait for their threads.
+    pub fn close(&mut self) {
+        close_all(std::mem::take(&mut self.open));
+    }
+
+    /// Counters for one more responder.
+    pub fn new_counters(&self) -> Arc<Counters> {
+        let counters = Arc::<Counters>::default();
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(counters.clone());
+        counters
+    }
+
+    /// All that was counted, in the order of `NAMES`.
+    pub fn sums(&self) -> [u64; NAMES.len()] {
+        let mut sums = [0; NAMES.len()];
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().for_each(|counters| counters.sum_into(&mut sums));
+        sums
+    }
+
+    /// TCP connections open now.
+    pub fn tcp_open(&self) -> usize {
+        self.tcp_open.load(Relaxed)
+    }
+
+    fn start(&self, sockets: Sockets) -> io::Result<Listener> {
+        let mut listener = Listener {
+            asked: sockets.asked,
+            bound: sockets.bound,
+            stop: Arc::default(),
+            udp: Vec::new(),
+            wakers: Vec::new(),
+            threads: Vec::new(),
+        };
+        let wildcard = sockets.bound.ip().is_unspecified();
+        for socket in sockets.udp {
+            let socket = Arc::new(socket);
+            listener.udp.push(socket.clone());
+            let (shared, stop) = (self.shared.clone(), listener.stop.clone());
+            let mut responder = Responder::new(self.new_counters(), random()?);
+            listener.threads.push(self.spawn("udp", stop.clone(), move || {
+                udp::serve(&socket, wildcard, &shared, &mut responder, &stop);
+            })?);
+        }
+        for socket in sockets.tcp {
+            let mut poll = Poll::new()?;
+            listener.wakers.push(tcp::waker(&poll)?);
+            let (shared, stop) = (self.shared.clone(), listener.stop.clone());
+            let open = self.tcp_open.clone();
+            let mut responder = Responder::new(self.new_counters(), random()?);
+            listener.threads.push(self.spawn("tcp", stop.clone(), move || {
+                // An error of epoll itself: begin anew, with no connections.
+                let _ = tcp::serve(&mut poll, &socket, &shared, &mut responder, &open, &stop);
+            })?);
+        }
+        Ok(listener)
+    }
+
+    /// Run `work` on a thread until `stop` is set; if it ends or panics before, again.
+    fn spawn(
+        &self, name: &str, stop: Arc<AtomicBool>, mut work: impl FnMut() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let builder = thread::Builder::new().name(name.into());
+        let (reply, started) = channel();
+        let body = move || {
+            while !stop.load(Relaxed) {
+                // A panic is a bug; the next packet may still be answered. The hook has told it.
+                let _ = catch_unwind(AssertUnwindSafe(&mut work));
+            }
+        };
+        let job: Job = Box::new(move || drop(reply.send(builder.spawn(body))));
+        let gone = |_| io::Error::other("the thread that starts workers is gone");
+        self.starter.send(job).map_err(|_| gone(()))?;
+        started.recv().map_err(|_| gone(()))?
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn close_all(mut listeners: Vec<Listener>) {
+    for listener in &listeners {
+        listener.stop.store(true, Relaxed);
+        for socket in &listener.udp {
+            // It says "not connected", and wakes whoever waits for a datagram all the same.
+            let _ = SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+        }
+        for waker in &listener.wakers {
+            let _ = waker.wake();
+        }
+    }
+    // The wakers must live until then: a closed one wakes nobody.
+    for thread in listeners.iter_mut().flat_map(|listener| listener.threads.drain(..)) {
+        let _ = thread.join();
+    }
+}
+
+impl Sockets {
+    fn open(asked: SocketAddr, workers: usize) -> io::Result<Sockets> {
+        let mut tries = 0;
+        loop {
+            let result = Sockets::try_open(asked, workers);
+            let taken =
+                result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+            tries += 1;
+            if !(taken && asked.port() == 0 && tries < PORT_TRIES) {
+                return result;
+            }
+        }
+    }
+
+    fn try_open(asked: SocketAddr, workers: usize) -> io::Result<Sockets> {
+        // Without SO_REUSEPORT first: it would let two servers share an address unnoticed.
+        let probe = socket(asked, Type::DGRAM, false)?;
+        let bound = probe.local_addr()?.as_socket().unwrap_or(asked);
+        socket(bound, Type::STREAM, false)?;
+        drop(probe);
+        let mut sockets = Sockets { asked, bound, udp: Vec::new(), tcp: Vec::new() };
+        for _ in 0..workers {
+            let udp = socket(bound, Type::DGRAM, workers > 1)?;
+            // The kernel may give less; more datagrams are lost in bursts then, nothing else.
+            let _ = udp.set_recv_buffer_size(RECEIVE_BUFFER);
+            if bound.ip().is_unspecified() {
+                want_destination(&udp, bound)?;
+            }
+            sockets.udp.push(udp.into());
+            let tcp = socket(bound, Type::STREAM, workers > 1)?;
+            tcp.listen(BACKLOG)?;
+            tcp.set_nonblocking(true)?;
+            sockets.tcp.push(tcp.into());
+        }
+        Ok(sockets)
+    }
+}
+
+fn socket(address: SocketAddr, kind: Type, share: bool) -> io::Result<Socket> {
+    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // 0.0.0.0 and [::] are two listeners, whatever the system's default.
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    }
+    if share {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Have the kernel tell the address that each datagram was sent to.
+fn want_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let (level, name) = if address.is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is the int `on`, of the length given.
+    let done = unsafe {
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), length)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A number that nobody foresees.
+pub fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(u64::from_ne_bytes(bytes))
+}

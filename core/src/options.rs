@@ -1,0 +1,46 @@
+//! What holds for each packet, as configured.
+
+use std::time::Duration;
+
+use crate::cookie::Secret;
+use crate::net::Networks;
+
+/// Options of the listeners; see `Core.configure` for their meaning.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub version: Vec<u8>,
+    pub server_id: Vec<u8>,
+    pub udp_size: usize,
+    pub allow: Networks,
+    pub proxy_from: Networks,
+    pub ecs_from: Networks,
+    pub cookies: bool,
+    /// The first signs, all verify. Never empty where `cookies` is set.
+    pub secrets: Vec<Secret>,
+    /// Like answers a second to one client network; 0: no limit.
+    pub rate_limit: u32,
+    pub rate_slip: u32,
+    pub rate_exempt: Networks,
+    pub tcp_clients: usize,
+    pub tcp_idle: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            version: Vec::new(),
+            server_id: Vec::new(),
+            udp_size: 1232,
+            allow: Networks::parse(&["0.0.0.0/0", "::/0"]).unwrap_or_default(),
+            proxy_from: Networks::default(),
+            ecs_from: Networks::default(),
+            cookies: false,
+            secrets: Vec::new(),
+            rate_limit: 0,
+            rate_slip: 2,
+            rate_exempt: Networks::default(),
+            tcp_clients: 1000,
+            tcp_idle: Duration::from_secs(10),
+        }
+    }
+}

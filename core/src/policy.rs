@@ -1,0 +1,217 @@
+//! Which records of an RRset one client gets, and in which order.
+//!
+//! No state per client: `sticky` and `subset` rank the records by weighted rendezvous hashing of the
+//! client and the record (Thaler and Ravishankar 1998; weights as in Schindelhauer and Schomaker
+//! 2005), the same on every server and after every restart. When a record goes, only the clients that had it move.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::net::bits;
+use crate::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, RRset};
+use crate::wire::{fold, hash};
+
+/// xorshift64*: fast, and good enough to shuffle by; nothing secret hangs on it.
+pub struct Random(u64);
+
+impl Random {
+    /// `seed` may be anything.
+    pub fn new(seed: u64) -> Random {
+        Random(seed | 1)
+    }
+
+    #[inline]
+    pub fn draw(&mut self) -> u32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// A number below `end` (which is not 0), by multiplication instead of division.
+    #[inline]
+    pub fn below(&mut self, end: usize) -> usize {
+        ((u64::from(self.draw()) * end as u64) >> 32) as usize
+    }
+}
+
+/// The same for the same client on every server: its seeds are constants for ever.
+#[inline]
+pub fn client_key(client: IpAddr) -> u64 {
+    let bits = bits(client);
+    fold((bits >> 64) as u64 ^ 0x243f_6a88_85a3_08d3, bits as u64 ^ 0x1319_8a2e_0370_7344)
+}
+
+/// What a choice hangs on besides the RRset.
+pub struct Chooser {
+    pub random: Random,
+    /// Indices of the records chosen last, in order: kept so that no answer allocates.
+    pub order: Vec<u16>,
+    scores: Vec<(f64, u16)>,
+}
+
+impl Chooser {
+    pub fn new(seed: u64) -> Chooser {
+        Chooser { random: Random::new(seed), order: Vec::new(), scores: Vec::new() }
+    }
+
+    /// Choose records into `order`. `turn` counts the answers of the owner name.
+    #[inline]
+    pub fn choose(&mut self, rrset: &RRset<'_>, turn: &AtomicU32, client: u64) {
+        let count = rrset.count();
+        self.order.clear();
+        if count == 1 {
+            self.order.push(0);
+            return;
+        }
+        match rrset.policy() {
+            POLICY_ALL => self.shuffle(count),
+            POLICY_ONE => {
+                let index = self.one(rrset);
+                self.order.push(index as u16);
+            }
+            POLICY_ROTATE => self.order.push((turn.fetch_add(1, Relaxed) as usize % count) as u16),
+            POLICY_STICKY if !rrset.weighted() => {
+                let score = |index: &usize| rank(client, rrset.rdata(*index));
+                let best = (0..count).max_by_key(score).unwrap_or_default();
+                self.order.push(best as u16);
+            }
+            POLICY_STICKY => self.best(rrset, client, 1),
+            _ => self.best(rrset, client, rrset.k()),
+        }
+    }
+
+    /// All records, every order as likely (Fisher and Yates).
+    fn shuffle(&mut self, count: usize) {
+        self.order.extend(0..count as u16);
+        for last in (1..count).rev() {
+            let other = self.random.below(last + 1);
+            self.order.swap(last, other);
+        }
+    }
+
+    fn one(&mut self, rrset: &RRset<'_>) -> usize {
+        let count = rrset.count();
+        if !rrset.weighted() {
+            return self.random.below(count);
+        }
+        let total: usize = (0..count).map(|index| share(rrset, index)).sum();
+        let mut left = self.random.below(total);
+        for index in 0..count {
+            let share = share(rrset, index);
+            if left < share {
+                return index;
+            }
+            left -= share;
+        }
+        count - 1
+    }
+
+    /// The `k` records that rank highest for the client, best first.
+    fn best(&mut self, rrset: &RRset<'_>, client: u64, k: usize) {
+        self.scores.clear();
+        for index in 0..rrset.count() {
+            // Uniform in (0, 1]; -ln of it over the weight is an exponential race: the record
+            // with the smallest wins with a chance in proportion to its weight.
+            let uniform =
+                ((rank(client, rrset.rdata(index)) >> 11) + 1) as f64 / (1u64 << 53) as f64;
+            self.scores.push((-uniform.ln() / share(rrset, index) as f64, index as u16));
+        }
+        let k = k.min(self.scores.len());
+        if k < self.scores.len() {
+            self.scores.select_nth_unstable_by(k, |a, b| a.0.total_cmp(&b.0));
+        }
+        self.scores.truncate(k);
+        self.scores.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        self.order.extend(self.scores.iter().map(|(_, index)| index));
+    }
+}
+
+/// How a client ranks a record: a number that hangs on both alone.
+#[inline]
+fn rank(client: u64, rdata: &[u8]) -> u64 {
+    fold(client ^ hash(0xa409_3822_299f_31d0, rdata), 0x082e_fa98_ec4e_6c89)
+}
+
+/// Weight as a share: 0 beside others is a very small chance, as in RFC 2782.
+#[inline]
+fn share(rrset: &RRset<'_>, index: usize) -> usize {
+    match rrset.weight(index) {
+        0 => 1,
+        weight => usize::from(weight) * 1000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rrset::{POLICY_SUBSET, RRsets, compile, pack};
+
+    fn rrset(policy: u8, k: u8, weights: &[u16]) -> Vec<u8> {
+        let rdatas: Vec<[u8; 4]> = (0..weights.len() as u8).map(|i| [10, 0, 0, i]).collect();
+        let records: Vec<(u16, &[u8])> =
+            weights.iter().zip(&rdatas).map(|(weight, rdata)| (*weight, &rdata[..])).collect();
+        let mut packed = pack(30, &records);
+        packed[12..14].copy_from_slice(&[policy, k]);
+        compile(1, &packed).unwrap()
+    }
+
+    /// How often each record comes first over many clients or answers, and the last order.
+    fn firsts(bytes: &[u8], times: u32) -> (Vec<u32>, Vec<u16>) {
+        let rrset = RRsets::new(bytes).next().unwrap();
+        let (mut chooser, turn) = (Chooser::new(7), AtomicU32::new(0));
+        let mut counts = vec![0; rrset.count()];
+        for number in 0..times {
+            let client = client_key(IpAddr::from(number.to_be_bytes()));
+            chooser.choose(&rrset, &turn, client);
+            counts[usize::from(chooser.order[0])] += 1;
+        }
+        (counts, chooser.order)
+    }
+
+    fn near(counts: &[u32], wanted: &[u32]) {
+        for (count, wanted) in counts.iter().zip(wanted) {
+            let slack = wanted / 10 + 60;
+            assert!(count.abs_diff(*wanted) < slack, "{counts:?}, wanted {wanted}");
+        }
+    }
+
+    #[test]
+    fn shares_follow_the_weights() {
+        near(&firsts(&rrset(POLICY_ALL, 0, &[1; 4]), 40_000).0, &[10_000; 4]);
+        near(&firsts(&rrset(POLICY_ONE, 0, &[1, 2, 7]), 40_000).0, &[4_000, 8_000, 28_000]);
+        near(&firsts(&rrset(POLICY_ONE, 0, &[1; 4]), 40_000).0, &[10_000; 4]);
+        near(&firsts(&rrset(POLICY_STICKY, 0, &[1; 4]), 40_000).0, &[10_000; 4]);
+        near(&firsts(&rrset(POLICY_STICKY, 0, &[1, 2, 7]), 40_000).0, &[4_000, 8_000, 28_000]);
+        near(&firsts(&rrset(POLICY_SUBSET, 2, &[1, 2, 7]), 40_000).0, &[4_000, 8_000, 28_000]);
+        near(&firsts(&rrset(POLICY_ONE, 0, &[0, 5]), 40_000).0, &[8, 40_000]);
+        assert_eq!(firsts(&rrset(POLICY_ROTATE, 0, &[1; 4]), 40_000).0, [10_000; 4]);
+    }
+
+    #[test]
+    fn a_subset_has_k_different_records() {
+        let mut order = firsts(&rrset(POLICY_SUBSET, 3, &[1; 8]), 5).1;
+        order.sort_unstable();
+        order.dedup();
+        assert_eq!(order.len(), 3);
+        assert_eq!(firsts(&rrset(POLICY_SUBSET, 9, &[1; 4]), 1).1.len(), 4);
+    }
+
+    #[test]
+    fn only_clients_of_what_went_move() {
+        for weights in [&[1u16; 5][..], &[1, 2, 3, 4, 5]] {
+            let (before, after) =
+                (rrset(POLICY_STICKY, 0, weights), rrset(POLICY_STICKY, 0, &weights[..4]));
+            let (before, after) =
+                (RRsets::new(&before).next().unwrap(), RRsets::new(&after).next().unwrap());
+            let (mut chooser, turn) = (Chooser::new(7), AtomicU32::new(0));
+            for number in 0..2_000u32 {
+                let client = client_key(IpAddr::from(number.to_be_bytes()));
+                chooser.choose(&before, &turn, client);
+                let had = chooser.order[0];
+                chooser.choose(&after, &turn, client);
+                assert!(had == 4 || had == chooser.order[0]);
+            }
+        }
+    }
+}

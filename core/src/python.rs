@@ -1,0 +1,251 @@
+//! The border to Python: what `_core.pyi` says, and nothing more.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_epoch as epoch;
+use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::answer::{Batch, MAX_MESSAGE, Responder, Transport};
+use crate::counters::NAMES;
+use crate::listen::{Listeners, random};
+use crate::net::Networks;
+use crate::options::Options;
+use crate::shared::Shared;
+use crate::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_STALE};
+use crate::{rrset, udp, zonefile};
+
+/// The name server.
+#[pyclass(frozen)]
+struct Core {
+    shared: Arc<Shared>,
+    listeners: Mutex<Listeners>,
+    /// Answers what Python asks.
+    responder: Mutex<Responder>,
+    /// Signs cookies where none is configured.
+    secret: [u8; 16],
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wrong(text: impl Into<String>) -> PyErr {
+    PyValueError::new_err(text.into())
+}
+
+fn networks(name: &str, texts: &[String]) -> PyResult<Networks> {
+    Networks::parse(texts).map_err(|reason| wrong(format!("{name}: {reason}")))
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new() -> PyResult<Core> {
+        let shared = Arc::new(Shared::new(random()?));
+        let listeners = Listeners::new(shared.clone())?;
+        let responder = Mutex::new(Responder::new(listeners.new_counters(), random()?));
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let options = Options { cookies: true, secrets: vec![secret], ..Options::default() };
+        shared.configure(options);
+        Ok(Core { shared, listeners: Mutex::new(listeners), responder, secret })
+    }
+
+    #[pyo3(signature = (*, version=String::new(), server_id=String::new(), udp_size=1232,
+        allow=vec!["0.0.0.0/0".into(), "::/0".into()], proxy_from=vec![], ecs_from=vec![],
+        cookies=true, cookie_secrets=vec![], rate_limit=0, rate_slip=2, rate_exempt=vec![],
+        tcp_clients=1000, tcp_idle=10.0))]
+    #[allow(clippy::too_many_arguments)]
+    fn configure(
+        &self, version: String, server_id: String, udp_size: usize, allow: Vec<String>,
+        proxy_from: Vec<String>, ecs_from: Vec<String>, cookies: bool,
+        cookie_secrets: Vec<PyBackedBytes>, rate_limit: u32, rate_slip: u32,
+        rate_exempt: Vec<String>, tcp_clients: usize, tcp_idle: f64,
+    ) -> PyResult<()> {
+        if !(512..=udp::ANSWER_SIZE).contains(&udp_size) {
+            return Err(wrong(format!("udp_size: {udp_size} is not from 512 to 4096")));
+        }
+        if version.len() > 255 || server_id.len() > 255 {
+            return Err(wrong("version, server_id: longer than 255 octets"));
+        }
+        if rate_limit > 1_000_000 {
+            return Err(wrong(format!("rate_limit: {rate_limit} is more than 1000000")));
+        }
+        let mut secrets = Vec::new();
+        for secret in &cookie_secrets {
+            let secret = <[u8; 16]>::try_from(&secret[..]);
+            secrets.push(secret.map_err(|_| wrong("cookie_secrets: one is not 16 octets"))?);
+        }
+        if secrets.is_empty() {
+            secrets.push(self.secret);
+        }
+        let tcp_idle = Duration::try_from_secs_f64(tcp_idle)
+            .map_err(|_| wrong(format!("tcp_idle: {tcp_idle} is no number of seconds")))?;
+        self.shared.configure(Options {
+            version: version.into(),
+            server_id: server_id.into(),
+            udp_size,
+            allow: networks("allow", &allow)?,
+            proxy_from: networks("proxy_from", &proxy_from)?,
+            ecs_from: networks("ecs_from", &ecs_from)?,
+            cookies,
+            secrets,
+            rate_limit,
+            rate_slip,
+            rate_exempt: networks("rate_exempt", &rate_exempt)?,
+            tcp_clients,
+            tcp_idle,
+        });
+        Ok(())
+    }
+
+    fn listen(
+        &self, py: Python<'_>, addresses: Vec<String>, workers: usize,
+    ) -> PyResult<Vec<String>> {
+        let read = |text: &String| {
+            text.parse().map_err(|_| {
+                wrong(format!("{text:?} is no address: write 127.0.0.1:53 or [::1]:53"))
+            })
+        };
+        let addresses: Vec<SocketAddr> = addresses.iter().map(read).collect::<PyResult<_>>()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if workers == 0 { cores } else { workers };
+        let bound = py.detach(|| lock(&self.listeners).listen(&addresses, workers))?;
+        Ok(bound.iter().map(SocketAddr::to_string).collect())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| lock(&self.listeners).close());
+    }
+
+    fn set_zone(&self, apex: &[u8]) -> PyResult<()> {
+        if self.shared.zones.add(apex) { Ok(()) } else { Err(wrong("the apex is not a wire name")) }
+    }
+
+    fn drop_zone(&self, py: Python<'_>, apex: PyBackedBytes) {
+        py.detach(|| self.shared.zones.drop_zone(&apex));
+    }
+
+    fn set_state(&self, apex: &[u8], state: u8) -> PyResult<()> {
+        if ![STATE_LIVE, STATE_LOADING, STATE_STALE].contains(&state) {
+            return Err(wrong(format!("{state} is no state of a zone")));
+        }
+        let known = self.shared.zones.set_state(apex, state);
+        if known { Ok(()) } else { Err(PyKeyError::new_err(apex.to_vec())) }
+    }
+
+    fn apply(
+        &self, py: Python<'_>,
+        batch: Vec<(PyBackedBytes, PyBackedBytes, u16, Option<PyBackedBytes>)>,
+    ) -> Vec<(usize, String)> {
+        py.detach(|| {
+            let changes: Vec<Change<'_>> = batch
+                .iter()
+                .map(|(zone, owner, rtype, rrset)| {
+                    (&zone[..], &owner[..], *rtype, rrset.as_deref())
+                })
+                .collect();
+            self.shared.zones.apply(&changes)
+        })
+    }
+
+    #[pyo3(signature = (query, client="127.0.0.1", tcp=false))]
+    fn answer<'py>(
+        &self, py: Python<'py>, query: &[u8], client: &str, tcp: bool,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let client: IpAddr =
+            client.parse().map_err(|_| wrong(format!("client: {client:?} is no address")))?;
+        let (transport, size) =
+            if tcp { (Transport::Tcp, MAX_MESSAGE) } else { (Transport::Udp, udp::ANSWER_SIZE) };
+        let mut buffer = vec![0; size];
+        let guard = &epoch::pin();
+        let shared = &*self.shared;
+        let batch = Batch { shared, options: shared.options(guard), clock: udp::clock(), guard };
+        let length = lock(&self.responder).respond(batch, query, client, transport, &mut buffer);
+        Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
+    }
+
+    fn counters(&self) -> HashMap<&'static str, u64> {
+        let listeners = lock(&self.listeners);
+        let mut counters: HashMap<_, _> = NAMES.iter().copied().zip(listeners.sums()).collect();
+        counters.insert("tcp_open", listeners.tcp_open() as u64);
+        counters
+    }
+
+    fn zones<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u8, usize, usize)> {
+        let row = |(apex, state, names, octets): (Vec<u8>, u8, usize, usize)| {
+            (PyBytes::new(py, &apex), state, names, octets)
+        };
+        self.shared.zones.summary().into_iter().map(row).collect()
+    }
+}
+
+/// What a master file gives.
+#[pyclass(frozen)]
+struct ZoneFile {
+    #[pyo3(get)]
+    rrsets: Py<PyAny>,
+    #[pyo3(get)]
+    foreign: Py<PyAny>,
+    #[pyo3(get)]
+    problems: Vec<(String, u32, String)>,
+    #[pyo3(get)]
+    files: Vec<String>,
+}
+
+#[pyfunction]
+fn read_zone(
+    py: Python<'_>, path: String, origin: PyBackedBytes, default_ttl: u32,
+) -> PyResult<ZoneFile> {
+    let parsed = py.detach(|| zonefile::read_zone(path.as_ref(), &origin, default_ttl))?;
+    let rrsets: Vec<_> = parsed
+        .rrsets
+        .iter()
+        .map(|(owner, rtype, packed)| (PyBytes::new(py, owner), *rtype, PyBytes::new(py, packed)))
+        .collect();
+    let foreign: Vec<_> = parsed
+        .foreign
+        .into_iter()
+        .map(|(line, owner, ttl, rtype, text)| (line, PyBytes::new(py, &owner), ttl, rtype, text))
+        .collect();
+    Ok(ZoneFile {
+        rrsets: rrsets.into_pyobject(py)?.into_any().unbind(),
+        foreign: foreign.into_pyobject(py)?.into_any().unbind(),
+        problems: parsed.problems,
+        files: parsed.files,
+    })
+}
+
+#[pyfunction]
+fn pack_records<'py>(
+    py: Python<'py>, ttl: u32, rtype: u16, rdatas: Vec<(u16, PyBackedBytes)>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let records: Vec<(u16, &[u8])> =
+        rdatas.iter().map(|(weight, rdata)| (*weight, &rdata[..])).collect();
+    let packed = rrset::pack(ttl, &records);
+    rrset::compile(rtype, &packed).map_err(wrong)?;
+    Ok(PyBytes::new(py, &packed))
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("POLICY_ALL", rrset::POLICY_ALL)?;
+    module.add("POLICY_ONE", rrset::POLICY_ONE)?;
+    module.add("POLICY_ROTATE", rrset::POLICY_ROTATE)?;
+    module.add("POLICY_STICKY", rrset::POLICY_STICKY)?;
+    module.add("POLICY_SUBSET", rrset::POLICY_SUBSET)?;
+    module.add("STATE_LIVE", STATE_LIVE)?;
+    module.add("STATE_LOADING", STATE_LOADING)?;
+    module.add("STATE_STALE", STATE_STALE)?;
+    module.add_class::<Core>()?;
+    module.add_class::<ZoneFile>()?;
+    module.add_function(wrap_pyfunction!(read_zone, module)?)?;
+    module.add_function(wrap_pyfunction!(pack_records, module)?)?;
+    Ok(())
+}

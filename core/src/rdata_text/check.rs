@@ -1,0 +1,100 @@
+//! Checks and comparison of rdata in wire form.
+
+use super::name::name_length;
+use super::svcb::check_params;
+use super::types::{Field, Kind};
+use super::{MAX_RDATA, show};
+
+/// Checks that `rdata` is well-formed wire data of type `rtype`, with names uncompressed.
+///
+/// Of types whose fields are not known everything up to 65535 octets is. The error says which
+/// field is wrong and why.
+pub fn validate_rdata(rtype: u16, rdata: &[u8]) -> Result<(), String> {
+    let kind = Kind::from_code(rtype);
+    if rdata.len() > MAX_RDATA {
+        return Err(format!("{kind}: data is over {MAX_RDATA} octets"));
+    }
+    let Some(fields) = kind.fields() else {
+        return Ok(());
+    };
+    let mut rest = rdata;
+    for &(label, field) in fields {
+        let length = length(field, rest).map_err(|why| format!("{kind}: {label}: {why}"))?;
+        rest = &rest[length..];
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let more = rest.len();
+    Err(format!("{kind}: {more} octets are left over, expected the end"))
+}
+
+/// Whether two rdata of a type are the same, names in them compared without case (RFC 4343).
+///
+/// Both are well-formed.
+pub fn same_rdata(rtype: u16, a: &[u8], b: &[u8]) -> bool {
+    a == b || (a.eq_ignore_ascii_case(b) && folded(rtype, a) == folded(rtype, b))
+}
+
+/// The rdata with the names in it in lower case.
+pub fn folded(rtype: u16, rdata: &[u8]) -> Vec<u8> {
+    let mut out = rdata.to_vec();
+    let mut at = 0;
+    for &(_, field) in Kind::from_code(rtype).fields().unwrap_or_default() {
+        let Ok(length) = length(field, &rdata[at..]) else {
+            break;
+        };
+        if field == Field::Name {
+            out[at..at + length].make_ascii_lowercase();
+        }
+        at += length;
+    }
+    out
+}
+
+/// How many octets of `wire` the field takes.
+fn length(field: Field, wire: &[u8]) -> Result<usize, String> {
+    match field {
+        Field::Ipv4 => fixed(4, wire),
+        Field::Ipv6 => fixed(16, wire),
+        Field::U8 => fixed(1, wire),
+        Field::U16 => fixed(2, wire),
+        Field::U32 | Field::Time => fixed(4, wire),
+        Field::Name => name_length(wire),
+        Field::String => string(wire),
+        Field::Strings => {
+            let mut at = string(wire)?;
+            while at < wire.len() {
+                at += string(&wire[at..])?;
+            }
+            Ok(at)
+        }
+        Field::Tag => {
+            let length = string(wire)?;
+            let tag = &wire[1..length];
+            if tag.is_empty() || !tag.iter().all(u8::is_ascii_alphanumeric) {
+                let expected = field.expected();
+                return Err(format!("expected {expected}, got {}", show(tag)));
+            }
+            Ok(length)
+        }
+        Field::Rest => Ok(wire.len()),
+        Field::Params => check_params(wire).map(|()| wire.len()),
+    }
+}
+
+fn fixed(expected: usize, wire: &[u8]) -> Result<usize, String> {
+    match wire.len() {
+        length if length < expected => {
+            Err(format!("expected {expected} octets, {length} are left"))
+        }
+        _ => Ok(expected),
+    }
+}
+
+fn string(wire: &[u8]) -> Result<usize, String> {
+    let Some(&length) = wire.first() else {
+        return Err("the data ends, expected a character string".into());
+    };
+    fixed(1 + usize::from(length), wire)
+}

@@ -1,0 +1,322 @@
+//! RRsets in two forms: *packed*, as Python hands them over, and *compiled*, ready to be copied.
+//!
+//! Packed (big-endian): `ttl u32 | expires u64 | policy u8 | k u8 | count u16 |
+//! count x (weight u16 | length u16 | rdata)`.
+//!
+//! Compiled: a header, then for each record its whole wire form, owner name included:
+//!
+//! ```text
+//! size u32 | type u16 | policy u8 | k u8 | count u16 | stride u16 | ttl u32 | expires u64 | flags u8
+//! count x offset u32        only if stride is 0: records differ in length
+//! count x weight u16        only if WEIGHTED
+//! count x (C00C | type | IN | ttl | length | rdata)
+//! ```
+//!
+//! The owner of every record is a pointer to the question: true for exact and for wildcard matches;
+//! whoever writes one elsewhere in a message replaces those two octets.
+
+use crate::rdata_text::validate_rdata;
+use crate::wire::{CLASS_IN, rtype, u16_at, u32_at, u64_at};
+
+pub const POLICY_ALL: u8 = 0;
+pub const POLICY_ONE: u8 = 1;
+pub const POLICY_ROTATE: u8 = 2;
+pub const POLICY_STICKY: u8 = 3;
+pub const POLICY_SUBSET: u8 = 4;
+
+const PACKED_HEADER: usize = 16;
+const COMPILED_HEADER: usize = 25;
+const WEIGHTED: u8 = 1;
+/// Owner pointer, type, class, TTL, length: what precedes the rdata of a record.
+pub const RECORD_HEADER: usize = 12;
+const POINTER_TO_QUESTION: u16 = 0xc00c;
+
+/// One RRset of a compiled owner name.
+#[derive(Clone, Copy)]
+pub struct RRset<'n> {
+    bytes: &'n [u8],
+}
+
+/// RRsets one after the other, as an owner name keeps them.
+pub struct RRsets<'n> {
+    bytes: &'n [u8],
+}
+
+impl<'n> RRsets<'n> {
+    pub fn new(bytes: &'n [u8]) -> RRsets<'n> {
+        RRsets { bytes }
+    }
+}
+
+impl<'n> Iterator for RRsets<'n> {
+    type Item = RRset<'n>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RRset<'n>> {
+        let size = u32_at(self.bytes, 0) as usize;
+        if size < COMPILED_HEADER {
+            return None;
+        }
+        let (bytes, rest) = self.bytes.split_at_checked(size)?;
+        self.bytes = rest;
+        Some(RRset { bytes })
+    }
+}
+
+impl<'n> RRset<'n> {
+    #[inline]
+    pub fn rtype(&self) -> u16 {
+        u16_at(self.bytes, 4)
+    }
+
+    /// The policy; types it does not apply to are always answered whole.
+    #[inline]
+    pub fn policy(&self) -> u8 {
+        self.bytes[6]
+    }
+
+    /// Size of a `subset`.
+    #[inline]
+    pub fn k(&self) -> usize {
+        usize::from(self.bytes[7])
+    }
+
+    #[inline]
+    pub fn count(&self) -> usize {
+        usize::from(u16_at(self.bytes, 8))
+    }
+
+    #[inline]
+    pub fn ttl(&self) -> u32 {
+        u32_at(self.bytes, 12)
+    }
+
+    /// Whether it may be answered at this boot time (ns).
+    #[inline]
+    pub fn live(&self, now: u64) -> bool {
+        let expires = u64_at(self.bytes, 16);
+        expires == 0 || now < expires
+    }
+
+    /// Whether its records differ in weight.
+    #[inline]
+    pub fn weighted(&self) -> bool {
+        self.bytes[24] & WEIGHTED != 0
+    }
+
+    #[inline]
+    fn stride(&self) -> usize {
+        usize::from(u16_at(self.bytes, 10))
+    }
+
+    #[inline]
+    fn weights_at(&self) -> usize {
+        COMPILED_HEADER + if self.stride() == 0 { self.count() * 4 } else { 0 }
+    }
+
+    #[inline]
+    fn records_at(&self) -> usize {
+        self.weights_at() + if self.weighted() { self.count() * 2 } else { 0 }
+    }
+
+    /// Weight of record `index`; 1 where all are alike.
+    #[inline]
+    pub fn weight(&self, index: usize) -> u16 {
+        if self.weighted() { u16_at(self.bytes, self.weights_at() + index * 2) } else { 1 }
+    }
+
+    /// Record `index` in wire form, its owner a pointer to the question.
+    #[inline]
+    pub fn record(&self, index: usize) -> &'n [u8] {
+        let records = self.bytes.get(self.records_at()..).unwrap_or_default();
+        let stride = self.stride();
+        let (from, to) = if stride != 0 {
+            (index * stride, (index + 1) * stride)
+        } else {
+            let offset = |i: usize| u32_at(self.bytes, COMPILED_HEADER + i * 4) as usize;
+            let to = if index + 1 < self.count() { offset(index + 1) } else { records.len() };
+            (offset(index), to)
+        };
+        records.get(from..to).unwrap_or_default()
+    }
+
+    /// All records in wire form, where nothing needs to be chosen.
+    #[inline]
+    pub fn records(&self) -> &'n [u8] {
+        self.bytes.get(self.records_at()..).unwrap_or_default()
+    }
+
+    /// Rdata of record `index`.
+    #[inline]
+    pub fn rdata(&self, index: usize) -> &'n [u8] {
+        self.record(index).get(RECORD_HEADER..).unwrap_or_default()
+    }
+
+    /// The compiled bytes.
+    pub fn bytes(&self) -> &'n [u8] {
+        self.bytes
+    }
+}
+
+/// Whether policies apply to a type: those that say where something runs.
+#[inline]
+pub fn has_policy(rtype: u16) -> bool {
+    matches!(rtype, rtype::A | rtype::AAAA | rtype::SRV)
+}
+
+/// Compile a packed RRset; the error says what is wrong with it.
+pub fn compile(rtype: u16, packed: &[u8]) -> Result<Vec<u8>, String> {
+    let records = split(packed)?;
+    let policy = packed[12];
+    if policy > POLICY_SUBSET {
+        return Err(format!("policy {policy} is not one of 0 to {POLICY_SUBSET}"));
+    }
+    for (_, rdata) in &records {
+        validate_rdata(rtype, rdata)?;
+    }
+    if matches!(rtype, rtype::CNAME | rtype::SOA) && records.len() > 1 {
+        return Err(format!("{} records where there can be one", records.len()));
+    }
+    Ok(lay_out(rtype, packed, &records))
+}
+
+/// The (weight, rdata) pairs of a packed RRset.
+fn split(packed: &[u8]) -> Result<Vec<(u16, &[u8])>, String> {
+    if packed.len() < PACKED_HEADER {
+        return Err(format!(
+            "{} octets are no RRset: its header has {PACKED_HEADER}",
+            packed.len()
+        ));
+    }
+    let count = usize::from(u16_at(packed, 14));
+    if count == 0 {
+        return Err("an RRset without records: give None to remove one".into());
+    }
+    let mut records = Vec::with_capacity(count);
+    let mut rest = &packed[PACKED_HEADER..];
+    for index in 0..count {
+        let length = usize::from(u16_at(rest, 2));
+        let Some(rdata) = rest.get(4..4 + length) else {
+            return Err(format!("record {index} of {count} is cut off"));
+        };
+        records.push((u16_at(rest, 0), rdata));
+        rest = &rest[4 + length..];
+    }
+    if !rest.is_empty() {
+        return Err(format!("{} octets follow the last record", rest.len()));
+    }
+    Ok(records)
+}
+
+fn lay_out(rtype: u16, packed: &[u8], records: &[(u16, &[u8])]) -> Vec<u8> {
+    let length = records[0].1.len();
+    let alike = records.iter().all(|(_, rdata)| rdata.len() == length);
+    let stride = if alike { u16::try_from(length + RECORD_HEADER).unwrap_or(0) } else { 0 };
+    let weighted = has_policy(rtype) && records.iter().any(|(weight, _)| *weight != records[0].0);
+    let policy = if has_policy(rtype) { packed[12] } else { POLICY_ALL };
+
+    let mut out = Vec::with_capacity(COMPILED_HEADER + packed.len() + records.len() * 14);
+    out.extend([0; 4]);
+    out.extend(rtype.to_be_bytes());
+    out.extend([policy, packed[13].max(1)]);
+    out.extend((records.len() as u16).to_be_bytes());
+    out.extend(stride.to_be_bytes());
+    out.extend(&packed[..12]);
+    out.push(if weighted { WEIGHTED } else { 0 });
+    if stride == 0 {
+        let mut offset = 0u32;
+        for (_, rdata) in records {
+            out.extend(offset.to_be_bytes());
+            offset += (RECORD_HEADER + rdata.len()) as u32;
+        }
+    }
+    if weighted {
+        records.iter().for_each(|(weight, _)| out.extend(weight.to_be_bytes()));
+    }
+    for (_, rdata) in records {
+        out.extend(POINTER_TO_QUESTION.to_be_bytes());
+        out.extend(rtype.to_be_bytes());
+        out.extend(CLASS_IN.to_be_bytes());
+        out.extend(&packed[..4]);
+        out.extend((rdata.len() as u16).to_be_bytes());
+        out.extend(*rdata);
+    }
+    let size = (out.len() as u32).to_be_bytes();
+    out[..4].copy_from_slice(&size);
+    out
+}
+
+/// Pack records of policy `all` that never expire.
+pub fn pack(ttl: u32, records: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(PACKED_HEADER + records.len() * 20);
+    packed.extend(ttl.to_be_bytes());
+    packed.extend([0; 8]);
+    packed.extend([POLICY_ALL, 0]);
+    packed.extend((records.len() as u16).to_be_bytes());
+    for (weight, rdata) in records {
+        packed.extend(weight.to_be_bytes());
+        packed.extend((rdata.len() as u16).to_be_bytes());
+        packed.extend(*rdata);
+    }
+    packed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiled_records_are_wire_form() {
+        let packed = pack(30, &[(1, &[10, 0, 0, 1]), (1, &[10, 0, 0, 2])]);
+        let bytes = compile(rtype::A, &packed).unwrap();
+        let rrset = RRsets::new(&bytes).next().unwrap();
+        assert_eq!(
+            (rrset.rtype(), rrset.count(), rrset.ttl(), rrset.weighted()),
+            (1, 2, 30, false)
+        );
+        assert_eq!(
+            rrset.record(1),
+            b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\x0a\x00\x00\x02"
+        );
+        assert_eq!(rrset.records().len(), 32);
+    }
+
+    #[test]
+    fn records_of_different_lengths_and_weights() {
+        let srv = |port: u8, target: &[u8]| [&[0, 1, 0, 2, 0, port], target].concat();
+        let (first, second) = (srv(1, b"\x01a\x00"), srv(2, b"\x03bcd\x00"));
+        let bytes = compile(rtype::SRV, &pack(5, &[(7, &first), (9, &second)])).unwrap();
+        let rrset = RRsets::new(&bytes).next().unwrap();
+        assert_eq!((rrset.weight(0), rrset.weight(1)), (7, 9));
+        assert_eq!((rrset.rdata(0), rrset.rdata(1)), (&first[..], &second[..]));
+    }
+
+    #[test]
+    fn what_is_no_rrset_is_refused() {
+        let good = pack(30, &[(1, &[10, 0, 0, 1])]);
+        let mut policy = good.clone();
+        policy[12] = 9;
+        let short = pack(30, &[(1, &[10, 0, 0])]);
+        let cases: [&[u8]; 6] = [
+            b"",
+            &good[..good.len() - 1],
+            &[&good[..], b"x"].concat(),
+            &pack(30, &[]),
+            &policy,
+            &short,
+        ];
+        for packed in cases {
+            assert!(compile(rtype::A, packed).is_err(), "{packed:?}");
+        }
+        assert!(compile(rtype::CNAME, &pack(30, &[(1, b"\x01a\x00"), (1, b"\x01b\x00")])).is_err());
+    }
+
+    #[test]
+    fn time_ends_an_rrset() {
+        let mut packed = pack(30, &[(1, &[10, 0, 0, 1])]);
+        packed[4..12].copy_from_slice(&500u64.to_be_bytes());
+        let bytes = compile(rtype::A, &packed).unwrap();
+        let rrset = RRsets::new(&bytes).next().unwrap();
+        assert!(rrset.live(499) && !rrset.live(500));
+    }
+}

@@ -1,0 +1,301 @@
+//! The owner names of one zone: a hash table that readers never wait for.
+//!
+//! One writer at a time (its caller holds the lock); readers pin an epoch (crossbeam-epoch) and see
+//! each owner name as it was before or after a change. Names and RRsets of an owner are one block of
+//! bytes, replaced whole. Open addressing over two arrays: 32-bit tags, so that a miss touches one
+//! cache line, and pointers. Tried and left: chains (a node can't be in the old and the new
+//! table while it grows) and a lock a shard (a reader can wait for a writer that lost its CPU).
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+
+use crossbeam_epoch::{Atomic, Guard, Owned, Shared, unprotected};
+
+use crate::rrset::{RRset, RRsets};
+
+/// An owner name and its RRsets; without any it is an empty non-terminal (RFC 4592 section 2.2.2).
+pub struct Node {
+    hash: u64,
+    /// Owner names directly below, empty non-terminals too. Changed by the writer alone.
+    pub children: AtomicU32,
+    /// Answers given under `rotate`.
+    pub turn: AtomicU32,
+    /// Length of the folded name, the name, the compiled RRsets.
+    data: Box<[u8]>,
+}
+
+impl Node {
+    /// A node of a folded name and its RRsets, one after the other.
+    pub fn new(hash: u64, name: &[u8], rrsets: &[u8]) -> Node {
+        let mut data = Vec::with_capacity(1 + name.len() + rrsets.len());
+        data.push(name.len() as u8);
+        data.extend(name);
+        data.extend(rrsets);
+        Node { hash, children: 0.into(), turn: 0.into(), data: data.into() }
+    }
+
+    /// The folded wire name.
+    #[inline]
+    pub fn name(&self) -> &[u8] {
+        &self.data[1..1 + usize::from(self.data[0])]
+    }
+
+    /// Its compiled RRsets.
+    #[inline]
+    pub fn rrsets(&self) -> RRsets<'_> {
+        RRsets::new(&self.data[1 + usize::from(self.data[0])..])
+    }
+
+    /// Its RRset of a type, unless that has expired.
+    #[inline]
+    pub fn get(&self, rtype: u16, now: u64) -> Option<RRset<'_>> {
+        self.rrsets().find(|rrset| rrset.rtype() == rtype && rrset.live(now))
+    }
+
+    /// Whether the name exists: it has something to answer, or a name below it has.
+    #[inline]
+    pub fn exists(&self, now: u64) -> bool {
+        self.children.load(Relaxed) > 0 || self.rrsets().any(|rrset| rrset.live(now))
+    }
+
+    /// Octets it takes, the allocator's overhead estimated.
+    pub fn octets(&self) -> usize {
+        size_of::<Node>() + 16 + self.data.len() + 16
+    }
+}
+
+struct Slots {
+    tags: Box<[AtomicU32]>,
+    nodes: Box<[Atomic<Node>]>,
+}
+
+impl Slots {
+    fn new(capacity: usize) -> Slots {
+        Slots {
+            tags: (0..capacity).map(|_| AtomicU32::new(0)).collect(),
+            nodes: (0..capacity).map(|_| Atomic::null()).collect(),
+        }
+    }
+
+    /// Put a node whose name is not there into the first free slot on its way.
+    fn insert(&self, hash: u64, node: Shared<'_, Node>) {
+        let mask = self.tags.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.tags[at].load(Relaxed) != 0 {
+            at = (at + 1) & mask;
+        }
+        // The node first: a reader that sees the tag finds it.
+        self.nodes[at].store(node, Release);
+        self.tags[at].store(tag(hash), Release);
+    }
+
+    /// The slot of a name, if it was ever there.
+    #[inline]
+    fn find<'g>(
+        &self, hash: u64, name: &[u8], guard: &'g Guard,
+    ) -> Option<(&Atomic<Node>, &'g Node)> {
+        let (mask, wanted) = (self.tags.len() - 1, tag(hash));
+        let mut at = hash as usize & mask;
+        loop {
+            match self.tags[at].load(Acquire) {
+                0 => return None,
+                found if found == wanted => {
+                    let node = self.nodes[at].load(Acquire, guard);
+                    // SAFETY: nodes are destroyed only after every guard that could have loaded
+                    // them is gone, and `guard` lives for 'g.
+                    if let Some(node) = unsafe { node.as_ref() }
+                        && node.name() == name
+                    {
+                        return Some((&self.nodes[at], node));
+                    }
+                }
+                _ => {}
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+/// The part of a hash that a slot remembers; 0 is a slot that was never used.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
+}
+
+/// All owner names of a zone.
+pub struct Table {
+    slots: Atomic<Slots>,
+    /// Slots that hold a tag, those of removed names too. The writer's.
+    used: AtomicUsize,
+    live: AtomicUsize,
+    octets: AtomicUsize,
+}
+
+const SMALLEST: usize = 8;
+
+impl Default for Table {
+    fn default() -> Table {
+        Table {
+            slots: Atomic::new(Slots::new(SMALLEST)),
+            used: 0.into(),
+            live: 0.into(),
+            octets: 0.into(),
+        }
+    }
+}
+
+impl Table {
+    fn slots<'g>(&self, guard: &'g Guard) -> &'g Slots {
+        // SAFETY: never null; an old array is destroyed only after every guard that could have
+        // loaded it is gone.
+        unsafe { self.slots.load(Acquire, guard).deref() }
+    }
+
+    /// The node of a folded name.
+    #[inline]
+    pub fn get<'g>(&self, hash: u64, name: &[u8], guard: &'g Guard) -> Option<&'g Node> {
+        self.slots(guard).find(hash, name, guard).map(|(_, node)| node)
+    }
+
+    /// How many names are there, empty non-terminals too.
+    pub fn names(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Octets of nodes and slots.
+    pub fn octets(&self) -> usize {
+        self.octets.load(Relaxed)
+    }
+
+    /// Put a node, in place of one of the same name. Writer only.
+    pub fn put(&self, node: Node, guard: &Guard) {
+        let hash = node.hash;
+        self.octets.fetch_add(node.octets(), Relaxed);
+        if let Some((slot, old)) = self.slots(guard).find(hash, node.name(), guard) {
+            node.children.store(old.children.load(Relaxed), Relaxed);
+            node.turn.store(old.turn.load(Relaxed), Relaxed);
+            self.replace(slot, Owned::new(node).into_shared(guard), guard);
+            return;
+        }
+        if (self.used.load(Relaxed) + 1) * 3 > self.slots(guard).tags.len() * 2 {
+            self.rebuild(guard);
+        }
+        self.slots(guard).insert(hash, Owned::new(node).into_shared(guard));
+        self.used.fetch_add(1, Relaxed);
+        self.live.fetch_add(1, Relaxed);
+    }
+
+    /// Remove a name, if it is there. Writer only.
+    pub fn remove(&self, hash: u64, name: &[u8], guard: &Guard) {
+        if let Some((slot, _)) = self.slots(guard).find(hash, name, guard) {
+            // The tag stays: names behind it on the way must still be found.
+            self.replace(slot, Shared::null(), guard);
+            self.live.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn replace(&self, slot: &Atomic<Node>, node: Shared<'_, Node>, guard: &Guard) {
+        let old = slot.swap(node, AcqRel, guard);
+        // SAFETY: `old` is not null (its caller found it), and the swap above took the only path
+        // by which a new reader could reach it; those that did hold a guard.
+        unsafe {
+            self.octets.fetch_sub(old.deref().octets(), Relaxed);
+            guard.defer_destroy(old);
+        }
+    }
+
+    /// Move to an array at most half full, leaving removed names behind.
+    fn rebuild(&self, guard: &Guard) {
+        let capacity = ((self.names() + 1) * 2).next_power_of_two().max(SMALLEST);
+        let (slots, old) = (Slots::new(capacity), self.slots.load(Acquire, guard));
+        // SAFETY: never null, protected by `guard`.
+        for node in unsafe { old.deref() }.nodes.iter() {
+            let node = node.load(Acquire, guard);
+            // SAFETY: as in `find`; the writer is alone.
+            if let Some(found) = unsafe { node.as_ref() } {
+                slots.insert(found.hash, node);
+            }
+        }
+        self.used.store(self.names(), Relaxed);
+        self.slots.store(Owned::new(slots), Release);
+        // SAFETY: the store above took the only path to it; its nodes live on in the new array,
+        // and dropping an `Atomic` does not drop what it points to.
+        unsafe { guard.defer_destroy(old) };
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self` says that nobody else reads this table any more.
+        let guard = unsafe { unprotected() };
+        // SAFETY: as above; each node is in one slot, and the array is dropped once.
+        unsafe {
+            let slots = self.slots.load(Relaxed, guard).into_owned();
+            for node in &slots.nodes {
+                let node = node.load(Relaxed, guard);
+                if !node.is_null() {
+                    drop(node.into_owned());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    fn node(number: u64, rrsets: &[u8]) -> Node {
+        // Hashes that collide in their low bits, so that names share a way.
+        Node::new(number << 32 | (number % 7), &number.to_be_bytes(), rrsets)
+    }
+
+    fn get(table: &Table, number: u64) -> Option<usize> {
+        let guard = &crossbeam_epoch::pin();
+        table.get(number << 32 | (number % 7), &number.to_be_bytes(), guard).map(Node::octets)
+    }
+
+    #[test]
+    fn names_come_and_go() {
+        let table = Table::default();
+        for round in 0..3 {
+            for number in 0..1000 {
+                table.put(node(number, b""), &crossbeam_epoch::pin());
+            }
+            assert!((0..1000).all(|number| get(&table, number).is_some()), "round {round}");
+            assert!(get(&table, 1000).is_none());
+            for number in (0..1000).filter(|number| number % 3 != 0) {
+                let guard = &crossbeam_epoch::pin();
+                table.remove(number << 32 | (number % 7), &number.to_be_bytes(), guard);
+            }
+            assert!((0..1000).all(|number| get(&table, number).is_some() == (number % 3 == 0)));
+            assert_eq!(table.names(), 334);
+        }
+        assert!(table.slots(&crossbeam_epoch::pin()).tags.len() <= 4096, "removed names are left");
+    }
+
+    #[test]
+    fn readers_always_find_what_stays() {
+        let (table, done) = (Table::default(), AtomicBool::new(false));
+        table.put(node(1, b""), &crossbeam_epoch::pin());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        assert!(get(&table, 1).is_some());
+                    }
+                });
+            }
+            for number in 2..20_000 {
+                let guard = &crossbeam_epoch::pin();
+                table.put(node(number, b""), guard);
+                table.put(node(1, &vec![0; number as usize % 50]), guard);
+                let old = number - 1;
+                if old > 1 {
+                    table.remove(old << 32 | (old % 7), &old.to_be_bytes(), guard);
+                }
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!(table.names(), 2);
+    }
+}

@@ -1,0 +1,320 @@
+//! TCP (RFC 7766): one listener and its connections, on one thread with epoll.
+//!
+//! Queries of a connection are answered in the order they come; as none waits for anything, there is
+//! nothing to gain from another. What one connection holds is bounded: a query not yet complete,
+//! and the answers that it does not take; while there are any it is not read.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpListener as StdListener};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crossbeam_epoch as epoch;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use crate::answer::{Batch, MAX_MESSAGE, Responder, Transport};
+use crate::counters::Counter;
+use crate::net::{Proxy, proxy_header};
+use crate::shared::Shared;
+use crate::udp::clock;
+use crate::wire::u16_at;
+
+const LISTENER: Token = Token(usize::MAX);
+pub const WAKER: Token = Token(usize::MAX - 1);
+/// Octets read at once: a full message with its length.
+const READ_SIZE: usize = MAX_MESSAGE + 2;
+/// No more queries are answered while so many octets wait to be sent.
+const HIGH_WATER: usize = 64 * 1024;
+/// Reads of one connection before the others have their turn.
+const READS_A_TURN: usize = 8;
+/// How often idle connections are looked for.
+const SWEEP: Duration = Duration::from_millis(500);
+
+struct Connection {
+    stream: TcpStream,
+    /// The client: the peer, or whom its PROXY header names.
+    client: IpAddr,
+    /// A PROXY header must come first.
+    proxied: bool,
+    /// The start of a query.
+    input: Vec<u8>,
+    /// Answers not sent yet, from `sent` on.
+    output: Vec<u8>,
+    sent: usize,
+    /// When the last whole query came.
+    active: Instant,
+    /// The client has said all it will.
+    ended: bool,
+}
+
+/// What to do with a connection after its turn.
+#[derive(PartialEq)]
+enum Turn {
+    /// Wait for an event.
+    Wait,
+    /// There may be more to read.
+    Again,
+    Close,
+}
+
+/// One thread's share of the TCP clients of an address.
+pub struct Server<'s> {
+    shared: &'s Shared,
+    responder: &'s mut Responder,
+    /// Connections of all threads.
+    open: &'s AtomicUsize,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    scratch: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+/// Serve a listener until `stop` is set and the poll's waker called.
+pub fn serve(
+    poll: &mut Poll, listener: &StdListener, shared: &Shared, responder: &mut Responder,
+    open: &AtomicUsize, stop: &AtomicBool,
+) -> io::Result<()> {
+    let mut listener = TcpListener::from_std(listener.try_clone()?);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut server = Server {
+        shared,
+        responder,
+        open,
+        connections: Vec::new(),
+        free: Vec::new(),
+        scratch: vec![0; READ_SIZE],
+        answer: vec![0; MAX_MESSAGE],
+    };
+    let result = server.run(poll, &listener, stop);
+    for at in 0..server.connections.len() {
+        server.close(at);
+    }
+    poll.registry().deregister(&mut listener)?;
+    result
+}
+
+/// A waker for a poll that `serve` runs.
+pub fn waker(poll: &Poll) -> io::Result<Waker> {
+    Waker::new(poll.registry(), WAKER)
+}
+
+impl Server<'_> {
+    fn run(
+        &mut self, poll: &mut Poll, listener: &TcpListener, stop: &AtomicBool,
+    ) -> io::Result<()> {
+        let mut events = Events::with_capacity(256);
+        let (mut again, mut swept) = (Vec::new(), Instant::now());
+        while !stop.load(Relaxed) {
+            let quiet = self.free.len() == self.connections.len();
+            let wait = if !again.is_empty() { Some(Duration::ZERO) } else { Some(SWEEP) };
+            match poll.poll(&mut events, wait.filter(|_| !quiet || !again.is_empty())) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let mut ready = std::mem::take(&mut again);
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(listener, poll.registry()),
+                    WAKER => {}
+                    Token(at) => ready.push(at),
+                }
+            }
+            ready.sort_unstable();
+            ready.dedup();
+            for at in ready {
+                match self.turn(at) {
+                    Turn::Wait => {}
+                    Turn::Again => again.push(at),
+                    Turn::Close => self.close(at),
+                }
+            }
+            if swept.elapsed() >= SWEEP {
+                self.sweep();
+                swept = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: &TcpListener, registry: &Registry) {
+        loop {
+            let (mut stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // Out of descriptors: room is made, and the kernel will say again.
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        self.evict();
+                    }
+                    return;
+                }
+            };
+            let (most, proxied) = {
+                let guard = &epoch::pin();
+                let options = self.shared.options(guard);
+                (options.tcp_clients, options.proxy_from.contains(peer.ip().to_canonical()))
+            };
+            if self.open.load(Relaxed) >= most && !self.evict() {
+                continue;
+            }
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            let both = Interest::READABLE | Interest::WRITABLE;
+            if registry.register(&mut stream, Token(at), both).is_err() {
+                self.free.push(at);
+                continue;
+            }
+            // Answers are written whole; a delay would gain nothing.
+            let _ = stream.set_nodelay(true);
+            self.open.fetch_add(1, Relaxed);
+            self.responder.counters.count(Counter::TcpOpened);
+            self.connections[at] = Some(Connection {
+                stream,
+                client: peer.ip().to_canonical(),
+                proxied,
+                input: Vec::new(),
+                output: Vec::new(),
+                sent: 0,
+                active: Instant::now(),
+                ended: false,
+            });
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        if self.connections.get_mut(at).and_then(Option::take).is_some() {
+            self.open.fetch_sub(1, Relaxed);
+            self.responder.counters.count(Counter::TcpClosed);
+            self.free.push(at);
+        }
+    }
+
+    /// Close the connection of this thread that was idle longest; false if it has none.
+    fn evict(&mut self) -> bool {
+        let active = |(at, connection): (usize, &Option<Connection>)| {
+            connection.as_ref().map(|connection| (connection.active, at))
+        };
+        let Some((_, at)) = self.connections.iter().enumerate().filter_map(active).min() else {
+            return false;
+        };
+        self.close(at);
+        self.responder.counters.count(Counter::TcpEvicted);
+        true
+    }
+
+    fn sweep(&mut self) {
+        let idle = self.shared.options(&epoch::pin()).tcp_idle;
+        for at in 0..self.connections.len() {
+            let late = |connection: &Connection| connection.active.elapsed() >= idle;
+            if self.connections[at].as_ref().is_some_and(late) {
+                self.close(at);
+                self.responder.counters.count(Counter::TcpIdle);
+            }
+        }
+    }
+
+    /// Send what waits, read what came, answer it, as far as it goes.
+    fn turn(&mut self, at: usize) -> Turn {
+        let Some(mut connection) = self.connections.get_mut(at).and_then(Option::take) else {
+            return Turn::Wait;
+        };
+        let turn = self.go_on(&mut connection).unwrap_or(Turn::Close);
+        self.connections[at] = Some(connection);
+        turn
+    }
+
+    fn go_on(&mut self, connection: &mut Connection) -> io::Result<Turn> {
+        for _ in 0..READS_A_TURN {
+            if !connection.flush()? {
+                return Ok(Turn::Wait);
+            }
+            // Answers of this size may have been held back.
+            let held = connection.input.len();
+            self.scratch[..held].copy_from_slice(&connection.input);
+            let read = if connection.ended {
+                Ok(0)
+            } else {
+                connection.stream.read(&mut self.scratch[held..])
+            };
+            let end = match read {
+                Ok(0) => {
+                    connection.ended = true;
+                    held
+                }
+                Ok(count) => held + count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => held,
+                Err(error) => return Err(error),
+            };
+            let used = self.answer(connection, end)?;
+            connection.input.clear();
+            connection.input.extend_from_slice(&self.scratch[used..end]);
+            let sent = connection.flush()?;
+            if used == 0 && end == held {
+                // Nothing new, and nothing that could be answered.
+                let over = connection.ended && sent;
+                return Ok(if over { Turn::Close } else { Turn::Wait });
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Answer the queries at the start of `scratch[..end]`; octets used.
+    fn answer(&mut self, connection: &mut Connection, end: usize) -> io::Result<usize> {
+        let mut used = 0;
+        if connection.proxied {
+            match proxy_header(&self.scratch[..end]) {
+                Proxy::Header(length, client) => {
+                    connection.client = client.unwrap_or(connection.client);
+                    connection.proxied = false;
+                    used = length;
+                }
+                Proxy::Partial => return Ok(0),
+                Proxy::Wrong => {
+                    self.responder.counters.count(Counter::ProxyBad);
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+        let guard = &epoch::pin();
+        let options = self.shared.options(guard);
+        let batch = Batch { shared: self.shared, options, clock: clock(), guard };
+        while connection.output.len() < HIGH_WATER && end - used >= 2 {
+            let length = usize::from(u16_at(&self.scratch, used));
+            let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };
+            let client = connection.client;
+            let length =
+                self.responder.respond(batch, query, client, Transport::Tcp, &mut self.answer);
+            if length == 0 {
+                // What is no query has no place in a stream of them.
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            connection.output.extend_from_slice(&(length as u16).to_be_bytes());
+            connection.output.extend_from_slice(&self.answer[..length]);
+            connection.active = Instant::now();
+            used += 2 + query.len();
+        }
+        Ok(used)
+    }
+}
+
+impl Connection {
+    /// Send what waits; true if nothing is left.
+    fn flush(&mut self) -> io::Result<bool> {
+        while self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.output.clear();
+        self.sent = 0;
+        Ok(true)
+    }
+}

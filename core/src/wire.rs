@@ -1,0 +1,355 @@
+//! What a DNS message is made of: names, numbers, and the buffer an answer is written to.
+//!
+//! Nothing here allocates or panics on what a client sends.
+
+/// Longest name in octets, its terminating zero included (RFC 1035 section 2.3.4).
+pub const MAX_NAME: usize = 255;
+/// Most labels of a name, the root not counted: 127 of one octet each, and the terminator.
+pub const MAX_LABELS: usize = 127;
+/// Octets of a message header (RFC 1035 section 4.1.1).
+pub const HEADER: usize = 12;
+
+/// RR types (IANA DNS parameters).
+pub mod rtype {
+    pub const A: u16 = 1;
+    pub const NS: u16 = 2;
+    pub const CNAME: u16 = 5;
+    pub const SOA: u16 = 6;
+    pub const PTR: u16 = 12;
+    pub const MX: u16 = 15;
+    pub const TXT: u16 = 16;
+    pub const AAAA: u16 = 28;
+    pub const SRV: u16 = 33;
+    pub const OPT: u16 = 41;
+    pub const DS: u16 = 43;
+    pub const SVCB: u16 = 64;
+    pub const HTTPS: u16 = 65;
+    pub const TKEY: u16 = 249;
+    pub const TSIG: u16 = 250;
+    pub const IXFR: u16 = 251;
+    pub const AXFR: u16 = 252;
+    pub const ANY: u16 = 255;
+}
+
+/// Classes.
+pub const CLASS_IN: u16 = 1;
+pub const CLASS_CH: u16 = 3;
+
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891, RFC 7873); those above 15 need an OPT.
+pub mod rcode {
+    pub const NOERROR: u16 = 0;
+    pub const FORMERR: u16 = 1;
+    pub const SERVFAIL: u16 = 2;
+    pub const NXDOMAIN: u16 = 3;
+    pub const NOTIMP: u16 = 4;
+    pub const REFUSED: u16 = 5;
+    pub const BADVERS: u16 = 16;
+    pub const BADCOOKIE: u16 = 23;
+}
+
+/// Extended DNS errors (RFC 8914 section 4).
+pub mod ede {
+    pub const STALE: u16 = 3;
+    pub const NOT_READY: u16 = 14;
+    pub const PROHIBITED: u16 = 18;
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+}
+
+/// The 16 bits at `at`, or 0 beyond the end: callers have checked, and a bug must not panic.
+#[inline]
+pub fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    match bytes.get(at..at + 2) {
+        Some(two) => u16::from_be_bytes([two[0], two[1]]),
+        None => 0,
+    }
+}
+
+/// The 32 bits at `at`, or 0 beyond the end.
+#[inline]
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(four) => u32::from_be_bytes([four[0], four[1], four[2], four[3]]),
+        None => 0,
+    }
+}
+
+/// The 64 bits at `at`, or 0 beyond the end.
+#[inline]
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    (u64::from(u32_at(bytes, at)) << 32) | u64::from(u32_at(bytes, at + 4))
+}
+
+/// Length of the uncompressed name at the start of `bytes`, or None if it is not one.
+pub fn name_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let length = usize::from(*bytes.get(at)?);
+        if length > 63 {
+            return None;
+        }
+        at += length + 1;
+        if at > MAX_NAME {
+            return None;
+        }
+        if length == 0 {
+            return Some(at);
+        }
+    }
+}
+
+/// Position after the name at `at` in a message, without following its pointers.
+///
+/// A pointer must point back into the message (RFC 9267 section 2): whoever would follow it then
+/// always ends. What it points to is not looked at, as no answer needs a compressed name.
+pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    let start = at;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        match length >> 6 {
+            0 => {
+                at += length + 1;
+                if at - start > MAX_NAME {
+                    return None;
+                }
+                if length == 0 {
+                    return Some(at);
+                }
+            }
+            3 => {
+                let target = usize::from(u16_at(message, at) & 0x3fff);
+                let end = at + 2;
+                return (end <= message.len() && target >= HEADER && target < start).then_some(end);
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// A name as it is looked up: folded to lower case, with the place of each label.
+///
+/// Folding touches label lengths too, which is harmless: they are below 64, `A` is 65.
+#[derive(Clone)]
+pub struct Name {
+    bytes: [u8; MAX_NAME + 1],
+    length: u8,
+    labels: u8,
+    starts: [u8; MAX_LABELS + 1],
+}
+
+impl Name {
+    /// The name at the start of `bytes`; None if it is compressed, too long or cut off.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<Name> {
+        let mut starts = [0; MAX_LABELS + 1];
+        let mut labels = 0;
+        let mut at = 0;
+        loop {
+            let length = usize::from(*bytes.get(at)?);
+            if length > 63 {
+                return None;
+            }
+            // A name of 255 octets has at most 127 labels, so the index fits.
+            starts[labels] = at as u8;
+            at += length + 1;
+            if at > MAX_NAME {
+                return None;
+            }
+            if length == 0 {
+                break;
+            }
+            labels += 1;
+        }
+        let mut name =
+            Name { bytes: [0; MAX_NAME + 1], length: at as u8, labels: labels as u8, starts };
+        name.bytes[..at].copy_from_slice(bytes.get(..at)?);
+        name.bytes[..at].make_ascii_lowercase();
+        Some(name)
+    }
+
+    /// The folded wire form.
+    #[inline]
+    pub fn wire(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// How many labels, the root not counted.
+    #[inline]
+    pub fn labels(&self) -> usize {
+        usize::from(self.labels)
+    }
+
+    /// Where in `wire` the name without its first `skip` labels begins.
+    #[inline]
+    pub fn start(&self, skip: usize) -> usize {
+        usize::from(self.starts[skip.min(self.labels())])
+    }
+
+    /// The name without its first `skip` labels.
+    #[inline]
+    pub fn suffix(&self, skip: usize) -> &[u8] {
+        &self.wire()[self.start(skip)..]
+    }
+}
+
+/// A hash of a folded name, keyed so that nobody can register names that collide.
+#[inline]
+pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = seed ^ (bytes.len() as u64).wrapping_mul(MIX);
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        state = fold(state ^ word, MIX);
+    }
+    let mut last = [0; 8];
+    let rest = chunks.remainder();
+    last[..rest.len()].copy_from_slice(rest);
+    fold(state ^ u64::from_le_bytes(last), MIX ^ seed.rotate_left(32))
+}
+
+/// The two halves of a 128-bit product, folded: the mixing step of wyhash and its kin.
+#[inline]
+pub fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// A buffer that an answer grows in, never past its limit.
+pub struct Out<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    limit: usize,
+}
+
+impl<'b> Out<'b> {
+    /// An empty answer of at most `limit` octets.
+    pub fn new(buffer: &'b mut [u8], limit: usize) -> Out<'b> {
+        let limit = limit.min(buffer.len());
+        Out { buffer, length: 0, limit }
+    }
+
+    /// Octets written so far.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.length
+    }
+
+    /// Change the limit, for the part that was reserved.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(self.buffer.len());
+    }
+
+    /// Forget what was written after `length`.
+    pub fn cut(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// What was written.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// Append; false, with nothing written, where it does not fit.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        let end = self.length + bytes.len();
+        if end > self.limit {
+            return false;
+        }
+        self.buffer[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+        true
+    }
+
+    /// Append 16 bits.
+    #[inline]
+    pub fn put_u16(&mut self, value: u16) -> bool {
+        self.put(&value.to_be_bytes())
+    }
+
+    /// Overwrite 16 bits that were written before.
+    #[inline]
+    pub fn set_u16(&mut self, at: usize, value: u16) {
+        if let Some(two) = self.buffer.get_mut(at..at + 2) {
+            two.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+
+    /// Append a name, its longest suffix that the question has too as a pointer (RFC 1035 4.1.4).
+    ///
+    /// Only suffixes alike to the letter are shared, so the case of the record is kept.
+    pub fn put_name(&mut self, name: &[u8], question: usize) -> bool {
+        let asked = &self.buffer[HEADER..(HEADER + question).min(self.length)];
+        let mut at = 0;
+        while at < name.len() && name[at] != 0 {
+            let rest = &name[at..];
+            if rest.len() <= asked.len() {
+                let from = asked.len() - rest.len();
+                if &asked[from..] == rest && starts_label(asked, from) {
+                    let pointer = 0xc000 | (HEADER + from) as u16;
+                    return self.put(&name[..at]) && self.put_u16(pointer);
+                }
+            }
+            at += usize::from(name[at]) + 1;
+        }
+        self.put(name)
+    }
+}
+
+/// Whether a label of the (valid, uncompressed) name begins at `at`.
+fn starts_label(name: &[u8], at: usize) -> bool {
+    let mut start = 0;
+    while start < at {
+        start += usize::from(name[start]) + 1;
+    }
+    start == at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_none() {
+        for bytes in [&b""[..], b"\x03ab", b"\x40", b"\xc0\x0c", b"\x01a", &[1; 300]] {
+            assert!(Name::read(bytes).is_none(), "{bytes:?}");
+            assert!(name_len(bytes).is_none(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn suffixes_in_lower_case() {
+        let name = Name::read(b"\x03WwW\x02eX\x00rest").unwrap();
+        assert_eq!(name.wire(), b"\x03www\x02ex\x00");
+        assert_eq!(
+            (name.labels(), name.suffix(1), name.suffix(2)),
+            (2, &b"\x02ex\x00"[..], &b"\x00"[..])
+        );
+    }
+
+    #[test]
+    fn pointers_must_point_back() {
+        let mut message = vec![0; 12];
+        message.extend(b"\x01a\x00\xc0\x0c\xc0\x0f\xc0\x00");
+        assert_eq!(skip_name(&message, 15), Some(17));
+        assert_eq!(skip_name(&message, 17), Some(19));
+        assert_eq!(skip_name(&message, 19), None);
+        assert_eq!(skip_name(&[0; 12], 12), None);
+        message[15..17].copy_from_slice(b"\xc0\x0f");
+        assert_eq!(skip_name(&message, 15), None, "points to itself");
+    }
+
+    #[test]
+    fn a_name_shares_what_the_question_has() {
+        let mut buffer = [0; 100];
+        let mut out = Out::new(&mut buffer, 100);
+        out.put(&[0; HEADER]);
+        out.put(b"\x03www\x02ex\x00");
+        let start = out.written();
+        assert!(out.put_name(b"\x04mail\x02ex\x00", 8));
+        assert_eq!(&out.bytes()[start..], b"\x04mail\xc0\x10");
+        let start = out.written();
+        assert!(out.put_name(b"\x04mail\x02EX\x00", 8), "another case is not shared");
+        assert_eq!(&out.bytes()[start..], b"\x04mail\x02EX\x00");
+    }
+}

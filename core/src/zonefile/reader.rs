@@ -1,0 +1,306 @@
+//! From entries to records and directives, with what each line takes from those before it.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::rdata_text::{
+    Kind, Word, is_generic, is_under, read_name, read_rdata, rtype, show, show_name, unescape,
+};
+
+use super::head::{Head, read_head, read_ttl};
+use super::lexer::{Entry, Lexer};
+use super::rrsets::Rrsets;
+use super::{MAX_DEPTH, MAX_INCLUDES, MAX_PROBLEMS, MAX_TEXT, MAX_TTL, Parsed, Problem};
+
+/// What holds within one file.
+struct Scope<'a> {
+    file: &'a str,
+    origin: Vec<u8>,
+    /// Owner of the last record, in wire form; empty if it has none that is good.
+    owner: Vec<u8>,
+}
+
+/// Reads one zone.
+pub struct Reader<'i> {
+    apex: &'i [u8],
+    default_ttl: u32,
+    include: &'i mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
+    /// Of `$TTL`.
+    zone_ttl: Option<u32>,
+    /// Of the last record that has one.
+    last_ttl: Option<u32>,
+    rrsets: Rrsets,
+    out: Parsed,
+    /// Problems that were not kept, and where the first was.
+    unkept: u64,
+    unkept_at: Option<(String, u32)>,
+    /// Files being read, from the first down.
+    stack: Vec<String>,
+    known_files: HashSet<String>,
+    includes: usize,
+    size: usize,
+    rdata: Vec<u8>,
+}
+
+impl<'i> Reader<'i> {
+    pub fn new(
+        apex: &'i [u8], default_ttl: u32, include: &'i mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
+    ) -> Reader<'i> {
+        Reader {
+            apex,
+            default_ttl: default_ttl.min(MAX_TTL),
+            include,
+            zone_ttl: None,
+            last_ttl: None,
+            rrsets: Rrsets::default(),
+            out: Parsed::default(),
+            unkept: 0,
+            unkept_at: None,
+            stack: Vec::new(),
+            known_files: HashSet::new(),
+            includes: 0,
+            size: 0,
+            rdata: Vec::new(),
+        }
+    }
+
+    pub fn run(mut self, text: &[u8], file: &str) -> Parsed {
+        self.size = text.len();
+        self.read_file(text, file, self.apex.to_vec());
+        self.out.rrsets = self.rrsets.finish();
+        if let Some((file, line)) = self.unkept_at {
+            let why = format!("from here on, {} more problems are not listed", self.unkept);
+            self.out.problems.push((file, line, why));
+        }
+        self.out
+    }
+
+    fn read_file(&mut self, text: &[u8], file: &str, origin: Vec<u8>) {
+        if self.known_files.insert(file.into()) {
+            self.out.files.push(file.into());
+        }
+        self.stack.push(tidy(Path::new(file)));
+        let mut scope = Scope { file, origin, owner: Vec::new() };
+        let mut lexer = Lexer::new(text);
+        let mut words = Vec::new();
+        let mut is_broken = false;
+        while let Some(entry) = lexer.next(&mut words) {
+            let Err((line, why)) = self.read_entry(&entry, &words, &mut scope) else {
+                is_broken = false;
+                continue;
+            };
+            // The rest of a record whose parenthesis is not closed is no problem of its own.
+            if is_broken && is_remainder(&entry, &words) {
+                continue;
+            }
+            is_broken = entry.unclosed;
+            self.report((file.into(), line, why));
+        }
+        self.stack.pop();
+    }
+
+    fn report(&mut self, problem: Problem) {
+        if self.out.problems.len() < MAX_PROBLEMS {
+            self.out.problems.push(problem);
+            return;
+        }
+        self.unkept += 1;
+        self.unkept_at.get_or_insert((problem.0, problem.1));
+    }
+
+    fn read_entry(
+        &mut self, entry: &Entry, words: &[Word], scope: &mut Scope,
+    ) -> Result<(), (u32, String)> {
+        let at = |why| (entry.line, why);
+        let first = words.first();
+        if let Some(word) = first
+            && !entry.indented
+            && !word.quoted
+            && word.text.starts_with(b"$")
+        {
+            if let Some(fault) = &entry.fault {
+                return Err(fault.clone());
+            }
+            return self.read_directive(words, scope).map_err(at);
+        }
+        let (owner, rest) = match words.split_first() {
+            Some((owner, rest)) if !entry.indented => (read_owner(owner, scope), rest),
+            _ => (Ok(()), words),
+        };
+        // Only now, because the lines after a faulty one may take their owner from it.
+        if let Some(fault) = &entry.fault {
+            return Err(fault.clone());
+        }
+        owner.map_err(at)?;
+        self.read_record(entry.line, rest, scope).map_err(at)
+    }
+
+    fn read_record(&mut self, line: u32, words: &[Word], scope: &Scope) -> Result<(), String> {
+        let Head { ttl, kind, rdata } = read_head(words)?;
+        let stated = ttl.or(self.zone_ttl).or(self.last_ttl);
+        self.last_ttl = ttl.or(self.last_ttl);
+        self.check_place(kind, &scope.owner)?;
+        if kind.is_foreign() && !is_generic(rdata) {
+            self.rrsets.occupy(&scope.owner, kind)?;
+            let ttl = stated.unwrap_or(self.default_ttl);
+            let record = (line, scope.owner.clone(), ttl, kind.to_string(), join(rdata));
+            self.out.foreign.push(record);
+            return Ok(());
+        }
+        self.rdata.clear();
+        read_rdata(&kind, rdata, &scope.origin, &mut self.rdata)?;
+        let ttl = stated.unwrap_or_else(|| self.unstated_ttl(kind));
+        self.rrsets.add(&scope.owner, kind, ttl, &self.rdata)
+    }
+
+    /// The TTL where neither the record nor a line before it says one. A SOA record then takes its
+    /// minimum, as do the records after it, which was its meaning before RFC 2308.
+    fn unstated_ttl(&mut self, kind: Kind) -> u32 {
+        match self.rdata.last_chunk::<4>() {
+            Some(minimum) if kind.code == rtype::SOA => {
+                let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
+                self.last_ttl = Some(ttl);
+                ttl
+            }
+            _ => self.default_ttl,
+        }
+    }
+
+    fn check_place(&self, kind: Kind, owner: &[u8]) -> Result<(), String> {
+        if owner.is_empty() {
+            return Err("the record has no owner, and there is none before it in this file \
+                        that is good: expected a name at the start of the line"
+                .into());
+        }
+        if !is_under(owner, self.apex) {
+            let (owner, apex) = (show_name(owner), show_name(self.apex));
+            return Err(format!("owner {owner} is outside the zone, expected names in {apex}"));
+        }
+        let is_apex = owner.len() == self.apex.len();
+        if kind.code == rtype::SOA && !is_apex {
+            let (owner, apex) = (show_name(owner), show_name(self.apex));
+            return Err(format!("SOA at {owner}, expected at the apex {apex}"));
+        }
+        if kind.code == rtype::CNAME && is_apex {
+            return Err("CNAME at the apex, where SOA and NS stand: expected none".into());
+        }
+        Ok(())
+    }
+
+    fn read_directive(&mut self, words: &[Word], scope: &mut Scope) -> Result<(), String> {
+        let name = words[0].text.to_ascii_uppercase();
+        match (name.as_slice(), &words[1..]) {
+            (b"$TTL", [ttl]) => {
+                self.zone_ttl = Some(read_ttl(ttl.text)?);
+                Ok(())
+            }
+            (b"$ORIGIN", [origin]) => {
+                let origin = read_origin(origin, &scope.origin)?;
+                scope.origin = origin;
+                Ok(())
+            }
+            (b"$INCLUDE", [file]) => self.include(file, scope.origin.clone(), scope.file),
+            (b"$INCLUDE", [file, origin]) => {
+                self.include(file, read_origin(origin, &scope.origin)?, scope.file)
+            }
+            (b"$TTL", _) => Err("expected $TTL SECONDS".into()),
+            (b"$ORIGIN", _) => Err("expected $ORIGIN NAME".into()),
+            (b"$INCLUDE", _) => Err("expected $INCLUDE FILE, or $INCLUDE FILE ORIGIN".into()),
+            (b"$GENERATE", _) => {
+                Err("$GENERATE is not standard: write its records out, one on each line".into())
+            }
+            _ => Err(format!(
+                "unknown directive {}, expected $TTL, $ORIGIN or $INCLUDE",
+                show(words[0].text)
+            )),
+        }
+    }
+
+    fn include(&mut self, name: &Word, origin: Vec<u8>, from: &str) -> Result<(), String> {
+        let mut path = Vec::new();
+        unescape(name.text, &mut path)?;
+        let name = std::str::from_utf8(&path)
+            .ok()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| format!("$INCLUDE: expected a file name, got {}", show(&path)))?;
+        let path = resolve(from, name);
+        if self.stack.contains(&path) {
+            return Err(format!("$INCLUDE {path}: the file is being read, so it includes itself"));
+        }
+        if self.stack.len() > MAX_DEPTH {
+            return Err(format!("$INCLUDE {path}: expected at most {MAX_DEPTH} files deep"));
+        }
+        if self.includes == MAX_INCLUDES {
+            return Err(format!("$INCLUDE {path}: expected at most {MAX_INCLUDES} in all"));
+        }
+        self.includes += 1;
+        let text = (self.include)(&path).map_err(|why| format!("$INCLUDE {path}: {why}"))?;
+        if text.len() > MAX_TEXT - self.size {
+            return Err(format!("$INCLUDE {path}: expected at most {MAX_TEXT} octets in all"));
+        }
+        self.size += text.len();
+        self.read_file(&text, &path, origin);
+        Ok(())
+    }
+}
+
+/// A path as written in the file `from`: relative to that file's directory.
+fn resolve(from: &str, name: &str) -> String {
+    let directory = Path::new(from).parent().unwrap_or(Path::new(""));
+    tidy(&directory.join(name))
+}
+
+/// A path without "." components, so that a loop is seen at once.
+fn tidy(path: &Path) -> String {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
+/// Whether an entry looks like the rest of the record before it: no owner, no type.
+fn is_remainder(entry: &Entry, words: &[Word]) -> bool {
+    (entry.indented || words.is_empty())
+        && !words.iter().any(|word| Kind::from_text(word.text).is_some())
+}
+
+/// Sets the owner for this record and those after it that have none; to none if it is bad.
+fn read_owner(word: &Word, scope: &mut Scope) -> Result<(), String> {
+    scope.owner.clear();
+    if word.quoted {
+        return Err(format!("owner {} has quotes, expected a plain name", show(word.text)));
+    }
+    let result = read_name(word.text, &scope.origin, &mut scope.owner);
+    if result.is_err() {
+        scope.owner.clear();
+    }
+    result.map_err(|why| format!("owner: {why}"))
+}
+
+fn read_origin(word: &Word, origin: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    read_name(word.text, origin, &mut out).map_err(|why| format!("origin: {why}"))?;
+    Ok(out)
+}
+
+/// The words on one line as they were written; octets beyond ASCII become `\DDD`.
+fn join(words: &[Word]) -> String {
+    let mut out = String::new();
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 && !word.joined {
+            out.push(' ');
+        }
+        if word.quoted {
+            out.push('"');
+        }
+        for &octet in word.text {
+            match octet {
+                b' '..=b'~' | b'\t' => out.push(octet.into()),
+                _ => out.push_str(&format!("\\{octet:03}")),
+            }
+        }
+        if word.quoted {
+            out.push('"');
+        }
+    }
+    out
+}

@@ -1,0 +1,95 @@
+//! `$ORIGIN`, `$INCLUDE`, and files on disk.
+
+use super::*;
+
+#[test]
+fn origin_changes() {
+    let parsed = read(
+        "$ORIGIN b\nw A 10.0.0.1\n$origin c\n@ CNAME x\n$ORIGIN example.net.\n A 10.0.0.2\n\
+         x.c.b.example.org. MX 1 m\n",
+    );
+    assert_problems(&parsed, &[(6, "beside a CNAME")], "");
+    assert_eq!(
+        shown(&parsed),
+        [
+            "w.b.example.org. 30 A 0a000001",
+            "c.b.example.org. 30 CNAME 017801630162076578616d706c65036f726700",
+            "x.c.b.example.org. 30 MX 0001016d076578616d706c65036e657400",
+        ]
+    );
+}
+
+#[test]
+fn files_are_included() {
+    let main = "$TTL 9\na A 10.0.0.1\n$INCLUDE sub/one.zone s ; c\n A 10.0.0.2\n\
+                $INCLUDE \"two.zone\"\n$INCLUDE /abs.zone\nb A 10.0.0.3\n";
+    let files = [
+        ("d/sub/one.zone", " A 10.1.0.9\n$ORIGIN t\na A 10.1.0.1\n$INCLUDE ../two.zone\nbad"),
+        ("d/sub/../two.zone", "c A 10.2.0.1"),
+        ("d/two.zone", "$TTL 8\nc A 10.2.0.2"),
+        ("/abs.zone", ""),
+    ];
+    let parsed = read_bytes(main.as_bytes(), &files);
+    assert_eq!(
+        shown(&parsed),
+        [
+            "a.example.org. 9 A 0a000001 0a000002",
+            "a.t.s.example.org. 9 A 0a010001",
+            "c.t.s.example.org. 9 A 0a020001",
+            "c.example.org. 8 A 0a020002",
+            "b.example.org. 8 A 0a000003",
+        ]
+    );
+    let places: Vec<_> = parsed.problems.iter().map(|p| (p.0.as_str(), p.1)).collect();
+    assert_eq!(places, [("d/sub/one.zone", 1), ("d/sub/one.zone", 5)]);
+    assert_eq!(
+        parsed.files,
+        ["d/main.zone", "d/sub/one.zone", "d/sub/../two.zone", "d/two.zone", "/abs.zone"]
+    );
+}
+
+#[test]
+fn loops_of_includes_end() {
+    let own = "$INCLUDE main.zone\n".repeat(3);
+    let parsed = read_bytes(own.as_bytes(), &[]);
+    assert_problems(&parsed, &[(1, "itself"), (2, "itself"), (3, "itself")], "");
+
+    let files = [("d/a", "$INCLUDE ./b\n$INCLUDE ./b"), ("d/b", "$INCLUDE a\n$INCLUDE ././a")];
+    let parsed = read_bytes(b"$INCLUDE a", &files);
+    assert_eq!(parsed.problems.len(), 4);
+    assert_eq!(parsed.files, ["d/main.zone", "d/a", "d/b"]);
+
+    // A file under ever new names ends at a depth, and many of them at a number.
+    let mut reads = 0;
+    let mut include = |_: &str| {
+        reads += 1;
+        Ok(b"$INCLUDE x/y\n".repeat(10))
+    };
+    let parsed = parse(b"$INCLUDE x/y\n", "m", APEX, TTL, &mut include);
+    assert_eq!(reads, MAX_INCLUDES);
+    assert!(parsed.problems[0].2.contains("at most 8 files deep"));
+    let last = &parsed.problems[MAX_PROBLEMS].2;
+    assert!(last.contains("more problems are not listed"), "{last}");
+    assert_eq!(parsed.files.len(), 9);
+}
+
+#[test]
+fn files_are_read_from_disk() {
+    let directory = std::env::temp_dir().join(format!("zonefile-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("main.zone");
+    let text = "a A 10.0.0.1\n$INCLUDE more.zone\n$INCLUDE .\n$INCLUDE none\n";
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(directory.join("more.zone"), "b A 10.0.0.2").unwrap();
+    let parsed = read_zone(&path, APEX, TTL).unwrap();
+    let missing = read_zone(&directory.join("none"), APEX, TTL);
+    let origin = read_zone(&path, b"", TTL);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(parsed.rrsets.len(), 2);
+    assert_eq!(parsed.files.len(), 2);
+    let lines: Vec<u32> = parsed.problems.iter().map(|problem| problem.1).collect();
+    assert_eq!(lines, [3, 4]);
+    assert!(parsed.problems[0].2.contains("not a regular file"));
+    assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(origin.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}

@@ -1,0 +1,433 @@
+//! The zones in memory, and how a change reaches them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
+
+use crate::rrset::{self, RRset};
+use crate::table::{Node, Table};
+use crate::wire::{self, Name, rtype};
+
+pub const STATE_LIVE: u8 = 0;
+pub const STATE_LOADING: u8 = 1;
+pub const STATE_STALE: u8 = 2;
+
+/// A zone that this server answers for.
+pub struct Zone {
+    apex: Box<[u8]>,
+    hash: u64,
+    table: Table,
+    state: AtomicU8,
+    /// Owner names that begin with `*`; 0 spares a miss its search (RFC 4592).
+    wildcards: AtomicU32,
+    /// Owner names below the apex with NS; 0 spares a query its search.
+    cuts: AtomicU32,
+}
+
+impl Zone {
+    fn new(apex: &[u8], hash: u64) -> Zone {
+        Zone {
+            apex: apex.into(),
+            hash,
+            table: Table::default(),
+            state: STATE_LOADING.into(),
+            wildcards: 0.into(),
+            cuts: 0.into(),
+        }
+    }
+
+    /// Folded wire name of the apex.
+    #[inline]
+    pub fn apex(&self) -> &[u8] {
+        &self.apex
+    }
+
+    #[inline]
+    pub fn state(&self) -> u8 {
+        self.state.load(Relaxed)
+    }
+
+    #[inline]
+    pub fn has_wildcards(&self) -> bool {
+        self.wildcards.load(Relaxed) > 0
+    }
+
+    #[inline]
+    pub fn has_cuts(&self) -> bool {
+        self.cuts.load(Relaxed) > 0
+    }
+}
+
+/// One change to an RRset: its zone, owner, type, and its packed form or None.
+pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
+
+/// Zones by apex, replaced whole when one comes or goes.
+struct Directory {
+    /// Bit n is set where a zone has n labels: other suffixes need not be hashed.
+    depths: u128,
+    slots: Box<[Option<Arc<Zone>>]>,
+}
+
+impl Directory {
+    fn new(zones: &[Arc<Zone>]) -> Directory {
+        let capacity = (zones.len() * 2 + 1).next_power_of_two();
+        let mut directory = Directory { depths: 0, slots: vec![None; capacity].into_boxed_slice() };
+        for zone in zones {
+            let labels = Name::read(&zone.apex).map_or(0, |name| name.labels());
+            directory.depths |= 1 << labels;
+            let mut at = zone.hash as usize & (capacity - 1);
+            while directory.slots[at].is_some() {
+                at = (at + 1) & (capacity - 1);
+            }
+            directory.slots[at] = Some(zone.clone());
+        }
+        directory
+    }
+
+    #[inline]
+    fn get(&self, hash: u64, apex: &[u8]) -> Option<&Arc<Zone>> {
+        let mut at = hash as usize & (self.slots.len() - 1);
+        while let Some(zone) = &self.slots[at] {
+            if zone.hash == hash && zone.apex() == apex {
+                return Some(zone);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        None
+    }
+}
+
+/// All zones: read by the workers, written by one caller at a time.
+pub struct Zones {
+    seed: u64,
+    directory: Atomic<Directory>,
+    writer: Mutex<HashMap<Box<[u8]>, Arc<Zone>>>,
+}
+
+impl Zones {
+    /// No zones; `seed` keys the hash of names and should be random.
+    pub fn new(seed: u64) -> Zones {
+        Zones { seed, directory: Atomic::new(Directory::new(&[])), writer: Mutex::default() }
+    }
+
+    /// The key of a folded name.
+    #[inline]
+    pub fn hash(&self, name: &[u8]) -> u64 {
+        wire::hash(self.seed, name)
+    }
+
+    /// The deepest zone that a name is in, leaving out its first `skip` labels.
+    #[inline]
+    pub fn find<'g>(&self, name: &Name, skip: usize, guard: &'g Guard) -> Option<&'g Zone> {
+        // SAFETY: never null; an old directory is destroyed only after every guard is gone that
+        // could have loaded it, and it keeps its zones alive.
+        let directory = unsafe { self.directory.load(Acquire, guard).deref() };
+        for left in skip..=name.labels() {
+            if directory.depths & (1 << (name.labels() - left)) != 0 {
+                let suffix = name.suffix(left);
+                if let Some(zone) = directory.get(self.hash(suffix), suffix) {
+                    return Some(zone);
+                }
+            }
+        }
+        None
+    }
+
+    /// The node of a folded name in a zone.
+    #[inline]
+    pub fn node<'g>(&self, zone: &'g Zone, name: &[u8], guard: &'g Guard) -> Option<&'g Node> {
+        zone.table.get(self.hash(name), name, guard)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Arc<Zone>>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, zones: &HashMap<Box<[u8]>, Arc<Zone>>) {
+        let guard = epoch::pin();
+        let all: Vec<_> = zones.values().cloned().collect();
+        let old = self.directory.swap(Owned::new(Directory::new(&all)), AcqRel, &guard);
+        // SAFETY: the swap took the only path to it.
+        unsafe { guard.defer_destroy(old) };
+        guard.flush();
+    }
+
+    /// Make a zone known, loading and empty. False if `apex` is not a name.
+    pub fn add(&self, apex: &[u8]) -> bool {
+        let Some(name) = Name::read(apex) else { return false };
+        let mut zones = self.lock();
+        if !zones.contains_key(name.wire()) {
+            let zone = Arc::new(Zone::new(name.wire(), self.hash(name.wire())));
+            zones.insert(name.wire().into(), zone);
+            self.publish(&zones);
+        }
+        true
+    }
+
+    /// Forget a zone.
+    pub fn drop_zone(&self, apex: &[u8]) {
+        let mut zones = self.lock();
+        if zones.remove(apex.to_ascii_lowercase().as_slice()).is_some() {
+            self.publish(&zones);
+        }
+    }
+
+    /// Set the state of a zone; false if it is not known.
+    pub fn set_state(&self, apex: &[u8], state: u8) -> bool {
+        let zones = self.lock();
+        let zone = zones.get(apex.to_ascii_lowercase().as_slice());
+        zone.inspect(|zone| zone.state.store(state, Relaxed)).is_some()
+    }
+
+    /// (apex, state, owner names, octets) of each zone.
+    pub fn summary(&self) -> Vec<(Vec<u8>, u8, usize, usize)> {
+        let row = |zone: &Arc<Zone>| {
+            (zone.apex.to_vec(), zone.state(), zone.table.names(), zone.table.octets())
+        };
+        self.lock().values().map(row).collect()
+    }
+
+    /// Put and remove RRsets; (index, reason) of those refused.
+    ///
+    /// Neighbours of one zone and owner change together, in one step for every reader.
+    pub fn apply(&self, changes: &[Change<'_>]) -> Vec<(usize, String)> {
+        let zones = self.lock();
+        let mut refused = Vec::new();
+        let mut first = 0;
+        while first < changes.len() {
+            let (apex, owner, ..) = changes[first];
+            let same = |change: &&Change<'_>| change.0 == apex && change.1 == owner;
+            let count = changes[first..].iter().take_while(same).count();
+            match locate(&zones, apex, owner) {
+                Ok((zone, name)) => {
+                    let group = &changes[first..first + count];
+                    self.apply_to(zone, &name, group, first, &mut refused);
+                }
+                Err(reason) => {
+                    refused.extend((first..first + count).map(|index| (index, reason.clone())));
+                }
+            }
+            first += count;
+        }
+        epoch::pin().flush();
+        refused
+    }
+
+    fn apply_to(
+        &self, zone: &Zone, name: &Name, changes: &[Change<'_>], first: usize,
+        refused: &mut Vec<(usize, String)>,
+    ) {
+        let guard = &epoch::pin();
+        let mut changed: Vec<(u16, Vec<u8>)> = Vec::with_capacity(changes.len());
+        for (index, (_, _, rtype, packed)) in changes.iter().enumerate() {
+            match packed.map_or(Ok(Vec::new()), |packed| rrset::compile(*rtype, packed)) {
+                Ok(bytes) => {
+                    changed.retain(|(other, _)| other != rtype);
+                    changed.push((*rtype, bytes));
+                }
+                Err(reason) => refused.push((first + index, reason)),
+            }
+        }
+        let old = self.node(zone, name.wire(), guard);
+        let mut rrsets: Vec<u8> = Vec::new();
+        for rrset in old.iter().flat_map(|node| node.rrsets()) {
+            if !changed.iter().any(|(rtype, _)| *rtype == rrset.rtype()) {
+                rrsets.extend(rrset.bytes());
+            }
+        }
+        changed.iter().for_each(|(_, bytes)| rrsets.extend(bytes));
+        self.replace(zone, name, old, &rrsets, guard);
+    }
+
+    fn replace(&self, zone: &Zone, name: &Name, old: Option<&Node>, rrsets: &[u8], guard: &Guard) {
+        let new = Node::new(self.hash(name.wire()), name.wire(), rrsets);
+        let was = old.map_or(Marks::default(), |node| Marks::of(zone, node));
+        let is = Marks::of(zone, &new);
+        // Counted before a name comes and after it has gone, so that no search is spared wrongly.
+        is.count(&was, zone, |counter| {
+            counter.fetch_add(1, Release);
+        });
+        if !rrsets.is_empty() {
+            if old.is_none() {
+                self.raise(zone, name, guard);
+            }
+            zone.table.put(new, guard);
+        } else if let Some(node) = old {
+            if node.children.load(Relaxed) > 0 {
+                zone.table.put(new, guard);
+            } else {
+                self.fell(zone, name, guard);
+            }
+        }
+        was.count(&is, zone, |counter| {
+            counter.fetch_sub(1, Release);
+        });
+    }
+
+    /// Count a new name in its parent, making empty non-terminals up to the apex.
+    fn raise(&self, zone: &Zone, name: &Name, guard: &Guard) {
+        for skip in 1..=name.labels() {
+            let parent = name.suffix(skip);
+            if parent.len() < zone.apex.len() {
+                return;
+            }
+            if let Some(node) = self.node(zone, parent, guard) {
+                node.children.fetch_add(1, Relaxed);
+                return;
+            }
+            let node = Node::new(self.hash(parent), parent, b"");
+            node.children.store(1, Relaxed);
+            zone.table.put(node, guard);
+        }
+    }
+
+    /// Remove a name, and the empty non-terminals above that it alone kept.
+    fn fell(&self, zone: &Zone, name: &Name, guard: &Guard) {
+        for skip in 0..=name.labels() {
+            let lost = name.suffix(skip);
+            zone.table.remove(self.hash(lost), lost, guard);
+            let parent = name.suffix(skip + 1);
+            if parent.len() < zone.apex.len() || skip == name.labels() {
+                return;
+            }
+            let Some(node) = self.node(zone, parent, guard) else { return };
+            let left = node.children.fetch_sub(1, Relaxed) - 1;
+            if left > 0 || node.rrsets().next().is_some() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Zones {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self` says that nobody reads the directory any more.
+        unsafe { drop(std::mem::replace(&mut self.directory, Atomic::null()).into_owned()) };
+    }
+}
+
+/// What makes the searches of a query necessary.
+#[derive(Default)]
+struct Marks {
+    wildcard: bool,
+    cut: bool,
+}
+
+impl Marks {
+    fn of(zone: &Zone, node: &Node) -> Marks {
+        let cut = |rrset: RRset<'_>| rrset.rtype() == rtype::NS;
+        Marks {
+            wildcard: node.name().starts_with(b"\x01*") && node.rrsets().next().is_some(),
+            cut: node.name() != zone.apex() && node.rrsets().any(cut),
+        }
+    }
+
+    /// Do something with the counter of each mark that `other` lacks.
+    fn count(&self, other: &Marks, zone: &Zone, change: impl Fn(&AtomicU32)) {
+        if self.wildcard && !other.wildcard {
+            change(&zone.wildcards);
+        }
+        if self.cut && !other.cut {
+            change(&zone.cuts);
+        }
+    }
+}
+
+fn locate<'z>(
+    zones: &'z HashMap<Box<[u8]>, Arc<Zone>>, apex: &[u8], owner: &[u8],
+) -> Result<(&'z Zone, Name), String> {
+    let zone = zones.get(apex).or_else(|| zones.get(apex.to_ascii_lowercase().as_slice()));
+    let zone = zone.ok_or("the zone is not known: set_zone comes first")?;
+    let name = Name::read(owner).filter(|name| name.wire().len() == owner.len());
+    let name = name.ok_or("the owner is not a name in wire form")?;
+    let inside = (0..=name.labels()).any(|skip| name.suffix(skip) == zone.apex());
+    if inside { Ok((zone, name)) } else { Err("the owner is outside the zone".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APEX: &[u8] = b"\x02ex\x00";
+
+    fn zones() -> Zones {
+        let zones = Zones::new(7);
+        zones.add(b"\x02EX\x00");
+        zones
+    }
+
+    fn change(zones: &Zones, owner: &[u8], rtype: u16, rdata: Option<&[u8]>) -> usize {
+        let packed = rdata.map(|rdata| rrset::pack(30, &[(1, rdata)]));
+        zones.apply(&[(APEX, owner, rtype, packed.as_deref())]).len()
+    }
+
+    fn names(zones: &Zones) -> usize {
+        zones.summary()[0].2
+    }
+
+    #[test]
+    fn empty_non_terminals_come_and_go_with_what_they_hold() {
+        let zones = zones();
+        let (deep, beside) = (&b"\x01a\x01b\x01c\x02ex\x00"[..], &b"\x01d\x01c\x02ex\x00"[..]);
+        assert_eq!(change(&zones, deep, 1, Some(&[10, 0, 0, 1])), 0);
+        assert_eq!(names(&zones), 4, "a.b.c, b.c, c, the apex");
+        change(&zones, beside, 1, Some(&[10, 0, 0, 1]));
+        change(&zones, deep, 1, None);
+        assert_eq!(names(&zones), 3, "d.c, c, the apex");
+        change(&zones, beside, 1, None);
+        assert_eq!(names(&zones), 0);
+    }
+
+    #[test]
+    fn marks_follow_the_names() {
+        let zones = zones();
+        let (wildcard, cut) = (&b"\x01*\x02ex\x00"[..], &b"\x01c\x02ex\x00"[..]);
+        change(&zones, wildcard, 1, Some(&[10, 0, 0, 1]));
+        change(&zones, wildcard, 16, Some(b"\x01a"));
+        change(&zones, cut, 2, Some(b"\x01a\x00"));
+        change(&zones, APEX, 2, Some(b"\x01a\x00"));
+        let marks = || {
+            let guard = &epoch::pin();
+            let zone = zones.find(&Name::read(APEX).unwrap(), 0, guard).unwrap();
+            (zone.has_wildcards(), zone.has_cuts())
+        };
+        assert_eq!(marks(), (true, true));
+        change(&zones, wildcard, 1, None);
+        change(&zones, cut, 2, None);
+        assert_eq!(marks(), (true, false));
+        change(&zones, wildcard, 16, None);
+        assert_eq!(marks(), (false, false));
+    }
+
+    #[test]
+    fn the_deepest_zone_is_found() {
+        let zones = zones();
+        zones.add(b"\x03sub\x02ex\x00");
+        let guard = &epoch::pin();
+        let apex = |name: &[u8]| zones.find(&Name::read(name).unwrap(), 0, guard).map(Zone::apex);
+        assert_eq!(apex(b"\x01A\x03SUB\x02ex\x00"), Some(&b"\x03sub\x02ex\x00"[..]));
+        assert_eq!(apex(b"\x05other\x02ex\x00"), Some(APEX));
+        assert_eq!(apex(b"\x03com\x00"), None);
+        zones.drop_zone(b"\x03sub\x02ex\x00");
+        assert_eq!(apex(b"\x01a\x03sub\x02ex\x00"), Some(APEX));
+    }
+
+    #[test]
+    fn one_refused_change_leaves_its_neighbours() {
+        let zones = zones();
+        let good = rrset::pack(30, &[(1, &[10, 0, 0, 1])]);
+        let bad = rrset::pack(30, &[(1, &[10, 0])]);
+        let owner = &b"\x01a\x02ex\x00"[..];
+        let refused = zones.apply(&[
+            (APEX, owner, 1, Some(&good)),
+            (APEX, owner, 28, Some(&bad)),
+            (APEX, b"\x03com\x00", 1, Some(&good)),
+            (b"\x03com\x00", owner, 1, Some(&good)),
+            (APEX, b"\x01b\x02ex\x00", 1, Some(&good)),
+        ]);
+        assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(names(&zones), 3);
+    }
+}
