@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
@@ -223,8 +224,12 @@ impl Sockets {
             // The kernel may give less; more datagrams are lost in bursts then, nothing else.
             let _ = udp.set_recv_buffer_size(RECEIVE_BUFFER);
             if bound.ip().is_unspecified() {
-                want_destination(&udp, bound)?;
+                set_option(&udp, bound, (libc::IP_PKTINFO, libc::IPV6_RECVPKTINFO), 1)?;
             }
+            // No answer is fragmented, nor can a forged "too big" make it so (RFC 9715).
+            let (v4, v6) = (libc::IP_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_PROBE);
+            let value = if bound.is_ipv4() { v4 } else { v6 };
+            set_option(&udp, bound, (libc::IP_MTU_DISCOVER, libc::IPV6_MTU_DISCOVER), value)?;
             sockets.udp.push(udp.into());
             let tcp = socket(bound, Type::STREAM, workers > 1)?;
             tcp.listen(BACKLOG)?;
@@ -252,19 +257,16 @@ fn socket(address: SocketAddr, kind: Type, share: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Have the kernel tell the address that each datagram was sent to.
-fn want_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let (level, name) = if address.is_ipv4() {
-        (libc::IPPROTO_IP, libc::IP_PKTINFO)
-    } else {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
-    };
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is the int `on`, of the length given.
+/// Set an option of the IP level, which has one name for IPv4 and one for IPv6.
+fn set_option(
+    socket: &Socket, address: SocketAddr, (v4, v6): (libc::c_int, libc::c_int), value: libc::c_int,
+) -> io::Result<()> {
+    let (level, name) =
+        if address.is_ipv4() { (libc::IPPROTO_IP, v4) } else { (libc::IPPROTO_IPV6, v6) };
+    // SAFETY: the option's value is the int `value`, of the length given.
     let done = unsafe {
         let length = size_of::<libc::c_int>() as libc::socklen_t;
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), length)
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length)
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

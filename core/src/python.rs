@@ -212,7 +212,9 @@ fn read_zone(
     let foreign: Vec<_> = parsed
         .foreign
         .into_iter()
-        .map(|(line, owner, ttl, rtype, text)| (line, PyBytes::new(py, &owner), ttl, rtype, text))
+        .map(|(file, line, origin, owner, ttl, rtype, text)| {
+            (file, line, PyBytes::new(py, &origin), PyBytes::new(py, &owner), ttl, rtype, text)
+        })
         .collect();
     Ok(ZoneFile {
         rrsets: rrsets.into_pyobject(py)?.into_any().unbind(),

@@ -106,9 +106,12 @@ impl Server<'_> {
         let mut events = Events::with_capacity(256);
         let (mut again, mut swept) = (Vec::new(), Instant::now());
         while !stop.load(Relaxed) {
-            let quiet = self.free.len() == self.connections.len();
-            let wait = if !again.is_empty() { Some(Duration::ZERO) } else { Some(SWEEP) };
-            match poll.poll(&mut events, wait.filter(|_| !quiet || !again.is_empty())) {
+            let idle = self.free.len() == self.connections.len();
+            let wait = match again.is_empty() {
+                false => Some(Duration::ZERO),
+                true => (!idle).then_some(SWEEP),
+            };
+            match poll.poll(&mut events, wait) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }

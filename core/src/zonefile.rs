@@ -30,8 +30,8 @@ pub const MAX_TTL: u32 = i32::MAX as u32;
 
 /// Owner in wire form (its case as first seen), type, packed RRset.
 pub type Rrset = (Vec<u8>, u16, Vec<u8>);
-/// Line, owner in wire form, TTL in seconds, mnemonic, rdata as text on one line.
-pub type Foreign = (u32, Vec<u8>, u32, String, String);
+/// File, line, `$ORIGIN` and owner in wire form, TTL in seconds, mnemonic, rdata as text on one line.
+pub type Foreign = (String, u32, Vec<u8>, Vec<u8>, u32, String, String);
 /// File, line, what is wrong and what was expected.
 pub type Problem = (String, u32, String);
 
@@ -41,8 +41,8 @@ pub struct Parsed {
     /// In order of first appearance, packed as the rest of the core takes them: lowest TTL,
     /// duplicates removed, policy 0, weight 1 or that of the SRV record.
     pub rrsets: Vec<Rrset>,
-    /// Records of types whose text form is not read here. Names in the text are as written, so
-    /// relative ones (in HIP, IPSECKEY, AMTRELAY) are relative to the `$ORIGIN` of their line.
+    /// Records of types whose text form is not read here. Names in the text are as written, relative
+    /// ones to the `$ORIGIN` of their line.
     pub foreign: Vec<Foreign>,
     pub problems: Vec<Problem>,
     /// Every file read, each once: the first and what it includes.

@@ -107,8 +107,8 @@ class ZoneFile:
 
     rrsets: list[tuple[bytes, int, bytes]]
     """(owner, type, packed RRset: lowest TTL, duplicates removed, policy 0, weight 1 or SRV's)."""
-    foreign: list[tuple[int, bytes, int, str, str]]
-    """(line, owner, ttl, type, rdata text) of types whose text form the core does not read."""
+    foreign: list[tuple[str, int, bytes, bytes, int, str, str]]
+    """(file, line, origin, owner, ttl, type, rdata text) of types whose text the core can't read."""
     problems: list[tuple[str, int, str]]
     """(file, line, what is wrong and what was expected) of each record that was left out."""
     files: list[str]

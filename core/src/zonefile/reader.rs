@@ -144,7 +144,9 @@ impl<'i> Reader<'i> {
         if kind.is_foreign() && !is_generic(rdata) {
             self.rrsets.occupy(&scope.owner, kind)?;
             let ttl = stated.unwrap_or(self.default_ttl);
-            let record = (line, scope.owner.clone(), ttl, kind.to_string(), join(rdata));
+            let (origin, owner) = (scope.origin.clone(), scope.owner.clone());
+            let record =
+                (scope.file.into(), line, origin, owner, ttl, kind.to_string(), join(rdata));
             self.out.foreign.push(record);
             return Ok(());
         }

@@ -1,0 +1,163 @@
+//! Whether a reply is what the query deserves: its header, size, question and OPT record.
+
+use std::collections::BTreeSet;
+
+use _core::answer::Transport;
+use _core::query::{self, Edns, Packet, Query};
+
+use super::expected::{self, Asked, BADCOOKIE, FORMERR, NOTIMP};
+use super::message::{self, HEADER, Message, Opt};
+use super::sections;
+
+pub const QR: u16 = 0x8000;
+pub const AA: u16 = 0x0400;
+pub const TC: u16 = 0x0200;
+const RD: u16 = 0x0100;
+const OPCODE: u16 = 0x7800;
+/// RA, Z, AD, CD: not ours to set.
+const NEVER: u16 = 0x00f0;
+
+/// EDNS options (IANA).
+const NSID: u16 = 3;
+const ECS: u16 = 8;
+const COOKIE: u16 = 10;
+const KEEPALIVE: u16 = 11;
+const EDE: u16 = 15;
+
+/// Panic if `reply` (empty: none was sent) is not right for the DNS message `packet`.
+pub fn check(packet: &[u8], reply: &[u8], asked: &Asked<'_>) {
+    if let Err(why) = judge(packet, reply, asked) {
+        let (client, transport) = (asked.client, asked.transport);
+        panic!("{why}\n{transport:?} {client}\nquery {packet:02x?}\nreply {reply:02x?}");
+    }
+}
+
+fn judge(packet: &[u8], reply: &[u8], asked: &Asked<'_>) -> Result<(), String> {
+    let limited = asked.options.rate_limit > 0 && asked.transport == Transport::Udp;
+    let silent = packet.len() < HEADER || packet[2] & 0x80 != 0;
+    if reply.is_empty() {
+        return if silent || limited { Ok(()) } else { Err("no reply".into()) };
+    }
+    if silent {
+        return Err("a reply to what is no query".into());
+    }
+    if reply.get(..2) != packet.get(..2) {
+        return Err("another id".into());
+    }
+    let message = message::read(reply)?;
+    let wanted = QR | (u16::from(packet[2]) << 8 & (OPCODE | RD));
+    if message.flags & (QR | OPCODE | RD | NEVER) != wanted {
+        return Err(format!("flags {:04x}", message.flags));
+    }
+    let alone = |rcode| {
+        let right = reply.len() == HEADER && message.flags == wanted | rcode;
+        if right { Ok(()) } else { Err(format!("not a header alone with rcode {rcode}")) }
+    };
+    match query::read(packet) {
+        Packet::Silent => Err("the core should have kept silent".into()),
+        Packet::Malformed => alone(FORMERR),
+        Packet::NotQuery => alone(NOTIMP),
+        Packet::Query(query) => {
+            let room = envelope(packet, reply, &query, &message, asked)?;
+            if limited && is_restrained(&message, &query) {
+                return Ok(());
+            }
+            let expected = expected::expected(&query, asked);
+            let ede = message.option(EDE).map(|code| code.to_vec());
+            let wanted = expected.ede.map(|code| code.to_be_bytes().to_vec());
+            let cut = message.flags & TC != 0;
+            if query.edns.is_some() && ede != wanted && !(ede.is_none() && (room < 6 || cut)) {
+                return Err(format!("EDE {ede:?}, expected {wanted:?}"));
+            }
+            sections::check(&message, &expected, asked)
+        }
+    }
+}
+
+/// An answer over the rate limit: none of the records, but how to get them.
+fn is_restrained(message: &Message, query: &Query<'_>) -> bool {
+    let empty = message.sections.iter().all(Vec::is_empty);
+    let cookie = query.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
+    empty && if cookie { message.rcode() == BADCOOKIE } else { message.flags & TC != 0 }
+}
+
+/// Size, question and OPT record; octets that were left.
+fn envelope(
+    packet: &[u8], reply: &[u8], query: &Query<'_>, message: &Message, asked: &Asked<'_>,
+) -> Result<usize, String> {
+    let limit = match (asked.transport, &query.edns) {
+        (Transport::Tcp, _) => 65535,
+        (Transport::Udp, None) => 512,
+        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(512, asked.options.udp_size),
+    };
+    if reply.len() > limit {
+        return Err(format!("{} octets, {limit} allowed", reply.len()));
+    }
+    let end = HEADER + query.question.as_ref().map_or(0, |question| question.octets());
+    let same = reply.get(HEADER..end) == packet.get(HEADER..end);
+    if !same || message.questions.len() != usize::from(query.question.is_some()) {
+        return Err("another question".into());
+    }
+    match (&query.edns, &message.opt) {
+        (None, None) => {}
+        (Some(edns), Some(opt)) => check_opt(edns, opt, message, asked)?,
+        (edns, _) => return Err(format!("OPT in the query: {}; but not so here", edns.is_some())),
+    }
+    Ok(limit - reply.len())
+}
+
+fn check_opt(
+    edns: &Edns<'_>, opt: &Opt, message: &Message, asked: &Asked<'_>,
+) -> Result<(), String> {
+    let flags = if edns.dnssec { 0x8000 } else { 0 };
+    if (opt.size, opt.version, opt.flags) != (asked.options.udp_size as u16, 0, flags) {
+        return Err("OPT: wrong size, version or flags".into());
+    }
+    let known = [NSID, ECS, COOKIE, KEEPALIVE, EDE];
+    let codes: BTreeSet<u16> = opt.options.iter().map(|option| option.0).collect();
+    if codes.len() != opt.options.len() || !codes.iter().all(|code| known.contains(code)) {
+        return Err(format!("OPT: options {codes:?}, or one of them twice"));
+    }
+    for code in [NSID, ECS, COOKIE, KEEPALIVE] {
+        let value = message.option(code);
+        if !option_fits(code, value, edns, asked) {
+            return Err(format!("OPT: option {code} should not be {value:02x?}"));
+        }
+    }
+    Ok(())
+}
+
+fn option_fits(code: u16, value: Option<&[u8]>, edns: &Edns<'_>, asked: &Asked<'_>) -> bool {
+    let options = asked.options;
+    if edns.version > 0 {
+        return value.is_none();
+    }
+    match code {
+        NSID => {
+            let id = Some(&options.server_id[..]).filter(|id| edns.nsid && !id.is_empty());
+            value == id
+        }
+        KEEPALIVE => {
+            let wanted = edns.keepalive && asked.transport == Transport::Tcp;
+            value.map(<[u8]>::len) == wanted.then_some(2)
+        }
+        COOKIE => {
+            let sent = edns.cookie.filter(|_| options.cookies && expected::cookie_fits(edns));
+            let start = |cookie: &[u8]| (cookie.len() == 24).then(|| cookie[..8].to_vec());
+            value.map(start) == sent.map(|cookie| Some(cookie[..8].to_vec()))
+        }
+        _ => {
+            let trusted = options.ecs_from.contains(asked.client) && expected::subnet_fits(edns);
+            let sent = edns.subnet.filter(|_| trusted);
+            let fits = |echo: &[u8], sent: &[u8]| {
+                let scope = echo.get(3).is_some_and(|scope| *scope == 0 || *scope == sent[2]);
+                scope && echo[..3] == sent[..3] && echo[4..] == sent[4..]
+            };
+            match (value, sent) {
+                (None, None) => true,
+                (Some(echo), Some(sent)) => fits(echo, sent),
+                _ => false,
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a query should be answered with, found in the model.
+
+use std::net::IpAddr;
+
+use _core::answer::Transport;
+use _core::options::Options;
+use _core::query::{Edns, Query};
+use _core::zones::{STATE_LOADING, STATE_STALE};
+
+use super::message::{CNAME, Labels, NS, SOA, labels};
+use super::model::{Found, Model, Set, Zone};
+
+pub const NOERROR: u16 = 0;
+pub const FORMERR: u16 = 1;
+pub const SERVFAIL: u16 = 2;
+pub const NXDOMAIN: u16 = 3;
+pub const NOTIMP: u16 = 4;
+pub const REFUSED: u16 = 5;
+pub const BADVERS: u16 = 16;
+pub const BADCOOKIE: u16 = 23;
+
+/// Questions that follow one another at most for one answer.
+const MAX_CHAIN: usize = 16;
+
+/// The answer, but for what a policy chooses.
+#[derive(Default)]
+pub struct Expected<'m> {
+    pub rcode: u16,
+    pub aa: bool,
+    pub ede: Option<u16>,
+    /// CNAMEs in order, by owner. With SERVFAIL they are not sent.
+    pub chain: Vec<(Labels, &'m Set)>,
+    /// What has the RRset asked for: name, owner in the zone (a wildcard, perhaps), zone, type.
+    pub found: Option<(Labels, Labels, &'m Zone, u16)>,
+    /// NS of a referral, or SOA of a denial.
+    pub authority: Option<(Labels, u16, &'m Set)>,
+    /// Text of a CHAOS answer.
+    pub text: Option<&'m [u8]>,
+}
+
+impl Expected<'_> {
+    fn error(rcode: u16, ede: Option<u16>) -> Self {
+        Self { rcode, ede, ..Self::default() }
+    }
+}
+
+/// What is known of a query besides its octets.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub client: IpAddr,
+    pub transport: Transport,
+    pub options: &'a Options,
+    pub model: &'a Model,
+    /// Boot time in ns.
+    pub now: u64,
+}
+
+/// What a query should be answered with, if it is not held back by rate limiting.
+pub fn expected<'m>(query: &Query<'_>, asked: &Asked<'m>) -> Expected<'m> {
+    let options = asked.options;
+    if let Some(edns) = &query.edns {
+        if edns.version > 0 {
+            return Expected::error(BADVERS, None);
+        }
+        let trusted = options.ecs_from.contains(asked.client);
+        if (options.cookies && !cookie_fits(edns)) || (trusted && !subnet_fits(edns)) {
+            return Expected::error(FORMERR, None);
+        }
+    }
+    if !options.allow.contains(asked.client) {
+        return Expected::error(REFUSED, Some(18));
+    }
+    let Some(question) = &query.question else { return Expected::default() };
+    match (question.class, question.rtype) {
+        (_, 251 | 252) => Expected::error(REFUSED, None),
+        (_, 41 | 249 | 250) => Expected::error(FORMERR, None),
+        (1, rtype) => resolve(labels(question.name.wire()), rtype, asked),
+        (3, 16 | 255) => chaos(question.name.wire(), options),
+        _ => Expected::error(REFUSED, Some(20)),
+    }
+}
+
+/// RFC 7873 section 5.2.2.
+pub fn cookie_fits(edns: &Edns<'_>) -> bool {
+    edns.cookie.is_none_or(|cookie| cookie.len() == 8 || (16..=40).contains(&cookie.len()))
+}
+
+/// RFC 7871 section 7.1.1: scope 0, as many octets as the prefix needs, the spare bits 0.
+pub fn subnet_fits(edns: &Edns<'_>) -> bool {
+    let Some(subnet) = edns.subnet else { return true };
+    let [0, family, source, 0, address @ ..] = subnet else { return false };
+    let source = usize::from(*source);
+    let width = match family {
+        1 => 32,
+        2 => 128,
+        _ => return false,
+    };
+    let bit = |at: usize| address[at / 8] & (0x80 >> (at % 8)) != 0;
+    source <= width
+        && address.len() == source.div_ceil(8)
+        && !(source..address.len() * 8).any(bit)
+}
+
+fn chaos<'m>(name: &[u8], options: &'m Options) -> Expected<'m> {
+    let text = match &labels(name).iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+        [b"bind", b"version"] | [b"server", b"version"] => &options.version,
+        [b"bind", b"hostname"] | [b"server", b"id"] => &options.server_id,
+        _ => return Expected::error(REFUSED, None),
+    };
+    if text.is_empty() {
+        return Expected::error(REFUSED, None);
+    }
+    Expected { aa: true, text: Some(text), ..Expected::default() }
+}
+
+/// RFC 1034 section 4.3.2 from step 2 on.
+fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> {
+    let (model, now) = (asked.model, asked.now);
+    let Some(mut zone) = model.zone(&name, rtype) else {
+        return Expected::error(REFUSED, Some(20));
+    };
+    let mut out = Expected::default();
+    let mut seen = Vec::new();
+    while seen.len() < MAX_CHAIN {
+        if zone.state == STATE_STALE {
+            out.ede = Some(3);
+        }
+        let found = zone.look_up(&name, rtype, now);
+        seen.push(name.clone());
+        match found {
+            Found::Answer(owner) => {
+                out.aa = true;
+                out.found = Some((name, owner, zone, rtype));
+                break;
+            }
+            Found::Alias(owner) => {
+                out.aa = true;
+                let Some(cname) = zone.get(&owner, CNAME, now) else { break };
+                out.chain.push((name, cname));
+                name = labels(&cname.rdatas[0]);
+                match model.zone(&name, rtype).filter(|_| !seen.contains(&name)) {
+                    Some(next) => zone = next,
+                    None => break,
+                }
+            }
+            Found::Cut(owner) => {
+                out.authority = zone.get(&owner, NS, now).map(|set| (owner, NS, set));
+                break;
+            }
+            Found::NoData | Found::NoName if zone.state == STATE_LOADING => {
+                return Expected { chain: out.chain, ..Expected::error(SERVFAIL, Some(14)) };
+            }
+            Found::NoData | Found::NoName => {
+                out.aa = true;
+                out.rcode = if found == Found::NoName { NXDOMAIN } else { NOERROR };
+                let soa = zone.get(&zone.apex, SOA, now);
+                out.authority = soa.map(|set| (zone.apex.clone(), SOA, set));
+                break;
+            }
+        }
+    }
+    out
+}
