@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+
+BIN := .venv/bin
+CARGO := cargo
+CORE := --manifest-path core/Cargo.toml
+EXAMPLE := examples/musterd.toml
+
+.PHONY: help setup run test test-rust check bench-setup conformance fuzz fuzz-short clean
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup:           ## make .venv with musterd in it, and see to the tools of the tests
+	@scripts/setup
+
+run: setup       ## serve the example zone in the foreground
+	@echo 'Serving $(EXAMPLE); stop with Ctrl-C. In another terminal, try:'
+	@echo '  dig @127.0.0.1 -p 5300 web.muster.local'
+	@echo '  dig @127.0.0.1 -p 5300 _http._tcp.web.muster.local SRV'
+	@echo '  curl http://127.0.0.1:9353/metrics'
+	@exec $(BIN)/musterd serve -c $(EXAMPLE)
+
+test: setup test-rust  ## run the tests
+	$(BIN)/pytest $(PYTEST)
+
+test-rust: setup
+	$(CARGO) test --release --no-default-features $(CORE)
+
+check: setup     ## formats, lints, types, and the examples of the docs
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy --strict
+	$(CARGO) fmt --check $(CORE)
+	$(CARGO) clippy --release --all-targets $(CORE) -- -D warnings
+	$(CARGO) clippy --release --all-targets --no-default-features $(CORE) -- -D warnings
+	$(CARGO) test --release --no-default-features $(CORE)
+	$(BIN)/pytest tests/test_docs.py
+
+bench: bench-setup  ## measure side by side with other name servers
+
+bench-setup: setup
+	@scripts/setup bench
+
+conformance: setup  ## compare at length with other name servers and dnspython
+	$(BIN)/pytest tests/conformance
+
+fuzz:            ## run each fuzzer of the core for an hour
+	@scripts/fuzz
+
+fuzz-short:
+	@scripts/fuzz 60
+
+include bench/bench.mk
+
+clean:           ## remove all that was made
+	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache
+	rm -f src/musterd/_core*.so
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""The ``musterd`` command: one module a noun; each imports what it needs when it is called."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import musterd
+from musterd.cli import config, serve, zone
+from musterd.errors import MusterdError, UsageError
+
+FAILED = 1
+MISUSED = 2
+
+app = App(
+    name="musterd",
+    help="Names for what runs in a cluster: DNS service discovery and cluster formation.",
+    version=lambda: musterd.__version__,
+)
+app.command(serve.serve)
+app.command(config.app)
+app.command(zone.app)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run a command line; returns the exit code: 1 for a failure, 2 for a wrong usage."""
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _tell([f"musterd: {error}", "musterd: try --help"], MISUSED)
+    except MusterdError as error:
+        return _tell(error.problems, MISUSED if isinstance(error, UsageError) else FAILED)
+    except BrokenPipeError:
+        # The reader has had enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _tell(problems: Sequence[str], code: int) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return code

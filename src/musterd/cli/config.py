@@ -1,0 +1,40 @@
+"""``musterd config``: settings files."""
+
+import os
+from pathlib import Path
+
+from cyclopts import App
+
+from musterd.cli.extra import server_side
+
+app = App(name="config", help="Check a settings file, or write one.")
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Say what is wrong with a settings file; exit with 1 if anything is.
+
+    The environment's MUSTERD_* variables are checked with it.
+
+    Args:
+        file: The settings file, in TOML.
+    """
+    with server_side("musterd config check"):
+        from musterd.settings import load
+
+    settings = load(file, os.environ)
+    zones, sources = len(settings.zones), len(settings.sources.each())
+    print(f"{file}: ok, {_count(zones, 'zone')}, {_count(sources, 'source')}")
+
+
+@app.command(name="example")
+def write_example() -> None:
+    """Print a settings file with every key, its default and its meaning."""
+    with server_side("musterd config example"):
+        from musterd.settings import example
+
+    print(example(), end="")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

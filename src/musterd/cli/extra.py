@@ -1,0 +1,23 @@
+"""Says what to install where the server side is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from musterd.errors import MusterdError
+
+_SERVER_SIDE = frozenset(
+    {"dns", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn", "watchfiles"}
+)
+"""What ``musterd[server]`` installs, by import name."""
+
+
+@contextmanager
+def server_side(command: str) -> Iterator[None]:
+    """Around the imports of a command that needs the server side. Raises MusterdError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _SERVER_SIDE:
+            raise
+        text = f"{command} needs the server: pip install 'musterd[server]'"
+        raise MusterdError(text) from error

@@ -1,0 +1,28 @@
+"""``musterd serve``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from musterd.cli.extra import server_side
+from musterd.errors import UsageError
+
+
+def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None) -> None:
+    """Run the server in the foreground, until SIGTERM or SIGINT.
+
+    Args:
+        config: The settings file, in TOML.
+    """
+    if config is None:
+        raise UsageError(
+            "musterd serve needs a settings file: -c FILE",
+            "musterd config example > musterd.toml makes one",
+        )
+    with server_side("musterd serve"):
+        import asyncio
+
+        from musterd.server import serve as run
+
+    asyncio.run(run(config))

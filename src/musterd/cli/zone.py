@@ -1,0 +1,171 @@
+"""``musterd zone``: zone files."""
+
+import json
+import re
+import struct
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from musterd.cli.extra import server_side
+from musterd.errors import UsageError, ZoneFileError
+
+if TYPE_CHECKING:
+    import dns.name
+
+    from musterd._core import ZoneFile
+
+app = App(name="zone", help="Check a zone file.")
+
+TTL = 30
+"""Of records without one, seconds: the default of ``ttl`` of a zone."""
+SCANNED = 2**20
+"""Where a zone's name is looked for: the first octets of its file."""
+
+_ORIGIN = re.compile(r"\$ORIGIN[ \t]+(\S*\.)(?=[\s;]|$)", re.IGNORECASE)
+_SOA = re.compile(r"([^\s;$\"()]\S*)[ \t]+(?:(?:[0-9]\w*|IN)[ \t]+)*SOA[ \t]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A record that would not be served; line 0 where none can be named."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        """As ``example.zone:7: what is wrong``."""
+        return f"{self.file}:{self.line}: {self.message}" if self.line else str(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a zone file gives: records by type, and what is left out of it."""
+
+    zone: str
+    files: list[str]
+    records: dict[str, int]
+    problems: list[Problem]
+
+
+@app.command
+def check(
+    file: Path,
+    /,
+    *,
+    zone: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Say what is wrong with a zone file; exit with 1 if anything is.
+
+    Args:
+        file: A master file (RFC 1035).
+        zone: The zone's name; default: where the file has its SOA, else its first $ORIGIN.
+        as_json: Write the report as JSON.
+    """
+    with server_side("musterd zone check"):
+        report = inspect(file, zone or zone_of(file))
+    if as_json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        _print_text(file, report)
+    return 1 if report.problems else 0
+
+
+def zone_of(file: Path) -> str:
+    """The zone that a file tells by itself. Raises UsageError where it doesn't."""
+    origin = ""
+    for line in _head(file).splitlines():
+        directive, soa = _ORIGIN.match(line), _SOA.match(line)
+        if soa and soa.group(1).endswith("."):
+            return soa.group(1)
+        if soa and origin:
+            return origin if soa.group(1) == "@" else f"{soa.group(1)}.{origin}"
+        if directive and not origin:
+            origin = directive.group(1)
+    if not origin:
+        raise UsageError(f"{file}: has no $ORIGIN, nor SOA with a full name; pass --zone NAME")
+    return origin
+
+
+def _head(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(SCANNED).decode("latin-1")
+    except OSError as error:
+        raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
+
+
+def inspect(file: Path, zone: str) -> Report:
+    """Read a zone file as the server would. Raises ZoneFileError, UsageError."""
+    import dns.exception
+    import dns.name
+
+    from musterd._core import read_zone
+
+    try:
+        origin = dns.name.from_text(zone)
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise UsageError(f'--zone: got "{zone}", expected a DNS name: {error}') from error
+    try:
+        found = read_zone(str(file), origin.to_digestable(), TTL)
+    except OSError as error:
+        raise ZoneFileError(f"{file}: can't be read: {error.strerror or error}") from error
+    return _report(file, origin, found)
+
+
+def _report(file: Path, origin: "dns.name.Name", found: "ZoneFile") -> Report:
+    import dns.rdatatype
+
+    counts: Counter[str] = Counter()
+    for _, rtype, packed in found.rrsets:
+        counts[dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))] += _records_in(packed)
+    problems = [Problem(*problem) for problem in found.problems]
+    for name, line, _, _, _, rtype_text, rdata in found.foreign:
+        fault = _foreign_fault(rtype_text, rdata, origin)
+        if fault:
+            problems.append(Problem(name, line, f"{rtype_text}: {fault}"))
+        else:
+            counts[rtype_text] += 1
+    order = {name: index for index, name in enumerate(found.files)}
+    problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
+    return Report(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
+
+
+def _records_in(packed: bytes) -> int:
+    """The count of a packed RRset: after its TTL, expiry, policy and k."""
+    (count,) = struct.unpack_from(">14xH", packed)
+    return int(count)
+
+
+def _foreign_fault(rtype: str, rdata: str, origin: "dns.name.Name") -> str:
+    """What is wrong with a record of a type that the core leaves to dnspython; empty if nothing."""
+    import dns.exception
+    import dns.rdata
+
+    try:
+        dns.rdata.from_text("IN", rtype, rdata, origin=origin, relativize=False).to_wire()
+    except (dns.exception.DNSException, ValueError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _print_text(file: Path, report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for problem in report.problems:
+        print(problem)
+    table = Table("type", "records", box=None)
+    table.columns[1].justify = "right"
+    for rtype, count in report.records.items():
+        table.add_row(rtype, str(count))
+    if report.records:
+        Console().print(table)
+    total, faults = sum(report.records.values()), len(report.problems)
+    verdict = f"{faults} problem{'' if faults == 1 else 's'}" if faults else "ok"
+    print(f"{file}: {verdict}, {total} record{'' if total == 1 else 's'} in {report.zone}")

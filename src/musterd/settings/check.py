@@ -1,0 +1,118 @@
+"""Checks between one part of a configuration and another.
+
+They read the raw tables and pass over what is of a wrong type, which others report, so that one
+look shows every fault of a file.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from musterd.settings.describe import field_kind
+from musterd.settings.locate import Loc
+from musterd.settings.model import Source, Sources
+
+Fault = tuple[Loc, str]
+"""Where, and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The raw table of a zone or a source that has a name."""
+
+    loc: Loc
+    name: str
+    raw: dict[str, Any]
+    zones: tuple[tuple[Loc, str], ...] = ()
+
+
+def cross(raw: dict[str, Any]) -> Iterator[Fault]:
+    """Every fault between the parts of a raw configuration."""
+    zones = list(_named(raw, ("zones",)))
+    sources = [s for kind in Sources.model_fields for s in _sources(raw, kind)]
+    yield from _twice("zone", zones, _fold)
+    yield from _twice("source", sources, str)
+    yield from _listeners(raw)
+    yield from _undeclared(zones, sources)
+    by_name = {source.name: source for source in sources}
+    for zone in zones:
+        yield from _zone_sources(zone, by_name)
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _fold(name: str) -> str:
+    return name.removesuffix(".").lower()
+
+
+def _named(raw: dict[str, Any], loc: tuple[str, ...]) -> Iterator[_Named]:
+    for name in loc[:-1]:
+        raw = _table(raw.get(name))
+    for index, item in enumerate(_list(raw.get(loc[-1]))):
+        if isinstance(_table(item).get("name"), str):
+            yield _Named((*loc, index), item["name"], item)
+
+
+def _sources(raw: dict[str, Any], kind: str) -> Iterator[_Named]:
+    item = field_kind(Sources.model_fields[kind]).item
+    model = item.model if item else None
+    keys = model.zone_keys if model and issubclass(model, Source) else ()
+    for source in _named(raw, ("sources", kind)):
+        zones = tuple(found for key in keys for found in _texts(source, key))
+        yield _Named(source.loc, source.name, source.raw, zones)
+
+
+def _texts(named: _Named, key: str) -> Iterator[tuple[Loc, str]]:
+    """The texts of a key that holds one or a list of them."""
+    held = named.raw.get(key)
+    if isinstance(held, str):
+        yield (*named.loc, key), held
+    for index, text in enumerate(_list(held)):
+        if isinstance(text, str):
+            yield (*named.loc, key, index), text
+
+
+def _twice(noun: str, named: list[_Named], same: Callable[[str], str]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for one in named:
+        if same(one.name) in seen:
+            yield (*one.loc, "name"), f'{noun} "{one.name}" is declared twice'
+        seen.add(same(one.name))
+
+
+def _listeners(raw: dict[str, Any]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, text in enumerate(_list(_table(raw.get("dns")).get("listen"))):
+        if isinstance(text, str) and not text.endswith(":0"):
+            if text in seen:
+                yield ("dns", "listen", index), f'"{text}" is listed twice'
+            seen.add(text)
+
+
+def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:
+    declared = {_fold(zone.name) for zone in zones}
+    for source in sources:
+        for loc, zone in source.zones:
+            if _fold(zone) not in declared:
+                yield loc, f'zone "{zone}" is not declared; add a [[zones]] with this name'
+
+
+def _zone_sources(zone: _Named, by_name: dict[str, _Named]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for loc, name in _texts(zone, "sources"):
+        if name in seen:
+            yield loc, f'source "{name}" is listed twice'
+        elif name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else ""
+            yield loc, f'no source is named "{name}"{hint}'
+        elif _fold(zone.name) not in {_fold(served) for _, served in by_name[name].zones}:
+            yield loc, f'source "{name}" does not serve zone "{zone.name}"'
+        seen.add(name)

@@ -1,0 +1,79 @@
+"""The overlay from the environment: ``MUSTERD_DNS__WORKERS=2`` sets ``dns.workers``.
+
+Every scalar and list of texts outside arrays of tables has a variable; a list's items are
+separated by commas.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from musterd.settings.describe import Kind, field_kind, suggest
+from musterd.settings.locate import Loc
+
+PREFIX = "MUSTERD_"
+CLIENT = frozenset({"MUSTERD_SERVER", "MUSTERD_TOKEN"})
+"""Variables of the client side, which are no settings."""
+
+# Kubernetes gives every container the addresses of the services of its namespace; one that is
+# called musterd, or musterd-metrics, must not be taken for a mistyped key.
+_KUBERNETES = re.compile(
+    r"MUSTERD_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
+    r"|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+
+
+def variables(model: type[BaseModel]) -> dict[str, tuple[Loc, Kind]]:
+    """Every variable of a model, with the place that it sets and what that may hold."""
+    return dict(_walk(model, ()))
+
+
+def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, Kind]]]:
+    for name, field in model.model_fields.items():
+        kind, loc = field_kind(field), (*above, name)
+        if kind.model:
+            yield from _walk(kind.model, loc)
+        elif kind.item is None or kind.item.model is None:
+            yield PREFIX + "__".join(str(part) for part in loc).upper(), (loc, kind)
+
+
+def overlay(
+    model: type[BaseModel], environ: Mapping[str, str]
+) -> tuple[dict[Loc, tuple[str, object]], list[str]]:
+    """What the environment sets: place -> (variable, value in TOML's types); and the problems."""
+    known = variables(model)
+    given: dict[Loc, tuple[str, object]] = {}
+    problems: list[str] = []
+    for name in sorted(environ):
+        if name in known:
+            loc, kind = known[name]
+            given[loc] = (name, _value(kind, environ[name]))
+        elif name.startswith(PREFIX) and name not in CLIENT and not _of_kubernetes(name):
+            problems.append(f"{name}: unknown variable, {_instead(model, name, known)}")
+    return given, problems
+
+
+def _of_kubernetes(name: str) -> bool:
+    return "__" not in name and _KUBERNETES.fullmatch(name) is not None
+
+
+def _instead(model: type[BaseModel], name: str, known: Mapping[str, object]) -> str:
+    section = name.removeprefix(PREFIX).partition("__")[0].lower()
+    field = model.model_fields.get(section)
+    if field is None or any(other.startswith(f"{PREFIX}{section.upper()}__") for other in known):
+        return suggest(name, known)
+    return f"{section} can only be set in the file"
+
+
+def _value(kind: Kind, text: str) -> object:
+    """The value that a text stands for; the text itself where it stands for none."""
+    if kind.item is not None:
+        return [part.strip() for part in text.split(",")] if text.strip() else []
+    if kind.type is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind.type is int and re.fullmatch("-?[0-9]{1,18}", text):
+        return int(text)
+    if kind.type is float and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
+        return float(text)
+    return text

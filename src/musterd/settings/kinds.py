@@ -1,0 +1,200 @@
+"""The kinds of values that settings have: each checks one value and says what it expects."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeGuard, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, ValidationInfo
+
+LABEL_OCTETS = 63
+"""The most octets of a label (RFC 1035 section 2.3.4)."""
+NAME_OCTETS = 255
+"""The most octets of a name in wire form (RFC 1035 section 2.3.4)."""
+PORT_MOST = 65535
+SECRET_OCTETS = 16
+"""The octets of a cookie secret (RFC 9018 section 4)."""
+STRING_OCTETS = 255
+"""The most octets of a character-string (RFC 1035 section 3.3)."""
+SUBSET_MOST = 255
+"""The most addresses of a ``subset`` policy."""
+
+_ESCAPED = r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5]|[^0-9])"
+_OCTET = re.compile(rf"{_ESCAPED}|[!#%&'*+,\-/0-9:<=>?A-Z^_`a-z{{|}}~]")
+_LABEL = re.compile(rf"(?:{_OCTET.pattern})+")
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a kind expects, in the words of an error message; a secret's value is never shown."""
+
+    text: str
+    secret: bool = False
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _ip_and_port(text: str) -> None:
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MOST:
+        raise ValueError("expected host:port with a port from 0 to 65535, as 127.0.0.1:53")
+    inner = host[1:-1] if host.startswith("[") and host.endswith("]") else None
+    try:
+        if inner is None:
+            ipaddress.IPv4Address(host)
+        else:
+            ipaddress.IPv6Address(inner)
+    except ValueError:
+        hint = f"[{host}]:{port}" if _is_ipv6(host) else "127.0.0.1:53 or [::1]:53"
+        raise ValueError(f"expected an IP address and a port, as {hint}") from None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(text: str) -> str:
+    _ip_and_port(text)
+    return text
+
+
+def _address_or_off(text: str) -> str:
+    return _address(text) if text else text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        wide = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected a network, as 10.0.0.0/8 or fd00::/8") from None
+    raise ValueError(f"expected a network without host bits, as {wide}")
+
+
+def _name(text: str) -> str:
+    """Check a domain name in text form; its final dot is dropped, its case kept."""
+    if not text.isascii():
+        raise ValueError(f"expected an ASCII name{_ascii_hint(text)}")
+    if text == ".":
+        return text
+    bare = text[:-1] if text.endswith(".") and not text.endswith("\\.") else text
+    octets = 1
+    for label in re.split(r"(?<!\\)\.", bare):
+        size = len(_OCTET.findall(label))
+        if not _LABEL.fullmatch(label):
+            raise ValueError(f'expected a DNS name; it has the label "{label}"')
+        if size > LABEL_OCTETS:
+            raise ValueError(f"expected labels of at most {LABEL_OCTETS} octets; one has {size}")
+        octets += size + 1
+    if octets > NAME_OCTETS:
+        raise ValueError(f"expected at most {NAME_OCTETS} octets in wire form; it has {octets}")
+    return bare
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether a value is a domain name in text form."""
+    try:
+        return isinstance(value, str) and bool(_name(value))
+    except ValueError:
+        return False
+
+
+def _ascii_hint(text: str) -> str:
+    try:
+        return f'; write "{text.encode("idna").decode("ascii")}"'
+    except UnicodeError:
+        return ""
+
+
+def _policy(text: str) -> str:
+    word, colon, count = text.partition(":")
+    if word in {"all", "one", "rotate", "sticky"} and not colon:
+        return text
+    if word == "subset" and re.fullmatch("[0-9]{1,3}", count) and 0 < int(count) <= SUBSET_MOST:
+        return f"subset:{int(count)}"
+    raise ValueError(f"expected {POLICY_WORDS}")
+
+
+def _source_name(text: str) -> str:
+    if not _SOURCE.fullmatch(text):
+        raise ValueError("expected 1 to 63 of A-Z a-z 0-9 . _ - with a letter or digit first")
+    return text
+
+
+def _short(text: str) -> str:
+    if len(text.encode()) > STRING_OCTETS:
+        raise ValueError(f"expected at most {STRING_OCTETS} octets")
+    return text
+
+
+def _secret(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(f"[0-9A-Fa-f]{{{2 * SECRET_OCTETS}}}", value):
+        raise ValueError(f"expected {2 * SECRET_OCTETS} hexadecimal digits")
+    return SecretBytes(bytes.fromhex(value))
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    """A path of the file is relative to the directory that the file is in."""
+    if not isinstance(value, str) or not value:
+        return value
+    if "\0" in value:
+        raise ValueError("expected a path without a NUL character")
+    base: Path = (info.context or {}).get("base", Path())
+    return base / value
+
+
+def _path_or_none(value: object, info: ValidationInfo) -> object:
+    return None if value == "" else _path(value, info)
+
+
+POLICY_WORDS = f'"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to {SUBSET_MOST}'
+
+Address = Annotated[str, AfterValidator(_address), Expected("an address, as 127.0.0.1:53")]
+AddressOrOff = Annotated[
+    str, AfterValidator(_address_or_off), Expected('an address, as 127.0.0.1:9353, or "" for none')
+]
+ShortText = Annotated[
+    str, AfterValidator(_short), Expected(f"a text of at most {STRING_OCTETS} octets")
+]
+Network = Annotated[str, AfterValidator(_network), Expected("a network, as 10.0.0.0/8")]
+Name = Annotated[str, AfterValidator(_name), Expected("a DNS name")]
+Policy = Annotated[str, AfterValidator(_policy), Expected(POLICY_WORDS)]
+SourceName = Annotated[str, AfterValidator(_source_name), Expected("the name of a source")]
+Secret = Annotated[
+    SecretBytes,
+    BeforeValidator(_secret),
+    Expected(f"{2 * SECRET_OCTETS} hexadecimal digits", secret=True),
+]
+FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file")]
+PathOrNone = Annotated[
+    Path | None, BeforeValidator(_path_or_none), Expected('a path, or "" for none')
+]
+Few = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=64)]
+Many = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=100_000)]
+
+
+def key(default: Any, about: str, *, zero: str = "", unit: str = "", **limits: Any) -> Any:
+    """A key of a section.
+
+    default: its value when absent, in TOML's types; ``...`` where it must be given.
+    about: one line for the example file, without unit and range.
+    zero: what 0 means; unit: of a number, as ``seconds``.
+    limits: those of ``pydantic.Field``, and ``example``, ``derived``, ``reload``.
+    """
+    extra: dict[str, Any] = {"zero": zero, "unit": unit}
+    extra |= {name: limits.pop(name) for name in ("example", "derived", "reload") if name in limits}
+    return Field(default, description=about, json_schema_extra=extra, **limits)

@@ -1,0 +1,127 @@
+"""Reads a settings file and the environment over it, and reports every fault at once."""
+
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from musterd.errors import SettingsError
+from musterd.settings.check import Fault, cross
+from musterd.settings.describe import Kind, dotted, found, kind_at, suggest
+from musterd.settings.environ import overlay
+from musterd.settings.locate import Loc, Locator
+from musterd.settings.model import Settings
+
+OCTETS_MOST = 16 * 2**20
+"""The largest settings file, octets."""
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a settings file; what ``environ`` sets wins over it.
+
+    Raises SettingsError with every fault, each with file and line, or variable, and key.
+    """
+    return parse(read(path), path, environ)
+
+
+def read(path: Path) -> bytes:
+    """The content of a settings file. Raises SettingsError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(OCTETS_MOST + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror}") from error
+    if len(content) > OCTETS_MOST:
+        raise SettingsError(f"{path}: is larger than {OCTETS_MOST} octets")
+    return content
+
+
+def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
+    """Make settings of a file's content; relative paths in it start from the file's directory.
+
+    Raises SettingsError as ``load`` does.
+    """
+    text, raw = _toml(content, path)
+    given, problems = overlay(Settings, environ)
+    for loc, (_, value) in given.items():
+        _put(raw, loc, value)
+    faults = list(cross(raw))
+    settings = None
+    try:
+        settings = Settings.model_validate(raw, context={"base": path.absolute().parent})
+    except ValidationError as error:
+        faults += [_fault(details) for details in error.errors()]
+    problems = [*_located(faults, path, text, given), *problems]
+    if settings is None or problems:
+        raise SettingsError(*problems)
+    return settings
+
+
+def _toml(content: bytes, path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}:{line}: is not UTF-8") from error
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(_syntax(str(error), text, path)) from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: arrays or tables are nested too deeply") from error
+
+
+def _syntax(message: str, text: str, path: Path) -> str:
+    """``tomllib``'s message with the line in the place where ours stands."""
+    at = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    if at is None:
+        return f"{path}: is not TOML: {message}"
+    line = at.group(1) or text.rstrip("\n").count("\n") + 1
+    column = f" (column {at.group(2)})" if at.group(2) else " (the file ends here)"
+    return f"{path}:{line}: is not TOML: {message[: at.start()]}{column}"
+
+
+def _put(raw: dict[str, Any], loc: Loc, value: object) -> None:
+    """Set a value in nested tables, unless one of these is no table, which is reported anyway."""
+    table: object = raw
+    for part in loc[:-1]:
+        if not isinstance(table, dict):
+            return
+        table = table.setdefault(part, {})
+    if isinstance(table, dict):
+        table[loc[-1]] = value
+
+
+def _fault(details: ErrorDetails) -> Fault:
+    loc: Loc = details["loc"]
+    if details["type"] == "extra_forbidden":
+        above = kind_at(Settings, loc[:-1])
+        known = above.model.model_fields if above and above.model else ()
+        return loc, f"unknown key, {suggest(loc[-1], known)}"
+    kind = kind_at(Settings, loc) or Kind(object)
+    if details["type"] == "missing":
+        return loc, f"missing, expected {kind.expects}"
+    cause = (details.get("ctx") or {}).get("error")
+    expected = str(cause) if isinstance(cause, ValueError) else f"expected {kind.expects}"
+    return loc, f"got {found(details['input'], secret=kind.secret)}, {expected}"
+
+
+def _located(
+    faults: list[Fault], path: Path, text: str, given: Mapping[Loc, tuple[str, object]]
+) -> list[str]:
+    """The faults in the order of the file; after them those of the environment."""
+    if not faults:
+        return []
+    locator = Locator(text)
+    lines: list[tuple[int, str]] = []
+    for loc, message in faults:
+        name = next((given[loc[:n]][0] for n in range(len(loc), 0, -1) if loc[:n] in given), None)
+        line = sys.maxsize if name else locator.line(loc)
+        where = name or f"{path}:{line}"
+        lines.append((line, f"{where}: {dotted(loc)}: {message}"))
+    return [problem for _, problem in sorted(lines, key=lambda one: one[0])]

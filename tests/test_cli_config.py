@@ -1,0 +1,131 @@
+"""``musterd config``, and the command line as a whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musterd import settings
+from musterd.cli import run
+from tests.conftest import Write
+
+Capture = pytest.CaptureFixture[str]
+ZONES = (
+    "[[zones]]\nname = 'a'\n[[zones]]\nname = 'b'\n"
+    "[[sources.zonefile]]\nname = 'x'\nzone = 'a'\npath = 'a.zone'\n"
+)
+
+
+def test_check_counts_what_is_there(write: Write, capsys: Capture) -> None:
+    path = write(ZONES)
+    assert run(["config", "check", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: ok, 2 zones, 1 source\n"
+
+
+def test_check_tells_each_problem(write: Write, capsys: Capture) -> None:
+    path = write("dns.workers = 'x'\nlogs = 1\n")
+    assert run(["config", "check", str(path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line.split(": ")[:2] for line in told.err.splitlines()] == [
+        [f"{path}:1", "dns.workers"],
+        [f"{path}:2", "logs"],
+    ]
+
+
+def test_check_reads_the_environment(
+    write: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTERD_DNS__WORKERS", "x")
+    assert run(["config", "check", str(write(""))]) == 1
+    assert capsys.readouterr().err.startswith("MUSTERD_DNS__WORKERS: dns.workers: ")
+
+
+def test_example_prints_settings_that_load(write: Write, capsys: Capture) -> None:
+    assert run(["config", "example"]) == 0
+    text = capsys.readouterr().out
+    assert text == settings.example()
+    assert run(["config", "check", str(write(text))]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["confg"], 'Did you mean "config"?'),
+        (["config", "check"], "FILE requires an argument"),
+        (["config", "example", "--nope"], "Unknown option: --nope"),
+        (["serve"], "musterd config example"),
+        (["serve", "--confg", "x"], "Did you mean --config?"),
+    ],
+)
+def test_wrong_usage_exits_with_2(line: list[str], told: str, capsys: Capture) -> None:
+    assert run(line) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert told in captured.err
+
+
+def test_the_version(capsys: Capture) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+BARE = """
+import sys
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pydantic", "structlog", "dns", "watchfiles"}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Bare())
+"""
+"""As an interpreter in which the base package alone is installed."""
+
+
+@pytest.mark.parametrize("line", [[], ["--help"], ["serve", "--help"], ["zone", "check", "--help"]])
+def test_help_imports_nothing_of_the_server(line: list[str]) -> None:
+    done = python(
+        f"import sys; from musterd.cli import run; code = run({line!r})\n"
+        "print(sorted({'dns', 'pydantic', 'structlog', 'uvicorn', 'musterd._core'}"
+        " & set(sys.modules)), code)"
+    )
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["serve", "-c", "x.toml"],
+        ["config", "check", "x.toml"],
+        ["config", "example"],
+        ["zone", "check", "x.zone", "--zone", "x"],
+    ],
+)
+def test_without_the_server_side_it_says_what_to_install(line: list[str]) -> None:
+    done = python(f"{BARE}\nfrom musterd.cli import run; sys.exit(run({line!r}))")
+    words = " ".join(line[: 1 if line[0] == "serve" else 2])
+    assert done.stderr == f"musterd {words} needs the server: pip install 'musterd[server]'\n"
+    assert done.returncode == 1
+
+
+def test_a_reader_that_stops_is_no_error() -> None:
+    code = "import sys; from musterd.cli import run; sys.exit(run(['config', 'example']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_shipped_example_is_right(capsys: Capture) -> None:
+    example = Path(__file__).parent.parent / "examples" / "musterd.toml"
+    assert run(["config", "check", str(example)]) == 0
+    assert capsys.readouterr().out.endswith(": ok, 1 zone, 1 source\n")

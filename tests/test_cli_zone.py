@@ -1,0 +1,94 @@
+"""``musterd zone check``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from musterd.cli import run
+from musterd.cli.zone import zone_of
+from musterd.errors import UsageError
+
+Capture = pytest.CaptureFixture[str]
+EXAMPLE = Path(__file__).parent.parent / "examples" / "example.zone"
+SOA = "SOA ns hostmaster 1 2 3 4 5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        (f"a.test. IN {SOA}", "a.test."),
+        (f"a.test. 1h IN {SOA}", "a.test."),
+        (f"a.test.\tin 3600 {SOA.lower()}", "a.test."),
+        (f"$ORIGIN a.test.\n@ {SOA}", "a.test."),
+        (f"$origin test. ; x\na 30 {SOA}", "a.test."),
+        (f"; $ORIGIN no.\n; no. {SOA}$ORIGIN a.test.\nb A 192.0.2.1\n", "a.test."),
+        (f"$ORIGIN a.test.\n$ORIGIN b.test.\nc.test. {SOA}", "c.test."),
+        (f'x TXT "y SOA z"\n$ORIGIN a.test.\n@ {SOA}', "a.test."),
+    ],
+)
+def test_the_zone_that_a_file_tells(tmp_path: Path, text: str, zone: str) -> None:
+    path = tmp_path / "x.zone"
+    path.write_text(text)
+    assert zone_of(path) == zone
+
+
+@pytest.mark.parametrize("text", ["", f"@ {SOA}", "a A 192.0.2.1\n", "$ORIGIN a\n"])
+def test_a_file_that_does_not_tell_its_zone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.zone"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="pass --zone NAME"):
+        zone_of(path)
+
+
+def test_the_example_is_right(capsys: Capture) -> None:
+    assert run(["zone", "check", str(EXAMPLE)]) == 0
+    told = capsys.readouterr().out
+    assert told.endswith(f"{EXAMPLE}: ok, 16 records in muster.local.\n")
+    assert any(line.split() == ["SRV", "2"] for line in told.splitlines())
+
+
+BROKEN = """\
+@ SOA ns hostmaster 1 2 3 4 5
+@ NS ns
+ns A 192.0.2.1
+a A 192.0.2.300
+b AAAA ::1
+c.other. A 192.0.2.1
+loc LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m
+bad LOC north of here
+"""
+
+
+def test_each_problem_has_its_line(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "broken.zone"
+    path.write_text(BROKEN)
+    assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in told[:3]] == [f"{path}:{n}" for n in (4, 6, 8)]
+    assert told[2].startswith(f"{path}:8: LOC: ")
+    assert told[-1] == f"{path}: 3 problems, 5 records in a.test."
+
+
+def test_json(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "broken.zone"
+    path.write_text(BROKEN)
+    assert run(["zone", "check", str(path), "--zone", "a.test", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["zone"] == "a.test."
+    assert report["files"] == [str(path)]
+    assert report["records"] == {"A": 1, "AAAA": 1, "LOC": 1, "NS": 1, "SOA": 1}
+    assert [problem["line"] for problem in report["problems"]] == [4, 6, 8]
+
+
+@pytest.mark.parametrize("name", ["a..b", "a" * 64])
+def test_a_zone_that_is_no_name(name: str, capsys: Capture) -> None:
+    assert run(["zone", "check", str(EXAMPLE), "--zone", name]) == 2
+    assert f'got "{name}", expected a DNS name' in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "none.zone"
+    assert run(["zone", "check", str(path)]) == 1
+    assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
+    assert capsys.readouterr().err.count(f"{path}: can't be read: No such file") == 2

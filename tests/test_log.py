@@ -1,0 +1,111 @@
+"""What the process tells: its form, its level, its place, and what it hides."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from musterd import log
+from musterd.errors import MusterdError
+from musterd.settings import Log
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in [one for one in root.handlers if one.name == "musterd"]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(Log())
+    structlog.get_logger("musterd.zone").info("zone loaded", zone="muster.local", records=3)
+    (line,) = lines(capsys)
+    assert "info" in line
+    assert "zone loaded" in line
+    assert "records=3" in line
+    assert "\x1b" not in line
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(Log(format="json"))
+    structlog.get_logger().warning("a\nb", path=Path("/x"))
+    try:
+        int("why")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    first, second = [json.loads(line) for line in lines(capsys)]
+    assert (first["event"], first["level"], first["path"]) == ("a\nb", "warning", "/x")
+    assert first["time"].endswith("Z")
+    assert "ValueError: invalid literal" in second["exception"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_tracebacks_show_no_variables(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    log.setup(Log.model_validate({"format": form}))
+    hidden = "".join(["s3", "cret"])
+    try:
+        int(str(len(hidden)) + "x")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    text = capsys.readouterr().err
+    assert "ValueError: " in text
+    assert hidden not in text
+
+
+def test_values_of_secret_keys_are_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(Log())
+    structlog.get_logger().info("set", cookie_secrets=["s3cret"], api_token="s3cret")  # noqa: S106
+    logging.getLogger("lib").warning("lib", extra={"password": "s3cret"})
+    text = capsys.readouterr().err
+    assert text.count("[hidden]") == 3
+    assert "s3cret" not in text
+
+
+def test_the_level_holds_for_all_and_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = structlog.get_logger(), logging.getLogger("some.library")
+    log.setup(Log(level="warning"))
+    ours.info("no 1")
+    theirs.info("no 2")
+    ours.error("yes 1")
+    log.setup(Log(level="debug"))
+    ours.debug("yes 2")
+    theirs.debug("yes 3")
+    logging.getLogger("watchfiles.main").info("no 3")
+    logging.getLogger("uvicorn.error").warning("yes 4")
+    told = lines(capsys)
+    assert ["yes" in line for line in told] == [True] * 4
+
+
+def test_a_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
+    path = tmp_path / "musterd.log"
+    path.write_text("before\n")
+    log.setup(Log.model_validate({"file": str(path)}))
+    structlog.get_logger().info("one")
+    path.rename(tmp_path / "rotated.log")
+    log.setup(Log.model_validate({"file": str(path)}))
+    structlog.get_logger().info("two")
+    assert path.read_text().count("\n") == 1
+    assert (tmp_path / "rotated.log").read_text().count("\n") == 2
+
+
+def test_a_file_that_cannot_be_opened_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.setup(Log())
+    with pytest.raises(MusterdError, match=r"can't be opened: .*; set \[log\] file"):
+        log.setup(Log.model_validate({"file": str(tmp_path / "none" / "x.log")}))
+    structlog.get_logger().info("still here")
+    assert "still here" in lines(capsys)[0]

@@ -1,0 +1,326 @@
+"""Settings: what is taken, what is refused, and in which words."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import settings
+from musterd.errors import SettingsError
+from musterd.settings.environ import variables
+from musterd.settings.model import Settings
+from tests.conftest import Write
+
+GOOD = """\
+[dns]
+listen = ["127.0.0.1:53", "[::1]:53"]
+cookie_secrets = ["00112233445566778899aabbccddeeff"]
+allow = ["10.0.0.0/8", "192.0.2.1"]
+[state]
+dir = ""
+[log]
+file = "log/musterd.log"
+[[zones]]
+name = "Muster.local."
+sources = ["b", "a"]
+policy = "subset:3"
+[zones.soa]
+rname = 'john\\.doe.muster.local'
+[[zones]]
+name = "2.0.192.in-addr.arpa"
+[[sources.zonefile]]
+name = "a"
+zone = "muster.LOCAL"
+path = "a.zone"
+[[sources.zonefile]]
+name = "b"
+zone = "muster.local"
+path = "/b.zone"
+"""
+
+
+def problems(path: Path, environ: dict[str, str] | None = None) -> list[str]:
+    """Each problem, without the directory of the file."""
+    with pytest.raises(SettingsError) as caught:
+        settings.load(path, environ or {})
+    return [text.removeprefix(f"{path.parent}/") for text in caught.value.problems]
+
+
+def test_a_good_file(write: Write) -> None:
+    path = write(GOOD)
+    loaded = settings.load(path, {})
+    assert loaded.dns.listen == ("127.0.0.1:53", "[::1]:53")
+    assert loaded.dns.allow == ("10.0.0.0/8", "192.0.2.1/32")
+    assert loaded.dns.cookie_secrets[0].get_secret_value() == bytes.fromhex(
+        "00112233445566778899aabbccddeeff"
+    )
+    assert loaded.state.dir is None
+    assert loaded.log.file == path.parent / "log/musterd.log"
+    first, second = loaded.zones
+    assert (first.name, first.policy) == ("Muster.local", "subset:3")
+    assert (first.soa.mname, first.soa.rname) == ("ns.Muster.local", "john\\.doe.muster.local")
+    assert [source.name for source in loaded.sources_of(first)] == ["b", "a"]
+    assert loaded.sources_of(second) == ()
+    assert [source.path for source in loaded.sources.zonefile] == [
+        path.parent / "a.zone",
+        Path("/b.zone"),
+    ]
+
+
+def test_an_empty_file_gives_the_defaults(write: Write) -> None:
+    loaded = settings.load(write(""), {})
+    assert loaded.dns.listen == ("127.0.0.1:5300",)
+    assert loaded.dns.allow == ("0.0.0.0/0", "::/0")
+    assert loaded.metrics.listen == "127.0.0.1:9353"
+    assert loaded.state.dir == Path("/var/lib/musterd")
+    assert loaded.zones == ()
+
+
+def test_the_default_sources_of_a_zone_are_all_that_serve_it(write: Write) -> None:
+    loaded = settings.load(write(GOOD.replace('sources = ["b", "a"]\n', "")), {})
+    assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["a", "b"]
+
+
+def test_secrets_are_in_no_text(write: Write) -> None:
+    loaded = settings.load(write(GOOD), {})
+    for text in (repr(loaded), str(loaded), loaded.model_dump_json()):
+        assert "0011" not in text
+        assert "\\x00\\x11" not in text
+
+
+def test_settings_do_not_change(write: Write) -> None:
+    loaded = settings.load(write(""), {})
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.dns.workers = 3
+
+
+ONE = "[[zones]]\nname = 'z.test'\n"
+FILE = "[[sources.zonefile]]\nname = 'a'\nzone = 'z.test'\npath = 'a'\n"
+WHOLE_TTL = "a whole number from 0 to 2147483647 (seconds)"
+POLICIES = '"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to 255'
+LONG = "a" * 64
+
+REFUSED: list[tuple[str, list[str]]] = [
+    (
+        '\n\n\n\n\n[dns]\nworkers = "four"',
+        ['7: dns.workers: got "four", expected a whole number from 0 to 64 (0: one a core)'],
+    ),
+    ("dns.workers = 65", ["1: dns.workers: got 65, expected a whole number from 0 to 64"]),
+    ("dns.workers = true", ["1: dns.workers: got true, expected a whole number"]),
+    ("dns.workers = 1.0", ["1: dns.workers: got 1.0, expected a whole number"]),
+    (
+        "dns.tcp_idle = nan",
+        ["1: dns.tcp_idle: got nan, expected a number from 0.1 to 3600 (seconds)"],
+    ),
+    ("dns.cookies = 1", ["1: dns.cookies: got 1, expected true or false"]),
+    ("dns.version = 9", ["1: dns.version: got 9, expected a text of at most 255 octets"]),
+    (f"dns.version = '{LONG * 4}'", ["1: dns.version: got "]),
+    ("dns.server_id = 1979-05-27", ["1: dns.server_id: got 1979-05-27, expected a text"]),
+    ("dns = 3", ["1: dns: got 3, expected a table"]),
+    (
+        "dns.listen = '127.0.0.1:53'",
+        ['1: dns.listen: got "127.0.0.1:53", expected a list of 1 to 64, each an address'],
+    ),
+    ("dns.listen = []", ["1: dns.listen: got a list of 0, expected a list of 1 to 64"]),
+    (
+        "dns.listen = ['127.0.0.1:1',\n'::1:53',\n'localhost:53', 'x', '1.2.3.4:70000',"
+        "\n'127.0.0.1:1']",
+        [
+            '2: dns.listen[1]: got "::1:53", expected an IP address and a port, as [::1]:53',
+            '3: dns.listen[2]: got "localhost:53", expected an IP address and a port',
+            '3: dns.listen[3]: got "x", expected host:port',
+            '3: dns.listen[4]: got "1.2.3.4:70000", expected host:port with a port from 0 to 65535',
+            '4: dns.listen[5]: "127.0.0.1:1" is listed twice',
+        ],
+    ),
+    (
+        "dns.allow = ['10.0.0.1/8']",
+        ['1: dns.allow[0]: got "10.0.0.1/8", expected a network without host bits, as 10.0.0.0/8'],
+    ),
+    ("dns.allow = ['ten']", ['1: dns.allow[0]: got "ten", expected a network, as 10.0.0.0/8']),
+    (
+        "dns.cookie_secrets = ['abc']",
+        ["1: dns.cookie_secrets[0]: got a secret of 3 characters, expected 32 hexadecimal digits"],
+    ),
+    (
+        "dns.cookie_secrets = 'abcd'",
+        ["1: dns.cookie_secrets: got a secret of 4 characters, expected a list"],
+    ),
+    ("metrics.listen = 'x'", ['1: metrics.listen: got "x", expected host:port']),
+    (
+        "log.level = 'loud'",
+        ['1: log.level: got "loud", expected "debug", "info", "warning" or "error"'],
+    ),
+    ("log.file = 7", ['1: log.file: got 7, expected a path, or "" for none']),
+    ("[dns]\nlistn = 1", ['2: dns.listn: unknown key, did you mean "listen"?']),
+    ("[log]\nxyzzy = 1", ["2: log.xyzzy: unknown key, expected file, format or level"]),
+    ("[[zone]]", ['1: zone: unknown key, did you mean "zones"?']),
+    ("[[sources.zonfile]]", ['1: sources.zonfile: unknown key, did you mean "zonefile"?']),
+    ("[zones]\nname = 'a'", ["1: zones: got a table, expected a list"]),
+    ("zones = [1]", ["1: zones[0]: got 1, expected a table"]),
+    (
+        "[[zones]]\nttl = -1",
+        [
+            "1: zones[0].name: missing, expected a DNS name",
+            f"2: zones[0].ttl: got -1, expected {WHOLE_TTL}",
+        ],
+    ),
+    (
+        "[[zones]]\nname = 'müster.local'",
+        ['2: zones[0].name: got "müster.local", expected an ASCII name; write "xn--mst'],
+    ),
+    (
+        "[[zones]]\nname = 'a..b'",
+        ['2: zones[0].name: got "a..b", expected a DNS name; it has the label ""'],
+    ),
+    (
+        "[[zones]]\nname = 'a b'",
+        ['2: zones[0].name: got "a b", expected a DNS name; it has the label "a b"'],
+    ),
+    ("[[zones]]\nname = 'a\\999'", ['2: zones[0].name: got "a\\\\999", expected a DNS name']),
+    (
+        f"[[zones]]\nname = '{LONG}.b'",
+        [f'2: zones[0].name: got "{LONG[:59]}…, expected labels of at most 63 octets'],
+    ),
+    (f"[[zones]]\nname = '{'.'.join([LONG[1:]] * 4)}'", ["2: zones[0].name: got"]),
+    (f"{ONE}policy = 'most'", [f'3: zones[0].policy: got "most", expected {POLICIES}']),
+    (f"{ONE}policy = 'subset:0'", [f'3: zones[0].policy: got "subset:0", expected {POLICIES}']),
+    (f"{ONE}merge = 'both'", ['3: zones[0].merge: got "both", expected "first" or "union"']),
+    (f"{ONE}soa.refresh = 'x'", [f'3: zones[0].soa.refresh: got "x", expected {WHOLE_TTL}']),
+    (f"{ONE}soa = {{ rnam = 1 }}", ['3: zones[0].soa.rnam: unknown key, did you mean "rname"?']),
+    (f"{ONE}[[zones]]\nname = 'Z.TEST.'", ['4: zones[1].name: zone "Z.TEST." is declared twice']),
+    (f"{ONE}sources = ['b']\n{FILE}", ['3: zones[0].sources[0]: no source is named "b"']),
+    (f"{ONE}sources = ['a', 'a']\n{FILE}", ['3: zones[0].sources[1]: source "a" is listed twice']),
+    (
+        f"{ONE}[[zones]]\nname = 'y.test'\nsources = ['a']\n{FILE}",
+        ['5: zones[1].sources[0]: source "a" does not serve zone "y.test"'],
+    ),
+    (f"{ONE}{FILE}{FILE}", ['8: sources.zonefile[1].name: source "a" is declared twice']),
+    (
+        FILE,
+        ['3: sources.zonefile[0].zone: zone "z.test" is not declared; add a [[zones]]'],
+    ),
+    (
+        ONE + FILE.replace("'a'", "'a b'"),
+        ['4: sources.zonefile[0].name: got "a b", expected 1 to 63 of A-Z'],
+    ),
+    ("dns = {", ["1: is not TOML: "]),
+    ("a = 1\na = 2", ["2: is not TOML: Cannot overwrite a value"]),
+    ("x = [\n1\n", ["2: is not TOML: Unclosed array (the file ends here)"]),
+    ("x = " + "[" * 20000, [" arrays or tables are nested too deeply"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REFUSED, ids=[text[:50] for text, _ in REFUSED])
+def test_refused(write: Write, text: str, expected: list[str]) -> None:
+    found = problems(write(text))
+    assert len(found) == len(expected), found
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(f"musterd.toml:{start}")
+
+
+def test_every_fault_of_a_file_is_told_at_once_in_its_order(write: Write) -> None:
+    text = (
+        "[dns]\nlistn = 1\nworkers = 'x'\n"
+        + ONE
+        + "sources = ['b']\n[[sources.zonefile]]\nname = 'a'\nzone = 'y'\n"
+    )
+    found = problems(write(text), {"MUSTERD_LOG__LEVEL": "loud", "MUSTERD_LOG__LEVL": "info"})
+    assert [line.split(": ")[:2] for line in found] == [
+        ["musterd.toml:2", "dns.listn"],
+        ["musterd.toml:3", "dns.workers"],
+        ["musterd.toml:6", "zones[0].sources[0]"],
+        ["musterd.toml:7", "sources.zonefile[0].path"],
+        ["musterd.toml:9", "sources.zonefile[0].zone"],
+        ["MUSTERD_LOG__LEVEL", "log.level"],
+        ["MUSTERD_LOG__LEVL", 'unknown variable, did you mean "MUSTERD_LOG__LEVEL"?'],
+    ]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    assert problems(tmp_path / "none.toml") == [
+        "none.toml: can't be read: No such file or directory"
+    ]
+    assert problems(tmp_path) == [f"{tmp_path.name}: can't be read: Is a directory"]
+    (tmp_path / "bytes.toml").write_bytes(b"a = 1\nb = '\xff'\n")
+    assert problems(tmp_path / "bytes.toml") == ["bytes.toml:2: is not UTF-8"]
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(16 * 2**20 + 1)
+    assert problems(tmp_path / "large.toml") == ["large.toml: is larger than 16777216 octets"]
+
+
+ENVIRON: list[tuple[dict[str, str], str, Any]] = [
+    ({"MUSTERD_DNS__LISTEN": "127.0.0.1:53,[::1]:53"}, "dns.listen", ("127.0.0.1:53", "[::1]:53")),
+    ({"MUSTERD_DNS__PROXY_FROM": ""}, "dns.proxy_from", ()),
+    ({"MUSTERD_DNS__WORKERS": "3"}, "dns.workers", 3),
+    ({"MUSTERD_DNS__COOKIES": "false"}, "dns.cookies", False),
+    ({"MUSTERD_DNS__TCP_IDLE": "2.5"}, "dns.tcp_idle", 2.5),
+    ({"MUSTERD_DNS__TCP_IDLE": "2"}, "dns.tcp_idle", 2.0),
+    ({"MUSTERD_DNS__VERSION": "1"}, "dns.version", "1"),
+    ({"MUSTERD_LOG__LEVEL": "debug"}, "log.level", "debug"),
+    ({"MUSTERD_METRICS__LISTEN": ""}, "metrics.listen", ""),
+    ({"MUSTERD_STATE__DIR": ""}, "state.dir", None),
+    ({"MUSTERD_TOKEN": "x", "MUSTERD_SERVER": "y"}, "dns.workers", 1),
+    (
+        {"MUSTERD_PORT": "tcp://10.0.0.1:53", "MUSTERD_PORT_53_UDP_ADDR": "10.0.0.1"},
+        "dns.workers",
+        1,
+    ),
+    (
+        {"MUSTERD_METRICS_SERVICE_HOST": "10.0.0.1", "MUSTERD_SERVICE_PORT_DNS": "53"},
+        "dns.workers",
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "key", "value"), ENVIRON, ids=[str(e) for e, _, _ in ENVIRON])
+def test_the_environment_wins(write: Write, environ: dict[str, str], key: str, value: Any) -> None:
+    loaded = settings.load(write("dns.workers = 1\ndns.version = 'x'\nlog.level = 'info'"), environ)
+    section, _, name = key.partition(".")
+    assert getattr(getattr(loaded, section), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DNS__WORKERS", "four", 'dns.workers: got "four", expected a whole number from 0 to 64'),
+        ("DNS__WORKERS", "", 'dns.workers: got "", expected a whole number'),
+        ("DNS__COOKIES", "yes", 'dns.cookies: got "yes", expected true or false'),
+        ("DNS__LISTEN", "127.0.0.1:53,x", 'dns.listen[1]: got "x", expected host:port'),
+        ("DNS__COOKIE_SECRETS", "s3cret", "dns.cookie_secrets[0]: got a secret of 6 characters"),
+        ("DNS__LISTN", "x", 'unknown variable, did you mean "MUSTERD_DNS__LISTEN"?'),
+        ("ZONES", "x", "unknown variable, zones can only be set in the file"),
+        ("SOURCES__ZONEFILE", "x", "unknown variable, sources can only be set in the file"),
+    ],
+)
+def test_the_environment_is_refused(write: Write, name: str, value: str, expected: str) -> None:
+    (problem,) = problems(write(""), {f"MUSTERD_{name}": value})
+    assert problem.startswith(f"MUSTERD_{name}: {expected}")
+
+
+def test_the_example_has_every_key_and_its_default(write: Write) -> None:
+    text = settings.example()
+    loaded = settings.load(write(text), {})
+    bare = (
+        "[[zones]]\nname = 'muster.local'\n"
+        "[[sources.zonefile]]\nname = 'example'\nzone = 'muster.local'\npath = 'example.zone'\n"
+    )
+    assert loaded == settings.load(write(bare), {})
+    uncommented = tomllib.loads(
+        text.replace("\n# mname", "\nmname").replace("\n# rname", "\nrname")
+    )
+    assert set(uncommented["zones"][0]) == set(settings.Zone.model_fields)
+    assert set(uncommented["zones"][0]["soa"]) == set(settings.Soa.model_fields)
+    for name in ("dns", "metrics", "state", "log"):
+        section = Settings.model_fields[name].annotation
+        assert section is not None
+        assert set(uncommented[name]) == set(section.model_fields)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_every_scalar_has_a_variable() -> None:
+    names = set(variables(Settings))
+    assert {"MUSTERD_DNS__LISTEN", "MUSTERD_STATE__DIR", "MUSTERD_LOG__FORMAT"} <= names
+    assert not [name for name in names if "ZONES" in name or "SOURCES" in name]

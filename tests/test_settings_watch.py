@@ -1,0 +1,218 @@
+"""A settings file that changes under the server's feet."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from musterd.errors import SettingsError
+from musterd.settings import Settings
+from musterd.settings import watch as module
+from musterd.settings.watch import Watcher, refused
+from tests.conftest import Write
+
+Follow = Callable[[Path], Awaitable["Follower"]]
+Outcome = Settings | SettingsError
+FAR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told here is told by the system, not found by looking."""
+    monkeypatch.setattr(module, "POLL", FAR)
+
+
+class Follower:
+    """Follows a watcher, and lets a change happen once its watch has begun."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+
+    async def run(self) -> None:
+        async for outcome in self.watcher.changes():
+            self.outcomes.put_nowait(outcome)
+
+    async def workers_after(self, change: Callable[[], object]) -> int:
+        change()
+        outcome = await self.outcomes.get()
+        assert isinstance(outcome, Settings), outcome
+        assert outcome is self.watcher.settings
+        return outcome.dns.workers
+
+    async def problem_after(self, change: Callable[[], object]) -> str:
+        change()
+        outcome = await self.outcomes.get()
+        assert isinstance(outcome, SettingsError), outcome
+        return outcome.problems[0]
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Follow]:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(path: Path) -> Follower:
+        follower = Follower(Watcher(path, {}))
+        tasks.append(asyncio.create_task(follower.run()))
+        follower.watcher.poke()
+        await follower.outcomes.get()
+        return follower
+
+    yield start
+    for task in tasks:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def text(workers: int) -> str:
+    return f"dns.workers = {workers}\n"
+
+
+def config_map(root: Path, version: str, workers: int) -> None:
+    """Put a file in place as the kubelet does: by swapping the link ``..data``."""
+    folder = root / f"..{version}"
+    folder.mkdir()
+    (folder / "musterd.toml").write_text(text(workers))
+    link = root / "..data_tmp"
+    link.symlink_to(folder.name)
+    link.replace(root / "..data")
+    if not (root / "musterd.toml").is_symlink():
+        (root / "musterd.toml").symlink_to("..data/musterd.toml")
+
+
+async def test_a_write_in_place(write: Write, follow: Follow) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+    assert await follower.workers_after(lambda: path.write_text(text(3))) == 3
+
+
+async def test_a_rename_over_the_file(write: Write, follow: Follow, tmp_path: Path) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    for workers in (2, 3):
+        fresh = tmp_path / "fresh"
+        fresh.write_text(text(workers))
+        assert await follower.workers_after(lambda: fresh.replace(path)) == workers  # noqa: B023
+
+
+async def test_a_config_map(tmp_path: Path, follow: Follow) -> None:
+    config_map(tmp_path, "1", 1)
+    follower = await follow(tmp_path / "musterd.toml")
+    for workers in (2, 3, 4):
+        swap = (tmp_path, str(workers), workers)
+        assert await follower.workers_after(lambda: config_map(*swap)) == workers  # noqa: B023
+
+
+async def test_a_link_far_above_the_file(tmp_path: Path, follow: Follow) -> None:
+    for workers in (1, 2):
+        folder = tmp_path / f"v{workers}" / "etc"
+        folder.mkdir(parents=True)
+        (folder / "musterd.toml").write_text(text(workers))
+    link, fresh = tmp_path / "now", tmp_path / "fresh"
+    link.symlink_to(tmp_path / "v1")
+    fresh.symlink_to(tmp_path / "v2")
+    follower = await follow(link / "etc" / "musterd.toml")
+    assert await follower.workers_after(lambda: fresh.replace(link)) == 2
+
+
+async def test_the_target_of_a_link_is_watched(tmp_path: Path, follow: Follow) -> None:
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "real.toml", tmp_path / "musterd.toml"
+    target.write_text(text(1))
+    link.symlink_to("there/../there/real.toml")
+    follower = await follow(link)
+    assert await follower.workers_after(lambda: target.write_text(text(2))) == 2
+
+
+async def test_a_removed_file_is_told_and_the_settings_stay(write: Write, follow: Follow) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    problem = await follower.problem_after(path.unlink)
+    assert problem == f"{path}: can't be read: No such file or directory"
+    assert follower.watcher.settings.dns.workers == 1
+    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+
+
+async def test_a_removed_directory_comes_back(tmp_path: Path, follow: Follow) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    path = folder / "musterd.toml"
+    path.write_text(text(1))
+    follower = await follow(path)
+    await follower.problem_after(lambda: shutil.rmtree(folder))
+
+    def again() -> None:
+        folder.mkdir()
+        path.write_text(text(2))
+
+    assert await follower.workers_after(again) == 2
+
+
+async def test_a_wrong_file_is_told_and_the_settings_stay(write: Write, follow: Follow) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    problem = await follower.problem_after(lambda: path.write_text("dns.workers = 'x'\n"))
+    assert problem.startswith(f"{path}:1: dns.workers: ")
+    assert follower.watcher.settings.dns.workers == 1
+    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+
+
+async def test_the_same_content_is_told_only_when_poked(write: Write, follow: Follow) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    path.write_text(text(1))
+    os.utime(path)
+    assert await follower.workers_after(follower.watcher.poke) == 1
+    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+    assert follower.outcomes.empty()
+
+
+async def test_a_change_before_the_watch_begins_is_told(write: Write) -> None:
+    path = write(text(1))
+    watcher = Watcher(path, {})
+    path.write_text(text(2))
+    changes = watcher.changes()
+    outcome = await anext(changes)
+    await changes.aclose()
+    assert isinstance(outcome, Settings)
+    assert outcome.dns.workers == 2
+
+
+async def test_polls_where_the_system_tells_nothing(
+    write: Write, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "no more watches")
+
+    monkeypatch.setattr(module, "RustNotify", refuse)
+    monkeypatch.setattr(module, "POLL", 0.01)
+    path = write(text(1))
+    follower = await follow(path)
+    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+
+
+def test_a_wrong_file_at_the_start_is_refused(write: Write) -> None:
+    with pytest.raises(SettingsError, match=r"musterd\.toml:1: dns\.workers"):
+        Watcher(write("dns.workers = 'x'"), {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "keys"),
+    [
+        ("", "", []),
+        ("", "dns.workers = 2", ["dns.workers"]),
+        ("dns.workers = 2", "state.dir = ''", ["dns.workers", "state.dir"]),
+        ("", "dns.udp_size = 4096\nlog.level = 'debug'\n[[zones]]\nname = 'x'", []),
+    ],
+)
+def test_what_cannot_be_reloaded_is_named(
+    write: Write, old: str, new: str, keys: list[str]
+) -> None:
+    before = Watcher(write(old), {}).settings
+    after = Watcher(write(new), {}).settings
+    assert refused(before, after) == keys
