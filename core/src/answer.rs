@@ -138,7 +138,7 @@ impl Responder {
         let limit = size_limit(options, edns, client.transport);
         let question = query.question.as_ref().map_or(0, Question::octets);
         let mut reply = Reply {
-            out: Out::new(buffer, limit - tail.reserved()),
+            out: Out::new(buffer, limit),
             flags: QR | (wire::u16_at(packet, 2) & RD),
             rcode: rcode::NOERROR,
             ede: None,
@@ -150,6 +150,9 @@ impl Responder {
             subject: 0,
         };
         reply.out.put(&packet[..HEADER + question]);
+        // Records end where the OPT record begins. If both a long name and a long NSID are asked for, the
+        // latter is what does not fit.
+        reply.out.set_limit(limit - tail.reserved());
         if cookie == Some(Verdict::Malformed) || tail.malformed {
             reply.rcode = rcode::FORMERR;
         } else if edns.is_some_and(|edns| edns.version > 0) {

@@ -153,7 +153,9 @@ mod tests {
             weights.iter().zip(&rdatas).map(|(weight, rdata)| (*weight, &rdata[..])).collect();
         let mut packed = pack(30, &records);
         packed[12..14].copy_from_slice(&[policy, k]);
-        compile(1, &packed).unwrap()
+        let mut out = Vec::new();
+        compile(1, &packed, &mut out).unwrap();
+        out
     }
 
     /// How often each record comes first over many clients or answers, and the last order.

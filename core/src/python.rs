@@ -231,7 +231,7 @@ fn pack_records<'py>(
     let records: Vec<(u16, &[u8])> =
         rdatas.iter().map(|(weight, rdata)| (*weight, &rdata[..])).collect();
     let packed = rrset::pack(ttl, &records);
-    rrset::compile(rtype, &packed).map_err(wrong)?;
+    rrset::compile(rtype, &packed, &mut Vec::new()).map_err(wrong)?;
     Ok(PyBytes::new(py, &packed))
 }
 

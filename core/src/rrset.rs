@@ -164,62 +164,84 @@ pub fn has_policy(rtype: u16) -> bool {
     matches!(rtype, rtype::A | rtype::AAAA | rtype::SRV)
 }
 
-/// Compile a packed RRset; the error says what is wrong with it.
-pub fn compile(rtype: u16, packed: &[u8]) -> Result<Vec<u8>, String> {
-    let records = split(packed)?;
+/// Compile a packed RRset to the end of `out`; the error says what is wrong, and nothing is added.
+pub fn compile(rtype: u16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let start = out.len();
+    let records = Packed::read(packed)?;
     let policy = packed[12];
     if policy > POLICY_SUBSET {
         return Err(format!("policy {policy} is not one of 0 to {POLICY_SUBSET}"));
     }
-    for (_, rdata) in &records {
-        validate_rdata(rtype, rdata)?;
+    if matches!(rtype, rtype::CNAME | rtype::SOA) && records.count > 1 {
+        return Err(format!("{} records where there can be one", records.count));
     }
-    if matches!(rtype, rtype::CNAME | rtype::SOA) && records.len() > 1 {
-        return Err(format!("{} records where there can be one", records.len()));
+    let done = lay_out(rtype, packed, records, out);
+    if done.is_err() {
+        out.truncate(start);
     }
-    Ok(lay_out(rtype, packed, &records))
+    done
 }
 
-/// The (weight, rdata) pairs of a packed RRset.
-fn split(packed: &[u8]) -> Result<Vec<(u16, &[u8])>, String> {
-    if packed.len() < PACKED_HEADER {
-        return Err(format!(
-            "{} octets are no RRset: its header has {PACKED_HEADER}",
-            packed.len()
-        ));
-    }
-    let count = usize::from(u16_at(packed, 14));
-    if count == 0 {
-        return Err("an RRset without records: give None to remove one".into());
-    }
-    let mut records = Vec::with_capacity(count);
-    let mut rest = &packed[PACKED_HEADER..];
-    for index in 0..count {
-        let length = usize::from(u16_at(rest, 2));
-        let Some(rdata) = rest.get(4..4 + length) else {
-            return Err(format!("record {index} of {count} is cut off"));
-        };
-        records.push((u16_at(rest, 0), rdata));
-        rest = &rest[4 + length..];
-    }
-    if !rest.is_empty() {
-        return Err(format!("{} octets follow the last record", rest.len()));
-    }
-    Ok(records)
+/// The (weight, rdata) pairs of a packed RRset that is whole.
+#[derive(Clone, Copy)]
+struct Packed<'p> {
+    count: usize,
+    rest: &'p [u8],
 }
 
-fn lay_out(rtype: u16, packed: &[u8], records: &[(u16, &[u8])]) -> Vec<u8> {
-    let length = records[0].1.len();
-    let alike = records.iter().all(|(_, rdata)| rdata.len() == length);
-    let stride = if alike { u16::try_from(length + RECORD_HEADER).unwrap_or(0) } else { 0 };
-    let weighted = has_policy(rtype) && records.iter().any(|(weight, _)| *weight != records[0].0);
+impl<'p> Packed<'p> {
+    fn read(packed: &'p [u8]) -> Result<Packed<'p>, String> {
+        if packed.len() < PACKED_HEADER {
+            let length = packed.len();
+            return Err(format!("{length} octets are no RRset: its header has {PACKED_HEADER}"));
+        }
+        let records =
+            Packed { count: usize::from(u16_at(packed, 14)), rest: &packed[PACKED_HEADER..] };
+        if records.count == 0 {
+            return Err("an RRset without records: give None to remove one".into());
+        }
+        let mut check = records;
+        if check.by_ref().count() != records.count {
+            return Err(format!("one of {} records is cut off", records.count));
+        }
+        if !check.rest.is_empty() {
+            return Err(format!("{} octets follow the last record", check.rest.len()));
+        }
+        Ok(records)
+    }
+}
+
+impl<'p> Iterator for Packed<'p> {
+    type Item = (u16, &'p [u8]);
+
+    fn next(&mut self) -> Option<(u16, &'p [u8])> {
+        if self.count == 0 {
+            return None;
+        }
+        let weight = u16_at(self.rest, 0);
+        let end = 4 + usize::from(u16_at(self.rest, 2));
+        let rdata = self.rest.get(4..end)?;
+        self.rest = &self.rest[end..];
+        self.count -= 1;
+        Some((weight, rdata))
+    }
+}
+
+fn lay_out(
+    rtype: u16, packed: &[u8], records: Packed<'_>, out: &mut Vec<u8>,
+) -> Result<(), String> {
+    let count = records.count;
+    let (weight, first) = { records }.next().unwrap_or_default();
+    let alike = { records }.all(|(_, rdata)| rdata.len() == first.len());
+    let stride = if alike { u16::try_from(first.len() + RECORD_HEADER).unwrap_or(0) } else { 0 };
+    let weighted = has_policy(rtype) && { records }.any(|(other, _)| other != weight);
     let policy = if has_policy(rtype) { packed[12] } else { POLICY_ALL };
 
-    let mut out = Vec::with_capacity(COMPILED_HEADER + packed.len() + records.len() * 14);
+    let start = out.len();
     out.extend([0; 4]);
     out.extend(rtype.to_be_bytes());
     out.extend([policy, packed[13].max(1)]);
-    out.extend((records.len() as u16).to_be_bytes());
+    out.extend((count as u16).to_be_bytes());
     out.extend(stride.to_be_bytes());
     out.extend(&packed[..12]);
     out.push(if weighted { WEIGHTED } else { 0 });
@@ -231,19 +253,22 @@ fn lay_out(rtype: u16, packed: &[u8], records: &[(u16, &[u8])]) -> Vec<u8> {
         }
     }
     if weighted {
-        records.iter().for_each(|(weight, _)| out.extend(weight.to_be_bytes()));
+        records.for_each(|(weight, _)| out.extend(weight.to_be_bytes()));
     }
     for (_, rdata) in records {
-        out.extend(POINTER_TO_QUESTION.to_be_bytes());
-        out.extend(rtype.to_be_bytes());
-        out.extend(CLASS_IN.to_be_bytes());
-        out.extend(&packed[..4]);
-        out.extend((rdata.len() as u16).to_be_bytes());
-        out.extend(*rdata);
+        validate_rdata(rtype, rdata)?;
+        let mut fixed = [0; RECORD_HEADER];
+        fixed[..2].copy_from_slice(&POINTER_TO_QUESTION.to_be_bytes());
+        fixed[2..4].copy_from_slice(&rtype.to_be_bytes());
+        fixed[4..6].copy_from_slice(&CLASS_IN.to_be_bytes());
+        fixed[6..10].copy_from_slice(&packed[..4]);
+        fixed[10..].copy_from_slice(&(rdata.len() as u16).to_be_bytes());
+        out.extend(fixed);
+        out.extend(rdata);
     }
-    let size = (out.len() as u32).to_be_bytes();
-    out[..4].copy_from_slice(&size);
-    out
+    let size = ((out.len() - start) as u32).to_be_bytes();
+    out[start..start + 4].copy_from_slice(&size);
+    Ok(())
 }
 
 /// Pack records of policy `all` that never expire.
@@ -265,10 +290,15 @@ pub fn pack(ttl: u32, records: &[(u16, &[u8])]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn compiled(rtype: u16, packed: &[u8]) -> Result<Vec<u8>, String> {
+        let mut out = Vec::new();
+        compile(rtype, packed, &mut out).map(|()| out)
+    }
+
     #[test]
     fn compiled_records_are_wire_form() {
         let packed = pack(30, &[(1, &[10, 0, 0, 1]), (1, &[10, 0, 0, 2])]);
-        let bytes = compile(rtype::A, &packed).unwrap();
+        let bytes = compiled(rtype::A, &packed).unwrap();
         let rrset = RRsets::new(&bytes).next().unwrap();
         assert_eq!(
             (rrset.rtype(), rrset.count(), rrset.ttl(), rrset.weighted()),
@@ -285,7 +315,7 @@ mod tests {
     fn records_of_different_lengths_and_weights() {
         let srv = |port: u8, target: &[u8]| [&[0, 1, 0, 2, 0, port], target].concat();
         let (first, second) = (srv(1, b"\x01a\x00"), srv(2, b"\x03bcd\x00"));
-        let bytes = compile(rtype::SRV, &pack(5, &[(7, &first), (9, &second)])).unwrap();
+        let bytes = compiled(rtype::SRV, &pack(5, &[(7, &first), (9, &second)])).unwrap();
         let rrset = RRsets::new(&bytes).next().unwrap();
         assert_eq!((rrset.weight(0), rrset.weight(1)), (7, 9));
         assert_eq!((rrset.rdata(0), rrset.rdata(1)), (&first[..], &second[..]));
@@ -306,16 +336,18 @@ mod tests {
             &short,
         ];
         for packed in cases {
-            assert!(compile(rtype::A, packed).is_err(), "{packed:?}");
+            assert!(compiled(rtype::A, packed).is_err(), "{packed:?}");
         }
-        assert!(compile(rtype::CNAME, &pack(30, &[(1, b"\x01a\x00"), (1, b"\x01b\x00")])).is_err());
+        assert!(
+            compiled(rtype::CNAME, &pack(30, &[(1, b"\x01a\x00"), (1, b"\x01b\x00")])).is_err()
+        );
     }
 
     #[test]
     fn time_ends_an_rrset() {
         let mut packed = pack(30, &[(1, &[10, 0, 0, 1])]);
         packed[4..12].copy_from_slice(&500u64.to_be_bytes());
-        let bytes = compile(rtype::A, &packed).unwrap();
+        let bytes = compiled(rtype::A, &packed).unwrap();
         let rrset = RRsets::new(&bytes).next().unwrap();
         assert!(rrset.live(499) && !rrset.live(500));
     }

@@ -24,13 +24,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node of a folded name and its RRsets, one after the other.
-    pub fn new(hash: u64, name: &[u8], rrsets: &[u8]) -> Node {
-        let mut data = Vec::with_capacity(1 + name.len() + rrsets.len());
+    /// A node of `data`: see there.
+    pub fn new(hash: u64, data: &[u8]) -> Node {
+        Node { hash, children: 0.into(), turn: 0.into(), data: data.into() }
+    }
+
+    /// Begin the data of a node with its folded name; compiled RRsets follow.
+    pub fn begin(data: &mut Vec<u8>, name: &[u8]) {
+        data.clear();
         data.push(name.len() as u8);
         data.extend(name);
-        data.extend(rrsets);
-        Node { hash, children: 0.into(), turn: 0.into(), data: data.into() }
     }
 
     /// The folded wire name.
@@ -246,7 +249,10 @@ mod tests {
 
     fn node(number: u64, rrsets: &[u8]) -> Node {
         // Hashes that collide in their low bits, so that names share a way.
-        Node::new(number << 32 | (number % 7), &number.to_be_bytes(), rrsets)
+        let mut data = Vec::new();
+        Node::begin(&mut data, &number.to_be_bytes());
+        data.extend(rrsets);
+        Node::new(number << 32 | (number % 7), &data)
     }
 
     fn get(table: &Table, number: u64) -> Option<usize> {

@@ -194,7 +194,7 @@ impl Zones {
     /// Neighbours of one zone and owner change together, in one step for every reader.
     pub fn apply(&self, changes: &[Change<'_>]) -> Vec<(usize, String)> {
         let zones = self.lock();
-        let mut refused = Vec::new();
+        let (mut refused, mut scratch) = (Vec::new(), Scratch::default());
         let mut first = 0;
         while first < changes.len() {
             let (apex, owner, ..) = changes[first];
@@ -203,7 +203,7 @@ impl Zones {
             match locate(&zones, apex, owner) {
                 Ok((zone, name)) => {
                     let group = &changes[first..first + count];
-                    self.apply_to(zone, &name, group, first, &mut refused);
+                    self.apply_to(zone, &name, group, first, &mut scratch, &mut refused);
                 }
                 Err(reason) => {
                     refused.extend((first..first + count).map(|index| (index, reason.clone())));
@@ -217,39 +217,48 @@ impl Zones {
 
     fn apply_to(
         &self, zone: &Zone, name: &Name, changes: &[Change<'_>], first: usize,
-        refused: &mut Vec<(usize, String)>,
+        scratch: &mut Scratch, refused: &mut Vec<(usize, String)>,
     ) {
-        let guard = &epoch::pin();
-        let mut changed: Vec<(u16, Vec<u8>)> = Vec::with_capacity(changes.len());
+        let Scratch { fresh, spans, data } = scratch;
+        fresh.clear();
+        spans.clear();
         for (index, (_, _, rtype, packed)) in changes.iter().enumerate() {
-            match packed.map_or(Ok(Vec::new()), |packed| rrset::compile(*rtype, packed)) {
-                Ok(bytes) => {
-                    changed.retain(|(other, _)| other != rtype);
-                    changed.push((*rtype, bytes));
-                }
-                Err(reason) => refused.push((first + index, reason)),
+            let start = fresh.len();
+            if let Some(packed) = packed
+                && let Err(reason) = rrset::compile(*rtype, packed, fresh)
+            {
+                refused.push((first + index, reason));
+                continue;
             }
+            spans.retain(|(other, _)| other != rtype);
+            spans.push((*rtype, start..fresh.len()));
         }
-        let old = self.node(zone, name.wire(), guard);
-        let mut rrsets: Vec<u8> = Vec::new();
+        let guard = &epoch::pin();
+        let hash = self.hash(name.wire());
+        let old = zone.table.get(hash, name.wire(), guard);
+        Node::begin(data, name.wire());
+        let empty = data.len();
         for rrset in old.iter().flat_map(|node| node.rrsets()) {
-            if !changed.iter().any(|(rtype, _)| *rtype == rrset.rtype()) {
-                rrsets.extend(rrset.bytes());
+            if !spans.iter().any(|(rtype, _)| *rtype == rrset.rtype()) {
+                data.extend(rrset.bytes());
             }
         }
-        changed.iter().for_each(|(_, bytes)| rrsets.extend(bytes));
-        self.replace(zone, name, old, &rrsets, guard);
+        spans.iter().for_each(|(_, span)| data.extend(&fresh[span.clone()]));
+        let has_rrsets = data.len() > empty;
+        self.replace(zone, name, old, Node::new(hash, data), has_rrsets, guard);
     }
 
-    fn replace(&self, zone: &Zone, name: &Name, old: Option<&Node>, rrsets: &[u8], guard: &Guard) {
-        let new = Node::new(self.hash(name.wire()), name.wire(), rrsets);
+    fn replace(
+        &self, zone: &Zone, name: &Name, old: Option<&Node>, new: Node, has_rrsets: bool,
+        guard: &Guard,
+    ) {
         let was = old.map_or(Marks::default(), |node| Marks::of(zone, node));
         let is = Marks::of(zone, &new);
         // Counted before a name comes and after it has gone, so that no search is spared wrongly.
         is.count(&was, zone, |counter| {
             counter.fetch_add(1, Release);
         });
-        if !rrsets.is_empty() {
+        if has_rrsets {
             if old.is_none() {
                 self.raise(zone, name, guard);
             }
@@ -277,7 +286,9 @@ impl Zones {
                 node.children.fetch_add(1, Relaxed);
                 return;
             }
-            let node = Node::new(self.hash(parent), parent, b"");
+            let mut data = Vec::new();
+            Node::begin(&mut data, parent);
+            let node = Node::new(self.hash(parent), &data);
             node.children.store(1, Relaxed);
             zone.table.put(node, guard);
         }
@@ -306,6 +317,17 @@ impl Drop for Zones {
         // SAFETY: `&mut self` says that nobody reads the directory any more.
         unsafe { drop(std::mem::replace(&mut self.directory, Atomic::null()).into_owned()) };
     }
+}
+
+/// Buffers of `apply`, kept from one owner name to the next.
+#[derive(Default)]
+struct Scratch {
+    /// New RRsets, compiled.
+    fresh: Vec<u8>,
+    /// Type, and where in `fresh`: nowhere if it is to go.
+    spans: Vec<(u16, std::ops::Range<usize>)>,
+    /// The data of the new node.
+    data: Vec<u8>,
 }
 
 /// What makes the searches of a query necessary.

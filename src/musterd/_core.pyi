@@ -90,7 +90,8 @@ class Core:
         """Put (zone, owner, type, packed RRset) or remove (None) RRsets.
 
         Neighbours in the batch that share zone and owner change at once, so sort it. Returns
-        (index, reason) of what was refused; the rest is in answers when this returns.
+        (index, reason) of what was refused, which changes nothing; the rest is in answers when
+        this returns.
         """
 
     def answer(self, query: bytes, client: str = "127.0.0.1", tcp: bool = False) -> bytes | None:

@@ -96,9 +96,7 @@ pub fn subnet_fits(edns: &Edns<'_>) -> bool {
         _ => return false,
     };
     let bit = |at: usize| address[at / 8] & (0x80 >> (at % 8)) != 0;
-    source <= width
-        && address.len() == source.div_ceil(8)
-        && !(source..address.len() * 8).any(bit)
+    source <= width && address.len() == source.div_ceil(8) && !(source..address.len() * 8).any(bit)
 }
 
 fn chaos<'m>(name: &[u8], options: &'m Options) -> Expected<'m> {

@@ -19,5 +19,9 @@ pub mod zonefile;
 pub type Target = fn(&[u8]);
 
 /// The fuzzers by name, which is that of their corpus too.
-pub const TARGETS: [(&str, Target); 4] =
-    [("apply", apply::run), ("proxy", proxy::run), ("query", query::run), ("zonefile", zonefile::run)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("apply", apply::run),
+    ("proxy", proxy::run),
+    ("query", query::run),
+    ("zonefile", zonefile::run),
+];

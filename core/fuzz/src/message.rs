@@ -35,7 +35,6 @@ pub struct Record {
 
 /// A message (RFC 1035 section 4).
 pub struct Message {
-    pub id: u16,
     pub flags: u16,
     /// Name, type and class of each question.
     pub questions: Vec<(Vec<u8>, u16, u16)>,
@@ -69,7 +68,7 @@ impl Message {
 /// Read a message to its last octet; the error says what is wrong with it.
 pub fn read(message: &[u8]) -> Result<Message, String> {
     let mut reader = Reader { message, at: 0 };
-    let (id, flags) = (reader.u16()?, reader.u16()?);
+    let (_id, flags) = (reader.u16()?, reader.u16()?);
     let counts = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?];
     let mut questions = Vec::new();
     for _ in 0..counts[0] {
@@ -92,7 +91,7 @@ pub fn read(message: &[u8]) -> Result<Message, String> {
     if reader.at != message.len() {
         return Err(format!("{} octets follow the message", message.len() - reader.at));
     }
-    Ok(Message { id, flags, questions, sections, opt })
+    Ok(Message { flags, questions, sections, opt })
 }
 
 fn read_opt(record: &Record) -> Result<Opt, String> {

@@ -3,6 +3,7 @@
 //! Input: two octets of choices (see `Choices`), then the packet.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use _core::answer::{Batch, Clock, MAX_MESSAGE, Responder, Transport};
@@ -11,13 +12,14 @@ use _core::counters::Counters;
 use _core::net::{self, Networks, Proxy};
 use _core::options::Options;
 use _core::query::{self, Packet};
-use _core::shared::Shared;
+use _core::rrset::POLICY_STICKY;
+use _core::udp::ANSWER_SIZE;
 use crossbeam_epoch as epoch;
 
 use super::check::check;
-use super::expected::Asked;
-use super::message::HEADER;
-use super::world::{NOW, World, world};
+use super::expected::{Asked, expected};
+use super::message::{self, Record};
+use super::world::{NOW, world};
 
 const CLIENTS: [&str; 4] = ["192.0.2.7", "198.51.100.9", "2001:db8::9", "::ffff:192.0.2.8"];
 const SECRETS: [cookie::Secret; 2] = [[1; 16], [2; 16]];
@@ -55,27 +57,137 @@ impl Choices {
 pub fn run(data: &[u8]) {
     let [first, second, packet @ ..] = data else { return };
     let choices = Choices::read(*first, *second);
-    let World { shared, model } = world();
     let mut packet = packet.to_vec();
-    let proxied = choices.transport == Transport::Udp
-        && choices.options.proxy_from.contains(choices.peer.to_canonical());
-    let (start, client) = match net::proxy_header(&packet) {
-        Proxy::Header(length, client) if proxied => (Some(length), client),
-        _ => ((!proxied).then_some(0), None),
-    };
-    let client = client.unwrap_or(choices.peer.to_canonical());
+    let (start, client) = choices.unwrap(&packet);
     if let (Some(start), Some((secret, age))) = (start, choices.proof) {
         prove(&mut packet[start..], client, secret, age);
     }
-    let mut ask = Ask::new(choices, shared);
-    for _ in 0..if ask.choices.options.rate_limit > 0 { TIMES } else { 2 } {
-        let reply = ask.once(&packet);
-        let Some(start) = start else {
-            assert!(reply.is_empty(), "a reply to a packet without a PROXY header");
-            continue;
-        };
-        let Choices { transport, options, .. } = ask.choices;
-        let asked = Asked { client, transport, options, model, now: NOW };
-        check(&packet[start..], &ask.buffer[..reply.len()], &asked);
+    let (transport, options) = (choices.transport, choices.options);
+    let asked = Asked { client, transport, options, model: &world().model, now: NOW };
+    let mut servers = Servers::new();
+    let mut replies = Vec::new();
+    for turn in 0..if options.rate_limit > 0 { TIMES } else { 2 } {
+        let reply = servers.ask(turn, &choices, &packet);
+        match start {
+            Some(start) => check(&packet[start..], &reply, &asked),
+            None => assert!(reply.is_empty(), "a reply to a packet without a PROXY header"),
+        }
+        replies.push(reply);
     }
+    if let Some(start) = start
+        && options.rate_limit == 0
+    {
+        check_choice(&packet[start..], &replies, &asked);
+    }
+}
+
+impl Choices {
+    /// Where in a packet the message begins, if it does, and who sent it.
+    fn unwrap(&self, packet: &[u8]) -> (Option<usize>, IpAddr) {
+        let peer = self.peer.to_canonical();
+        if self.transport == Transport::Tcp || !self.options.proxy_from.contains(peer) {
+            return (Some(0), peer);
+        }
+        match net::proxy_header(packet) {
+            Proxy::Header(length, client) => (Some(length), client.unwrap_or(peer)),
+            _ => (None, peer),
+        }
+    }
+}
+
+/// Make the server's part of a cookie in the message right.
+fn prove(message: &mut [u8], client: IpAddr, secret: usize, age: u32) {
+    let Packet::Query(query) = query::read(message) else { return };
+    let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
+    let Some(cookie) = cookie.filter(|cookie| cookie.len() == cookie::FULL) else { return };
+    let proven = cookie::make(&SECRETS[secret], cookie, client, UNIX - age);
+    let at = cookie.as_ptr().addr() - message.as_ptr().addr();
+    message[at..at + proven.len()].copy_from_slice(&proven);
+}
+
+/// A client gets the same records from all servers, where its policy says so.
+fn check_choice(message: &[u8], replies: &[Vec<u8>], asked: &Asked<'_>) {
+    let Packet::Query(query) = query::read(message) else { return };
+    let found = expected(&query, asked).found;
+    let set = found.and_then(|(_, owner, zone, rtype)| zone.get(&owner, rtype, asked.now));
+    if !set.is_some_and(|set| set.policy >= POLICY_STICKY) {
+        return;
+    }
+    let answers: Vec<_> = replies.iter().map(|reply| answer(reply)).collect();
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:02x?}");
+}
+
+fn answer(reply: &[u8]) -> Vec<Record> {
+    let [answer, ..] = message::read(reply).expect("checked before").sections;
+    answer
+}
+
+/// Two servers with the same zones and limits.
+struct Servers {
+    responders: [Responder; 2],
+    buffer: Vec<u8>,
+    boot: u64,
+}
+
+impl Servers {
+    fn new() -> Servers {
+        /// Each input is asked minutes after the last, when all limits are as at the start.
+        static BOOT: AtomicU64 = AtomicU64::new(NOW);
+        Servers {
+            responders: [1, 2].map(|seed| Responder::new(Arc::new(Counters::default()), seed)),
+            // Not 0: what is not written shows.
+            buffer: vec![0xaa; MAX_MESSAGE],
+            boot: BOOT.fetch_add(100_000_000_000, Relaxed),
+        }
+    }
+
+    /// One of the servers' reply to a packet; empty if it sends none.
+    fn ask(&mut self, turn: usize, choices: &Choices, packet: &[u8]) -> Vec<u8> {
+        let guard = &epoch::pin();
+        let clock = Clock { boot: self.boot, unix: UNIX };
+        let batch = Batch { shared: &world().shared, options: choices.options, clock, guard };
+        let size = match choices.transport {
+            Transport::Udp => ANSWER_SIZE,
+            Transport::Tcp => MAX_MESSAGE,
+        };
+        let buffer = &mut self.buffer[..size];
+        let length = self.responders[turn % 2].respond(
+            batch,
+            packet,
+            choices.peer,
+            choices.transport,
+            buffer,
+        );
+        buffer[..length].to_vec()
+    }
+}
+
+/// Options of servers.
+fn variants() -> &'static [Options] {
+    static VARIANTS: OnceLock<Vec<Options>> = OnceLock::new();
+    VARIANTS.get_or_init(|| {
+        let networks = |texts: &[&str]| Networks::parse(texts).expect("networks");
+        let trusted = networks(&["192.0.2.0/24", "2001:db8::/32"]);
+        let cookies = Options { cookies: true, secrets: SECRETS.to_vec(), ..Options::default() };
+        let named = Options {
+            version: b"musterd".to_vec(),
+            server_id: b"here".to_vec(),
+            ecs_from: trusted.clone(),
+            ..cookies.clone()
+        };
+        vec![
+            Options::default(),
+            Options { rate_limit: 2, proxy_from: networks(&["192.0.2.7"]), ..named.clone() },
+            Options { udp_size: 4096, ..named.clone() },
+            Options { udp_size: 512, allow: networks(&["192.0.2.0/25", "2001:db8::/32"]), ..named },
+            // As long as they may be.
+            Options {
+                version: vec![b'v'; 255],
+                server_id: vec![b'i'; 255],
+                ecs_from: trusted,
+                ..cookies
+            },
+            Options { rate_limit: 1, rate_slip: 0, ..Options::default() },
+        ]
+    })
 }

@@ -1,0 +1,1 @@
+"""Benchmarks: musterd beside its peers and the floor, on one machine, in one run."""

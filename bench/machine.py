@@ -1,0 +1,40 @@
+"""What the figures were made on."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe() -> dict[str, str | int | float]:
+    """CPU, cores, memory, kernel, distribution, and the load that was there at the start."""
+    return {
+        "cpu": _field("/proc/cpuinfo", "model name"),
+        "cores": os.cpu_count() or 1,
+        "memory_mib": int(_field("/proc/meminfo", "MemTotal").split()[0] or 0) // 1024,
+        "virtual": "hypervisor" in _field("/proc/cpuinfo", "flags").split(),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "system": _release(),
+        "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def busy() -> bool:
+    """Whether others use this machine so much that times mean little."""
+    return os.getloadavg()[0] > 0.5
+
+
+def _field(path: str, name: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "0"
+
+
+def _release() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"

@@ -1,0 +1,245 @@
+"""The servers that are measured: for each, its configuration for one CPU, and its command.
+
+All get the same zone file, one worker, no rate limit, no log of queries, and the leanest answers
+that they can be told to give; where they still differ in what they add, the answers' mean size,
+which every table prints, shows it.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench.native import coredns, program
+from bench.zone import ZONE
+
+
+class Peer(ABC):
+    """One server program; each subclass writes its configuration and names its command."""
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    version_command: ClassVar[Sequence[str]] = ()
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it needs in its environment."""
+        return {}
+
+    def missing(self) -> str:
+        """Why it can't be measured here; empty if it can."""
+        if shutil.which(self.version_command[0]):
+            return ""
+        return f"{self.version_command[0]} is missing: install the package {self.package}"
+
+    def version(self) -> str:
+        """Its version as it tells it."""
+        done = subprocess.run(
+            self.version_command, capture_output=True, text=True, check=False, timeout=20
+        )
+        found = re.search(r"\d+\.\d[\w.]*", done.stdout + done.stderr)
+        return found[0] if found else "unknown"
+
+    @abstractmethod
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """Write its configuration into ``home``; the command that runs it in the foreground."""
+
+
+@dataclass(frozen=True)
+class Floor(Peer):
+    """``echo.c``: receives and sends, and does nothing else. ``size``: octets of its replies."""
+
+    name: ClassVar[str] = "floor"
+    package: ClassVar[str] = "gcc"
+    size: int = 90
+
+    def missing(self) -> str:
+        """Compiled when it is needed."""
+        return "" if shutil.which("cc") else "cc is missing: install the package gcc"
+
+    def version(self) -> str:
+        """What it is."""
+        return f"{self.size} octets"
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """It has no configuration."""
+        return [program("echo"), str(port), str(self.size)]
+
+
+@dataclass(frozen=True)
+class Musterd(Peer):
+    """musterd; the fields are its settings. ``metrics``: port on 127.0.0.1, 0 for none."""
+
+    name: ClassVar[str] = "musterd"
+    package: ClassVar[str] = "musterd"
+    version_command: ClassVar[Sequence[str]] = ()
+    variant: str = ""
+    workers: int = 1
+    policy: str = "all"
+    cookies: bool = True
+    rate_limit: int = 0
+    metrics: int = 0
+
+    @property
+    def label(self) -> str:
+        """The name and the variant."""
+        return f"{self.name} {self.variant}".strip()
+
+    @property
+    def _command(self) -> str | None:
+        beside = Path(sys.executable).parent / "musterd"
+        return str(beside) if beside.exists() else shutil.which("musterd")
+
+    def missing(self) -> str:
+        """It is where this Python is, or on the PATH."""
+        return "" if self._command else "musterd is missing: make setup"
+
+    def version(self) -> str:
+        """Of the package that is installed beside this Python."""
+        command = [self._command or "musterd", "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        found = re.search(r"\d+\.\d[\w.]*", done.stdout)
+        return found[0] if found else "unknown"
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No snapshots: a start is a start."""
+        config = home / "musterd.toml"
+        metrics = f"127.0.0.1:{self.metrics}" if self.metrics else ""
+        config.write_text(
+            f'[dns]\nlisten = ["127.0.0.1:{port}"]\nworkers = {self.workers}\n'
+            f"cookies = {str(self.cookies).lower()}\nrate_limit = {self.rate_limit}\n"
+            f'[metrics]\nlisten = "{metrics}"\n[state]\ndir = ""\n[log]\nlevel = "warning"\n'
+            f'[[zones]]\nname = "{ZONE}"\npolicy = "{self.policy}"\nsources = ["bench"]\n'
+            f'[[sources.zonefile]]\nname = "bench"\nzone = "{ZONE}"\npath = "{zone}"\n'
+        )
+        return [str(self._command), "serve", "-c", str(config)]
+
+
+class Nsd(Peer):
+    """NSD, rate limit off, one server process."""
+
+    name = "nsd"
+    package = "nsd"
+    version_command = ("nsd", "-v")
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No database, no control socket; every file of its own in ``home``."""
+        config = home / "nsd.conf"
+        config.write_text(
+            f"server:\n ip-address: 127.0.0.1@{port}\n server-count: 1\n rrl-ratelimit: 0\n"
+            f' rrl-whitelist-ratelimit: 0\n minimal-responses: yes\n username: ""\n'
+            f' database: ""\n zonesdir: "{home}"\n pidfile: "{home}/nsd.pid"\n'
+            f' xfrdfile: "{home}/xfrd.state"\n zonelistfile: "{home}/zone.list"\n'
+            f' xfrdir: "{home}"\n cookie-secret-file: "{home}/cookies"\n'
+            " tcp-count: 1000\n tcp-query-count: 0\n tcp-timeout: 30\n verbosity: 0\n"
+            "remote-control:\n control-enable: no\n"
+            f'zone:\n name: {ZONE}\n zonefile: "{zone}"\n'
+        )
+        return ["nsd", "-d", "-c", str(config)]
+
+
+class Knot(Peer):
+    """Knot DNS, one UDP and one TCP worker."""
+
+    name = "knot"
+    package = "knot"
+    version_command = ("knotd", "--version")
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No journal, no writing of the zone file, no checks."""
+        config = home / "knot.conf"
+        config.write_text(
+            f'server:\n  listen: 127.0.0.1@{port}\n  rundir: "{home}"\n  udp-workers: 1\n'
+            "  tcp-workers: 1\n  background-workers: 1\n  tcp-max-clients: 1000\n"
+            "  tcp-idle-timeout: 30\n  automatic-acl: off\n"
+            f'log:\n  - target: stderr\n    any: error\ndatabase:\n  storage: "{home}"\n'
+            "template:\n  - id: default\n    zonefile-sync: -1\n    zonefile-load: whole\n"
+            "    journal-content: none\n    semantic-checks: off\n"
+            f'zone:\n  - domain: {ZONE}\n    file: "{zone}"\n'
+        )
+        return ["knotd", "-c", str(config)]
+
+
+class Gdnsd(Peer):
+    """gdnsd, one UDP and one TCP thread."""
+
+    name = "gdnsd"
+    package = "gdnsd"
+    version_command = ("gdnsd", "-h")
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """It finds a zone by the name of its file."""
+        (home / "zones").mkdir()
+        (home / "zones" / ZONE).symlink_to(zone)
+        (home / "config").write_text(
+            f"options => {{\n  listen => 127.0.0.1:{port}\n  udp_threads = 1\n  tcp_threads = 1\n"
+            f"  tcp_clients_per_thread = 1000\n  run_dir = {home}/run\n  state_dir = {home}/state\n"
+            "}\n"
+        )
+        return ["gdnsd", "-c", str(home), "start"]
+
+
+class Bind(Peer):
+    """BIND 9 as an authoritative server, one thread."""
+
+    name = "bind"
+    package = "bind9"
+    version_command = ("named", "-v")
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No recursion, control channel, transfers or logs."""
+        config = home / "named.conf"
+        config.write_text(
+            f'options {{\n directory "{home}"; pid-file none; session-keyfile none;\n'
+            f" listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n"
+            " recursion no; minimal-responses yes; dnssec-validation no; notify no;\n"
+            " allow-transfer { none; }; tcp-clients 1000; querylog no;\n};\n"
+            'controls { };\nlogging { category default { "null"; }; };\n'
+            f'zone "{ZONE}" {{ type primary; file "{zone}"; }};\n'
+        )
+        return ["named", "-f", "-n", "1", "-c", str(config)]
+
+
+class CoreDns(Peer):
+    """CoreDNS with its ``file`` plugin alone, on one thread of the Go scheduler."""
+
+    name = "coredns"
+    package = "go"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """One thread runs Go code at a time."""
+        return {"GOMAXPROCS": "1"}
+
+    def missing(self) -> str:
+        """Built by Go the first time."""
+        return "" if coredns() else "CoreDNS needs Go to be built: install it, or do without"
+
+    def version(self) -> str:
+        """Of the binary that was built."""
+        command = [str(coredns()), "-version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        found = re.search(r"\d+\.\d[\w.]*", done.stdout)
+        return found[0] if found else "unknown"
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """One server block."""
+        (home / "Corefile").write_text(
+            f"{ZONE}:{port} {{\n  bind 127.0.0.1\n  file {zone} {{\n    reload 0\n  }}\n}}\n"
+        )
+        return [str(coredns()), "-quiet", "-conf", str(home / "Corefile")]
+
+
+def everyone(size: int) -> list[Peer]:
+    """The floor with replies of ``size`` octets, musterd, and its peers."""
+    return [Floor(size), Musterd(), Nsd(), Knot(), Gdnsd(), Bind(), CoreDns()]

@@ -1,0 +1,88 @@
+//! Fuzzer of what a stream begins with and consists of: a PROXY header, then messages, each after
+//! its length. What comes of the first octets never changes when more arrive.
+
+use _core::net::{MAX_PROXY_HEADER, Proxy, proxy_header};
+use _core::query::{self, Packet, Query};
+
+use super::message::{self, HEADER, OPT};
+
+/// Cuts of one message that are read.
+const MAX_CUTS: usize = 64;
+
+/// Read a stream; panic if it is read wrong.
+pub fn run(data: &[u8]) {
+    let start = check_header(data);
+    let mut rest = &data[start..];
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some(message) = after.get(..length) else { break };
+        check_message(message);
+        rest = &after[length..];
+    }
+    // Datagrams have no lengths.
+    check_message(&data[start..]);
+}
+
+/// Octets of the PROXY header; 0 if there is none.
+fn check_header(data: &[u8]) -> usize {
+    let mut last = Proxy::Partial;
+    for end in 0..=data.len().min(2 * MAX_PROXY_HEADER) {
+        let verdict = proxy_header(&data[..end]);
+        assert!(last == Proxy::Partial || last == verdict, "{verdict:?} after {last:?}");
+        if let Proxy::Header(length, client) = verdict {
+            assert!((16..=end).contains(&length), "{length} octets of {end}");
+            assert_eq!(client.map(|client| client.to_canonical()), client);
+        }
+        last = verdict;
+    }
+    match last {
+        Proxy::Header(length, _) => length,
+        Proxy::Partial => {
+            assert!(data.len() < MAX_PROXY_HEADER, "{} octets, and more wanted", data.len());
+            0
+        }
+        Proxy::Wrong => 0,
+    }
+}
+
+fn check_message(message: &[u8]) {
+    let packet = query::read(message);
+    assert_eq!(matches!(packet, Packet::Silent), message.len() < HEADER || message[2] & 0x80 != 0);
+    if let Packet::Query(query) = &packet {
+        check_query(message, query);
+    } else if is_query(message) {
+        panic!("no query to the core: {message:02x?}");
+    }
+}
+
+/// What the core took for a query is one, and neither less nor more of it would be.
+fn check_query(message: &[u8], query: &Query<'_>) {
+    assert_eq!(u16::from(message[5]), u16::from(query.question.is_some()));
+    if let Some(question) = &query.question {
+        let end = HEADER + question.octets();
+        let name = &message[HEADER..end - 4];
+        assert!(name.eq_ignore_ascii_case(question.name.wire()), "another name");
+        let numbers = [question.rtype.to_be_bytes(), question.class.to_be_bytes()].concat();
+        assert_eq!(message[end - 4..end], numbers);
+        assert!(question.name.labels() <= 127 && question.name.suffix(127) == [0]);
+    }
+    for end in message.len().saturating_sub(MAX_CUTS)..message.len() {
+        assert!(!matches!(query::read(&message[..end]), Packet::Query(_)), "{end} octets do");
+    }
+    let longer = [message, &[0]].concat();
+    assert!(matches!(query::read(&longer), Packet::Malformed), "an octet more does no harm");
+}
+
+/// Whether a strict reader finds a query that must be understood.
+fn is_query(message: &[u8]) -> bool {
+    let Ok(read) = message::read(message) else { return false };
+    let name = read.questions.first().map_or(&[][..], |question| &question.0);
+    let uncompressed = message.get(HEADER..HEADER + name.len()) == Some(name);
+    let version = read.opt.as_ref().map_or(0, |opt| opt.version);
+    let record_is_opt = read.sections.iter().flatten().any(|record| record.rtype == OPT);
+    read.flags & 0xf800 == 0
+        && read.questions.len() == 1
+        && uncompressed
+        && version == 0
+        && !record_is_opt
+}

@@ -1,0 +1,81 @@
+"""How the catalog is, in values for those who watch it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from musterd.catalog.states import STATE_TEXT, States, Status
+from musterd.catalog.table import Problem, Table
+from musterd.catalog.zone import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """How a source is; times are epoch seconds, None for never.
+
+    state: ``loading``, ``synced``, ``restored`` (its rows are from a snapshot of the time
+    ``restored``), or ``lost`` (since ``lost``, for a ``reason``); problems: the last of
+    ``problems_total``.
+    """
+
+    name: str
+    state: str
+    synced: float | None
+    restored: float | None
+    lost: float | None
+    reason: str
+    revision: int
+    keys: int
+    problems: tuple[Problem, ...]
+    problems_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneReport:
+    """How a zone is.
+
+    state: ``loading``, ``live`` or ``stale``, since then (epoch seconds); records: by source,
+    those that are hidden too; refused: RRsets that the core did not take.
+    """
+
+    name: str
+    state: str
+    since: float
+    serial: int
+    records: Mapping[str, int]
+    refused_total: int
+
+
+def source_report(table: Table, states: States) -> SourceReport:
+    """How a source is now."""
+    status = states.sources.get(table.name, Status())
+    state = "synced" if status.synced is not None else "loading"
+    if status.synced is None and status.restored is not None:
+        state = "restored"
+    if status.lost is not None:
+        state = "lost"
+    return SourceReport(
+        table.name,
+        state,
+        status.synced,
+        status.restored,
+        status.lost,
+        status.reason,
+        status.revision,
+        len(table.rows),
+        tuple(table.problems),
+        table.problems_total,
+    )
+
+
+def zone_report(zone: Zone, states: States) -> ZoneReport:
+    """How a zone is now."""
+    known = states.zones[zone.apex]
+    records = {table.name: zone.records[number] for number, table in zone.tables.items()}
+    return ZoneReport(
+        zone.text,
+        STATE_TEXT[known.state],
+        known.since,
+        zone.serial_shown(),
+        records,
+        zone.refused_total,
+    )

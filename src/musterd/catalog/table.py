@@ -1,0 +1,312 @@
+"""The table of one source: its rows, and how a change of them reaches the zones."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import structlog
+
+from musterd.catalog.merge import POLICY_AT, fill
+from musterd.catalog.rows import (
+    GENERATION_OCTETS,
+    KEY_RRSET,
+    OCTET,
+    RECORD,
+    ROW,
+    TYPE,
+    decode,
+    encode,
+    key_text,
+)
+from musterd.catalog.zone import Row, Zone, deepest
+from musterd.model import CNAME, Record, check_name, name_to_text, type_text, unpack
+
+PROBLEMS = 100
+"""Problems of a source that are remembered, and logged of one list; all are counted."""
+STEP = 1000
+"""Rows that are taken without a break: some milliseconds of work."""
+
+COUNT_AT = 14
+"""Where a packed RRset has the number of its records, u16."""
+log = structlog.get_logger()
+_CNAME = TYPE.pack(CNAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was left out: where it is in its source, why, and when that was seen (epoch seconds)."""
+
+    where: str
+    reason: str
+    time: float
+
+
+class Pending:
+    """What the core is still to be told."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.batch: list[Row] = []
+        """RRsets of names that are new, in which there is nothing to compare."""
+        self.zones: set[Zone] = set()
+        """Zones that have dirty names."""
+
+
+class Head(NamedTuple):
+    """Revision and time (epoch seconds) of a key."""
+
+    revision: int
+    time: float
+
+
+class Table:
+    """Rows of one source; those of its zones find them by key."""
+
+    def __init__(
+        self, name: str, number: int, pending: Pending, clock: Callable[[], float]
+    ) -> None:
+        """An empty one; its number is its own for the life of the process."""
+        self.name = name
+        self.number = number.to_bytes(4, "big")
+        self.rows: dict[bytes, bytes] = {}
+        self.zones: Mapping[bytes, Zone] = {}
+        """The zones that list the source, by apex."""
+        self.declared: Mapping[bytes, Zone] = {}
+        """All zones, by apex."""
+        self.anywhere = False
+        """Whether a record outside these zones is no fault."""
+        self.problems: deque[Problem] = deque(maxlen=PROBLEMS)
+        self.problems_total = 0
+        self._told = 0
+        """Problems that were logged since the last full list began."""
+        self.changed = False
+        """Whether a row has changed since someone said that none has."""
+        self._pending = pending
+        self._clock = clock
+        self._generation = 0
+        self._current = 0
+        """Rows of the current generation."""
+        self._bulk_prefix = self.number + KEY_RRSET
+        self._own_policies = False
+        self._last: tuple[bytes, dict[bytes, list[tuple[int, bytes]]]] = b"", {}
+
+    def records_at(self, key: bytes, owner: bytes) -> Sequence[tuple[int, bytes]]:
+        """Type and packed RRset of what a key gives at a folded owner name."""
+        # The index of a zone that is being replaced may name a row that is gone.
+        row = self.rows.get(key)
+        return self._by_owner(row).get(owner, ()) if row is not None else ()
+
+    def _by_owner(self, row: bytes) -> dict[bytes, list[tuple[int, bytes]]]:
+        # A row of many owners is asked for each of them in turn.
+        last, found = self._last
+        if last is not row:
+            found = {}
+            for owner, rtype, packed in decode(row):
+                found.setdefault(owner.lower(), []).append((rtype, packed))
+            self._last = row, found
+        return found
+
+    def fault(self, where: str, reason: str) -> None:
+        """Count and remember what was left out."""
+        self.problems_total += 1
+        self.problems.append(Problem(where, reason, self._clock()))
+        if self._told < PROBLEMS:
+            self._told += 1
+            log.warning("left out", source=self.name, where=where, reason=reason)
+            if self._told == PROBLEMS:
+                log.warning("more may be left out, which is only counted", source=self.name)
+
+    def begin(self) -> None:
+        """A full list follows."""
+        self._generation += 1
+        self._current = 0
+        self._told = 0
+        self.problems.clear()
+
+    def sweep(self) -> Iterator[None]:
+        """Delete the rows that the last full list did not have, with a break after each step."""
+        if self._current == len(self.rows):
+            return
+        generation = self._generation.to_bytes(GENERATION_OCTETS, "big")
+        rows = iter(self.rows.items())
+        unseen: list[bytes] = []
+        while step := list(islice(rows, 10 * STEP)):
+            unseen += [key for key, row in step if not row.startswith(generation)]
+            yield
+        for at in range(0, len(unseen), STEP):
+            for key in unseen[at : at + STEP]:
+                self._replace(key, self.rows[key], None)
+            yield
+
+    def put(self, key: bytes, head: Head, records: Iterable[Record]) -> None:
+        """Take all that a key (without its source) gives now."""
+        key = self.number + key
+        good = [record for record in records if self._is_good(key, record)]
+        self._put_row(key, ROW.pack(self._generation, *head) + encode(good))
+
+    def put_many(self, head: Head, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Take (owner, type, packed RRset) rows, each of which is a key of its own.
+
+        The path of a zone file's records, so it goes round all that most of them do not need.
+        """
+        front = ROW.pack(self._generation, *head)
+        prefix, known = self._bulk_prefix, self.rows
+        parent: bytes | None = None
+        zone: Zone | None = None
+        for owner, rtype, packed in rows:
+            folded = owner.lower()
+            above = folded[1 + folded[0] :]
+            if above != parent or folded in self.zones:
+                # Neighbours mostly share their parent, and with it their zone.
+                zone = deepest(self.zones, folded)
+                parent = None if zone is not None and zone.apex == folded else above
+            key = prefix + folded + TYPE.pack(rtype)
+            size = RECORD.pack(rtype, len(packed))
+            row = b"".join((front, OCTET[len(owner)], owner, size, packed))
+            if zone is None:
+                self._outside(folded, rtype)
+            elif key not in known and self._is_simple(zone, folded, rtype, packed):
+                self._add(zone, key, row, Record(folded, rtype, packed))
+                continue
+            self._put_row(key, row)
+
+    def _add(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
+        """Take a new bulk row that is simple; its owner is folded."""
+        owner, rtype, packed = record
+        zone.add(owner, key)
+        zone.records[self.number] += count(packed)
+        self.rows[key] = row
+        self._current += self._is_current(row)
+        self.changed = True
+        filled = fill(packed, rtype, zone.defaults[self.number])
+        self._pending.batch.append((zone.apex, owner, rtype, filled))
+
+    def _is_simple(self, zone: Zone, owner: bytes, rtype: int, packed: bytes) -> bool:
+        """Whether a new bulk row adds its RRset to the answers and changes nothing else."""
+        if packed[POLICY_AT]:
+            self._own_policies = True
+        if zone.ptr or owner == zone.apex or self._own_policies:
+            return False
+        keys = zone.names.get(owner)
+        if keys is None:
+            return True
+        if rtype == CNAME:
+            return False
+        return all(
+            key.startswith(self._bulk_prefix) and not key.endswith(_CNAME)
+            for key in ((keys,) if isinstance(keys, bytes) else keys)
+        )
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Take a key and a row as ``saved`` gave them, unless the key is known already."""
+        key, row = self.number + key, bytes(GENERATION_OCTETS) + row
+        if key in self.rows:
+            return
+        records = list(decode(row))
+        if len(records) == 1 and key.startswith(self._bulk_prefix):
+            owner, rtype, packed = records[0]
+            zone = deepest(self.zones, owner.lower())
+            if zone is not None and self._is_simple(zone, owner.lower(), rtype, packed):
+                self._add(zone, key, row, Record(owner.lower(), rtype, packed))
+                return
+        self._own_policies |= any(packed[POLICY_AT] for _, _, packed in records)
+        self._put_row(key, row)
+
+    def saved(self) -> dict[bytes, bytes]:
+        """A copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off them.
+
+        To cut them here would hold up the event loop for long.
+        """
+        self.changed = False
+        return self.rows.copy()
+
+    def _put_row(self, key: bytes, row: bytes) -> None:
+        old = self.rows.get(key)
+        if old is None or not self._is_current(old):
+            self._current += self._is_current(row)
+        self.changed = True
+        if old is not None and old[ROW.size :] == row[ROW.size :]:
+            self.rows[key] = row
+        else:
+            self._replace(key, old, row)
+
+    def delete(self, key: bytes) -> None:
+        """Forget a key (without its source)."""
+        key = self.number + key
+        old = self.rows.get(key)
+        if old is not None:
+            self._current -= self._is_current(old)
+            self._replace(key, old, None)
+
+    def _is_current(self, row: bytes) -> bool:
+        return int.from_bytes(row[:GENERATION_OCTETS], "big") == self._generation
+
+    def _is_good(self, key: bytes, record: Record) -> bool:
+        """Whether a record can be kept; one outside the zones is kept, as these may change."""
+        try:
+            check_name(record.owner)
+            unpack(record.packed)
+        except ValueError as error:
+            self.fault(key_text(key), str(error))
+            return False
+        if record.packed[POLICY_AT]:
+            self._own_policies = True
+        if not self.anywhere and deepest(self.zones, record.owner.lower()) is None:
+            self._outside(record.owner.lower(), record.rtype, f"{key_text(key)}: ")
+        return True
+
+    def _outside(self, owner: bytes, rtype: int, key: str = "") -> None:
+        zone = deepest(self.declared, owner)
+        reason = f"zone {zone.text} does not list this source" if zone else "is in no zone"
+        self.fault(f"{key}{name_to_text(owner)} {type_text(rtype)}", reason)
+
+    def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Put a row in the place of another, and tell its zones."""
+        before = self._places(old)
+        after = self._places(new)
+        for zone, owner in {**before, **after}:
+            zone.mark(owner)
+            self._pending.zones.add(zone)
+        if new is None:
+            del self.rows[key]
+        else:
+            self.rows[key] = new
+        self.changed = True
+        for place in before:
+            zone, owner = place
+            zone.records[self.number] -= before[place]
+            if place not in after:
+                zone.discard(owner, key)
+        for place in after:
+            zone, owner = place
+            zone.records[self.number] += after[place]
+            if place not in before:
+                zone.add(owner, key)
+
+    def _places(self, row: bytes | None) -> dict[tuple[Zone, bytes], int]:
+        """Where a row gives records: zone and folded owner -> how many."""
+        places: dict[tuple[Zone, bytes], int] = {}
+        for owner, given in (self._by_owner(row) if row else {}).items():
+            zone = deepest(self.zones, owner)
+            if zone is not None:
+                places[zone, owner] = sum(count(packed) for _, packed in given)
+        return places
+
+    def index(self, zones: Iterable[Zone]) -> Iterator[None]:
+        """Tell new zones what the rows give in them, with a break after each step."""
+        wanted = set(zones)
+        rows = iter(self.rows.items())
+        while step := list(islice(rows, STEP)):
+            for key, row in step:
+                for (zone, owner), records in self._places(row).items():
+                    if zone in wanted:
+                        zone.add(owner, key)
+                        zone.records[self.number] += records
+            yield
+
+
+def count(packed: bytes) -> int:
+    """How many records a packed RRset has."""
+    return packed[COUNT_AT] << 8 | packed[COUNT_AT + 1]

@@ -1,0 +1,281 @@
+"""What Prometheus and Kubernetes ask over HTTP: /metrics, /healthz, /readyz."""
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, Protocol
+
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from musterd.catalog import Catalog
+from musterd.errors import ListenError
+from musterd.model import name_to_text
+from musterd.snapshot import Snapshots
+
+CONNECTIONS: Final = 64
+"""HTTP connections at once; more are answered with 503."""
+BACKLOG: Final = 64
+GRACE: Final = 1
+"""Seconds in which a request may end when the server stops."""
+
+ZONE_STATES: Final = ("live", "loading", "stale")
+SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
+_GROUPS: Final = {
+    "queries": ("musterd_dns_queries", "Queries by transport.", "transport"),
+    "type": ("musterd_dns_queries_by_type", "Queries by type.", "type"),
+    "rcode": ("musterd_dns_responses", "Responses by response code.", "rcode"),
+}
+"""Counters of the core that differ in one word -> name, help, label."""
+_NOW: Final = {"tcp_open": ("musterd_dns_tcp_connections", "TCP connections that are open.")}
+"""What the core counts up and down."""
+
+
+class Core(Protocol):
+    """What the metrics need of ``musterd._core.Core``."""
+
+    def counters(self) -> dict[str, int]: ...  # noqa: D102
+    def zones(self) -> list[tuple[bytes, int, int, int]]: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Running:
+    """The parts of a server that are watched, and what it counts itself."""
+
+    core: Core
+    catalog: Catalog
+    snapshots: Snapshots | None = None
+    listening: Sequence[str] = ()
+    """Addresses on which DNS is answered."""
+    reloads_ok: int = 0
+    reloads_failed: int = 0
+
+    def readiness(self) -> tuple[bool, dict[str, object]]:
+        """Whether what is asked is answered truly, and what is not as it should be, since when."""
+        zones = self.catalog.zone_reports()
+        ready = bool(self.listening) and all(zone.state != "loading" for zone in zones)
+        return ready, {
+            "ready": ready,
+            "listening": list(self.listening),
+            "zones": {
+                zone.name: {"state": zone.state, "since": zone.since}
+                for zone in zones
+                if zone.state != "live"
+            },
+            "sources": {
+                source.name: {
+                    "state": source.state, "since": source.lost, "reason": source.reason,
+                    "synced": source.synced, "restored": source.restored,
+                }
+                for source in self.catalog.source_reports()
+                if source.state != "synced"
+            },
+        }  # fmt: skip
+
+
+class MusterdCollector(Collector):
+    """Makes the metrics when they are asked for."""
+
+    def __init__(self, running: Running) -> None:
+        """Of a running server."""
+        self._running = running
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric of ours."""
+        yield _gauge("musterd_build_info", "The version.", {"version": _version()}, 1)
+        yield from _core_metrics(self._running.core.counters())
+        yield from self._zones()
+        yield from self._memory()
+        yield from self._sources()
+        reloads = CounterMetricFamily(
+            "musterd_reloads", "Reloads of the settings by result.", labels=["result"]
+        )
+        reloads.add_metric(["ok"], self._running.reloads_ok)
+        reloads.add_metric(["failed"], self._running.reloads_failed)
+        yield reloads
+        if self._running.snapshots is not None:
+            yield from _snapshots(self._running.snapshots)
+
+    def _zones(self) -> Iterator[Metric]:
+        state = _family("musterd_zone_state", "1 for the state of a zone.", "zone", "state")
+        since = _family(
+            "musterd_zone_state_since_timestamp_seconds", "When a zone's state began.", "zone"
+        )
+        serial = _family("musterd_zone_serial", "The serial of a zone's SOA.", "zone")
+        records = _family(
+            "musterd_zone_records", "Records of a source in a zone, hidden ones too.",
+            "zone", "source",
+        )  # fmt: skip
+        refused = CounterMetricFamily(
+            "musterd_zone_refused_rrsets", "RRsets that the core did not take.", labels=["zone"]
+        )
+        for zone in self._running.catalog.zone_reports():
+            for word in ZONE_STATES:
+                state.add_metric([zone.name, word], float(zone.state == word))
+            since.add_metric([zone.name], zone.since)
+            serial.add_metric([zone.name], zone.serial)
+            refused.add_metric([zone.name], zone.refused_total)
+            for source, count in zone.records.items():
+                records.add_metric([zone.name, source], count)
+        yield from (state, since, serial, records, refused)
+
+    def _memory(self) -> Iterator[Metric]:
+        names = _family(
+            "musterd_zone_names", "Owner names of a zone, empty non-terminals too.", "zone"
+        )
+        memory = _family("musterd_zone_memory_bytes", "Memory of a zone in the core.", "zone")
+        for apex, _, owners, octets in self._running.core.zones():
+            names.add_metric([name_to_text(apex)], owners)
+            memory.add_metric([name_to_text(apex)], octets)
+        yield from (names, memory)
+
+    def _sources(self) -> Iterator[Metric]:
+        state = _family("musterd_source_state", "1 for the state of a source.", "source", "state")
+        synced = _family(
+            "musterd_source_last_sync_timestamp_seconds", "When a source was complete.", "source"
+        )
+        keys = _family("musterd_source_keys", "Keys that a source has.", "source")
+        problems = CounterMetricFamily(
+            "musterd_source_problems", "Records and keys that were left out.", labels=["source"]
+        )
+        for source in self._running.catalog.source_reports():
+            for word in SOURCE_STATES:
+                state.add_metric([source.name, word], float(source.state == word))
+            if source.synced is not None:
+                synced.add_metric([source.name], source.synced)
+            keys.add_metric([source.name], source.keys)
+            problems.add_metric([source.name], source.problems_total)
+        yield from (state, synced, keys, problems)
+
+
+def _core_metrics(counters: Mapping[str, int]) -> Iterable[Metric]:
+    groups: dict[str, CounterMetricFamily] = {}
+    single: list[Metric] = []
+    for name, value in sorted(counters.items()):
+        group, _, word = name.partition("_")
+        if name in _NOW:
+            single.append(GaugeMetricFamily(*_NOW[name], value=value))
+        elif group in _GROUPS:
+            family, about, label = _GROUPS[group]
+            if family not in groups:
+                groups[family] = CounterMetricFamily(family, about, labels=[label])
+            groups[family].add_metric([word], value)
+        else:
+            about = f"What the core counts as {name}."
+            single.append(CounterMetricFamily(f"musterd_dns_{name}", about, value=value))
+    return [*groups.values(), *single]
+
+
+def _snapshots(snapshots: Snapshots) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "musterd_snapshots_bad", "Files of the state directory that were ignored as bad.",
+        value=snapshots.bad_total,
+    )  # fmt: skip
+    yield CounterMetricFamily(
+        "musterd_snapshots_failed", "Files of the state directory that could not be written.",
+        value=snapshots.failed_total,
+    )  # fmt: skip
+
+
+def _version() -> str:
+    try:
+        return version("musterd")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _family(name: str, about: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, labels=labels)
+
+
+def _gauge(name: str, about: str, labels: Mapping[str, str], value: float) -> Metric:
+    family = _family(name, about, *labels)
+    family.add_metric(list(labels.values()), value)
+    return family
+
+
+def app(running: Running) -> Starlette:
+    """The HTTP application."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MusterdCollector(running))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+
+    async def metrics(request: Request) -> Response:
+        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": kind})
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        ready, report = running.readiness()
+        return JSONResponse(report, status_code=200 if ready else 503)
+
+    routes = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
+    return Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
+
+
+class HttpServer:
+    """Serves an application on one address, in the running event loop."""
+
+    def __init__(self, application: Starlette, address: str) -> None:
+        """Listen on ``host:port``. Raises ListenError."""
+        self._socket = _bind(address)
+        self.address = _text(self._socket)
+        config = uvicorn.Config(
+            application, log_config=None, access_log=False, lifespan="off", ws="none",
+            proxy_headers=False, server_header=False, limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GRACE,
+        )  # fmt: skip
+        self._server = _Uvicorn(config)
+
+    async def run(self) -> None:
+        """Serve until stopped or cancelled."""
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Let ``run`` end, requests under way first."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._socket.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to us."""
+        yield
+
+
+def _bind(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(
+            f"{address}: can't be listened on: {error.strerror}; set [metrics] listen to another "
+            'address, or to ""'
+        ) from error
+
+
+def _text(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"

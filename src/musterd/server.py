@@ -1,0 +1,296 @@
+"""Builds the parts of a running server and ties them together.
+
+::
+
+    settings ──▶ sources ──▶ feeders ──▶ catalog ──▶ core ◀──▶ clients
+                                │
+                            snapshots
+
+The loop owns everything but the core's workers; what blocks is done in threads.
+"""
+
+import asyncio
+import gc
+import hashlib
+import json
+import os
+import signal
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from musterd import log as logs
+from musterd._core import Core, read_zone
+from musterd.catalog import Catalog
+from musterd.clock import LoopClock
+from musterd.errors import ListenError, MusterdError, SettingsError
+from musterd.feeder import Feeder
+from musterd.metrics import HttpServer, Running, app
+from musterd.model import fold, name_from_text
+from musterd.settings import Dns, Settings, ZoneFileSource
+from musterd.settings import Source as SourceSettings
+from musterd.settings.watch import Watcher, refused
+from musterd.snapshot import Snapshots, open_folder
+from musterd.sources import Source, zonefile
+from musterd.sources.watch import FileWatch
+
+SNAPSHOT_PERIOD: Final = 60.0
+"""Seconds between two looks for what must be written to the state directory."""
+NICENESS: Final = 10
+"""Of the thread of the event loop: the workers, which answer, come first."""
+
+log = structlog.get_logger()
+
+
+async def serve(settings_path: Path) -> None:
+    """Run a server until SIGTERM or SIGINT; SIGHUP reads its settings again.
+
+    Raises MusterdError where it can't start.
+    """
+    watcher = Watcher(settings_path, os.environ)
+    logs.setup(watcher.settings.log)
+    server = Server(watcher)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, watcher.poke)
+    await server.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """A source that is fed from: its settings as far as they decide what it gives."""
+
+    spec: str
+    task: asyncio.Task[None]
+
+
+class Server:
+    """One server: the core, the catalog and what feeds it."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        """Of the settings that ``watcher`` follows; nothing is opened yet."""
+        self._watcher = watcher
+        self._settings = watcher.settings
+        self._clock = LoopClock()
+        self._core = Core()
+        self._files = FileWatch()
+        self._fed: dict[str, _Fed] = {}
+        self._unsynced: set[str] = set()
+        self._http: HttpServer | None = None
+        self._stopping = asyncio.Event()
+        self.catalog = Catalog(self._core, self._clock)
+        self.running = Running(self._core, self.catalog)
+
+    def stop(self) -> None:
+        """Let ``run`` end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises MusterdError where it can't start."""
+        settings = self._settings
+        if settings.state.dir is not None:
+            await asyncio.to_thread(open_folder, settings.state.dir)
+            snapshots = Snapshots(settings.state.dir, self.catalog, self._clock.time)
+            self.catalog.known_serials(await asyncio.to_thread(snapshots.read_serials))
+            self.running.snapshots = snapshots
+        _configure(self._core, settings.dns)
+        await self.catalog.reconfigure(settings)
+        self._http = self._bind_http(settings.metrics.listen)
+        try:
+            self._listen(settings.dns)
+            await self._serve(settings)
+        finally:
+            self._core.close()
+            _close(self._http)
+
+    async def _serve(self, settings: Settings) -> None:
+        _yield_to_workers()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._files.run()), group.create_task(self._reload(group))]
+            if self.running.snapshots is not None:
+                tasks.append(group.create_task(self._save()))
+            self._start_http(group)
+            self._feed(settings, group)
+            log.info(
+                "ready",
+                listen=list(self.running.listening),
+                metrics=self._http.address if self._http else "",
+                zones=[zone.text for zone in self.catalog.zones.values()],
+            )
+            await self._stopping.wait()
+            log.info("stopping")
+            self._core.close()
+            self.running.listening = ()
+            if self._http is not None:
+                self._http.stop()
+            for task in [*tasks, *(fed.task for fed in self._fed.values())]:
+                task.cancel()
+        await self._save_all(last=True)
+
+    # Settings
+
+    async def _reload(self, group: asyncio.TaskGroup) -> None:
+        async for outcome in self._watcher.changes():
+            problems = await self._try(outcome, group)
+            self.running.reloads_failed += bool(problems)
+            self.running.reloads_ok += not problems
+            for problem in problems:
+                log.error("settings not taken, the old ones stay", problem=problem)
+            if not problems:
+                log.info("settings reloaded")
+
+    async def _try(
+        self, outcome: Settings | SettingsError, group: asyncio.TaskGroup
+    ) -> tuple[str, ...]:
+        """Take new settings; returns why they can't be taken."""
+        if isinstance(outcome, SettingsError):
+            return outcome.problems
+        try:
+            await self._take(outcome, group)
+        except MusterdError as error:
+            return error.problems
+        return ()
+
+    async def _take(self, new: Settings, group: asyncio.TaskGroup) -> None:
+        """Take new settings, all of them or, raising MusterdError, none."""
+        old = self._settings
+        fixed = refused(old, new)
+        if fixed:
+            raise SettingsError(*(f"{name} can't be changed: restart musterd" for name in fixed))
+        http = self._http
+        with ExitStack() as undo:
+            if new.metrics.listen != old.metrics.listen:
+                http = self._bind_http(new.metrics.listen)
+                undo.callback(_close, http)
+            undo.callback(logs.setup, old.log)
+            logs.setup(new.log)
+            undo.callback(_configure, self._core, old.dns)
+            _configure(self._core, new.dns)
+            self._listen(new.dns)
+            undo.pop_all()
+        self._settings = new
+        if http is not self._http:
+            if self._http is not None:
+                self._http.stop()
+            self._http = http
+            self._start_http(group)
+        await self._unfeed(new)
+        await self.catalog.reconfigure(new)
+        self._feed(new, group)
+
+    def _listen(self, dns: Dns) -> None:
+        try:
+            self.running.listening = self._core.listen(dns.listen, dns.workers)
+        except OSError as error:
+            raise ListenError(f"{error}; set [dns] listen to other addresses") from error
+
+    def _bind_http(self, address: str) -> HttpServer | None:
+        return HttpServer(app(self.running), address) if address else None
+
+    def _start_http(self, group: asyncio.TaskGroup) -> None:
+        if self._http is not None:
+            group.create_task(self._http.run())
+
+    # Sources
+
+    async def _unfeed(self, new: Settings) -> None:
+        """Stop the sources that are gone, or whose settings differ."""
+        specs = {name: _spec(new, source) for name, source in _listed(new).items()}
+        gone = [name for name, fed in self._fed.items() if specs.get(name) != fed.spec]
+        for name in gone:
+            task = self._fed.pop(name).task
+            task.cancel()
+            await asyncio.wait([task])
+            self._unsynced.discard(name)
+
+    def _feed(self, settings: Settings, group: asyncio.TaskGroup) -> None:
+        """Start the sources that are not fed from yet."""
+        listed = _listed(settings)
+        for source in settings.sources.each():
+            if source.name not in listed:
+                log.warning("no zone lists this source: it is not read", source=source.name)
+        for name, source in listed.items():
+            if name not in self._fed:
+                self._unsynced.add(name)
+                snapshots = self.running.snapshots
+                snapshot = (snapshots, _digest(source)) if snapshots else None
+                built = self._build(source, settings)
+                feeder = Feeder(built, self.catalog, snapshot, self._synced)
+                self._fed[name] = _Fed(_spec(settings, source), group.create_task(feeder.run()))
+
+    def _build(self, source: SourceSettings, settings: Settings) -> Source:
+        match source:
+            case ZoneFileSource(name=name, path=path, zone=zone):
+                origin = fold(name_from_text(zone))
+                ttl = _ttl(settings, source)
+                return zonefile.ZoneFileSource(name, str(path), origin, ttl, read_zone, self._files)
+        raise NotImplementedError(f"source {source.name} is of no known kind")
+
+    def _synced(self, name: str) -> None:
+        self._unsynced.discard(name)
+        if not self._unsynced:
+            # What is loaded stays: the garbage collector need not look at it each time.
+            gc.collect()
+            gc.freeze()
+
+    # State
+
+    async def _save(self) -> None:
+        while True:
+            await self._save_all()
+            await asyncio.sleep(SNAPSHOT_PERIOD)
+
+    async def _save_all(self, *, last: bool = False) -> None:
+        snapshots = self.running.snapshots
+        if snapshots is not None:
+            listed = _listed(self._settings)
+            await snapshots.save_serials(last=last)
+            await snapshots.save({name: _digest(source) for name, source in listed.items()})
+
+
+def _close(http: HttpServer | None) -> None:
+    if http is not None:
+        http.close()
+
+
+def _configure(core: Core, dns: Dns) -> None:
+    options = dns.model_dump(exclude={"listen", "workers", "cookie_secrets"})
+    secrets = [secret.get_secret_value() for secret in dns.cookie_secrets]
+    try:
+        core.configure(cookie_secrets=secrets, **options)
+    except ValueError as error:
+        raise SettingsError(f"[dns] {error}") from error
+
+
+def _listed(settings: Settings) -> dict[str, SourceSettings]:
+    """The sources that a zone lists, by name."""
+    return {source.name: source for zone in settings.zones for source in settings.sources_of(zone)}
+
+
+def _ttl(settings: Settings, source: SourceSettings) -> int:
+    """TTL of records of a source of one zone that have none, seconds."""
+    zones = {zone.name.lower(): zone.ttl for zone in settings.zones}
+    return zones[source.zones[0].lower()] if source.ttl is None else source.ttl
+
+
+def _spec(settings: Settings, source: SourceSettings) -> str:
+    """What decides about the records of a source: where it differs, the source starts anew."""
+    return f"{_digest(source)} {_ttl(settings, source)}"
+
+
+def _digest(source: SourceSettings) -> str:
+    """A hash of what decides where the records of a source are from."""
+    fields = source.model_dump(mode="json", exclude={"policy", "ttl"})
+    text = json.dumps([type(source).__name__, fields], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _yield_to_workers() -> None:
+    """Let this thread come after the workers, which are there already, where that is allowed."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,0 +1,25 @@
+"""Where records come from: one module, or folder, for each kind of source."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from musterd.model import Change
+
+
+class Source(Protocol):
+    """What reports, for each key of its own, all that the key gives.
+
+    A source knows nothing of zones beyond the names it was told, and nothing of DNS messages.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in the settings; unique among all sources."""
+
+    def changes(self) -> AsyncGenerator[Change]:
+        """Give what is there (``Begin`` … ``Synced``), then each change; never end.
+
+        What can't be read is a ``Lost``, after which the source goes on trying; what is wrong
+        with one key is a ``Fault``. The next change is asked for when the last is in answers, so
+        a source must not pile up what it hears meanwhile.
+        """

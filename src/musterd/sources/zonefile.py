@@ -1,0 +1,170 @@
+"""A source that is a master file (RFC 1035 section 5), read again when it changes.
+
+The core reads it in bulk, in a thread and without the GIL. A record that is wrong is a ``Fault``
+with its file and line; the rest is served. A file that can't be read, or in which nothing is right,
+is ``Lost``: what was known stays.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdatatype
+
+from musterd._core import ZoneFile
+from musterd.model import SOA, Begin, Change, Fault, Lost, PutMany, Synced, fold, pack
+from musterd.sources.watch import FileWatch, Looks, Watch, look
+
+CHUNK: Final = 1000
+"""Rows given at once, so that those before can be freed."""
+SETTLE: Final = 0.05
+"""Seconds for which a changed file must stay the same, so that half a write isn't taken."""
+SETTLE_MOST: Final = 100
+"""The most looks at a file that doesn't settle."""
+RETRY_LEAST: Final = 1.0
+RETRY_MOST: Final = 30.0
+"""Seconds until a file that can't be read is tried again: doubled each time."""
+
+Row = tuple[bytes, int, bytes]
+"""Owner, type, packed RRset."""
+Reader = Callable[[str, bytes, int], ZoneFile]
+"""As ``musterd._core.read_zone``."""
+
+
+@dataclass(slots=True)
+class _List:
+    """What one reading of the file gives; revision: the serial of its SOA, else its time."""
+
+    rows: list[Row]
+    faults: list[Fault]
+    files: list[str]
+    revision: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFileSource:
+    """The zone file of one zone.
+
+    origin: the zone's wire name; ttl: seconds, of records where the file has none;
+    files: must run as long as ``changes`` does.
+    """
+
+    name: str
+    path: str
+    origin: bytes
+    ttl: int
+    read: Reader
+    files: FileWatch
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Give the file's records now and each time that it changes; never ends."""
+        watch = self.files.watch()
+        files, lost, retry = [self.path], "", RETRY_LEAST
+        try:
+            await watch.follow(files)
+            seen = await asyncio.to_thread(look, files)
+            while True:
+                found = await asyncio.to_thread(self._list, seen)
+                if isinstance(found, _List):
+                    for change in _changes(found):
+                        yield change
+                    if files != found.files:
+                        files = found.files
+                        await watch.follow(files)
+                    lost, retry = "", RETRY_LEAST
+                    seen = await self._change(watch, files, seen)
+                    continue
+                for change in found if found[-1].reason != lost else ():
+                    yield change
+                lost = found[-1].reason
+                await watch.changed(retry)
+                retry = min(2 * retry, RETRY_MOST)
+                seen = await _settled(files)
+        finally:
+            watch.close()
+
+    async def _change(self, watch: Watch, files: list[str], seen: Looks) -> Looks:
+        """Wait until a file is not as it was seen; how all of them are then."""
+        # What is included was first heard of after the look: it counts as changed.
+        seen = {file: seen.get(file) for file in files}
+        while await asyncio.to_thread(look, files) == seen:
+            await watch.changed()
+        return await _settled(files)
+
+    def _list(self, seen: Looks) -> _List | list[Fault | Lost]:
+        """Read the file, which was seen before; in a thread. The last of a list is ``Lost``."""
+        try:
+            found = self.read(self.path, self.origin, self.ttl)
+        except OSError as error:
+            return [Lost(f"{self.path}: can't be read: {error.strerror or error}")]
+        faults = [Fault(f"{file}:{line}", reason) for file, line, reason in found.problems]
+        rows = found.rrsets
+        rows += _foreign(found, faults)
+        if not rows and faults:
+            first = f"{faults[0].where}: {faults[0].reason}"
+            return [*faults, Lost(f"{self.path}: nothing in it can be served: {first}")]
+        times = [state[3] for state in seen.values() if state]
+        time = max(times, default=0) / 1e9
+        serial = self._serial(rows)
+        return _List(rows, faults, found.files, int(time) if serial is None else serial, time)
+
+    def _serial(self, rows: Iterable[Row]) -> int | None:
+        apex = fold(self.origin)
+        for owner, rtype, packed in rows:
+            if rtype == SOA and fold(owner) == apex:
+                return int.from_bytes(packed[-20:-16], "big")
+        return None
+
+
+async def _settled(files: list[str]) -> Looks:
+    """How the files are, when they stay so."""
+    seen = await asyncio.to_thread(look, files)
+    for _ in range(SETTLE_MOST):
+        await asyncio.sleep(SETTLE)
+        last, seen = seen, await asyncio.to_thread(look, files)
+        if last == seen:
+            break
+    return seen
+
+
+def _changes(found: _List) -> Iterator[Change]:
+    """The full list; its rows are let go of on the way."""
+    yield Begin()
+    yield from found.faults
+    while found.rows:
+        rows = found.rows[-CHUNK:]
+        del found.rows[-CHUNK:]
+        yield PutMany(found.revision, found.time, rows)
+    yield Synced(found.revision)
+
+
+def _foreign(found: ZoneFile, faults: list[Fault]) -> list[Row]:
+    """The RRsets of types whose text the core can't read; what is wrong goes to the faults."""
+    ttls: dict[tuple[bytes, int], int] = {}
+    rdatas: dict[tuple[bytes, int], dict[bytes, None]] = {}
+    for file, line, origin, owner, ttl, word, text in found.foreign:
+        try:
+            rtype, rdata = _rdata(origin, word, text)
+        except (dns.exception.DNSException, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            faults.append(Fault(f"{file}:{line}", f"{word}: {reason}"))
+            continue
+        rrset = fold(owner), rtype
+        ttls[rrset] = min(ttls.get(rrset, ttl), ttl)
+        rdatas.setdefault(rrset, {})[rdata] = None
+    return [
+        (owner, rtype, pack(ttls[owner, rtype], [(1, rdata) for rdata in given]))
+        for (owner, rtype), given in rdatas.items()
+    ]
+
+
+def _rdata(origin: bytes, word: str, text: str) -> tuple[int, bytes]:
+    rtype = dns.rdatatype.from_text(word)
+    base, _ = dns.name.from_wire(origin, 0)
+    rdata = dns.rdata.from_text("IN", rtype, text, origin=base, relativize=False)
+    return int(rtype), rdata.to_wire() or b""

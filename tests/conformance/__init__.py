@@ -1,0 +1,1 @@
+"""Conformance: musterd beside NSD, Knot and BIND, beside dnspython, and against the RFCs."""

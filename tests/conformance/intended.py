@@ -1,0 +1,164 @@
+"""Where musterd means to answer otherwise than most peers, each with its reason.
+
+The peers differ among themselves too: then musterd agrees with the majority unless a line here
+says otherwise. A line covers some fields of the answers to some questions, nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import dns.flags
+import dns.name
+import dns.rdataclass
+from dns.rcode import BADVERS, FORMERR, REFUSED
+from dns.rdatatype import ANY, AXFR, CNAME, HTTPS, IXFR, NSEC, OPT, RRSIG, SVCB, TKEY, TSIG
+
+from tests.conformance.compare import Records, View
+from tests.conformance.oracle import CHAIN
+from tests.conformance.questions import Question
+
+PEER_CHAIN = 5
+"""CNAMEs that every peer follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question and what everyone said to it."""
+
+    question: Question
+    mine: View
+    peers: Mapping[str, View | None]
+    apexes: frozenset[bytes]
+    """Names of the zones, in lower case wire form."""
+    addresses: Records
+    """Every A and AAAA record of the zones."""
+
+
+@dataclass(frozen=True)
+class Intended:
+    """A difference that is meant: its fields, when it applies, why."""
+
+    id: str
+    fields: frozenset[str]
+    applies: Callable[[Case], bool]
+    reason: str
+
+
+def _one_rrset(case: Case) -> bool:
+    """ANY: musterd gives one RRset, and one that a peer gives too."""
+    kinds = {(owner, rtype) for owner, rtype, _, _ in case.mine.answer}
+    known = frozenset().union(*(peer.answer for peer in case.peers.values() if peer))
+    return case.question.rtype == ANY and len(kinds) == 1 and case.mine.answer <= known
+
+
+def _aliases(case: Case) -> list[bytes]:
+    """The targets of the CNAMEs in musterd's answer."""
+    return [rdata for _, rtype, _, rdata in case.mine.answer if rtype == CNAME]
+
+
+def _zone(name: bytes, apexes: frozenset[bytes]) -> bytes | None:
+    """The apex nearest above a name in wire form."""
+    labels = dns.name.from_wire(name, 0)[0].labels
+    suffixes = (dns.name.Name(labels[depth:]).to_digestable() for depth in range(len(labels)))
+    return next((suffix for suffix in suffixes if suffix in apexes), None)
+
+
+def _crosses_zones(case: Case) -> bool:
+    """An alias leads to another zone of ours, and musterd says what NSD says."""
+    nsd = case.peers.get("nsd")
+    names = [_asked(case.question), *_aliases(case)]
+    zones = {_zone(name, case.apexes) for name in names}
+    same = nsd is not None and _essence(nsd) == _essence(case.mine)
+    return len(zones) > 1 and same
+
+
+def _asked(question: Question) -> bytes:
+    return dns.name.Name([*question.labels, b""]).to_digestable()
+
+
+def _essence(view: View) -> tuple[object, ...]:
+    return view.rcode, view.aa, view.answer, view.soa, view.referral
+
+
+def _helpful(case: Case) -> bool:
+    """What peers do not add are addresses of our zones, of names that the answer's records name."""
+    known = frozenset().union(*(peer.additional for peer in case.peers.values() if peer))
+    extra = case.mine.additional - known
+    records = case.mine.answer | case.mine.referral
+    named = b"".join(rdata for _, _, _, rdata in records)
+    # A target "." is the owner itself (RFC 9460 section 2.5.2).
+    named += b"".join(owner for owner, rtype, _, _ in records if rtype in {SVCB, HTTPS})
+    return extra <= case.addresses and all(owner in named for owner, _, _, _ in extra)
+
+
+_WHOLE = frozenset({"rcode", "aa", "answer", "soa", "referral", "additional", "tc", "part"})
+
+INTENDED = (
+    Intended(
+        "any-one-rrset",
+        frozenset({"answer", "additional", "tc", "part"}),
+        _one_rrset,
+        "ANY gives one RRset of the name (RFC 8482 section 4.1); NSD and BIND give all here",
+    ),
+    Intended(
+        "chain-limit",
+        _WHOLE,
+        lambda case: PEER_CHAIN < len(_aliases(case)) <= CHAIN,
+        f"{CHAIN} CNAMEs are followed, then the client goes on (RFC 1034 section 5.2.2 sets no "
+        "number); BIND fails after 11, Knot ends after 5, NSD has no such limit",
+    ),
+    Intended(
+        "transfer-refused",
+        _WHOLE,
+        lambda case: case.question.rtype in {AXFR, IXFR} and case.mine.rcode == REFUSED,
+        "zone transfer is not offered: REFUSED by policy (RFC 5936 section 2.2.1)",
+    ),
+    Intended(
+        "meta-formerr",
+        _WHOLE,
+        lambda case: case.question.rtype in {OPT, TSIG, TKEY} and case.mine.rcode == FORMERR,
+        "OPT, TSIG and TKEY are never asked for (RFC 6891 section 6.1.1, RFC 8945 section 4.2, "
+        "RFC 2930 section 2); BIND too, NSD and Knot look them up",
+    ),
+    Intended(
+        "class-refused",
+        _WHOLE,
+        lambda case: case.question.rclass != dns.rdataclass.IN and case.mine.rcode == REFUSED,
+        "only class IN has zones; each peer has its own code for others, and answers to class ANY "
+        "are never authoritative (RFC 1034 section 4.3.2)",
+    ),
+    Intended(
+        "unsigned-alias",
+        frozenset({"answer", "soa", "rcode", "referral", "additional", "tc", "part"}),
+        lambda case: bool(_aliases(case)) and case.question.rtype in {RRSIG, NSEC},
+        "RRSIG and NSEC beside CNAME exist in signed zones only (RFC 4035 section 2.5): here the "
+        "alias is followed, as NSD does",
+    ),
+    Intended(
+        "alias-across-zones",
+        _WHOLE,
+        _crosses_zones,
+        "an alias is followed into any zone of ours (RFC 1034 section 4.3.2 step 3a), as NSD does; "
+        "Knot and BIND stay in the zone",
+    ),
+    Intended(
+        "additional-addresses",
+        frozenset({"additional"}),
+        _helpful,
+        "the addresses of all targets are added as far as they fit, from all zones of ours "
+        "(RFC 1034 section 4.3.2 step 6); the peers look in one zone, and not for every type",
+    ),
+    Intended(
+        "cd-clear",
+        frozenset({"flags"}),
+        lambda case: case.mine.rcode == BADVERS and not case.mine.flags & dns.flags.CD,
+        "CD is cleared in every answer (RFC 4035 section 3.1.6); NSD and BIND copy it to BADVERS",
+    ),
+)
+
+
+def explain(case: Case, fields: list[str]) -> tuple[list[Intended], list[str]]:
+    """The lines of the table that explain these differences, and the fields that none explains."""
+    used = [line for line in INTENDED if line.fields & set(fields) and line.applies(case)]
+    covered = {field for line in used for field in line.fields}
+    return used, [field for field in fields if field not in covered]

@@ -1,0 +1,97 @@
+"""Many seeded messages to musterd in this process, each reply checked.
+
+``python -m tests.conformance.parsing --count 1000000 --seed 1`` prints what failed and ends with 1
+if anything did.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+import dns.name
+
+from tests.conformance import zones
+from tests.conformance.messages import Messages
+from tests.conformance.oracle import Oracle
+from tests.conformance.properties import Checker
+from tests.conformance.questions import Asker
+from tests.dnskit import load, new_core
+
+CHUNK = 10_000
+"""Messages of one seed: a failure is found again by its seed alone."""
+SHOWN = 20
+
+
+@dataclass
+class Report:
+    """What was checked, and what failed with its message in hexadecimal."""
+
+    rcodes: Counter[int] = field(default_factory=Counter)
+    """Replies by the four bits of their header; -1 is silence."""
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: "Report") -> None:
+        """Take over what another process found."""
+        self.rcodes.update(other.rcodes)
+        self.failures.extend(other.failures)
+
+    def text(self) -> str:
+        """For a terminal."""
+        total = sum(self.rcodes.values())
+        head = f"{total} messages, replies by rcode {dict(sorted(self.rcodes.items()))}"
+        return "\n".join([head, f"{len(self.failures)} failures", *self.failures[:SHOWN]])
+
+
+def check(seed: int, count: int) -> Report:
+    """Generate and check so many messages of one seed, about zones of their own."""
+    family = zones.family(seed)
+    core = new_core()
+    for zone in family:
+        load(core, zone.text, zone.origin)
+    rng = random.Random(seed)
+    asker = Asker(family, rng)
+    apexes = frozenset(dns.name.from_text(zone.origin).to_digestable() for zone in family)
+    checker = Checker(Oracle(family), apexes)
+    report = Report()
+    for wire, tcp in Messages(asker, rng).messages(count):
+        reply = core.answer(wire, "127.0.0.1", tcp)
+        report.rcodes[-1 if reply is None else reply[3] & 15] += 1
+        if wrong := checker.check(wire, tcp=tcp, reply=reply):
+            transport = "TCP" if tcp else "UDP"
+            report.failures.append(
+                f"seed {seed}: {'; '.join(wrong)}\n  {transport} {wire.hex()}"
+                f"\n  reply {'none' if reply is None else reply.hex()}"
+            )
+    return report
+
+
+def run(count: int, seed: int, processes: int) -> Report:
+    """Check messages in several processes, a chunk a seed."""
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    jobs = [(seed + number, size) for number, size in enumerate(sizes)]
+    report = Report()
+    # Not fork: a core may have threads.
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=10) as pool:
+        for part in pool.starmap(check, jobs, chunksize=1):
+            report.add(part)
+    return report
+
+
+def main() -> int:
+    """Run from the command line; 1 if something failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20_000, help="messages (default: 20000)")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed (default: 1)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    report = run(arguments.count, arguments.seed, arguments.processes)
+    sys.stdout.write(report.text() + "\n")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Tables of tests: a question as typed, and the answer as zone text."""
+
+from dataclasses import dataclass
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from musterd._core import Core
+from tests.dnskit import ORIGIN, ask
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question and its whole answer; names are relative to ``example.``, records in any order.
+
+    status: response code and the flags set of AA, TC, RD, RA, AD, CD: ``NXDOMAIN AA``.
+    """
+
+    id: str
+    question: str
+    status: str = "NOERROR AA"
+    answer: str = ""
+    authority: str = ""
+    additional: str = ""
+
+    def text(self) -> str:
+        """The expected answer in the form that ``render`` gives."""
+        return _join(self.status, self.answer, self.authority, self.additional)
+
+
+def check(core: Core, case: Case) -> None:
+    """Ask over TCP's size limit what the case asks, and compare all of the answer."""
+    name, rtype = case.question.split()
+    assert render(ask(core, name, rtype, tcp=True)) == case.text()
+
+
+def render(message: dns.message.Message, origin: str = ORIGIN) -> str:
+    """A message as text: status line, then the records of each section, sorted."""
+    flags = dns.flags.to_text(message.flags & ~dns.flags.QR).split()
+    status = " ".join([dns.rcode.to_text(message.rcode()), *flags])
+    sections = (message.answer, message.authority, message.additional)
+    return _join(status, *(section_text(section, origin) for section in sections))
+
+
+def section_text(section: list[dns.rrset.RRset], origin: str = ORIGIN) -> str:
+    """The records of a section, one a line, names relative to the origin."""
+    root = dns.name.from_text(origin)
+    lines = []
+    for rrset in section:
+        owner = rrset.name.relativize(root) if rrset.name.is_subdomain(root) else rrset.name
+        head = f"{owner} {rrset.ttl} IN {dns.rdatatype.to_text(rrset.rdtype)}"
+        lines += [f"{head} {rdata.to_text(root, relativize=True)}" for rdata in rrset]
+    return "\n".join(lines)
+
+
+def _join(status: str, *sections: str) -> str:
+    lines = [status]
+    for title, text in zip(("answer", "authority", "additional"), sections, strict=True):
+        lines += [f"-- {title}", *sorted(line.strip() for line in text.strip().splitlines())]
+    return "\n".join(lines)

@@ -1,0 +1,16 @@
+"""musterd answers as NSD, Knot and BIND do; ``make conformance`` asks 100,000 questions."""
+
+import pytest
+
+from tests.conformance.differential import run
+from tests.needs import needs
+
+
+@needs("nsd", "knotd", "named")
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_answers_as_most_peers_do(seed: int) -> None:
+    """2,500 questions about the zones of each seed."""
+    report = run(2500, seed)
+    assert not report.unexplained, report.text()
+    assert report.asked == 2500

@@ -1,0 +1,168 @@
+"""Listeners: addresses, ports, replies from the address asked, changes while running."""
+
+import socket
+
+import dns.message
+import pytest
+
+from musterd._core import Core
+from tests.conformance.questions import Question
+from tests.conformance.transport import Address, parse_address, tcp, udp
+from tests.dnskit import core_with_zone, listening
+
+ZONE = "@ 60 IN SOA ns h 1 1 1 1 1\nwww 60 IN A 192.0.2.1\n"
+QUERY = Question((b"www", b"example"), 1).wire(5)
+
+
+def has_ipv6() -> bool:
+    """Whether ``::1`` is there."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+
+
+@pytest.fixture
+def core() -> Core:
+    """One zone."""
+    return core_with_zone(ZONE)
+
+
+def answers(address: Address) -> bool:
+    """Whether both UDP and TCP answer; the sockets are connected, so only from that address."""
+    replies = udp(address, QUERY, timeout=2, tries=2), tcp(address, QUERY)
+    good = [reply for reply in replies if reply and dns.message.from_wire(reply).answer]
+    assert len(good) in {0, 2}, "UDP and TCP differ"
+    return len(good) == 2
+
+
+def silent(address: Address) -> bool:
+    """Whether nobody listens there."""
+    return udp(address, QUERY, timeout=0.2, tries=1) is None and tcp(address, QUERY) is None
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 5])
+def test_free_port(core: Core, workers: int) -> None:
+    """Port 0 takes one that is free, the same for UDP and TCP, whatever the number of workers."""
+    with listening(core, workers=workers) as bound:
+        address = parse_address(bound[0])
+        assert address[1] > 0
+        # Each socket has a port of its own, so the kernel spreads them over the workers.
+        assert all(answers(address) for _ in range(10))
+    assert silent(address)
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.5", "127.255.255.254"])
+def test_wildcard_replies_from_the_address_asked(core: Core, target: str) -> None:
+    """RFC 2181 section 4.1: a connected client takes no reply from another address."""
+    with listening(core, ["0.0.0.0:0"]) as bound:
+        assert bound[0].startswith("0.0.0.0:")
+        assert answers((target, parse_address(bound[0])[1]))
+
+
+@ipv6
+@pytest.mark.parametrize("address", ["[::1]:0", "[::]:0"])
+def test_ipv6(core: Core, address: str) -> None:
+    """One address, and all of them."""
+    with listening(core, [address]) as bound:
+        assert answers(("::1", parse_address(bound[0])[1]))
+
+
+@ipv6
+def test_ipv6_wildcard_leaves_ipv4_alone(core: Core) -> None:
+    """``[::]`` and ``0.0.0.0`` are two listeners, and can have one port."""
+    with listening(core, ["[::]:0"]) as bound:
+        port = parse_address(bound[0])[1]
+        assert silent(("127.0.0.1", port))
+        both = core.listen(["[::]:0", f"0.0.0.0:{port}"], 1)
+        assert both == [bound[0], f"0.0.0.0:{port}"]
+        assert answers(("127.0.0.1", port))
+        assert answers(("::1", port))
+
+
+def test_several_listeners(core: Core) -> None:
+    """They are told in the order they were asked for."""
+    with listening(core, ["127.0.0.2:0", "127.0.0.1:0", "127.0.0.3:0"]) as bound:
+        assert [parse_address(text)[0] for text in bound] == ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
+        assert all(answers(parse_address(text)) for text in bound)
+        assert silent(("127.0.0.9", parse_address(bound[0])[1]))
+
+
+def test_change_of_listeners(core: Core) -> None:
+    """What stays is not touched: a connection outlives the change; what goes is closed."""
+    with listening(core, ["127.0.0.1:0", "127.0.0.2:0"]) as bound:
+        stays, goes = (parse_address(text) for text in bound)
+        with socket.create_connection(stays, timeout=10) as sock:
+            sock.sendall(len(QUERY).to_bytes(2, "big") + QUERY)
+            assert sock.recv(2)
+            again = core.listen(["127.0.0.1:0", "127.0.0.3:0"], 1)
+            assert again[0] == bound[0]
+            sock.recv(4096)
+            sock.sendall(len(QUERY).to_bytes(2, "big") + QUERY)
+            assert sock.recv(2)
+        assert silent(goes)
+        assert answers(stays)
+        assert answers(parse_address(again[1]))
+        assert core.listen([], 1) == []
+        assert silent(stays)
+
+
+def test_address_in_use(core: Core) -> None:
+    """The error names the address, and nothing has changed."""
+    other = core_with_zone(ZONE)
+    with listening(other) as taken, listening(core, ["127.0.0.1:0", "127.0.0.2:0"]) as bound:
+        with pytest.raises(OSError, match=taken[0]):
+            core.listen(["127.0.0.3:0", taken[0]], 1)
+        assert all(answers(parse_address(text)) for text in (*bound, *taken))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
+def test_port_in_use_by_one_transport(core: Core, kind: socket.SocketKind) -> None:
+    """Half a listener is none."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        text = f"127.0.0.1:{sock.getsockname()[1]}"
+        with pytest.raises(OSError, match=text):
+            core.listen([text], 1)
+    core.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "127.0.0.1", "localhost:53", "127.0.0.1:65536", "::1:53", "x:y"]
+)
+def test_bad_address(core: Core, text: str) -> None:
+    """It is named in the error."""
+    with pytest.raises((ValueError, OSError)) as error:
+        core.listen([text], 1)
+    assert not text or text in str(error.value)
+
+
+def test_address_of_nobody(core: Core) -> None:
+    """One that is not this machine's."""
+    with pytest.raises(OSError, match=r"192\.0\.2\.1"):
+        core.listen(["192.0.2.1:0"], 1)
+
+
+def test_close_and_listen_again(core: Core) -> None:
+    """On the same address, at once, with a client still connected."""
+    with listening(core) as bound:
+        address = parse_address(bound[0])
+        with socket.create_connection(address, timeout=10):
+            core.close()
+            assert core.listen(bound, 1) == bound
+            assert answers(address)
+
+
+def test_cores_are_apart() -> None:
+    """Two in one process have their own zones."""
+    first, second = core_with_zone(ZONE), core_with_zone(ZONE, "other.")
+    with listening(first) as one, listening(second) as two:
+        assert answers(parse_address(one[0]))
+        assert not answers(parse_address(two[0]))

@@ -1,0 +1,132 @@
+"""What the tests share: zone text into a core, questions to it, listeners, packed RRsets."""
+
+import contextlib
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+
+from musterd._core import POLICY_ALL, STATE_LIVE, Core, ZoneFile, pack_records, read_zone
+
+ORIGIN = "example."
+DEFAULT_TTL = 300
+
+Rows = list[tuple[bytes, bytes, int, bytes | None]]
+
+
+def wire(name: str, origin: str = ".") -> bytes:
+    """A name in text as the core takes it; relative ones belong to the origin."""
+    return dns.name.from_text(name, dns.name.from_text(origin)).to_wire() or b""
+
+
+def rdata(rtype: str, text: str, origin: str = ORIGIN) -> bytes:
+    """Rdata in text as uncompressed wire form."""
+    parsed = dns.rdata.from_text(
+        dns.rdataclass.IN, rtype, text, dns.name.from_text(origin), relativize=False
+    )
+    return parsed.to_wire() or b""
+
+
+def pack(
+    ttl: int,
+    records: Sequence[tuple[int, bytes]],
+    *,
+    policy: int = POLICY_ALL,
+    k: int = 0,
+    expires: int = 0,
+) -> bytes:
+    """A packed RRset (see ``_core.pyi``) from (weight, rdata) pairs."""
+    head = struct.pack("!IQBBH", ttl, expires, policy, k, len(records))
+    return head + b"".join(struct.pack("!HH", weight, len(data)) + data for weight, data in records)
+
+
+def new_core(**configure: Any) -> Core:
+    """A core without zones; arguments are those of ``Core.configure``."""
+    core = Core()
+    core.configure(**configure)
+    return core
+
+
+def load(core: Core, text: str, origin: str = ORIGIN, *, state: int = STATE_LIVE) -> None:
+    """Put a zone into a core from the text of its master file, in the order of the server.
+
+    Raises AssertionError naming the records that the core can't read or refuses.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".zone") as file:
+        file.write(text)
+        file.flush()
+        zone = read_zone(file.name, wire(origin), DEFAULT_TTL)
+    if zone.problems:
+        raise AssertionError(zone.problems)
+    apex = wire(origin)
+    rows: Rows = [(apex, owner, rtype, packed) for owner, rtype, packed in zone.rrsets]
+    rows += _foreign(apex, zone)
+    core.set_zone(apex)
+    if refused := core.apply(sorted(rows, key=lambda row: row[1].lower())):
+        raise AssertionError([(rows[index], reason) for index, reason in refused])
+    core.set_state(apex, state)
+
+
+def _foreign(apex: bytes, zone: ZoneFile) -> Rows:
+    """RRsets of types whose text the core leaves to Python."""
+    rrsets: dict[tuple[bytes, int], tuple[int, list[bytes]]] = {}
+    for _, _, origin, owner, ttl, name, text in zone.foreign:
+        key = owner.lower(), int(dns.rdatatype.from_text(name))
+        lowest, rdatas = rrsets.get(key, (ttl, []))
+        data = rdata(name, text, dns.name.from_wire(origin, 0)[0].to_text())
+        rrsets[key] = min(lowest, ttl), [*rdatas, data]
+    return [
+        (apex, owner, rtype, pack_records(ttl, rtype, [(1, data) for data in rdatas]))
+        for (owner, rtype), (ttl, rdatas) in rrsets.items()
+    ]
+
+
+def core_with_zone(text: str, origin: str = ORIGIN, **configure: Any) -> Core:
+    """A live core with one zone; more arguments are those of ``Core.configure``."""
+    core = new_core(**configure)
+    load(core, text, origin)
+    return core
+
+
+def ask(
+    core: Core,
+    name: str,
+    rtype: str = "A",
+    *,
+    client: str = "127.0.0.1",
+    tcp: bool = False,
+    **options: Any,
+) -> dns.message.Message:
+    """Ask the core in process; options are those of ``dns.message.make_query``.
+
+    Names are relative to ``ORIGIN``. Raises AssertionError where a listener would stay silent.
+    """
+    query = make_query(name, rtype, **options)
+    reply = core.answer(query.to_wire(), client, tcp)
+    if reply is None:
+        raise AssertionError(f"no reply to {name} {rtype}")
+    return dns.message.from_wire(reply)
+
+
+def make_query(name: str, rtype: str = "A", **options: Any) -> dns.message.QueryMessage:
+    """A query without RD unless ``flags`` say so; the name is relative to ``ORIGIN``."""
+    absolute = dns.name.from_text(name, dns.name.from_text(ORIGIN))
+    options.setdefault("flags", 0)
+    return dns.message.make_query(absolute, rtype, **options)
+
+
+@contextlib.contextmanager
+def listening(
+    core: Core, addresses: Sequence[str] = ("127.0.0.1:0",), workers: int = 1
+) -> Iterator[list[str]]:
+    """Listen while the block runs; gives the addresses bound, ``host:port`` each."""
+    try:
+        yield core.listen(addresses, workers)
+    finally:
+        core.close()

@@ -1,0 +1,99 @@
+"""The contract between catalog and core, kept by the real core and by the one that records."""
+
+from typing import Protocol
+
+import dns.message
+import pytest
+
+from musterd._core import Core
+from musterd.catalog.zone import Row
+from musterd.model import name_from_text, name_to_text, pack, type_text
+from tests.catalogkit import RecordingCore
+
+APEX = name_from_text("muster.local")
+HERE = name_from_text("a.muster.local")
+GOOD = pack(30, [(1, b"\x0a\0\0\x01")])
+
+
+class Told(Protocol):
+    """A core, and whether it has an RRset."""
+
+    core: Core | RecordingCore
+
+    def has(self, owner: bytes, rtype: int) -> bool: ...
+
+
+class Real:
+    def __init__(self) -> None:
+        self.core: Core | RecordingCore = Core()
+
+    def has(self, owner: bytes, rtype: int) -> bool:
+        query = dns.message.make_query(name_to_text(owner), type_text(rtype), flags=0)
+        assert isinstance(self.core, Core)
+        reply = dns.message.from_wire(self.core.answer(query.to_wire()) or b"")
+        return any(rrset.rdtype == rtype for rrset in reply.answer)
+
+
+class Recording:
+    def __init__(self) -> None:
+        self.core: Core | RecordingCore = RecordingCore()
+
+    def has(self, owner: bytes, rtype: int) -> bool:
+        assert isinstance(self.core, RecordingCore)
+        return any((owner, rtype) in zone for zone in self.core.rrsets.values())
+
+
+@pytest.fixture(params=[Real, Recording])
+def told(request: pytest.FixtureRequest) -> Told:
+    made: Told = request.param()
+    made.core.set_zone(APEX)
+    made.core.set_state(APEX, 0)
+    return made
+
+
+def test_put_and_remove(told: Told) -> None:
+    assert told.core.apply([(APEX, HERE, 1, GOOD)]) == []
+    assert told.has(HERE, 1)
+    assert told.core.apply([(APEX, HERE, 1, None), (APEX, HERE, 28, None)]) == []
+    assert not told.has(HERE, 1)
+
+
+def test_any_case(told: Told) -> None:
+    assert told.core.apply([(APEX.upper(), HERE.upper(), 1, GOOD)]) == []
+    assert told.has(HERE, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ((name_from_text("other"), name_from_text("a.other"), 1, GOOD), "not known"),
+        ((APEX, name_from_text("a.other"), 1, GOOD), "outside the zone"),
+        ((APEX, b"\x01a", 1, GOOD), "wire"),
+        ((APEX, HERE, 1, b""), "no RRset"),
+        ((APEX, HERE, 1, GOOD[:-1]), ""),
+        ((APEX, HERE, 1, pack(30, [(1, b"\x0a\0\0")])), ""),
+        ((APEX, HERE, 1, pack(30, [])), ""),
+        ((APEX, HERE, 1, GOOD[:12] + b"\xff" + GOOD[13:]), "policy 255"),
+        ((APEX, HERE, 5, pack(30, [(1, b"\x01b\0"), (1, b"\x01c\0")])), "there can be one"),
+    ],
+)
+def test_what_is_refused_leaves_its_neighbours(told: Told, row: Row, why: str) -> None:
+    beside = name_from_text("b.muster.local")
+    ((index, reason),) = told.core.apply([(APEX, HERE, 16, None), row, (APEX, beside, 1, GOOD)])
+    assert index == 1
+    assert why in reason
+    assert told.has(beside, 1)
+    assert not told.has(row[1], row[2]) if row[1] == HERE else True
+
+
+def test_zones_come_and_go(told: Told) -> None:
+    told.core.apply([(APEX, HERE, 1, GOOD)])
+    told.core.set_zone(APEX)
+    assert told.has(HERE, 1), "a zone that is known stays as it is"
+    told.core.drop_zone(APEX)
+    assert told.core.apply([(APEX, HERE, 1, GOOD)])
+    with pytest.raises(KeyError):
+        told.core.set_state(APEX, 0)
+    told.core.drop_zone(APEX)
+    told.core.set_zone(APEX)
+    assert not told.has(HERE, 1)

@@ -1,0 +1,113 @@
+"""Addresses in, PTR records out."""
+
+import pytest
+
+from musterd.model import Begin, Delete, Put, PutMany, Synced
+from tests.catalogkit import NOW, new_catalog, records, rows, settings
+
+FORWARD = {"name": "muster.local", "ptr": True}
+V4 = {"name": "10.in-addr.arpa"}
+V6 = {"name": "d.f.ip6.arpa"}
+SOURCES = [{"name": "one", "zone": "muster.local"}, {"name": "two", "zone": "10.in-addr.arpa"}]
+
+ONE = "1.0.0.10.in-addr.arpa."
+TWO = "2.0.0.10.in-addr.arpa."
+
+
+@pytest.mark.parametrize(
+    ("given", "pointers"),
+    [
+        (["a 5 A 10.0.0.1"], [f"{ONE} 5 PTR a.muster.local."]),
+        (["A 5 A 10.0.0.1", "b 9 A 10.0.0.1"],
+         [f"{ONE} 5 PTR a.muster.local.", f"{ONE} 5 PTR b.muster.local."]),
+        (["a 5 A 10.0.0.1", "b 5 A 10.0.0.2", "a 5 TXT 10.0.0.3"],
+         [f"{ONE} 5 PTR a.muster.local.", f"{TWO} 5 PTR b.muster.local."]),
+        (["@ A 10.0.0.1"], [f"{ONE} 30 PTR muster.local."]),
+        (["* A 10.0.0.1", "*.b A 10.0.0.1"], []),
+        (["a A 11.0.0.1"], []),
+        (["a CNAME b"], []),
+        (["a 5 A 10.0.0.1 ; sticky"], [f"{ONE} 5 PTR a.muster.local."]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_addresses(given: list[str], pointers: list[str], bulk: bool) -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+    if bulk:
+        catalog.apply("one", PutMany(1, NOW, rows(*given)))
+    else:
+        catalog.apply("one", Put("k", 1, NOW, records(*given)))
+    assert core.text("10.in-addr.arpa") == pointers
+    assert core.text("d.f.ip6.arpa") == []
+
+
+async def test_ipv6() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+    catalog.apply("one", Put("k", 1, NOW, records("a 5 AAAA fd00::1", "b AAAA fe00::1")))
+    assert core.text("d.f.ip6.arpa") == ["1." + "0." * 29 + "d.f.ip6.arpa. 5 PTR a.muster.local."]
+
+
+async def test_the_longest_zone_has_it() -> None:
+    zones = FORWARD, {"name": "."}, {"name": "arpa"}, V4, {"name": "0.0.10.in-addr.arpa"}
+    catalog, core, _ = await new_catalog(*zones, sources=SOURCES)
+    given = records("a A 10.0.0.1", "b A 10.1.0.1", "c A 11.0.0.1")
+    catalog.apply("one", Put("k", 1, NOW, given))
+    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == ["1.0.1.10.in-addr.arpa. 30 PTR b.muster.local."]
+    assert core.text("arpa") == ["1.0.0.11.in-addr.arpa. 30 PTR c.muster.local."]
+
+
+async def test_they_come_after_all_other_sources() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, sources=SOURCES)
+    catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1", "a A 10.0.0.2")))
+    given = records("1.0.0 5 PTR other.", zone="10.in-addr.arpa")
+    catalog.apply("two", Put("k", 1, NOW, given))
+    expected = [f"{ONE} 5 PTR other.", f"{TWO} 30 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == expected
+    catalog.apply("two", Delete("k", 2))
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.muster.local."
+
+
+async def test_a_change_costs_what_changed() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, sources=SOURCES)
+    catalog.apply(
+        "one", Put("k", 1, NOW, records("a 5 A 10.0.0.1", "a 5 A 10.0.0.2", "b A 10.0.0.9"))
+    )
+    core.forget()
+    catalog.apply(
+        "one", Put("k", 2, NOW, records("a 5 A 10.0.0.1", "a 5 A 10.0.0.3", "b A 10.0.0.9"))
+    )
+    told = [row[1][:2] for batch in core.batches for row in batch if row[2] == 12]
+    assert sorted(told) == [b"\x012", b"\x013"]
+    assert core.text("10.in-addr.arpa")[1:] == [
+        "3.0.0.10.in-addr.arpa. 5 PTR a.muster.local.",
+        "9.0.0.10.in-addr.arpa. 30 PTR b.muster.local.",
+    ]
+    catalog.apply("one", Begin(), Synced(2))
+    assert core.text("10.in-addr.arpa") == []
+
+
+async def test_only_of_what_is_answered() -> None:
+    sources = [*SOURCES, {"name": "three", "zone": "muster.local"}]
+    catalog, core, _ = await new_catalog(FORWARD, V4, sources=sources)
+    catalog.apply("three", Put("k", 1, NOW, records("a A 10.0.0.2")))
+    catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+
+
+async def test_zones_come_and_go() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, sources=SOURCES[:1])
+    catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
+    await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    narrow = {"name": "0.0.10.in-addr.arpa"}
+    await catalog.reconfigure(settings(FORWARD, V4, narrow, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == []
+    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    await catalog.reconfigure(settings({**FORWARD, "ttl": 7}, V4, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 7 PTR a.muster.local."]
+    await catalog.reconfigure(settings({**FORWARD, "ptr": False}, V4, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == []
+    await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    await catalog.reconfigure(settings(V4, sources=SOURCES[1:]))
+    assert core.text("10.in-addr.arpa") == []

@@ -1,0 +1,132 @@
+"""Random changes, then the same that is known told to an empty catalog: the answers are equal."""
+
+import random
+from typing import Any
+
+import pytest
+
+from musterd.catalog import Catalog
+from musterd.model import Begin, Change, Delete, Put, PutMany, Record, Synced, name_to_text
+from tests.catalogkit import NOW, ManualClock, RecordingCore, records, rows, settings
+
+SEEDS = 12
+STEPS = 40
+NAMES = ("one", "two", "three")
+OWNERS = ("@", "a", "b", "A", "*", "a.sub", "b.sub", "sub", "x.elsewhere.")
+RDATA = (
+    "A 10.0.0.1", "A 10.0.0.2", "A 10.1.0.1", "AAAA fd00::1", "TXT x", "CNAME b", "CNAME a.sub",
+    "MX 5 A", "SRV 0 5 80 a", "NS ns", "A 10.0.0.1 ; sticky", "AAAA fd00::2 ; all",
+)  # fmt: skip
+Key = str | tuple[bytes, int]
+
+
+class Model:
+    """What each source gives now, kept the plain way."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311
+        self.known: dict[str, dict[Key, tuple[Record, ...]]] = {name: {} for name in NAMES}
+
+    def zones(self) -> list[dict[str, Any]]:
+        choose = self.random.choice
+        forward = {
+            "name": "muster.local", "merge": choose(["first", "union"]), "ttl": choose([30, 40]),
+            "policy": choose(["all", "one"]), "ptr": choose([True, False]),
+            "sources": choose([["one", "two", "three"], ["three", "one"], ["two"]]),
+        }  # fmt: skip
+        names = ("10.in-addr.arpa", "0.10.in-addr.arpa", "ip6.arpa", "other")
+        more = [{"name": name, "merge": choose(["first", "union"])} for name in names]
+        return [forward, *(zone for zone in more if self.random.random() < 0.7)]
+
+    def sources(self) -> list[dict[str, Any]]:
+        choose = self.random.choice
+        return [
+            {"name": name, "zone": "muster.local", "ttl": choose([None, 7]),
+             "policy": choose([None, "rotate"])}
+            for name in NAMES
+        ]  # fmt: skip
+
+    def lines(self, most: int) -> list[str]:
+        count = self.random.randint(0, most)
+        ttls = ("", "", "5 ", "9 ")
+        choose = self.random.choice
+        return [f"{choose(OWNERS)} {choose(ttls)}{choose(RDATA)}" for _ in range(count)]
+
+    def changes(self, source: str) -> list[Change]:
+        """One step, by the source's own keys, in bulk, or a full list."""
+        known = self.known[source]
+        kind = self.random.choice(["put", "put", "put", "delete", "many", "list"])
+        if kind == "put":
+            return [self.put(source)]
+        if kind == "many":
+            return [self.many(source)]
+        if kind == "delete":
+            key = self.random.choice(["k0", "k1", "k2"])
+            known.pop(key, None)
+            return [Delete(key, 1)]
+        known.clear()
+        changes: list[Change] = [self.put(source), self.many(source)]
+        self.random.shuffle(changes)
+        return [Begin(), *changes, Synced(1)]
+
+    def put(self, source: str) -> Put:
+        key = self.random.choice(["k0", "k1", "k2"])
+        given = records(*self.lines(4))
+        self.known[source][key] = given
+        return Put(key, 1, NOW, given)
+
+    def many(self, source: str) -> PutMany:
+        given = {(owner.lower(), rtype): packed for owner, rtype, packed in rows(*self.lines(5))}
+        for (owner, rtype), packed in given.items():
+            self.known[source][owner, rtype] = (Record(owner, rtype, packed),)
+        return PutMany(1, NOW, [(*key, packed) for key, packed in given.items()])
+
+
+async def afresh(model: Model, now: dict[str, Any]) -> dict[str, list[str]]:
+    """The answers of a new catalog that is told all that is known, one key at a time."""
+    core = RecordingCore()
+    catalog = Catalog(core, ManualClock())
+    await catalog.reconfigure(settings(*now["zones"], sources=now["sources"]))
+    for source in catalog.tables:
+        for key, given in model.known[source].items():
+            if isinstance(key, str):
+                catalog.apply(source, Put(key, 1, NOW, given))
+            else:
+                catalog.apply(source, PutMany(1, NOW, [(*key, given[0].packed)]))
+    return answers(core)
+
+
+def answers(core: RecordingCore) -> dict[str, list[str]]:
+    return {
+        zone: [line for line in core.text(zone, own=True) if " SOA " not in line]
+        for zone in (name_to_text(apex).removesuffix(".") for apex in core.rrsets)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_any_way_leads_to_the_same_answers(seed: int) -> None:
+    model = Model(seed)
+    core = RecordingCore()
+    catalog = Catalog(core, ManualClock())
+    now = {"zones": model.zones(), "sources": model.sources()}
+    await catalog.reconfigure(settings(*now["zones"], sources=now["sources"]))
+    for _ in range(STEPS):
+        if model.random.random() < 0.15:
+            now = {"zones": model.zones(), "sources": model.sources()}
+            await catalog.reconfigure(settings(*now["zones"], sources=now["sources"]))
+            listed = catalog.tables.keys()
+            model.known = {name: model.known[name] if name in listed else {} for name in NAMES}
+        source = model.random.choice(sorted(catalog.tables))
+        for change in model.changes(source):
+            await catalog.feed(source, change)
+        assert answers(core) == await afresh(model, now)
+        check_index(catalog)
+
+
+def check_index(catalog: Catalog) -> None:
+    """Every key in the index of a zone is that of a row that is there."""
+    for zone in catalog.zones.values():
+        for keys in zone.names.values():
+            for key in {keys} if isinstance(keys, bytes) else keys:
+                assert key in zone.tables[key[:4]].rows

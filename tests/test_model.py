@@ -1,0 +1,156 @@
+import ipaddress
+
+import dns.name
+import dns.reversename
+import pytest
+
+from musterd._core import POLICY_SUBSET, pack_records
+from musterd.model import (
+    ROOT,
+    A,
+    Policy,
+    check_name,
+    fold,
+    is_wildcard,
+    name_from_text,
+    name_to_text,
+    pack,
+    reverse_name,
+    type_text,
+    unpack,
+)
+
+LABEL = "a" * 63
+
+
+@pytest.mark.parametrize(
+    ("text", "wire"),
+    [
+        (".", ROOT),
+        ("muster.local", b"\x06muster\x05local\0"),
+        ("Muster.Local.", b"\x06Muster\x05Local\0"),
+        (r"a\.b.c", b"\x03a.b\x01c\0"),
+        (r"a\\b", b"\x03a\\b\0"),
+        (r"\046\000\255", b"\x03.\x00\xff\0"),
+        (r"\a", b"\x01a\0"),
+        ("*.x", b"\x01*\x01x\0"),
+        ("_http._tcp.x", b"\x05_http\x04_tcp\x01x\0"),
+        (LABEL, b"\x3f" + LABEL.encode() + b"\0"),
+    ],
+)
+def test_names_in_text(text: str, wire: bytes) -> None:
+    assert name_from_text(text) == wire
+    assert name_from_text(name_to_text(wire)) == wire
+
+
+@pytest.mark.parametrize(
+    "wire", [b"\0", b"\x01.\0", b"\x05a b@\\\x02\x00\x7f\0", bytes([4, 34, 59, 40, 36, 0])]
+)
+def test_text_is_as_others_write_it(wire: bytes) -> None:
+    assert name_to_text(wire) == dns.name.from_wire(wire, 0)[0].to_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "a label has 0 octets"),
+        ("a..b", "a label has 0 octets"),
+        (".a", "a label has 0 octets"),
+        (LABEL + "a", "a label has 64 octets"),
+        (".".join([LABEL] * 4), "257 octets"),
+        ("a\\", "escapes nothing"),
+        (r"\25", "escapes nothing"),
+        (r"\256", "256 is no octet"),
+        ("müster", "not ASCII"),
+    ],
+)
+def test_what_is_no_name(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        name_from_text(text)
+
+
+@pytest.mark.parametrize(
+    "wire", [b"", b"\x01", b"\x01a", b"\x01a\0\0", b"\x40" + b"a" * 64 + b"\0", b"\xc0\x0c",
+             b"\x01a" * 127 + b"\x01a\0"],
+)  # fmt: skip
+def test_what_is_no_wire_name(wire: bytes) -> None:
+    with pytest.raises(ValueError, match="no wire name"):
+        check_name(wire)
+    with pytest.raises(ValueError, match="no wire name"):
+        name_to_text(wire)
+
+
+def test_longest_name() -> None:
+    wire = b"\x01a" * 127 + b"\0"
+    check_name(wire)
+    assert name_from_text(name_to_text(wire)) == wire
+
+
+def test_folding_keeps_lengths() -> None:
+    longest = bytes([63]) + b"Z" * 63 + b"\0"
+    assert fold(longest) == bytes([63]) + b"z" * 63 + b"\0"
+
+
+@pytest.mark.parametrize(("text", "is_one"), [("*.a", True), ("*a.b", False), ("a.*", False)])
+def test_wildcards(text: str, is_one: bool) -> None:
+    # "*a" has a length of 2, so only the whole label counts.
+    assert is_wildcard(name_from_text(text)) == is_one
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "255.20.3.0", "::1", "fd00:12ab::cdef:9"])
+def test_reverse_names(address: str) -> None:
+    packed = dns.reversename.from_address(address)
+    octets = ipaddress.ip_address(address).packed
+    assert reverse_name(octets) == packed.to_wire()
+
+
+def test_what_is_no_address() -> None:
+    with pytest.raises(ValueError, match="3 octets"):
+        reverse_name(b"abc")
+
+
+@pytest.mark.parametrize(("rtype", "text"), [(1, "A"), (65, "HTTPS"), (65280, "TYPE65280")])
+def test_types(rtype: int, text: str) -> None:
+    assert type_text(rtype) == text
+
+
+@pytest.mark.parametrize("text", ["all", "one", "rotate", "sticky", "subset:1", "subset:255"])
+def test_policies(text: str) -> None:
+    assert str(Policy.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "some", "all:1", "subset", "subset:", "subset:0", "subset:256", "subset:-1"]
+)
+def test_what_is_no_policy(text: str) -> None:
+    with pytest.raises(ValueError, match="is no policy"):
+        Policy.parse(text)
+
+
+@pytest.mark.parametrize("policy", [None, Policy(0), Policy(3), Policy(POLICY_SUBSET, 7)])
+@pytest.mark.parametrize("ttl", [None, 0, 2**31 - 1])
+def test_packing(ttl: int | None, policy: Policy | None) -> None:
+    records = ((1, b"\x0a\0\0\x01"), (65535, b""))
+    packed = pack(ttl, records, expires=2**63, policy=policy)
+    assert unpack(packed) == (ttl, records, 2**63, policy)
+
+
+def test_packed_as_the_core_packs() -> None:
+    records = [(1, b"\x0a\0\0\x01"), (1, b"\x0a\0\0\x02")]
+    assert pack(30, records) == pack_records(30, A, records)
+
+
+@pytest.mark.parametrize(
+    "packed", [b"", pack(1, [(1, b"abcd")])[:-1], pack(1, [(1, b"abcd")]) + b"\0", pack(1, [])]
+)
+def test_what_is_no_packed_rrset(packed: bytes) -> None:
+    with pytest.raises(ValueError, match="RRset"):
+        unpack(packed)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "records"), [(-1, []), (1, [(65536, b"")]), (1, [(1, bytes(65536))])]
+)
+def test_what_cannot_be_packed(ttl: int, records: list[tuple[int, bytes]]) -> None:
+    with pytest.raises(ValueError, match="can't be packed"):
+        pack(ttl, records)
