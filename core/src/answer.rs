@@ -253,14 +253,15 @@ impl Responder {
                 reply.ede = Some(ede::STALE);
             }
             seen[step] = zones.hash(name.wire());
-            reply.subject = seen[step];
             match zones.look_up(zone, name, question.rtype, batch.clock.boot, guard) {
                 Lookup::Answer(node, rrset) => {
                     reply.flags |= AA;
+                    reply.subject = node.hash();
                     return self.found(batch, node, rrset, owner, reply);
                 }
                 Lookup::Alias(node, cname) => {
                     reply.flags |= AA;
+                    reply.subject = node.hash();
                     let next = Name::read(cname.rdata(0));
                     let (true, Some(next)) =
                         (self.write(node, cname, owner, Section::Answer, reply, None), next)
@@ -276,6 +277,7 @@ impl Responder {
                     zone = next;
                 }
                 Lookup::Cut(node, ns) => {
+                    reply.subject = node.hash();
                     let skip = name.wire().len() - node.name().len();
                     return self.refer(batch, node, ns, owner.end(skip, node.name()), reply);
                 }
@@ -310,7 +312,8 @@ impl Responder {
         }
         let mut targets = Targets::default();
         if self.write(node, rrset, owner, Section::Answer, reply, Some(&mut targets)) {
-            self.add_addresses(batch, &targets, reply);
+            let fits = !targets.owner || self.add_node(batch, node, owner, reply);
+            let _ = fits && self.add_addresses(batch, &targets, reply);
         }
     }
 
@@ -358,18 +361,27 @@ impl Responder {
             let Some(name) = Name::read(target) else { continue };
             let Some(zone) = zones.find(&name, 0, guard) else { continue };
             let Some(node) = zones.node(zone, name.wire(), guard) else { continue };
-            for rrset in node.rrsets() {
-                let address = matches!(rrset.rtype(), rtype::A | rtype::AAAA);
-                if !address || !rrset.live(batch.clock.boot) {
-                    continue;
-                }
-                let (length, counts) = (reply.out.written(), reply.counts);
-                let owner = Owner::at(at, target);
-                if !self.write(node, rrset, owner, Section::Additional, reply, None) {
-                    reply.out.cut(length);
-                    reply.counts = counts;
-                    return false;
-                }
+            if !self.add_node(batch, node, Owner::at(at, target), reply) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The addresses of an owner name; false if they do not fit.
+    fn add_node(
+        &mut self, batch: Batch<'_>, node: &Node, owner: Owner<'_>, reply: &mut Reply<'_>,
+    ) -> bool {
+        for rrset in node.rrsets() {
+            let address = matches!(rrset.rtype(), rtype::A | rtype::AAAA);
+            if !address || !rrset.live(batch.clock.boot) {
+                continue;
+            }
+            let (length, counts) = (reply.out.written(), reply.counts);
+            if !self.write(node, rrset, owner, Section::Additional, reply, None) {
+                reply.out.cut(length);
+                reply.counts = counts;
+                return false;
             }
         }
         true
@@ -396,7 +408,7 @@ impl Responder {
             }
             reply.counts[section as usize] += 1;
             if let Some(targets) = &mut targets {
-                targets.add(rrset.rtype(), &record[RECORD_HEADER..], reply.rdata_at, node);
+                targets.add(rrset.rtype(), &record[RECORD_HEADER..], reply.rdata_at);
             }
         }
         true

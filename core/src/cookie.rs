@@ -43,7 +43,8 @@ pub fn check(secrets: &[Secret], option: &[u8], client: IpAddr, now: u32) -> Ver
         CLIENT | 16..=40 => return Verdict::Unproven,
         _ => return Verdict::Malformed,
     }
-    if option[CLIENT..CLIENT + 4] != VERSION {
+    // The reserved octets are signed as they came, but not enforced (RFC 9018 section 4.2).
+    if option[CLIENT] != VERSION[0] {
         return Verdict::Unproven;
     }
     // Serial number arithmetic (RFC 1982), so that 2106 is a year like any other.

@@ -7,10 +7,17 @@ use crate::wire::u16_at;
 /// A set of networks, searched one by one: access lists are short.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
-    /// (first address, mask), IPv4 as IPv4-mapped IPv6.
-    list: Vec<(u128, u128)>,
+    list: Vec<Network>,
     /// It holds every address: nothing needs to be searched.
     all: bool,
+}
+
+/// A network: IPv4 as IPv4-mapped IPv6, but `::/0` holds no IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Network {
+    v4: bool,
+    first: u128,
+    mask: u128,
 }
 
 /// An address as 128 bits, IPv4 mapped (RFC 4291 section 2.5.5.2).
@@ -34,11 +41,12 @@ impl Networks {
 
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.all || self.holds(bits(address))
+        self.all || self.holds(address.to_canonical())
     }
 
-    fn holds(&self, address: u128) -> bool {
-        self.list.iter().any(|(first, mask)| address & mask == *first)
+    fn holds(&self, address: IpAddr) -> bool {
+        let (v4, address) = (address.is_ipv4(), bits(address));
+        self.list.iter().any(|network| network.v4 == v4 && address & network.mask == network.first)
     }
 
     #[inline]
@@ -47,7 +55,7 @@ impl Networks {
     }
 }
 
-fn network(text: &str) -> Result<(u128, u128), String> {
+fn network(text: &str) -> Result<Network, String> {
     let wrong =
         || format!("{text:?} is no network: write 10.0.0.0/8, 2001:db8::/32 or one address");
     let (address, length) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
@@ -57,10 +65,9 @@ fn network(text: &str) -> Result<(u128, u128), String> {
     if length > width {
         return Err(wrong());
     }
-    // ::/0 is every IPv6 address; the mapped ones belong to 0.0.0.0/0, and harm nobody here.
     let mask = u128::MAX.checked_shl(width - length).unwrap_or(0);
     let mask = if address.is_ipv4() { mask | !u128::from(u32::MAX) } else { mask };
-    Ok((bits(address) & mask, mask))
+    Ok(Network { v4: address.is_ipv4(), first: bits(address) & mask, mask })
 }
 
 /// The network of a client: its IPv4 /24 or IPv6 /56, as one number.
@@ -137,8 +144,11 @@ mod tests {
         for (address, inside) in cases {
             assert_eq!(networks.contains(address.parse().unwrap()), inside, "{address}");
         }
-        let v4 = Networks::parse(&["0.0.0.0/0"]).unwrap();
-        assert!(v4.contains("1.2.3.4".parse().unwrap()) && !v4.contains("::1".parse().unwrap()));
+        for (all, v4) in [("0.0.0.0/0", true), ("::/0", false)] {
+            let networks = Networks::parse(&[all]).unwrap();
+            assert_eq!(networks.contains("1.2.3.4".parse().unwrap()), v4);
+            assert_eq!(networks.contains("::1".parse().unwrap()), !v4);
+        }
         for wrong in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", ""] {
             assert!(Networks::parse(&[wrong]).unwrap_err().contains("network"), "{wrong}");
         }

@@ -6,10 +6,9 @@ use crate::answer::Transport;
 use crate::cookie::{self, FULL, Verdict};
 use crate::options::Options;
 use crate::policy::client_key;
-use crate::query::{Edns, option};
+use crate::query::{Edns, TC, option};
 use crate::rrset::RECORD_HEADER;
-use crate::table::Node;
-use crate::wire::{HEADER, Out, name_len, rcode, rtype, u16_at};
+use crate::wire::{HEADER, Out, name_len, rtype, u16_at};
 
 /// The sections that records are counted in.
 #[derive(Clone, Copy, PartialEq)]
@@ -54,11 +53,13 @@ const MAX_TARGETS: usize = 64;
 pub struct Targets<'n> {
     list: [(&'n [u8], usize); MAX_TARGETS],
     count: usize,
+    /// The owner of the records is one of them: "." in SVCB (RFC 9460 section 2.5.2).
+    pub owner: bool,
 }
 
 impl Default for Targets<'_> {
     fn default() -> Self {
-        Targets { list: [(&[], 0); MAX_TARGETS], count: 0 }
+        Targets { list: [(&[], 0); MAX_TARGETS], count: 0, owner: false }
     }
 }
 
@@ -69,18 +70,18 @@ impl<'n> Targets<'n> {
     }
 
     /// Note the target of a record whose rdata was written at `at`.
-    pub fn add(&mut self, rtype: u16, rdata: &'n [u8], at: usize, node: &'n Node) {
+    pub fn add(&mut self, rtype: u16, rdata: &'n [u8], at: usize) {
         let skip = match rtype {
             rtype::SRV => 6,
             rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
             _ => 0,
         };
-        let Some(mut name) = rdata.get(skip..) else { return };
-        let mut at = at + skip;
-        name = &name[..name_len(name).unwrap_or(0)];
-        if name == [0] && matches!(rtype, rtype::SVCB | rtype::HTTPS) {
-            // "." in service form is the owner itself (RFC 9460 section 2.5.2).
-            (name, at) = (node.name(), HEADER);
+        let Some(name) = rdata.get(skip..) else { return };
+        let (name, at) = (&name[..name_len(name).unwrap_or(0)], at + skip);
+        if name == [0] {
+            // In the other types "." says that there is no host.
+            self.owner |= matches!(rtype, rtype::SVCB | rtype::HTTPS);
+            return;
         }
         let known = self.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         if !known && self.count < MAX_TARGETS {
@@ -110,7 +111,8 @@ pub struct Reply<'b> {
     pub client: u64,
     /// The answer hangs on it.
     pub tailored: bool,
-    /// What it is about, for rate limiting: a name or, where there is none, a zone.
+    /// What it is about, for rate limiting: the owner name in the zone, so that made-up names below a
+    /// wildcard or a cut are alike, or else the zone.
     pub subject: u64,
 }
 
@@ -320,11 +322,13 @@ pub fn put_text(reply: &mut Reply<'_>, text: &[u8]) {
     let text = &text[..text.len().min(255)];
     let length = (text.len() + 1) as u16;
     let fixed = [0xc0, HEADER as u8, 0, rtype::TXT as u8, 0, 3, 0, 0, 0, 0];
+    let start = reply.out.written();
     let out = &mut reply.out;
     if out.put(&fixed) && out.put_u16(length) && out.put(&[text.len() as u8]) && out.put(text) {
         reply.counts[Section::Answer as usize] += 1;
     } else {
-        reply.rcode = rcode::SERVFAIL;
+        out.cut(start);
+        reply.flags |= TC;
     }
 }
 

@@ -36,6 +36,12 @@ impl Node {
         data.extend(name);
     }
 
+    /// The hash of its name.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// The folded wire name.
     #[inline]
     pub fn name(&self) -> &[u8] {

@@ -292,8 +292,9 @@ impl Server<'_> {
             let length =
                 self.responder.respond(batch, query, client, Transport::Tcp, &mut self.answer);
             if length == 0 {
-                // What is no query has no place in a stream of them.
-                return Err(io::ErrorKind::InvalidData.into());
+                // What is no query has no place in a stream of them: send what is ready, and close.
+                connection.ended = true;
+                return Ok(end);
             }
             connection.output.extend_from_slice(&(length as u16).to_be_bytes());
             connection.output.extend_from_slice(&self.answer[..length]);

@@ -20,7 +20,7 @@ Labels = tuple[bytes, ...]
 Node = dict[int, dns.rdataset.Rdataset]
 
 CHAIN = 16
-"""CNAME records that musterd follows; the peers: BIND 11, Knot 20, NSD more."""
+"""CNAME records that musterd follows; the peers: BIND 11, Knot 5, NSD more."""
 
 
 @dataclass(frozen=True, slots=True)
