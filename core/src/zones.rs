@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
 
-use crate::rrset::{self, RRset};
+use crate::rrset;
 use crate::table::{Node, Table};
 use crate::wire::{self, Name, rtype};
 
@@ -14,13 +14,15 @@ pub const STATE_LIVE: u8 = 0;
 pub const STATE_LOADING: u8 = 1;
 pub const STATE_STALE: u8 = 2;
 
+const WILDCARD: &[u8] = b"\x01*";
+
 /// A zone that this server answers for.
 pub struct Zone {
     apex: Box<[u8]>,
     hash: u64,
     table: Table,
     state: AtomicU8,
-    /// Owner names that begin with `*`; 0 spares a miss its search (RFC 4592).
+    /// Owner names that begin with `*`, empty non-terminals too; 0 spares a miss its search (RFC 4592).
     wildcards: AtomicU32,
     /// Owner names below the apex with NS; 0 spares a query its search.
     cuts: AtomicU32,
@@ -57,6 +59,22 @@ impl Zone {
     #[inline]
     pub fn has_cuts(&self) -> bool {
         self.cuts.load(Relaxed) > 0
+    }
+
+    /// Put a name that was not there.
+    fn insert(&self, node: Node, guard: &Guard) {
+        if node.name().starts_with(WILDCARD) {
+            self.wildcards.fetch_add(1, Release);
+        }
+        self.table.put(node, guard);
+    }
+
+    /// Remove a name that is there.
+    fn remove(&self, hash: u64, name: &[u8], guard: &Guard) {
+        self.table.remove(hash, name, guard);
+        if name.starts_with(WILDCARD) {
+            self.wildcards.fetch_sub(1, Release);
+        }
     }
 }
 
@@ -252,27 +270,24 @@ impl Zones {
         &self, zone: &Zone, name: &Name, old: Option<&Node>, new: Node, has_rrsets: bool,
         guard: &Guard,
     ) {
-        let was = old.map_or(Marks::default(), |node| Marks::of(zone, node));
-        let is = Marks::of(zone, &new);
         // Counted before a name comes and after it has gone, so that no search is spared wrongly.
-        is.count(&was, zone, |counter| {
-            counter.fetch_add(1, Release);
-        });
-        if has_rrsets {
-            if old.is_none() {
-                self.raise(zone, name, guard);
-            }
-            zone.table.put(new, guard);
-        } else if let Some(node) = old {
-            if node.children.load(Relaxed) > 0 {
-                zone.table.put(new, guard);
-            } else {
-                self.fell(zone, name, guard);
-            }
+        let (was, is) = (old.is_some_and(|node| is_cut(zone, node)), is_cut(zone, &new));
+        if is && !was {
+            zone.cuts.fetch_add(1, Release);
         }
-        was.count(&is, zone, |counter| {
-            counter.fetch_sub(1, Release);
-        });
+        let stays = has_rrsets || old.is_some_and(|node| node.children.load(Relaxed) > 0);
+        match old {
+            None if has_rrsets => {
+                self.raise(zone, name, guard);
+                zone.insert(new, guard);
+            }
+            None => {}
+            Some(_) if stays => zone.table.put(new, guard),
+            Some(_) => self.fell(zone, name, guard),
+        }
+        if was && !is {
+            zone.cuts.fetch_sub(1, Release);
+        }
     }
 
     /// Count a new name in its parent, making empty non-terminals up to the apex.
@@ -290,7 +305,7 @@ impl Zones {
             Node::begin(&mut data, parent);
             let node = Node::new(self.hash(parent), &data);
             node.children.store(1, Relaxed);
-            zone.table.put(node, guard);
+            zone.insert(node, guard);
         }
     }
 
@@ -298,7 +313,7 @@ impl Zones {
     fn fell(&self, zone: &Zone, name: &Name, guard: &Guard) {
         for skip in 0..=name.labels() {
             let lost = name.suffix(skip);
-            zone.table.remove(self.hash(lost), lost, guard);
+            zone.remove(self.hash(lost), lost, guard);
             let parent = name.suffix(skip + 1);
             if parent.len() < zone.apex.len() || skip == name.labels() {
                 return;
@@ -330,31 +345,9 @@ struct Scratch {
     data: Vec<u8>,
 }
 
-/// What makes the searches of a query necessary.
-#[derive(Default)]
-struct Marks {
-    wildcard: bool,
-    cut: bool,
-}
-
-impl Marks {
-    fn of(zone: &Zone, node: &Node) -> Marks {
-        let cut = |rrset: RRset<'_>| rrset.rtype() == rtype::NS;
-        Marks {
-            wildcard: node.name().starts_with(b"\x01*") && node.rrsets().next().is_some(),
-            cut: node.name() != zone.apex() && node.rrsets().any(cut),
-        }
-    }
-
-    /// Do something with the counter of each mark that `other` lacks.
-    fn count(&self, other: &Marks, zone: &Zone, change: impl Fn(&AtomicU32)) {
-        if self.wildcard && !other.wildcard {
-            change(&zone.wildcards);
-        }
-        if self.cut && !other.cut {
-            change(&zone.cuts);
-        }
-    }
+/// Whether a node is a zone cut.
+fn is_cut(zone: &Zone, node: &Node) -> bool {
+    node.name() != zone.apex() && node.rrsets().any(|rrset| rrset.rtype() == rtype::NS)
 }
 
 fn locate<'z>(
