@@ -39,18 +39,19 @@ check: setup     ## formats, lints, types, and the examples of the docs
 	$(CARGO) test --release --no-default-features $(CORE)
 	$(BIN)/pytest tests/test_docs.py
 
-bench: bench-setup  ## measure side by side with other name servers
+bench:           ## measure side by side with other name servers
 
 bench-setup: setup
 	@scripts/setup bench
 
-conformance: setup  ## compare at length with other name servers and dnspython
-	$(BIN)/pytest tests/conformance
+conformance: setup  ## compare at length: 100,000 questions, 1,000,000 messages
+	$(BIN)/python -m tests.conformance.differential --count 100000
+	$(BIN)/python -m tests.conformance.parsing --count 1000000
 
 fuzz:            ## run each fuzzer of the core for an hour
 	@scripts/fuzz
 
-fuzz-short:
+fuzz-short:      ## and for a minute
 	@scripts/fuzz 60
 
 include bench/bench.mk

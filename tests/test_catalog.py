@@ -300,6 +300,15 @@ async def test_a_source_may_give_soa_and_ns() -> None:
     assert soa(core) == SOA_TEXT.format(int(clock.now))
 
 
+async def test_ns_is_the_primary_of_the_soa() -> None:
+    catalog, core, _ = await new_catalog({"name": ZONE})
+    catalog.apply("two", many("@ 60 SOA a.example. b.example. 42 1 2 3 4"))
+    assert f"{ZONE}. 30 NS a.example." in core.text(ZONE)
+    bad = Record(name_from_text(ZONE), 6, pack(5, [(1, b"\x05a")]))
+    catalog.apply("two", Begin(), Put("k", 1, NOW, (bad,)), Synced(1))
+    assert core.text(ZONE, own=True) == [f"{ZONE}. 30 NS ns.{ZONE}."]
+
+
 async def test_the_serial_is_the_time_of_the_last_change() -> None:
     catalog, core, clock = await new_catalog()
     clock.advance(100)

@@ -1,5 +1,6 @@
 """What Prometheus and Kubernetes ask over HTTP: /metrics, /healthz, /readyz."""
 
+import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -271,8 +272,8 @@ def _bind(address: str) -> socket.socket:
         return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"{address}: can't be listened on: {error.strerror}; set [metrics] listen to another "
-            'address, or to ""'
+            f"{address}: can't be listened on: {os.strerror(error.errno or 0)}; "
+            'set [metrics] listen to another address, or to ""'
         ) from error
 
 

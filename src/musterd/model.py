@@ -127,11 +127,18 @@ def _octet_text(octet: int) -> str:
 
 def check_name(wire: bytes) -> None:
     """Raises ValueError where bytes are no wire name."""
+    if split_name(wire)[1]:
+        raise ValueError(f"{wire[:NAME_OCTETS]!r} is no wire name: something follows it")
+
+
+def split_name(octets: bytes) -> tuple[bytes, bytes]:
+    """The wire name that octets begin with, and the rest of them. Raises ValueError."""
     at = 0
-    while at < len(wire) and 0 < wire[at] <= LABEL_OCTETS:
-        at += 1 + wire[at]
-    if len(wire) > NAME_OCTETS or at != len(wire) - 1 or wire[at]:
-        raise ValueError(f"{wire!r} is no wire name")
+    while at < len(octets) and 0 < octets[at] <= LABEL_OCTETS:
+        at += 1 + octets[at]
+    if at >= min(len(octets), NAME_OCTETS) or octets[at]:
+        raise ValueError(f"{octets[:NAME_OCTETS]!r} is no wire name")
+    return octets[: at + 1], octets[at + 1 :]
 
 
 def fold(wire: bytes) -> bytes:

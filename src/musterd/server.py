@@ -40,6 +40,10 @@ from musterd.sources.watch import FileWatch
 
 SNAPSHOT_PERIOD: Final = 60.0
 """Seconds between two looks for what must be written to the state directory."""
+SHOWN: Final = 20
+"""Zones that are named in a line of the log."""
+LOADING_MOST: Final = 30.0
+"""Seconds after which the workers come first, loaded or not."""
 NICENESS: Final = 10
 """Of the thread of the event loop: the workers, which answer, come first."""
 
@@ -62,10 +66,30 @@ async def serve(settings_path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fed:
-    """A source that is fed from: its settings as far as they decide what it gives."""
+class _Listed:
+    """A source that a zone lists; ttl: seconds, of records that have none."""
 
-    spec: str
+    source: SourceSettings
+    ttl: int
+
+    @property
+    def digest(self) -> str:
+        """A hash of the settings that decide where its records are from."""
+        fields = self.source.model_dump(mode="json", exclude={"policy", "ttl"})
+        text = json.dumps([type(self.source).__name__, fields], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def spec(self) -> tuple[str, int]:
+        """What decides about its records: where it differs, the source starts anew."""
+        return self.digest, self.ttl
+
+
+@dataclass(frozen=True, slots=True)
+class _Fed:
+    """A source that is fed from."""
+
+    spec: tuple[str, int]
     task: asyncio.Task[None]
 
 
@@ -85,6 +109,11 @@ class Server:
         self._stopping = asyncio.Event()
         self.catalog = Catalog(self._core, self._clock)
         self.running = Running(self._core, self.catalog)
+
+    @property
+    def http_address(self) -> str:
+        """Where /metrics is, empty if nowhere."""
+        return "" if self._http is None else self._http.address
 
     def stop(self) -> None:
         """Let ``run`` end."""
@@ -109,19 +138,18 @@ class Server:
             _close(self._http)
 
     async def _serve(self, settings: Settings) -> None:
-        _yield_to_workers()
+        # Not before it has loaded: until then the workers have little to answer.
+        self._clock.call_later(LOADING_MOST, _yield_to_workers)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._files.run()), group.create_task(self._reload(group))]
             if self.running.snapshots is not None:
-                tasks.append(group.create_task(self._save()))
+                group.create_task(self._save())
             self._start_http(group)
             self._feed(settings, group)
-            log.info(
-                "ready",
-                listen=list(self.running.listening),
-                metrics=self._http.address if self._http else "",
-                zones=[zone.text for zone in self.catalog.zones.values()],
-            )
+            names = [zone.text for zone in self.catalog.zones.values()]
+            more = {"more_zones": len(names) - SHOWN} if len(names) > SHOWN else {}
+            listen, http = list(self.running.listening), self.http_address
+            log.info("ready", listen=listen, metrics=http, zones=names[:SHOWN], **more)
             await self._stopping.wait()
             log.info("stopping")
             self._core.close()
@@ -131,8 +159,6 @@ class Server:
             for task in [*tasks, *(fed.task for fed in self._fed.values())]:
                 task.cancel()
         await self._save_all(last=True)
-
-    # Settings
 
     async def _reload(self, group: asyncio.TaskGroup) -> None:
         async for outcome in self._watcher.changes():
@@ -196,11 +222,9 @@ class Server:
         if self._http is not None:
             group.create_task(self._http.run())
 
-    # Sources
-
     async def _unfeed(self, new: Settings) -> None:
         """Stop the sources that are gone, or whose settings differ."""
-        specs = {name: _spec(new, source) for name, source in _listed(new).items()}
+        specs = {name: listed.spec for name, listed in _listed(new).items()}
         gone = [name for name, fed in self._fed.items() if specs.get(name) != fed.spec]
         for name in gone:
             task = self._fed.pop(name).task
@@ -214,22 +238,22 @@ class Server:
         for source in settings.sources.each():
             if source.name not in listed:
                 log.warning("no zone lists this source: it is not read", source=source.name)
-        for name, source in listed.items():
+        snapshots = self.running.snapshots
+        for name, one in listed.items():
             if name not in self._fed:
                 self._unsynced.add(name)
-                snapshots = self.running.snapshots
-                snapshot = (snapshots, _digest(source)) if snapshots else None
-                built = self._build(source, settings)
-                feeder = Feeder(built, self.catalog, snapshot, self._synced)
-                self._fed[name] = _Fed(_spec(settings, source), group.create_task(feeder.run()))
+                snapshot = (snapshots, one.digest) if snapshots else None
+                feeder = Feeder(self._build(one), self.catalog, snapshot, self._synced)
+                self._fed[name] = _Fed(one.spec, group.create_task(feeder.run()))
 
-    def _build(self, source: SourceSettings, settings: Settings) -> Source:
-        match source:
+    def _build(self, one: _Listed) -> Source:
+        match one.source:
             case ZoneFileSource(name=name, path=path, zone=zone):
                 origin = fold(name_from_text(zone))
-                ttl = _ttl(settings, source)
-                return zonefile.ZoneFileSource(name, str(path), origin, ttl, read_zone, self._files)
-        raise NotImplementedError(f"source {source.name} is of no known kind")
+                return zonefile.ZoneFileSource(
+                    name, str(path), origin, one.ttl, read_zone, self._files
+                )
+        raise NotImplementedError(f"source {one.source.name} is of no known kind")
 
     def _synced(self, name: str) -> None:
         self._unsynced.discard(name)
@@ -237,20 +261,22 @@ class Server:
             # What is loaded stays: the garbage collector need not look at it each time.
             gc.collect()
             gc.freeze()
-
-    # State
+            _yield_to_workers()
 
     async def _save(self) -> None:
-        while True:
+        # Not cancelled: a thread would go on writing beside the one that writes at the end.
+        while not self._stopping.is_set():
             await self._save_all()
-            await asyncio.sleep(SNAPSHOT_PERIOD)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SNAPSHOT_PERIOD):
+                    await self._stopping.wait()
 
     async def _save_all(self, *, last: bool = False) -> None:
         snapshots = self.running.snapshots
         if snapshots is not None:
             listed = _listed(self._settings)
             await snapshots.save_serials(last=last)
-            await snapshots.save({name: _digest(source) for name, source in listed.items()})
+            await snapshots.save({name: one.digest for name, one in listed.items()})
 
 
 def _close(http: HttpServer | None) -> None:
@@ -267,30 +293,17 @@ def _configure(core: Core, dns: Dns) -> None:
         raise SettingsError(f"[dns] {error}") from error
 
 
-def _listed(settings: Settings) -> dict[str, SourceSettings]:
+def _listed(settings: Settings) -> dict[str, _Listed]:
     """The sources that a zone lists, by name."""
-    return {source.name: source for zone in settings.zones for source in settings.sources_of(zone)}
-
-
-def _ttl(settings: Settings, source: SourceSettings) -> int:
-    """TTL of records of a source of one zone that have none, seconds."""
-    zones = {zone.name.lower(): zone.ttl for zone in settings.zones}
-    return zones[source.zones[0].lower()] if source.ttl is None else source.ttl
-
-
-def _spec(settings: Settings, source: SourceSettings) -> str:
-    """What decides about the records of a source: where it differs, the source starts anew."""
-    return f"{_digest(source)} {_ttl(settings, source)}"
-
-
-def _digest(source: SourceSettings) -> str:
-    """A hash of what decides where the records of a source are from."""
-    fields = source.model_dump(mode="json", exclude={"policy", "ttl"})
-    text = json.dumps([type(source).__name__, fields], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    listed: dict[str, _Listed] = {}
+    for zone in settings.zones:
+        for source in settings.sources_of(zone):
+            ttl = zone.ttl if source.ttl is None else source.ttl
+            listed.setdefault(source.name, _Listed(source, ttl))
+    return listed
 
 
 def _yield_to_workers() -> None:
-    """Let this thread come after the workers, which are there already, where that is allowed."""
+    """Let this thread come after the workers where that is allowed."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -141,7 +141,8 @@ class Snapshots:
             self._bad(path, error.strerror or str(error))
             return None
         before, digest = content[:-DIGEST], content[-DIGEST:]
-        if hashlib.blake2b(before, digest_size=DIGEST).digest() != digest or bytes(before[:8]) != MAGIC:
+        right = hashlib.blake2b(before, digest_size=DIGEST).digest()
+        if digest != right or before[: len(MAGIC)] != memoryview(MAGIC):
             self._bad(path, "its checksum does not match")
             return None
         return before

@@ -2,7 +2,8 @@
 //!
 //! Input: three octets a step (see `Step`). Names and zones are few, so that steps meet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use _core::lookup::Lookup;
 use _core::rrset::{self, RRset};
@@ -19,7 +20,8 @@ const NOW: u64 = 1000;
 const TIMES: [u64; 4] = [0, NOW, NOW + 1, 0];
 
 const TYPES: [u16; 8] = [A, NS, CNAME, DS, TXT, SRV, SOA, AAAA];
-const ASKED: [u16; 5] = [A, NS, DS, CNAME, ANY];
+/// Types that are asked for, only the first two of the longest names.
+const ASKED: [u16; 5] = [A, DS, NS, CNAME, ANY];
 const LABELS: [&[u8]; 4] = [b"a", b"b", b"*", b"C"];
 const APEXES: [&[u8]; 4] = [b"\x02ex\x00", b"\x01b\x02EX\x00", b"\x00", b"\x01*\x01a\x02ex\x00"];
 /// Changes that are applied at once, at most.
@@ -105,6 +107,7 @@ pub fn run(data: &[u8]) {
     }
     both.apply();
     both.compare();
+    names().iter().for_each(|(name, wire)| both.ask(name, wire));
     both.empty();
     both.compare();
 }
@@ -176,7 +179,7 @@ impl Both {
         self.apply();
     }
 
-    /// The same names, the same answers.
+    /// The same number of names, the same marks.
     fn compare(&self) {
         for (apex, _, names, _) in self.zones.summary() {
             let zone = &self.model.zones[&labels(&apex)];
@@ -189,16 +192,19 @@ impl Both {
             let found = found.expect("a zone of the summary");
             assert_eq!(found.has_cuts(), zone.names.iter().any(cut), "cuts of {apex:02x?}");
         }
-        for name in names() {
-            ASKED.into_iter().for_each(|rtype| self.look_up(&name, rtype));
-        }
     }
 
-    fn look_up(&self, name: &Labels, rtype: u16) {
+    /// The same answers for a name.
+    fn ask(&self, name: &Labels, wire: &[u8]) {
+        let asked = Name::read(wire).expect("a name");
+        let types = if name.len() > 3 { &ASKED[..2] } else { &ASKED };
+        types.iter().for_each(|rtype| self.look_up(name, &asked, *rtype));
+    }
+
+    fn look_up(&self, name: &Labels, asked: &Name, rtype: u16) {
         let guard = &epoch::pin();
-        let asked = Name::read(&wire(name)).expect("a name");
         let zone = self.model.zone(name, rtype);
-        let found = self.zones.find_for(&asked, rtype, guard);
+        let found = self.zones.find_for(asked, rtype, guard);
         assert_eq!(
             found.map(|zone| labels(zone.apex())),
             zone.map(|zone| zone.apex.clone()),
@@ -207,7 +213,7 @@ impl Both {
         );
         let (Some(zone), Some(found)) = (zone, found) else { return };
         let wanted = zone.look_up(name, rtype, NOW);
-        let (found, given) = match self.zones.look_up(found, &asked, rtype, NOW, guard) {
+        let (found, given) = match self.zones.look_up(found, asked, rtype, NOW, guard) {
             Lookup::Answer(node, rrset) => (Found::Answer(owner(node)), Some(rrset)),
             Lookup::Alias(node, rrset) => (Found::Alias(owner(node)), Some(rrset)),
             Lookup::Cut(node, rrset) => (Found::Cut(owner(node)), Some(rrset)),
@@ -255,15 +261,19 @@ fn kept(rtype: u16, set: &Set) -> Set {
     Set { expires: 0, policy, k: set.k.max(1), ..set.clone() }
 }
 
-/// All names of up to three labels below `ex`, and those above.
-fn names() -> BTreeSet<Labels> {
-    let mut names = BTreeSet::from([vec![], vec![b"ex".to_vec()], vec![b"no".to_vec()]]);
-    let mut last = vec![vec![b"ex".to_vec()]];
-    for _ in 0..3 {
-        let below =
-            |name: &Labels| LABELS.map(|label| [&name[..], &[label.to_ascii_lowercase()]].concat());
-        last = last.iter().flat_map(below).collect();
-        names.extend(last.iter().cloned());
-    }
-    names
+/// All names of up to three labels below `ex`, and those above; with their wire forms.
+fn names() -> &'static [(Labels, Vec<u8>)] {
+    static NAMES: OnceLock<Vec<(Labels, Vec<u8>)>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let mut names = vec![vec![], vec![b"no".to_vec()]];
+        let mut last = vec![vec![b"ex".to_vec()]];
+        for _ in 0..4 {
+            names.extend(last.iter().cloned());
+            let below = |name: &Labels| {
+                LABELS.map(|label| [&name[..], &[label.to_ascii_lowercase()]].concat())
+            };
+            last = last.iter().flat_map(below).collect();
+        }
+        names.into_iter().map(|name| (name.clone(), wire(&name))).collect()
+    })
 }

@@ -110,7 +110,7 @@ fn check_choice(message: &[u8], replies: &[Vec<u8>], asked: &Asked<'_>) {
     let Packet::Query(query) = query::read(message) else { return };
     let found = expected(&query, asked).found;
     let set = found.and_then(|(_, owner, zone, rtype)| zone.get(&owner, rtype, asked.now));
-    if !set.is_some_and(|set| set.policy >= POLICY_STICKY) {
+    if set.is_none_or(|set| set.policy < POLICY_STICKY) {
         return;
     }
     let answers: Vec<_> = replies.iter().map(|reply| answer(reply)).collect();

@@ -18,7 +18,7 @@ use crossbeam_epoch as epoch;
 
 use super::check::check;
 use super::expected::Asked;
-use super::message::{A, ANY, DS, labels};
+use super::message::{ANY, DS, labels};
 use super::model::{Model, Set};
 use super::world::{load, missing, read};
 
@@ -82,9 +82,12 @@ fn ask(parsed: &Parsed, apex: &[u8]) {
 
 fn ask_for(parsed: &Parsed, client: &mut Client<'_>) {
     let step = parsed.rrsets.len().div_ceil(MAX_ASKED).max(1);
-    for (owner, rtype, _) in parsed.rrsets.iter().step_by(step) {
+    let types = parsed.rrsets.iter().map(|rrset| rrset.1);
+    let next = types.clone().chain(types).skip(1);
+    for ((owner, rtype, _), next) in parsed.rrsets.iter().zip(next).step_by(step) {
         let below = [b"\x01x", &owner[..]].concat();
-        for (name, rtype) in [(owner, *rtype), (owner, ANY), (owner, DS), (&below, A)] {
+        let (own, other) = ((owner, *rtype), (owner, next));
+        for (name, rtype) in [own, other, (owner, ANY), (owner, DS), (&below, *rtype)] {
             client.ask(name, rtype);
         }
     }

@@ -198,10 +198,17 @@ class Catalog:
 
     def _flush(self) -> None:
         """Tell the core what changed."""
-        batch, self._pending.batch = self._pending.batch, []
-        while self._pending.zones:
-            # Addresses give PTR records, which may make another zone dirty.
-            batch += self._differences(self._pending.zones.pop())
+        pending, batch = self._pending, self._pending.batch
+        # What is found here goes to the same batch, in the order in which it came about. PTR
+        # records may make a zone dirty again.
+        while pending.addresses or pending.zones:
+            addresses, pending.addresses = pending.addresses, []
+            for zone, rrset in addresses:
+                self._reverse.add(zone, rrset, self._clock.time())
+            if pending.zones:
+                for row in self._differences(pending.zones.pop()):
+                    batch.append(row)
+        pending.batch = []
         for apex in {row[0] for row in batch if row[2] != SOA}:
             batch += self._touch(self.zones[apex])
         self._send(batch)
@@ -269,8 +276,8 @@ class Catalog:
             zone.start(self._clock, self._serials.get(zone.text, 0))
             self._core.set_zone(apex)
         for table in [*plan.tables.values(), reverse]:
-            listing = {a: zone for a, zone in plan.zones.items() if table.number in zone.tables}
-            table.zones, table.declared = listing, plan.zones
+            table.zones = plan.listing.get(table.number, {})
+            table.declared = plan.zones
         for table, zones in plan.wanted.items():
             yield from table.index(zones)
         for before, after in plan.changed:
@@ -292,13 +299,12 @@ class Catalog:
             names |= dict.fromkeys(before.names)
         owners = list(names)
         for at in range(0, len(owners), STEP):
-            batch: list[Row] = []
             for owner in owners[at : at + STEP]:
                 old = before.merged(owner) if before is not None else {}
-                batch += self._difference(
-                    after, owner, old, after.merged(owner), ptr_before=bool(before and before.ptr)
-                )
-            self._pending.batch += batch
+                new = after.merged(owner)
+                ptr = before is not None and before.ptr
+                for row in self._difference(after, owner, old, new, ptr_before=ptr):
+                    self._pending.batch.append(row)
             self._flush()
             yield
 

@@ -80,6 +80,11 @@ def fill(packed: bytes, rtype: int, source: Defaults) -> bytes:
     return packed
 
 
+def precedence(one: Given) -> tuple[int, bytes]:
+    """Sorts what is given: by rank of the source, then by key, so that arrival does not count."""
+    return one.source.rank, one.key
+
+
 def choose(
     given: Iterable[Given], *, union: bool, apex: bool
 ) -> tuple[dict[int, list[Given]], list[Hidden]]:
@@ -88,7 +93,7 @@ def choose(
     union: the records of all sources together, not those of the first that has the type.
     apex: the owner is that of a zone, where no CNAME can be (RFC 1912 section 2.4).
     """
-    ordered = sorted(given, key=lambda one: (one.source.rank, one.key))
+    ordered = sorted(given, key=precedence)
     rest, hidden = _without_conflicts(ordered, apex=apex)
     visible: dict[int, list[Given]] = {}
     for one in rest:

@@ -23,6 +23,8 @@ class Plan:
     zones that hold these are as they should."""
     wanted: dict[Table, set[Zone]] = field(default_factory=dict)
     """The zones that the rows of a table must be indexed for."""
+    listing: dict[bytes, dict[bytes, Zone]] = field(default_factory=dict)
+    """Number of a table -> the zones that list it, by apex."""
     needs: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     """Apex -> the sources that must be known before a negative answer is true."""
 
@@ -39,8 +41,11 @@ def make(
         zone = _zone(plan, settings, declared, reverse)
         plan.zones[zone.apex] = zone
     moved = _moved(plan, [*plan.tables.values(), reverse])
-    for apex, zone in plan.zones.items():
+    for apex, zone in list(plan.zones.items()):
         _compare(plan, old.get(apex), zone, moved)
+    for apex, zone in plan.zones.items():
+        for number in zone.tables:
+            plan.listing.setdefault(number, {})[apex] = zone
     plan.changed.sort(key=lambda pair: pair[1].ptr or bool(pair[0] and pair[0].ptr))
     plan.needs = dict(_needs(plan, settings))
     return plan

@@ -1,8 +1,9 @@
 """PTR records made from addresses, as one more source that comes after all others."""
 
+import struct
 from typing import Final
 
-from musterd.catalog.rows import KEY_TEXT
+from musterd.catalog.rows import address_key
 from musterd.catalog.table import Head, Table
 from musterd.catalog.zone import RRsets, Zone
 from musterd.model import (
@@ -14,7 +15,6 @@ from musterd.model import (
     A,
     Record,
     is_wildcard,
-    name_to_text,
     pack,
     reverse_name,
     unpack_records,
@@ -22,6 +22,11 @@ from musterd.model import (
 
 SOURCE: Final = "(ptr)"
 """Its name; no source in the settings can have it."""
+_OCTETS = frozenset({4, 16})
+"""Of an address; the core refuses others."""
+_REST = pack(0, [(1, b"")])[4:-2]
+"""What a packed PTR RRset has between its TTL and the length of its rdata."""
+_U16 = struct.Struct("!H")
 _ABOVE = frozenset({ROOT, b"\x04arpa\0"})
 
 
@@ -47,25 +52,29 @@ class Reverse:
         if is_wildcard(owner):
             return
         before, after = _addresses(old), _addresses(new)
-        name = name_to_text(owner)
         for address in before.keys() - after.keys():
-            self.table.delete(_key(zone, name, address))
+            self.table.delete(address_key(zone.apex, owner, address))
         for address, ttl in after.items():
             if before.get(address) != ttl:
-                packed = pack(ttl, [(1, owner)])
-                record = Record(reverse_name(address), PTR, packed)
-                self.table.put(_key(zone, name, address), Head(0, time), [record])
+                self._put(zone, owner, address, ttl, time)
+
+    def add(self, zone: Zone, rrset: Record, time: float) -> None:
+        """Follow a new RRset of addresses."""
+        owner, rtype, packed = rrset
+        if not is_wildcard(owner):
+            for address, ttl in _addresses({rtype: packed}).items():
+                self._put(zone, owner, address, ttl, time)
+
+    def _put(self, zone: Zone, owner: bytes, address: bytes, ttl: bytes, time: float) -> None:
+        if len(address) in _OCTETS:
+            record = Record(reverse_name(address), PTR, ttl + _REST + _U16.pack(len(owner)) + owner)
+            self.table.put_own(address_key(zone.apex, owner, address), Head(0, time), record)
 
 
-def _key(zone: Zone, owner: str, address: bytes) -> bytes:
-    # A name can be in two zones, in one as glue.
-    return KEY_TEXT + f"{zone.text} {owner} {address.hex(':')}".encode()
-
-
-def _addresses(rrsets: RRsets) -> dict[bytes, int]:
-    """Address -> TTL in seconds."""
+def _addresses(rrsets: RRsets) -> dict[bytes, bytes]:
+    """Address -> TTL, 4 octets."""
     return {
-        rdata: int.from_bytes(rrsets[rtype][:4], "big")
+        rdata: rrsets[rtype][:4]
         for rtype in (A, AAAA)
         if rtype in rrsets
         for _, rdata in unpack_records(rrsets[rtype])

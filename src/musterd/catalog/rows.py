@@ -13,15 +13,18 @@ The key of a row begins with the number of its source, so that a zone's index ne
 name both: ``source u32 | kind u8 | key``, where ``kind`` is one of the ``KEY_*`` below.
 """
 
+import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
 
-from musterd.model import Record, name_to_text, type_text
+from musterd.model import Record, name_to_text, split_name, type_text
 
 KEY_TEXT = b"\0"
 """The source's own key, UTF-8."""
 KEY_RRSET = b"\1"
 """Folded owner, type u16: the key of a record that comes in bulk."""
+KEY_ADDRESS = b"\2"
+"""Apex, folded owner, address: the key of a PTR record that is made of an address."""
 SOURCE_OCTETS = 4
 
 ROW = struct.Struct("!Iqd")
@@ -60,9 +63,18 @@ def rrset_key(owner: bytes, rtype: int) -> bytes:
     return KEY_RRSET + owner.lower() + TYPE.pack(rtype)
 
 
+def address_key(apex: bytes, owner: bytes, address: bytes) -> bytes:
+    """The key of a row without its source, from an address; a name can be in two zones."""
+    return b"".join((KEY_ADDRESS, apex, owner, address))
+
+
 def key_text(key: bytes) -> str:
     """A key of a row, with its source, as text for people."""
     kind, own = key[SOURCE_OCTETS : SOURCE_OCTETS + 1], key[SOURCE_OCTETS + 1 :]
+    if kind == KEY_ADDRESS:
+        _, rest = split_name(own)
+        owner, address = split_name(rest)
+        return f"{name_to_text(owner)} {ipaddress.ip_address(address)}"
     if kind == KEY_RRSET:
         return f"{name_to_text(own[: -TYPE.size])} {type_text(TYPE.unpack(own[-TYPE.size :])[0])}"
     return own.decode("utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from musterd.catalog.rows import (
     key_text,
 )
 from musterd.catalog.zone import Row, Zone, deepest
-from musterd.model import CNAME, Record, check_name, name_to_text, type_text, unpack
+from musterd.model import AAAA, CNAME, A, Record, check_name, name_to_text, type_text, unpack
 
 PROBLEMS = 100
 """Problems of a source that are remembered, and logged of one list; all are counted."""
@@ -52,6 +52,8 @@ class Pending:
         """RRsets of names that are new, in which there is nothing to compare."""
         self.zones: set[Zone] = set()
         """Zones that have dirty names."""
+        self.addresses: list[tuple[Zone, Record]] = []
+        """New addresses in zones that give PTR records."""
 
 
 class Head(NamedTuple):
@@ -144,7 +146,16 @@ class Table:
         """Take all that a key (without its source) gives now."""
         key = self.number + key
         good = [record for record in records if self._is_good(key, record)]
-        self._put_row(key, ROW.pack(self._generation, *head) + encode(good))
+        row = ROW.pack(self._generation, *head) + encode(good)
+        if len(good) != 1 or not self._add(key, row, good[0]):
+            self._put_row(key, row)
+
+    def put_own(self, key: bytes, head: Head, record: Record) -> None:
+        """Take a record that we made ourselves, so that nothing can be wrong with it."""
+        key = self.number + key
+        row = ROW.pack(self._generation, *head) + encode((record,))
+        if not self._add(key, row, record):
+            self._put_row(key, row)
 
     def put_many(self, head: Head, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
         """Take (owner, type, packed RRset) rows, each of which is a key of its own.
@@ -152,7 +163,6 @@ class Table:
         The path of a zone file's records, so it goes round all that most of them do not need.
         """
         front = ROW.pack(self._generation, *head)
-        prefix, known = self._bulk_prefix, self.rows
         parent: bytes | None = None
         zone: Zone | None = None
         for owner, rtype, packed in rows:
@@ -162,18 +172,30 @@ class Table:
                 # Neighbours mostly share their parent, and with it their zone.
                 zone = deepest(self.zones, folded)
                 parent = None if zone is not None and zone.apex == folded else above
-            key = prefix + folded + TYPE.pack(rtype)
+            key = self._bulk_prefix + folded + TYPE.pack(rtype)
             size = RECORD.pack(rtype, len(packed))
             row = b"".join((front, OCTET[len(owner)], owner, size, packed))
             if zone is None:
                 self._outside(folded, rtype)
-            elif key not in known and self._is_simple(zone, folded, rtype, packed):
-                self._add(zone, key, row, Record(folded, rtype, packed))
+            elif key not in self.rows and self._is_simple(zone, key, folded, rtype, packed):
+                self._add_to(zone, key, row, Record(folded, rtype, packed))
                 continue
             self._put_row(key, row)
 
-    def _add(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
-        """Take a new bulk row that is simple; its owner is folded."""
+    def _add(self, key: bytes, row: bytes, record: Record) -> bool:
+        """Take a row of one record if it is new and simple."""
+        owner, rtype, packed = record
+        owner = owner.lower()
+        zone = deepest(self.zones, owner)
+        if zone is None or key in self.rows:
+            return False
+        if not self._is_simple(zone, key, owner, rtype, packed):
+            return False
+        self._add_to(zone, key, row, Record(owner, rtype, packed))
+        return True
+
+    def _add_to(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
+        """Take a new row that is simple; its owner is folded."""
         owner, rtype, packed = record
         zone.add(owner, key)
         zone.records[self.number] += count(packed)
@@ -182,21 +204,23 @@ class Table:
         self.changed = True
         filled = fill(packed, rtype, zone.defaults[self.number])
         self._pending.batch.append((zone.apex, owner, rtype, filled))
+        if zone.ptr and rtype in (A, AAAA):
+            self._pending.addresses.append((zone, Record(owner, rtype, filled)))
 
-    def _is_simple(self, zone: Zone, owner: bytes, rtype: int, packed: bytes) -> bool:
-        """Whether a new bulk row adds its RRset to the answers and changes nothing else."""
+    def _is_simple(self, zone: Zone, key: bytes, owner: bytes, rtype: int, packed: bytes) -> bool:
+        """Whether a new row adds its RRset to the answers and changes nothing else there."""
         if packed[POLICY_AT]:
             self._own_policies = True
-        if zone.ptr or owner == zone.apex or self._own_policies:
+        if owner == zone.apex or self._own_policies:
             return False
         keys = zone.names.get(owner)
         if keys is None:
             return True
-        if rtype == CNAME:
+        if rtype == CNAME or not key.startswith(self._bulk_prefix):
             return False
         return all(
-            key.startswith(self._bulk_prefix) and not key.endswith(_CNAME)
-            for key in ((keys,) if isinstance(keys, bytes) else keys)
+            other.startswith(self._bulk_prefix) and not other.endswith(_CNAME)
+            for other in ((keys,) if isinstance(keys, bytes) else keys)
         )
 
     def restore(self, key: bytes, row: bytes) -> None:
@@ -205,14 +229,9 @@ class Table:
         if key in self.rows:
             return
         records = list(decode(row))
-        if len(records) == 1 and key.startswith(self._bulk_prefix):
-            owner, rtype, packed = records[0]
-            zone = deepest(self.zones, owner.lower())
-            if zone is not None and self._is_simple(zone, owner.lower(), rtype, packed):
-                self._add(zone, key, row, Record(owner.lower(), rtype, packed))
-                return
         self._own_policies |= any(packed[POLICY_AT] for _, _, packed in records)
-        self._put_row(key, row)
+        if len(records) != 1 or not self._add(key, row, records[0]):
+            self._put_row(key, row)
 
     def saved(self) -> dict[bytes, bytes]:
         """A copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off them.

@@ -5,10 +5,20 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from musterd.catalog.merge import Defaults, Given, choose, fill, join
+from musterd.catalog.merge import Defaults, Given, choose, fill, join, precedence
 from musterd.catalog.rows import KEY_RRSET, RECORD, ROW, SOURCE_OCTETS
 from musterd.clock import Clock, Timer
-from musterd.model import NS, SOA, Policy, fold, name_from_text, name_to_text, pack
+from musterd.model import (
+    NS,
+    SOA,
+    Policy,
+    fold,
+    name_from_text,
+    name_to_text,
+    pack,
+    split_name,
+    unpack_records,
+)
 from musterd.settings import Source as SourceSettings
 from musterd.settings import Zone as ZoneSettings
 
@@ -163,7 +173,11 @@ class Zone:
                  for one in self._of_key(owner, key)]  # fmt: skip
         if owner == self.apex:
             types = {one.rtype for one in given}
-            given += [one for one in self._own() if one.rtype not in types]
+            if SOA not in types:
+                ttl = self.settings.ttl
+                given.append(Given(self._made, b"", SOA, pack(ttl, [(1, self._soa())])))
+            if NS not in types:
+                given.append(self._own_ns(given))
         return given
 
     def _of_key(self, owner: bytes, key: bytes) -> Iterator[Given]:
@@ -172,13 +186,18 @@ class Zone:
         for rtype, packed in self.tables[number].records_at(key, owner):
             yield Given(source, key, rtype, packed)
 
-    def _own(self) -> Iterator[Given]:
-        """The SOA and NS of a zone whose sources have none."""
-        ttl = self.settings.ttl
-        yield Given(self._made, b"", SOA, pack(ttl, [(1, self._soa())]))
-        names = self.settings.ns or (self.settings.soa.mname,)
-        records = [(1, name_from_text(name)) for name in dict.fromkeys(names)]
-        yield Given(self._made, b"", NS, pack(ttl, records))
+    def _own_ns(self, given: Sequence[Given]) -> Given:
+        """The NS of a zone whose sources have none: as set, else the primary of the SOA."""
+        names = [name_from_text(name) for name in self.settings.ns]
+        if not names:
+            soa = min((one for one in given if one.rtype == SOA), key=precedence)
+            try:
+                names = [split_name(unpack_records(soa.packed)[0][1])[0]]
+            except ValueError:
+                # The core refuses such a SOA, and tells.
+                names = [name_from_text(self.settings.soa.mname)]
+        records = [(1, name) for name in dict.fromkeys(names)]
+        return Given(self._made, b"", NS, pack(self.settings.ttl, records))
 
     def _soa(self) -> bytes:
         """Rdata (RFC 1035 section 3.3.13)."""

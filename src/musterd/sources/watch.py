@@ -42,11 +42,16 @@ class Watch:
         self._changed = asyncio.Event()
 
     async def follow(self, files: Iterable[str]) -> None:
-        """Watch these files from now on, existing or not, and no others."""
+        """Watch these files from now on, existing or not, and no others.
+
+        To be called again when they have changed, for a link may lead elsewhere then.
+        """
         trails = await asyncio.to_thread(lambda: [trail(Path(file)) for file in files])
-        self.trail = frozenset().union(*trails)
-        self.fresh = True
-        self._hub.renew()
+        whole = frozenset().union(*trails)
+        if whole != self.trail:
+            self.trail = whole
+            self.fresh = True
+            self._hub.renew()
 
     async def changed(self, within: float | None = None) -> None:
         """Return when a file may have changed, or after some seconds."""
@@ -145,9 +150,11 @@ def trail(path: Path) -> Trail:
     """The links on the way to a file, and the file; or the first of them that is missing."""
     steps, here = deque(path.absolute().parts[1:]), Path(path.absolute().anchor)
     found: set[str] = set()
-    while steps and len(found) < LINKS_MOST:
+    links = 0
+    while steps and links < LINKS_MOST:
         step = Path(os.path.normpath(here / steps.popleft()))
         if step.is_symlink():
+            links += 1
             found.add(str(step))
             target = step.readlink()
             here = Path(target.anchor) if target.anchor else here

@@ -66,17 +66,15 @@ class ZoneFileSource:
         watch = self.files.watch()
         files, lost, retry = [self.path], "", RETRY_LEAST
         try:
-            await watch.follow(files)
             seen = await asyncio.to_thread(look, files)
             while True:
+                await watch.follow(files)
                 found = await asyncio.to_thread(self._list, seen)
                 if isinstance(found, _List):
                     for change in _changes(found):
                         yield change
-                    if files != found.files:
-                        files = found.files
-                        await watch.follow(files)
-                    lost, retry = "", RETRY_LEAST
+                    files, lost, retry = found.files, "", RETRY_LEAST
+                    await watch.follow(files)
                     seen = await self._change(watch, files, seen)
                     continue
                 for change in found if found[-1].reason != lost else ():

@@ -1,0 +1,188 @@
+//! Answers queries without sockets, so that callgrind can count what that takes:
+//!
+//! `cargo run --release --no-default-features --example answer -- --queries 20000 [--features]`
+//!
+//! The zone and the mix of questions are those of the benchmarks: 10,000 hosts, 80 % A, 10 % SRV, 10 %
+//! names that are not there, with EDNS. `--features` turns on the policy `sticky`, cookies (each
+//! client has proven its address) and rate limiting, which nobody exceeds. `--addresses N` gives
+//! each host N addresses instead of one.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use _core::answer::{Batch, Responder, Transport};
+use _core::cookie::{self, Secret};
+use _core::counters::Counters;
+use _core::options::Options;
+use _core::policy::Random;
+use _core::rrset::{POLICY_STICKY, pack};
+use _core::shared::Shared;
+use _core::udp::{ANSWER_SIZE, clock};
+use _core::wire::rtype;
+use _core::zones::STATE_LIVE;
+use crossbeam_epoch as epoch;
+
+const APEX: &[u8] = b"\x05bench\x04test\x00";
+const HOSTS: usize = 10_000;
+const SERVICES: usize = 1000;
+const TTL: u32 = 300;
+/// Queries made beforehand, and then asked over and over: making them is not to be counted.
+const QUERIES: usize = 1 << 14;
+/// As many as a worker reads at once.
+const BATCH: usize = 64;
+const SEED: u64 = 2026;
+const SECRET: Secret = [7; 16];
+const USAGE: &str = "usage: answer --queries N [--features] [--addresses 1..16]";
+
+/// What was asked for on the command line.
+struct Arguments {
+    queries: usize,
+    features: bool,
+    addresses: usize,
+}
+
+impl Arguments {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+        let mut out = Arguments { queries: 0, features: false, addresses: 1 };
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--queries" => out.queries = words.next()?.parse().ok()?,
+                "--addresses" => out.addresses = words.next()?.parse().ok()?,
+                "--features" => out.features = true,
+                _ => return None,
+            }
+        }
+        (out.queries > 0 && (1..=16).contains(&out.addresses)).then_some(out)
+    }
+}
+
+/// A packet and who sends it.
+struct Query {
+    packet: Vec<u8>,
+    client: IpAddr,
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = Arguments::read(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::FAILURE;
+    };
+    let shared = Shared::new(SEED);
+    fill(&shared, &arguments);
+    if arguments.features {
+        let secrets = vec![SECRET];
+        shared.configure(Options {
+            cookies: true,
+            secrets,
+            rate_limit: 1_000_000,
+            ..Options::default()
+        });
+    }
+    let queries = questions(arguments.features);
+    let (answered, octets) = answer(&shared, &queries, arguments.queries);
+    println!("{answered} answered, {:.1} octets each", octets as f64 / answered.max(1) as f64);
+    ExitCode::SUCCESS
+}
+
+fn name(labels: &[&str]) -> Vec<u8> {
+    let mut name = Vec::new();
+    for label in labels {
+        name.push(label.len() as u8);
+        name.extend(label.as_bytes());
+    }
+    name.extend(APEX);
+    name
+}
+
+fn host(number: usize) -> Vec<u8> {
+    name(&[&format!("h{number:04}")])
+}
+
+fn service(number: usize) -> Vec<u8> {
+    name(&["_http", "_tcp", &format!("s{number:04}")])
+}
+
+/// Make the zone.
+fn fill(shared: &Shared, arguments: &Arguments) {
+    let policy = |mut packed: Vec<u8>| {
+        if arguments.features {
+            packed[12] = POLICY_STICKY;
+        }
+        packed
+    };
+    let soa = [&name(&["ns"])[..], &name(&["hostmaster"]), &[0; 16], &TTL.to_be_bytes()].concat();
+    let mut rrsets = vec![
+        (APEX.to_vec(), rtype::SOA, pack(TTL, &[(1, &soa)])),
+        (APEX.to_vec(), rtype::NS, pack(TTL, &[(1, &name(&["ns"]))])),
+        (name(&["ns"]), rtype::A, pack(TTL, &[(1, &[127, 0, 0, 1])])),
+    ];
+    for number in 0..HOSTS {
+        let address = |which| [10, which as u8, (number >> 8) as u8, number as u8];
+        let addresses: Vec<[u8; 4]> = (0..arguments.addresses).map(address).collect();
+        let records: Vec<_> = addresses.iter().map(|address| (1, &address[..])).collect();
+        rrsets.push((host(number), rtype::A, policy(pack(TTL, &records))));
+    }
+    for number in 0..SERVICES {
+        let rdata = [&[0, 0, 0, 10, 0x1f, 0x90][..], &host(number)].concat();
+        rrsets.push((service(number), rtype::SRV, policy(pack(TTL, &[(10, &rdata)]))));
+    }
+    shared.zones.add(APEX);
+    shared.zones.set_state(APEX, STATE_LIVE);
+    let changes: Vec<_> = rrsets
+        .iter()
+        .map(|(owner, rtype, set)| (APEX, &owner[..], *rtype, Some(&set[..])))
+        .collect();
+    assert_eq!(shared.zones.apply(&changes), []);
+}
+
+/// Make the queries, from as many clients.
+fn questions(cookies: bool) -> Vec<Query> {
+    let mut random = Random::new(SEED);
+    let now = clock().unix;
+    let mut query = |index: usize| {
+        let number = random.below(HOSTS);
+        let (name, rtype) = match random.below(10) {
+            0 => (service(number % SERVICES), rtype::SRV),
+            1 => (name(&[&format!("x{number:04}")]), rtype::A),
+            _ => (host(number), rtype::A),
+        };
+        let client = IpAddr::from(Ipv4Addr::from(0x0a00_0000 + index as u32 * 77));
+        let option = |cookie: &[u8]| [&[0, 10, 0, cookie.len() as u8], cookie].concat();
+        let cookie = cookie::make(&SECRET, b"clientck", client, now);
+        let option = if cookies { option(&cookie) } else { Vec::new() };
+        let packet = [
+            &(index as u16).to_be_bytes()[..],
+            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 1],
+            &name,
+            &rtype.to_be_bytes(),
+            &[0, 1],
+            &[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, option.len() as u8],
+            &option,
+        ];
+        Query { packet: packet.concat(), client }
+    };
+    (0..QUERIES).map(&mut query).collect()
+}
+
+/// Answer `count` queries as a worker does; how many answers, and their octets.
+fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
+    let mut responder = Responder::new(Arc::new(Counters::default()), SEED);
+    let mut buffer = [0; ANSWER_SIZE];
+    let (mut answered, mut octets, mut left) = (0, 0, count);
+    for batch in queries.chunks(BATCH).cycle() {
+        let asked = &batch[..batch.len().min(left)];
+        let guard = &epoch::pin();
+        let batch = Batch { shared, options: shared.options(guard), clock: clock(), guard };
+        for Query { packet, client } in asked {
+            let length = responder.respond(batch, packet, *client, Transport::Udp, &mut buffer);
+            answered += usize::from(length > 0);
+            octets += length;
+        }
+        left -= asked.len();
+        if left == 0 {
+            break;
+        }
+    }
+    (answered, octets)
+}

@@ -1,0 +1,123 @@
+"""From a source to the catalog, over its faults."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from musterd import feeder as module
+from musterd.catalog import Catalog
+from musterd.feeder import Feeder
+from musterd.model import Begin, Change, Lost, Put, Synced
+from musterd.snapshot import Snapshots
+from tests.catalogkit import NOW, new_catalog, records, until
+
+ZONE = "muster.local"
+OLD: list[Change] = [Begin(), Put("k", 1, NOW, records("a A 10.0.0.1")), Synced(1)]
+NEW: list[Change] = [Begin(), Put("k", 2, NOW, records("a A 10.0.0.2")), Synced(2)]
+FAR = 3600.0
+
+
+class Script:
+    """A source that gives what it is told to, and raises what is an error."""
+
+    name = "one"
+
+    def __init__(self) -> None:
+        self.steps: asyncio.Queue[Change | Exception | None] = asyncio.Queue()
+
+    def say(self, *steps: Change | Exception | None) -> None:
+        for step in steps:
+            self.steps.put_nowait(step)
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        while (step := await self.steps.get()) is not None:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+
+Run = Callable[..., Script]
+
+
+@pytest.fixture
+async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
+    monkeypatch.setattr(module, "RETRY_LEAST", 0.0)
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(catalog: Catalog, snapshots: Snapshots | None = None, late: float = FAR) -> Script:
+        monkeypatch.setattr(module, "LATE", late)
+        script = Script()
+        snapshot = (snapshots, "hash") if snapshots else None
+        feeder = Feeder(script, catalog, snapshot, lambda name: None)
+        tasks.append(asyncio.create_task(feeder.run()))
+        return script
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.fixture
+async def snapshots(tmp_path: Path) -> Snapshots:
+    """A directory with a snapshot; the catalog is to be set."""
+    catalog, _, clock = await new_catalog()
+    catalog.apply("one", *OLD)
+    saved = Snapshots(tmp_path, catalog, clock.time)
+    await saved.save({"one": "hash"})
+    return saved
+
+
+def state(catalog: Catalog) -> str:
+    return catalog.source_reports()[0].state
+
+
+async def test_changes_are_fed(run: Run) -> None:
+    catalog, core, _ = await new_catalog()
+    run(catalog).say(*OLD, *NEW)
+    await until(lambda: core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"])
+
+
+@pytest.mark.parametrize("fault", [ValueError("oh"), None])
+async def test_a_source_that_breaks_is_lost_and_begun_again(
+    run: Run, fault: Exception | None
+) -> None:
+    catalog, core, _ = await new_catalog()
+    script = run(catalog)
+    script.say(*OLD, fault)
+    await until(lambda: state(catalog) == "lost")
+    assert catalog.source_reports()[0].reason == (
+        "it broke: ValueError: oh" if fault else "it ended"
+    )
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
+    script.say(*NEW)
+    await until(lambda: state(catalog) == "synced")
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
+
+
+async def test_lost_at_first(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+    catalog, core, clock = await new_catalog()
+    script = run(catalog, Snapshots(tmp_path, catalog, clock.time))
+    script.say(Lost("gone"))
+    await until(lambda: bool(core.text(ZONE)))
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
+    script.say(*NEW)
+    await until(lambda: state(catalog) == "synced")
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
+
+
+async def test_late(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+    catalog, core, clock = await new_catalog()
+    run(catalog, Snapshots(tmp_path, catalog, clock.time), late=0.0)
+    await until(lambda: state(catalog) == "restored")
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
+
+
+async def test_lost_after_a_list(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+    catalog, core, clock = await new_catalog()
+    restored = Snapshots(tmp_path, catalog, clock.time)
+    run(catalog, restored).say(*NEW, Lost("gone"))
+    await until(lambda: state(catalog) == "lost")
+    assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]

@@ -1,0 +1,161 @@
+"""What is told over HTTP."""
+
+import asyncio
+import http.client
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from musterd._core import Core
+from musterd.catalog import Catalog
+from musterd.errors import ListenError
+from musterd.metrics import HttpServer, Running, app
+from musterd.model import Begin, Fault, Lost, Put, Synced
+from tests.catalogkit import NOW, ManualClock, records, settings
+
+ZONE = "muster.local"
+
+
+@dataclass
+class Served:
+    running: Running
+    catalog: Catalog
+    clock: ManualClock
+    server: HttpServer
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str, str]:
+        """Status, content type, body."""
+        return await asyncio.to_thread(self._get, path, headers)
+
+    def _get(self, path: str, headers: dict[str, str]) -> tuple[int, str, str]:
+        connection = http.client.HTTPConnection(self.server.address)
+        try:
+            connection.request("GET", path, headers=headers)
+            reply = connection.getresponse()
+            return reply.status, reply.headers["content-type"], reply.read().decode()
+        finally:
+            connection.close()
+
+    async def metrics(self) -> dict[str, float]:
+        """Each of our samples by its name and labels."""
+        _, _, body = await self.get("/metrics")
+        return {
+            " ".join([sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))]): (
+                sample.value
+            )
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+            if sample.name.startswith("musterd_")
+        }
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    core, clock = Core(), ManualClock()
+    catalog = Catalog(core, clock)
+    await catalog.reconfigure(settings(sources=[{"name": "one", "zone": ZONE}]))
+    running = Running(core, catalog)
+    server = HttpServer(app(running), "127.0.0.1:0")
+    task = asyncio.create_task(server.run())
+    yield Served(running, catalog, clock, server)
+    server.stop()
+    await task
+
+
+async def test_alive(served: Served) -> None:
+    assert await served.get("/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
+    assert (await served.get("/elsewhere"))[0] == 404
+
+
+async def test_ready_when_it_listens_and_all_is_loaded(served: Served) -> None:
+    status, kind, body = await served.get("/readyz")
+    assert (status, kind) == (503, "application/json")
+    assert json.loads(body) == {
+        "ready": False,
+        "listening": [],
+        "zones": {f"{ZONE}.": {"state": "loading", "since": NOW}},
+        "sources": {
+            "one": {
+                "state": "loading", "since": None, "reason": "", "synced": None, "restored": None
+            }
+        },
+    }  # fmt: skip
+    served.catalog.apply("one", Begin(), Synced(1))
+    assert (await served.get("/readyz"))[0] == 503
+    served.running.listening = ("127.0.0.1:53",)
+    status, _, body = await served.get("/readyz")
+    assert (status, json.loads(body)["zones"]) == (200, {})
+
+
+async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
+    served.running.listening = ("127.0.0.1:53",)
+    served.catalog.apply("one", Begin(), Synced(1))
+    served.clock.advance(10)
+    served.catalog.apply("one", Lost("no route"))
+    served.clock.advance(30)
+    status, _, body = await served.get("/readyz")
+    assert status == 200
+    report = json.loads(body)
+    assert report["zones"] == {f"{ZONE}.": {"state": "stale", "since": NOW + 40}}
+    assert report["sources"]["one"]["since"] == NOW + 10
+    assert report["sources"]["one"]["reason"] == "no route"
+
+
+async def test_metrics(served: Served) -> None:
+    catalog = served.catalog
+    given = records("a A 10.0.0.1", "a A 10.0.0.2", "b TXT x")
+    catalog.apply("one", Begin(), Fault("file:1", "bad"), Put("k", 1, NOW, given), Synced(1))
+    served.running.reloads_failed = 2
+    found = await served.metrics()
+    expected = {
+        f"musterd_zone_records source=one zone={ZONE}.": 3,
+        f"musterd_zone_names zone={ZONE}.": 3,
+        f"musterd_zone_serial zone={ZONE}.": int(NOW),
+        f"musterd_zone_state state=live zone={ZONE}.": 1,
+        f"musterd_zone_state state=loading zone={ZONE}.": 0,
+        f"musterd_zone_state_since_timestamp_seconds zone={ZONE}.": NOW,
+        f"musterd_zone_refused_rrsets_total zone={ZONE}.": 0,
+        "musterd_source_state source=one state=synced": 1,
+        "musterd_source_last_sync_timestamp_seconds source=one": NOW,
+        "musterd_source_keys source=one": 1,
+        "musterd_source_problems_total source=one": 1,
+        "musterd_reloads_total result=failed": 2,
+        "musterd_reloads_total result=ok": 0,
+        "musterd_dns_queries_total transport=udp": 0,
+        "musterd_dns_responses_total rcode=nxdomain": 0,
+        "musterd_dns_queries_by_type_total type=aaaa": 0,
+        "musterd_dns_truncated_total": 0,
+        "musterd_dns_tcp_connections": 0,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    assert 0 < found[f"musterd_zone_memory_bytes zone={ZONE}."] < 10_000
+    assert found.keys() >= expected.keys()
+
+
+async def test_every_counter_of_the_core_is_told(served: Served) -> None:
+    counters = served.running.core.counters()
+    told = [name for name in await served.metrics() if name.startswith("musterd_dns_")]
+    assert len(told) == len(counters)
+
+
+async def test_formats(served: Served) -> None:
+    _, kind, body = await served.get("/metrics", accept="application/openmetrics-text")
+    assert kind.startswith("application/openmetrics-text")
+    assert body.endswith("# EOF\n")
+    _, kind, _ = await served.get("/metrics")
+    assert kind.startswith("text/plain")
+
+
+async def test_an_address_in_use(served: Served) -> None:
+    with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
+        HttpServer(app(served.running), served.server.address)
+
+
+async def test_ipv6() -> None:
+    running = Running(Core(), Catalog(Core(), ManualClock()))
+    server = HttpServer(app(running), "[::1]:0")
+    assert server.address.startswith("[::1]:")
+    server.close()

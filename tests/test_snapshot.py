@@ -1,0 +1,236 @@
+"""What a catalog knew, on disk and back."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from musterd.catalog import Catalog
+from musterd.errors import StateError
+from musterd.model import Begin, Change, Delete, Lost, Put, PutMany, Synced, name_from_text
+from musterd.snapshot import SERIAL_AHEAD, Snapshots, open_folder
+from tests.catalogkit import (
+    NOW,
+    ManualClock,
+    RecordingCore,
+    new_catalog,
+    records,
+    rows,
+    settings,
+)
+
+ZONE = "muster.local"
+LIST: list[Change] = [
+    Begin(),
+    Put("/k", 7, NOW - 5, records("a 5 A 10.0.0.1", "b A 10.0.0.2 ; sticky", "x.other. TXT x")),
+    PutMany(8, NOW - 6, rows("C 5 A 10.0.0.1", "c 6 AAAA ::1", "d CNAME c")),
+    Synced(8),
+]
+
+
+async def saved(folder: Path, *more: Change) -> tuple[Catalog, RecordingCore]:
+    """A catalog that knew the list, and has saved it."""
+    catalog, core, clock = await new_catalog()
+    catalog.apply("one", *LIST, *more)
+    await Snapshots(folder, catalog, clock.time).save({"one": "hash"})
+    return catalog, core
+
+
+async def restored(
+    folder: Path, digest: str = "hash"
+) -> tuple[Catalog, RecordingCore, Snapshots, bool]:
+    """A new catalog that took what was saved."""
+    catalog, core, clock = await new_catalog()
+    snapshots = Snapshots(folder, catalog, clock.time)
+    return catalog, core, snapshots, await snapshots.restore("one", digest)
+
+
+async def test_there_and_back(tmp_path: Path) -> None:
+    before, told = await saved(tmp_path)
+    after, core, snapshots, done = await restored(tmp_path)
+    assert done
+    assert core.rrsets == told.rrsets
+    for owner in "abcd":
+        wire = name_from_text(f"{owner}.{ZONE}")
+        assert after.explain(name_from_text(ZONE), wire) == before.explain(
+            name_from_text(ZONE), wire
+        )
+    report = after.source_reports()[0]
+    assert (report.state, report.restored, report.keys) == ("restored", NOW, 4)
+    assert snapshots.bad_total == 0
+
+
+async def test_a_list_takes_its_place(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    catalog, core, _, _ = await restored(tmp_path)
+    core.forget()
+    catalog.apply("one", *LIST)
+    assert core.batches == [], "what is the same is not told again"
+    put = Put("/k", 9, NOW, records("a 5 A 10.0.0.9"))
+    catalog.apply("one", Begin(), put, Synced(9))
+    assert core.text(ZONE) == [f"a.{ZONE}. 5 A 10.0.0.9"]
+
+
+async def test_a_source_that_is_faster(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    catalog, core, clock = await new_catalog()
+    catalog.apply("one", Begin(), Put("/k", 9, NOW, records("a 5 A 10.0.0.9")))
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    assert not await snapshots.restore("one", "hash")
+    catalog.apply("one", Synced(9))
+    assert not await snapshots.restore("one", "hash")
+    assert core.text(ZONE) == [f"a.{ZONE}. 5 A 10.0.0.9"]
+
+
+async def test_a_list_that_broke_off_keeps_what_it_gave(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    catalog, core, clock = await new_catalog()
+    put = Put("/k", 9, NOW, records("a 5 A 10.0.0.9"))
+    catalog.apply("one", Begin(), put, Lost("gone"))
+    assert await Snapshots(tmp_path, catalog, clock.time).restore("one", "hash")
+    assert core.text(ZONE)[0] == f"a.{ZONE}. 5 A 10.0.0.9"
+    assert f"c.{ZONE}. 6 AAAA ::1" in core.text(ZONE)
+
+
+async def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    catalog, _, clock = await new_catalog()
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    path = tmp_path / "one.snapshot"
+    catalog.apply("one", *LIST[:-1])
+    await snapshots.save({"one": "hash", "two": "hash", "gone": "hash"})
+    assert os.listdir(tmp_path) == [], "a list that is not complete is not worth it"
+    catalog.apply("one", LIST[-1])
+    await snapshots.save({"one": "hash"})
+    assert os.listdir(tmp_path) == [path.name]
+    path.unlink()
+    await snapshots.save({"one": "hash"})
+    assert not path.exists()
+    catalog.apply("one", Delete("/k", 9))
+    await snapshots.save({"one": "hash"})
+    assert path.exists()
+
+
+async def test_what_cannot_be_written_is_counted_and_tried_again(tmp_path: Path) -> None:
+    catalog, _, clock = await new_catalog()
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    catalog.apply("one", *LIST)
+    obstacle = tmp_path / "one.snapshot.new"
+    obstacle.mkdir()
+    await snapshots.save({"one": "hash"})
+    assert snapshots.failed_total == 1
+    obstacle.rmdir()
+    await snapshots.save({"one": "hash"})
+    assert (tmp_path / "one.snapshot").exists()
+
+
+async def test_of_other_settings(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    _, core, snapshots, done = await restored(tmp_path, "other hash")
+    assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 0, [])
+
+
+async def test_of_another_source(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    (tmp_path / "one.snapshot").rename(tmp_path / "two.snapshot")
+    catalog, _, clock = await new_catalog()
+    assert not await Snapshots(tmp_path, catalog, clock.time).restore("two", "hash")
+
+
+async def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.snapshot.VERSION", 2)
+    await saved(tmp_path)
+    monkeypatch.undo()
+    _, _, snapshots, done = await restored(tmp_path)
+    assert (done, snapshots.bad_total) == (False, 0)
+
+
+async def test_none(tmp_path: Path) -> None:
+    _, _, snapshots, done = await restored(tmp_path)
+    assert (done, snapshots.bad_total) == (False, 0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 8, 40, 100, -1, -32, -33])
+async def test_cut_off(tmp_path: Path, size: int) -> None:
+    await saved(tmp_path)
+    path = tmp_path / "one.snapshot"
+    path.write_bytes(path.read_bytes()[:size])
+    _, core, snapshots, done = await restored(tmp_path)
+    assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 1, [])
+
+
+@pytest.mark.slow
+async def test_a_flipped_bit(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    path = tmp_path / "one.snapshot"
+    whole = path.read_bytes()
+    for bit in random.Random(1).sample(range(8 * len(whole)), 50):  # noqa: S311
+        broken = bytearray(whole)
+        broken[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        _, core, snapshots, done = await restored(tmp_path)
+        assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 1, []), bit
+
+
+async def test_serials(tmp_path: Path) -> None:
+    catalog, _, clock = await new_catalog()
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    assert snapshots.read_serials() == {}
+    await snapshots.save_serials()
+    serial = catalog.serials()[f"{ZONE}."]
+    assert Snapshots(tmp_path, catalog, clock.time).read_serials() == {
+        f"{ZONE}.": serial + SERIAL_AHEAD
+    }
+    (tmp_path / "serials.json").unlink()
+    await snapshots.save_serials()
+    assert not (tmp_path / "serials.json").exists(), "it holds for a while"
+    await snapshots.save_serials(last=True)
+    assert Snapshots(tmp_path, catalog, clock.time).read_serials() == {f"{ZONE}.": serial}
+
+
+async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
+    catalog, _, clock = await new_catalog()
+    await Snapshots(tmp_path, catalog, clock.time).save_serials()
+    for number in range(60):
+        clock.advance(1)
+        catalog.apply("one", Put("k", 1, NOW, records(f"a A 10.0.0.{number}")))
+    last = catalog.serials()[f"{ZONE}."]
+    slow = ManualClock()
+    slow.now = NOW - 1000
+    again = Catalog(RecordingCore(), slow)
+    again.known_serials(Snapshots(tmp_path, again, slow.time).read_serials())
+    await again.reconfigure(settings())
+    assert again.serials()[f"{ZONE}."] > last
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a.": "x"}', '{"a.": null}', "7"])
+async def test_bad_serials(tmp_path: Path, content: str) -> None:
+    (tmp_path / "serials.json").write_text(content)
+    catalog, _, clock = await new_catalog()
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    assert snapshots.read_serials() == {}
+    assert snapshots.bad_total == 1
+    await snapshots.save_serials(last=True)
+    assert json.loads((tmp_path / "serials.json").read_text()) == catalog.serials()
+
+
+async def test_serials_of_zones_that_are_gone_stay(tmp_path: Path) -> None:
+    (tmp_path / "serials.json").write_text('{"gone.": 5}')
+    catalog, _, clock = await new_catalog()
+    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots.read_serials()
+    await snapshots.save_serials(last=True)
+    assert snapshots.read_serials()["gone."] == 5
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    open_folder(tmp_path / "a" / "b")
+    open_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"file/state: can't be made: .*; set \[state\] dir"):
+        open_folder(tmp_path / "file" / "state")

@@ -1,0 +1,288 @@
+"""Zone files that change under the server's feet."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from musterd._core import read_zone
+from musterd.catalog import Catalog
+from musterd.model import Begin, Change, Fault, Lost, PutMany, Synced, name_from_text
+from musterd.sources import watch, zonefile
+from musterd.sources.watch import FileWatch, trail
+from musterd.sources.zonefile import ZoneFileSource
+from tests.catalogkit import lines_of, new_catalog
+
+ZONE = "muster.local"
+FAR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found here is told by the system, not found by looking."""
+    monkeypatch.setattr(watch, "POLL", FAR)
+
+
+class Reader:
+    """Follows a source, list by list."""
+
+    def __init__(self, source: ZoneFileSource) -> None:
+        self.source = source
+        self.changes: asyncio.Queue[Change] = asyncio.Queue()
+
+    async def run(self) -> None:
+        async with aclosing(self.source.changes()) as changes:
+            async for change in changes:
+                self.changes.put_nowait(change)
+
+    async def next(self) -> list[str]:
+        """The next list as lines, then faults, then a loss."""
+        found: list[str] = []
+        faults: list[str] = []
+        while True:
+            match await self.changes.get():
+                case Begin():
+                    found, faults = [], []
+                case PutMany(_, _, rows):
+                    found += [line for row in rows for line in lines_of(*row)]
+                case Fault(where, reason):
+                    faults.append(f"{Path(where).name}: {reason}")
+                case Synced():
+                    return [*sorted(found), *sorted(faults)]
+                case Lost(reason):
+                    return [*sorted(faults), f"lost: {reason}"]
+
+
+Follow = Callable[[Path], Awaitable[Reader]]
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Follow]:
+    files = FileWatch()
+    tasks = [asyncio.create_task(files.run())]
+
+    async def start(path: Path) -> Reader:
+        reader = Reader(
+            ZoneFileSource("one", str(path), name_from_text(ZONE), 77, read_zone, files)
+        )
+        tasks.append(asyncio.create_task(reader.run()))
+        return reader
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def line(text: str) -> str:
+    owner, rest = text.split(" ", 1)
+    return f"{owner}.{ZONE}. {rest}"
+
+
+async def test_a_file(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\nb 5 TXT x\nB 5 TXT y\n")
+    reader = await follow(path)
+    assert await reader.next() == [
+        line("a 77 A 10.0.0.1"),
+        line('b 5 TXT "x"'),
+        line('b 5 TXT "y"'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "revision"), [("@ SOA ns x 42 1 2 3 4\na A 10.0.0.1\n", 42), ("a A 10.0.0.1\n", 5)]
+)
+async def test_revision(tmp_path: Path, follow: Follow, text: str, revision: int) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text(text)
+    os.utime(path, (5, 5.5))
+    reader = await follow(path)
+    changes = [await reader.changes.get() for _ in range(3)]
+    assert isinstance(changes[0], Begin)
+    assert isinstance(changes[1], PutMany)
+    assert (changes[1].revision, changes[1].time) == (revision, 5.5)
+    assert changes[2] == Synced(revision)
+
+
+async def test_large_files_come_in_parts(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    count = 2 * zonefile.CHUNK + 1
+    path.write_text("".join(f"n{n} A 10.0.0.1\n" for n in range(count)))
+    reader = await follow(path)
+    changes = [await reader.changes.get() for _ in range(5)]
+    sizes = [len(change.rows) for change in changes if isinstance(change, PutMany)]
+    assert (max(sizes), sum(sizes)) == (zonefile.CHUNK, count)
+
+
+def in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def by_rename(path: Path, text: str) -> None:
+    beside = path.with_name("beside")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def by_link(path: Path, text: str) -> None:
+    path.with_name("other").write_text(text)
+    path.with_name("link").symlink_to("other")
+    path.with_name("link").rename(path)
+
+
+@pytest.mark.parametrize("change", [in_place, by_rename, by_link])
+async def test_changed(tmp_path: Path, follow: Follow, change: Callable[[Path, str], None]) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\n")
+    reader = await follow(path)
+    assert await reader.next() == [line("a 77 A 10.0.0.1")]
+    change(path, "a A 10.0.0.2\n")
+    assert await reader.next() == [line("a 77 A 10.0.0.2")]
+    in_place(path, "a A 10.0.0.3\n")
+    assert await reader.next() == [line("a 77 A 10.0.0.3")]
+
+
+async def test_a_mounted_configmap(tmp_path: Path, follow: Follow) -> None:
+    for number in (1, 2):
+        folder = tmp_path / f"..{number}"
+        folder.mkdir()
+        (folder / "a.zone").write_text(f"a A 10.0.0.{number}\n$INCLUDE b.zone\n")
+        (folder / "b.zone").write_text(f"b A 10.0.0.{number}\n")
+    (tmp_path / "..data").symlink_to("..1")
+    for name in ("a.zone", "b.zone"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    reader = await follow(tmp_path / "a.zone")
+    assert await reader.next() == [line("a 77 A 10.0.0.1"), line("b 77 A 10.0.0.1")]
+    (tmp_path / "..data_tmp").symlink_to("..2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    while (found := await reader.next()) == [line("a 77 A 10.0.0.1"), line("b 77 A 10.0.0.1")]:
+        pass
+    assert found == [line("a 77 A 10.0.0.2"), line("b 77 A 10.0.0.2")]
+
+
+async def test_what_is_included_changes(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    included = tmp_path / "sub" / "b.zone"
+    included.parent.mkdir()
+    path.write_text("a A 10.0.0.1\n$INCLUDE sub/b.zone\n")
+    included.write_text("b A 10.0.0.1\n")
+    reader = await follow(path)
+    first = await reader.next()
+    assert first == [line("a 77 A 10.0.0.1"), line("b 77 A 10.0.0.1")]
+    assert await reader.next() == first, "what was not watched while it was read is read again"
+    included.write_text("b A 10.0.0.2\n")
+    assert await reader.next() == [line("a 77 A 10.0.0.1"), line("b 77 A 10.0.0.2")]
+
+
+async def test_a_file_that_comes_later(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "new" / "a.zone"
+    reader = await follow(path)
+    (loss,) = await reader.next()
+    assert loss.startswith(f"lost: {path}: can't be read: No such file or directory")
+    path.parent.mkdir()
+    by_rename(path, "a A 10.0.0.1\n")
+    assert await reader.next() == [line("a 77 A 10.0.0.1")]
+
+
+async def test_a_file_that_goes_and_comes_back(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\n")
+    reader = await follow(path)
+    await reader.next()
+    path.unlink()
+    assert (await reader.next())[0].startswith("lost: ")
+    path.write_text("a A 10.0.0.2\n")
+    assert await reader.next() == [line("a 77 A 10.0.0.2")]
+
+
+async def test_a_bad_record_leaves_its_neighbours(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\nb A 10.0.0\n")
+    reader = await follow(path)
+    good, fault = await reader.next()
+    assert good == line("a 77 A 10.0.0.1")
+    assert fault.startswith("a.zone:2: ")
+
+
+async def test_nothing_but_problems_wipes_nothing(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\n")
+    reader = await follow(path)
+    await reader.next()
+    path.write_text("<html>\n")
+    fault, loss = await reader.next()
+    assert fault.startswith("a.zone:1: ")
+    assert loss.startswith(f"lost: {path}: nothing in it can be served: {path}:1: ")
+    path.write_text("")
+    assert await reader.next() == [], "an empty file may be meant so"
+
+
+FOREIGN = [
+    ("a LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m", "a 77 LOC "),
+    ("a HIP ( 2 200100107B1A74DF365639CC39F1D578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI b )",
+     "a 77 HIP 2 200100107b1a74df365639cc39f1d578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI "
+     "b.muster.local."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "answered"), FOREIGN)
+async def test_types_that_the_core_does_not_read(
+    tmp_path: Path, follow: Follow, text: str, answered: str
+) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text(f"{text}\n{text}\n")
+    reader = await follow(path)
+    (found,) = await reader.next()
+    assert found.startswith(line(answered))
+
+
+async def test_what_is_wrong_with_them_has_its_line(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\nb LOC 99\n$INCLUDE b.zone\n")
+    path.with_name("b.zone").write_text("\nc LOC x\n")
+    reader = await follow(path)
+    found = await reader.next()
+    assert found[0] == line("a 77 A 10.0.0.1")
+    assert [text.partition(": LOC:")[0] for text in found[1:]] == ["a.zone:2", "b.zone:2"]
+
+
+async def test_in_a_catalog(tmp_path: Path, follow: Follow) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 10.0.0.1\nb A 10.0.0.1\nx A bad\n")
+    reader = await follow(path)
+    catalog, core, _ = await new_catalog()
+    await feed(reader, catalog)
+    path.write_text("a A 10.0.0.2\n")
+    await feed(reader, catalog)
+    assert core.text(ZONE) == [line("a 77 A 10.0.0.2")]
+    assert catalog.source_reports()[0].problems_total == 1
+
+
+async def feed(reader: Reader, catalog: Catalog) -> None:
+    while True:
+        change = await reader.changes.get()
+        await catalog.feed("one", change)
+        if isinstance(change, Synced):
+            return
+
+
+def test_trails(tmp_path: Path) -> None:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    (folder / "a").write_text("")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "b").symlink_to("link/../real/a")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "abs").symlink_to(folder / "a")
+    base = str(tmp_path)
+    assert trail(folder / "a") == {f"{base}/real/a"}
+    assert trail(tmp_path / "link" / "a") == {f"{base}/link", f"{base}/real/a"}
+    assert trail(tmp_path / "b") == {f"{base}/b", f"{base}/link", f"{base}/real/a"}
+    assert trail(tmp_path / "abs") == {f"{base}/abs", f"{base}/real/a"}
+    assert trail(tmp_path / "none" / "x") == {f"{base}/none"}
+    assert trail(tmp_path / "real" / "a" / "x") == {f"{base}/real/a"}
+    assert trail(tmp_path / "loop") == {f"{base}/loop"}
