@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use crossbeam_epoch::Guard;
 
 use crate::cookie::{self, Verdict};
@@ -99,14 +100,15 @@ impl Responder {
             Transport::Tcp => Counter::Tcp,
         });
         let client = Client { address, transport };
-        match query::read(packet) {
+        let mut name = Name::default();
+        match query::read(packet, &mut name) {
             Packet::Silent => {
                 self.counters.count(Counter::Silent);
                 0
             }
             Packet::Malformed => self.header_only(batch, packet, rcode::FORMERR, client, buffer),
             Packet::NotQuery => self.header_only(batch, packet, rcode::NOTIMP, client, buffer),
-            Packet::Query(query) => self.answer(batch, packet, &query, client, buffer),
+            Packet::Query(query) => self.answer(batch, packet, &query, &name, client, buffer),
         }
     }
 
@@ -128,7 +130,7 @@ impl Responder {
     }
 
     fn answer(
-        &mut self, batch: Batch<'_>, packet: &[u8], query: &Query<'_>, client: Client,
+        &mut self, batch: Batch<'_>, packet: &[u8], query: &Query<'_>, name: &Name, client: Client,
         buffer: &mut [u8],
     ) -> usize {
         let Batch { options, clock, .. } = batch;
@@ -136,7 +138,7 @@ impl Responder {
         let cookie = self.check_cookie(batch, edns, client.address);
         let tail = Tail::new(options, edns, cookie, client.address, client.transport, clock.unix);
         let limit = size_limit(options, edns, client.transport);
-        let question = query.question.as_ref().map_or(0, Question::octets);
+        let question = query.question.map_or(0, |_| name.wire().len() + 4);
         let mut reply = Reply {
             out: Out::new(buffer, limit),
             flags: QR | (wire::u16_at(packet, 2) & RD),
@@ -160,9 +162,9 @@ impl Responder {
         } else if !options.allow.contains(client.address) {
             self.counters.count(Counter::Denied);
             reply.fail(rcode::REFUSED, Some(ede::PROHIBITED));
-        } else if let Some(question) = &query.question {
+        } else if let Some(question) = query.question {
             self.count_type(question.rtype);
-            self.ask(batch, question, &mut reply);
+            self.ask(batch, question, name, &mut reply);
         }
         if !matches!(cookie, Some(Verdict::Proven { .. })) {
             let like = reply.subject ^ (u64::from(reply.rcode) << 32);
@@ -215,7 +217,7 @@ impl Responder {
         let options = batch.options;
         let free = options.rate_limit == 0
             || client.transport == Transport::Tcp
-            || options.rate_exempt.contains(client.address);
+            || (!options.rate_exempt.is_empty() && options.rate_exempt.contains(client.address));
         if free {
             return rate::Verdict::Send;
         }
@@ -227,33 +229,32 @@ impl Responder {
     }
 
     /// Choose by class and type who answers.
-    fn ask(&mut self, batch: Batch<'_>, question: &Question, reply: &mut Reply<'_>) {
+    fn ask(&mut self, batch: Batch<'_>, question: Question, name: &Name, reply: &mut Reply<'_>) {
         match (question.class, question.rtype) {
             // Transfers are not offered; the others are never asked for.
             (_, rtype::AXFR | rtype::IXFR) => reply.fail(rcode::REFUSED, None),
             (_, rtype::OPT | rtype::TSIG | rtype::TKEY) => reply.fail(rcode::FORMERR, None),
-            (CLASS_IN, _) => self.look_up(batch, question, reply),
-            (CLASS_CH, rtype::TXT | rtype::ANY) => chaos(batch.options, question, reply),
+            (CLASS_IN, rtype) => self.look_up(batch, rtype, name, reply),
+            (CLASS_CH, rtype::TXT | rtype::ANY) => chaos(batch.options, name, reply),
             _ => reply.fail(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)),
         }
     }
 
     /// The algorithm of RFC 1034 section 4.3.2, with wildcards as in RFC 4592.
-    fn look_up(&mut self, batch: Batch<'_>, question: &Question, reply: &mut Reply<'_>) {
+    fn look_up(&mut self, batch: Batch<'_>, rtype: u16, asked: &Name, reply: &mut Reply<'_>) {
         let (zones, guard) = (&batch.shared.zones, batch.guard);
-        let Some(mut zone) = zones.find_for(&question.name, question.rtype, guard) else {
+        let Some(mut zone) = zones.find_for(asked, rtype, guard) else {
             return reply.fail(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE));
         };
         let mut owner = Owner::Question;
         let mut target: Name;
-        let mut name = &question.name;
-        let mut seen = [0; MAX_CHAIN];
-        for step in 0..MAX_CHAIN {
+        let mut name = asked;
+        let mut seen = ArrayVec::<u64, MAX_CHAIN>::new();
+        for _ in 0..MAX_CHAIN {
             if zone.state() == STATE_STALE {
                 reply.ede = Some(ede::STALE);
             }
-            seen[step] = zones.hash(name.wire());
-            match zones.look_up(zone, name, question.rtype, batch.clock.boot, guard) {
+            match zones.look_up(zone, name, rtype, batch.clock.boot, guard) {
                 Lookup::Answer(node, rrset) => {
                     reply.flags |= AA;
                     reply.subject = node.hash();
@@ -268,10 +269,11 @@ impl Responder {
                     else {
                         return;
                     };
+                    seen.push(zones.hash(name.wire()));
                     target = next;
                     name = &target;
-                    let looped = seen[..=step].contains(&zones.hash(name.wire()));
-                    let inside = zones.find_for(name, question.rtype, guard);
+                    let looped = seen.contains(&zones.hash(name.wire()));
+                    let inside = zones.find_for(name, rtype, guard);
                     let (false, Some(next)) = (looped, inside) else { return };
                     owner = Owner::at(reply.rdata_at, cname.rdata(0));
                     zone = next;
@@ -394,9 +396,8 @@ impl Responder {
         &mut self, node: &'g Node, rrset: RRset<'g>, owner: Owner<'_>, section: Section,
         reply: &mut Reply<'_>, mut targets: Option<&mut Targets<'g>>,
     ) -> bool {
-        self.chooser.choose(&rrset, &node.turn, reply.client);
         reply.tailored |= rrset.policy() >= POLICY_STICKY;
-        for &index in &self.chooser.order {
+        for &index in self.chooser.choose(&rrset, &node.turn, reply.client) {
             let start = reply.out.written();
             let record = rrset.record(usize::from(index));
             if !reply.put_record(owner, rrset.rtype(), record) {
@@ -449,8 +450,8 @@ fn size_limit(options: &Options, edns: Option<&Edns<'_>>, transport: Transport) 
 }
 
 /// Who this is, if it may be told: version.bind, id.server (RFC 4892) and their other names.
-fn chaos(options: &Options, question: &Question, reply: &mut Reply<'_>) {
-    let text = match question.name.wire() {
+fn chaos(options: &Options, name: &Name, reply: &mut Reply<'_>) {
+    let text = match name.wire() {
         b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => &options.version,
         b"\x02id\x06server\x00" | b"\x08hostname\x04bind\x00" => &options.server_id,
         _ => return reply.fail(rcode::REFUSED, None),

@@ -6,7 +6,6 @@
 //! hash = SipHash-2-4(secret, client cookie | version | reserved | time | client address)
 //! ```
 
-use std::hash::Hasher;
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
@@ -75,13 +74,19 @@ pub fn make(secret: &Secret, client_cookie: &[u8], client: IpAddr, now: u32) -> 
 }
 
 fn sign(secret: &Secret, start: &[u8], client: IpAddr) -> [u8; 8] {
-    let mut hasher = SipHasher24::new_with_key(secret);
-    hasher.write(start);
-    match client {
-        IpAddr::V4(v4) => hasher.write(&v4.octets()),
-        IpAddr::V6(v6) => hasher.write(&v6.octets()),
-    }
-    hasher.finish().to_le_bytes()
+    let mut input = [0; 32];
+    input[..16].copy_from_slice(&start[..16]);
+    let length = match client {
+        IpAddr::V4(v4) => {
+            input[16..20].copy_from_slice(&v4.octets());
+            20
+        }
+        IpAddr::V6(v6) => {
+            input[16..].copy_from_slice(&v6.octets());
+            32
+        }
+    };
+    SipHasher24::new_with_key(secret).hash(&input[..length]).to_le_bytes()
 }
 
 #[cfg(test)]

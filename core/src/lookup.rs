@@ -59,10 +59,9 @@ impl Zones {
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
     ) -> Option<(&'g Node, RRset<'g>)> {
         let lowest = usize::from(rtype == rtype::DS);
-        let below_apex = |skip: &usize| name.suffix(*skip).len() > zone.apex().len();
-        let skips = (lowest..name.labels()).take_while(below_apex);
-        let cuts = skips.filter_map(|skip| {
-            let node = self.node(zone, name.suffix(skip), guard)?;
+        let below_apex = |suffix: &&[u8]| suffix.len() > zone.apex().len();
+        let cuts = name.suffixes().skip(lowest).take_while(below_apex).filter_map(|suffix| {
+            let node = self.node(zone, suffix, guard)?;
             Some((node, node.get(rtype::NS, now)?))
         });
         cuts.last()
@@ -76,8 +75,7 @@ impl Zones {
         if !zone.has_wildcards() {
             return None;
         }
-        for skip in 1..=name.labels() {
-            let encloser = name.suffix(skip);
+        for encloser in name.suffixes().skip(1) {
             let apex = encloser.len() == zone.apex().len();
             let exists = || self.node(zone, encloser, guard).is_some_and(|node| node.exists(now));
             if apex || exists() {

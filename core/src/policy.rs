@@ -46,7 +46,7 @@ pub fn client_key(client: IpAddr) -> u64 {
 pub struct Chooser {
     pub random: Random,
     /// Indices of the records chosen last, in order: kept so that no answer allocates.
-    pub order: Vec<u16>,
+    order: Vec<u16>,
     scores: Vec<(f64, u16)>,
 }
 
@@ -55,15 +55,19 @@ impl Chooser {
         Chooser { random: Random::new(seed), order: Vec::new(), scores: Vec::new() }
     }
 
-    /// Choose records into `order`. `turn` counts the answers of the owner name.
+    /// Indices of the records that a client gets, in order. `turn` counts the answers of the owner name.
     #[inline]
-    pub fn choose(&mut self, rrset: &RRset<'_>, turn: &AtomicU32, client: u64) {
+    pub fn choose(&mut self, rrset: &RRset<'_>, turn: &AtomicU32, client: u64) -> &[u16] {
+        if rrset.count() == 1 {
+            return &[0];
+        }
+        self.choose_of_many(rrset, turn, client);
+        &self.order
+    }
+
+    fn choose_of_many(&mut self, rrset: &RRset<'_>, turn: &AtomicU32, client: u64) {
         let count = rrset.count();
         self.order.clear();
-        if count == 1 {
-            self.order.push(0);
-            return;
-        }
         match rrset.policy() {
             POLICY_ALL => self.shuffle(count),
             POLICY_ONE => {
@@ -162,13 +166,13 @@ mod tests {
     fn firsts(bytes: &[u8], times: u32) -> (Vec<u32>, Vec<u16>) {
         let rrset = RRsets::new(bytes).next().unwrap();
         let (mut chooser, turn) = (Chooser::new(7), AtomicU32::new(0));
-        let mut counts = vec![0; rrset.count()];
+        let (mut counts, mut order) = (vec![0; rrset.count()], Vec::new());
         for number in 0..times {
             let client = client_key(IpAddr::from(number.to_be_bytes()));
-            chooser.choose(&rrset, &turn, client);
-            counts[usize::from(chooser.order[0])] += 1;
+            order = chooser.choose(&rrset, &turn, client).to_vec();
+            counts[usize::from(order[0])] += 1;
         }
-        (counts, chooser.order)
+        (counts, order)
     }
 
     fn near(counts: &[u32], wanted: &[u32]) {
@@ -209,10 +213,8 @@ mod tests {
             let (mut chooser, turn) = (Chooser::new(7), AtomicU32::new(0));
             for number in 0..2_000u32 {
                 let client = client_key(IpAddr::from(number.to_be_bytes()));
-                chooser.choose(&before, &turn, client);
-                let had = chooser.order[0];
-                chooser.choose(&after, &turn, client);
-                assert!(had == 4 || had == chooser.order[0]);
+                let had = chooser.choose(&before, &turn, client)[0];
+                assert!(had == 4 || had == chooser.choose(&after, &turn, client)[0]);
             }
         }
     }

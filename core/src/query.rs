@@ -18,8 +18,7 @@ pub mod option {
     pub const EDE: u16 = 15;
 }
 
-/// What a packet turned out to be. One stands on the stack at a time, so its size is no matter.
-#[allow(clippy::large_enum_variant)]
+/// What a packet turned out to be.
 pub enum Packet<'p> {
     /// Too short, or a reply: nothing is sent, so that two servers never talk to each other.
     Silent,
@@ -37,18 +36,11 @@ pub struct Query<'p> {
     pub edns: Option<Edns<'p>>,
 }
 
-/// What is asked.
+/// What is asked of the name that `read` filled.
+#[derive(Clone, Copy)]
 pub struct Question {
-    pub name: Name,
     pub rtype: u16,
     pub class: u16,
-}
-
-impl Question {
-    /// Octets of the question section.
-    pub fn octets(&self) -> usize {
-        self.name.wire().len() + 4
-    }
 }
 
 /// The OPT record of a query (RFC 6891 section 6.1).
@@ -66,25 +58,29 @@ pub struct Edns<'p> {
 }
 
 /// Read a packet, all of it: what follows the message, or does not fit its counts, is malformed.
+///
+/// The name that is asked for goes into `name`, which is empty before, and after if there is none.
 #[inline]
-pub fn read(packet: &[u8]) -> Packet<'_> {
+pub fn read<'p>(packet: &'p [u8], name: &mut Name) -> Packet<'p> {
     if packet.len() < HEADER || u16_at(packet, 2) & QR != 0 {
         return Packet::Silent;
     }
     if u16_at(packet, 2) & OPCODE != 0 {
         return Packet::NotQuery;
     }
-    read_query(packet).map_or(Packet::Malformed, Packet::Query)
+    read_query(packet, name).map_or(Packet::Malformed, Packet::Query)
 }
 
-fn read_query(packet: &[u8]) -> Option<Query<'_>> {
+#[inline]
+fn read_query<'p>(packet: &'p [u8], name: &mut Name) -> Option<Query<'p>> {
     let (question, mut at) = match u16_at(packet, 4) {
         0 => (None, HEADER),
         1 => {
-            let name = Name::read(&packet[HEADER..])?;
+            if !name.fill(&packet[HEADER..]) {
+                return None;
+            }
             let at = HEADER + name.wire().len();
-            let question =
-                Question { name, rtype: u16_at(packet, at), class: u16_at(packet, at + 2) };
+            let question = Question { rtype: u16_at(packet, at), class: u16_at(packet, at + 2) };
             (Some(question), at + 4)
         }
         _ => return None,
@@ -186,7 +182,11 @@ mod tests {
         ];
         for (case, counts, body, good) in cases {
             let packet = packet(counts, &body);
-            assert_eq!(matches!(read(&packet), Packet::Query(_)), good, "{case}");
+            assert_eq!(
+                matches!(read(&packet, &mut Name::default()), Packet::Query(_)),
+                good,
+                "{case}"
+            );
         }
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let mut reply = packet([1, 0, 0, 0], QUESTION);
         reply[2] |= 0x80;
         for packet in [&reply[..], b"", &[0; 11]] {
-            assert!(matches!(read(packet), Packet::Silent));
+            assert!(matches!(read(packet, &mut Name::default()), Packet::Silent));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use arrayvec::ArrayVec;
+
 use crate::answer::Transport;
 use crate::cookie::{self, FULL, Verdict};
 use crate::options::Options;
@@ -50,17 +52,11 @@ impl<'n> Owner<'n> {
 const MAX_TARGETS: usize = 64;
 
 /// The names in rdata whose addresses the client will want next, and where they were written.
+#[derive(Default)]
 pub struct Targets<'n> {
-    list: [(&'n [u8], usize); MAX_TARGETS],
-    count: usize,
+    list: ArrayVec<(&'n [u8], usize), MAX_TARGETS>,
     /// The owner of the records is one of them: "." in SVCB (RFC 9460 section 2.5.2).
     pub owner: bool,
-}
-
-impl Default for Targets<'_> {
-    fn default() -> Self {
-        Targets { list: [(&[], 0); MAX_TARGETS], count: 0, owner: false }
-    }
 }
 
 impl<'n> Targets<'n> {
@@ -84,14 +80,14 @@ impl<'n> Targets<'n> {
             return;
         }
         let known = self.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-        if !known && self.count < MAX_TARGETS {
-            self.list[self.count] = (name, at);
-            self.count += 1;
+        if !known {
+            // What is beyond the bound is looked up by the client itself.
+            let _ = self.list.try_push((name, at));
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'n [u8], usize)> + '_ {
-        self.list[..self.count].iter().copied()
+        self.list.iter().copied()
     }
 }
 

@@ -125,45 +125,56 @@ pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// A name as it is looked up: folded to lower case, with the place of each label.
+/// A name as it is looked up: in wire form, folded to lower case.
 ///
-/// Folding touches label lengths too, which is harmless: they are below 64, `A` is 65.
+/// It is large, so it is filled where it stands rather than moved.
 #[derive(Clone)]
 pub struct Name {
-    bytes: [u8; MAX_NAME + 1],
+    /// Zero behind the name.
+    bytes: [u8; NAME_BUFFER],
     length: u8,
     labels: u8,
-    starts: [u8; MAX_LABELS + 1],
+}
+
+/// Room for a name in words of 8 octets.
+const NAME_BUFFER: usize = 256;
+
+impl Default for Name {
+    fn default() -> Name {
+        Name { bytes: [0; NAME_BUFFER], length: 0, labels: 0 }
+    }
 }
 
 impl Name {
     /// The name at the start of `bytes`; None if it is compressed, too long or cut off.
-    #[inline]
     pub fn read(bytes: &[u8]) -> Option<Name> {
-        let mut starts = [0; MAX_LABELS + 1];
-        let mut labels = 0;
-        let mut at = 0;
+        let mut name = Name::default();
+        name.fill(bytes).then_some(name)
+    }
+
+    /// Take the name at the start of `bytes`, in place of an empty one; false if it is none.
+    #[inline]
+    pub fn fill(&mut self, bytes: &[u8]) -> bool {
+        let (mut at, mut labels) = (0, 0);
         loop {
-            let length = usize::from(*bytes.get(at)?);
-            if length > 63 {
-                return None;
-            }
-            // A name of 255 octets has at most 127 labels, so the index fits.
-            starts[labels] = at as u8;
-            at += length + 1;
-            if at > MAX_NAME {
-                return None;
+            let Some(&length) = bytes.get(at) else { return false };
+            at += usize::from(length) + 1;
+            if length > 63 || at > MAX_NAME || at > bytes.len() {
+                return false;
             }
             if length == 0 {
                 break;
             }
             labels += 1;
         }
-        let mut name =
-            Name { bytes: [0; MAX_NAME + 1], length: at as u8, labels: labels as u8, starts };
-        name.bytes[..at].copy_from_slice(bytes.get(..at)?);
-        name.bytes[..at].make_ascii_lowercase();
-        Some(name)
+        self.bytes[..at].copy_from_slice(&bytes[..at]);
+        // At most 255 octets, and so at most 127 labels.
+        (self.length, self.labels) = (at as u8, labels);
+        for word in self.bytes[..at.next_multiple_of(8)].chunks_exact_mut(8) {
+            let folded = fold_case(u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+            word.copy_from_slice(&folded.to_ne_bytes());
+        }
+        true
     }
 
     /// The folded wire form.
@@ -178,17 +189,29 @@ impl Name {
         usize::from(self.labels)
     }
 
-    /// Where in `wire` the name without its first `skip` labels begins.
+    /// The name itself, the name without its first label, and so on to the root.
     #[inline]
-    pub fn start(&self, skip: usize) -> usize {
-        usize::from(self.starts[skip.min(self.labels())])
+    pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = Some(self.wire());
+        std::iter::from_fn(move || {
+            let suffix = rest?;
+            let length = usize::from(*suffix.first()?);
+            rest = if length == 0 { None } else { suffix.get(length + 1..) };
+            Some(suffix)
+        })
     }
+}
 
-    /// The name without its first `skip` labels.
-    #[inline]
-    pub fn suffix(&self, skip: usize) -> &[u8] {
-        &self.wire()[self.start(skip)..]
-    }
+/// Eight octets in lower case at once (SIMD within a register). A label's length is below 64 and
+/// `A` is 65, so lengths stay as they are.
+#[inline]
+fn fold_case(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    let at_least_a = low + (0x80 - u64::from(b'A')) * EACH;
+    let above_z = low + (0x7f - u64::from(b'Z')) * EACH;
+    let upper = (at_least_a ^ above_z) & !word & (0x80 * EACH);
+    word | (upper >> 2)
 }
 
 /// A hash of a folded name, keyed so that nobody can register names that collide.
@@ -321,10 +344,18 @@ mod tests {
     fn suffixes_in_lower_case() {
         let name = Name::read(b"\x03WwW\x02eX\x00rest").unwrap();
         assert_eq!(name.wire(), b"\x03www\x02ex\x00");
-        assert_eq!(
-            (name.labels(), name.suffix(1), name.suffix(2)),
-            (2, &b"\x02ex\x00"[..], &b"\x00"[..])
-        );
+        let suffixes: Vec<_> = name.suffixes().collect();
+        assert_eq!(name.labels(), 2);
+        assert_eq!(suffixes, [&b"\x03www\x02ex\x00"[..], b"\x02ex\x00", b"\x00"]);
+    }
+
+    #[test]
+    fn every_octet_is_folded_as_ascii() {
+        for octet in 0..=255u8 {
+            let word = u64::from_ne_bytes([octet, b'Z', 0xff, octet, 0, b'@', b'[', octet]);
+            let wanted = word.to_ne_bytes().map(|octet| octet.to_ascii_lowercase());
+            assert_eq!(fold_case(word).to_ne_bytes(), wanted);
+        }
     }
 
     #[test]

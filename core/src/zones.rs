@@ -8,7 +8,7 @@ use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
 
 use crate::rrset;
 use crate::table::{Node, Table};
-use crate::wire::{self, Name, rtype};
+use crate::wire::{self, MAX_LABELS, Name, rtype};
 
 pub const STATE_LIVE: u8 = 0;
 pub const STATE_LOADING: u8 = 1;
@@ -83,18 +83,21 @@ pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
 
 /// Zones by apex, replaced whole when one comes or goes.
 struct Directory {
-    /// Bit n is set where a zone has n labels: other suffixes need not be hashed.
-    depths: u128,
+    /// Whether a zone has so many labels: other suffixes need not be hashed.
+    depths: [bool; MAX_LABELS + 1],
     slots: Box<[Option<Arc<Zone>>]>,
 }
 
 impl Directory {
     fn new(zones: &[Arc<Zone>]) -> Directory {
         let capacity = (zones.len() * 2 + 1).next_power_of_two();
-        let mut directory = Directory { depths: 0, slots: vec![None; capacity].into_boxed_slice() };
+        let mut directory = Directory {
+            depths: [false; MAX_LABELS + 1],
+            slots: vec![None; capacity].into_boxed_slice(),
+        };
         for zone in zones {
             let labels = Name::read(&zone.apex).map_or(0, |name| name.labels());
-            directory.depths |= 1 << labels;
+            directory.depths[labels] = true;
             let mut at = zone.hash as usize & (capacity - 1);
             while directory.slots[at].is_some() {
                 at = (at + 1) & (capacity - 1);
@@ -142,12 +145,11 @@ impl Zones {
         // SAFETY: never null; an old directory is destroyed only after every guard is gone that
         // could have loaded it, and it keeps its zones alive.
         let directory = unsafe { self.directory.load(Acquire, guard).deref() };
-        for left in skip..=name.labels() {
-            if directory.depths & (1 << (name.labels() - left)) != 0 {
-                let suffix = name.suffix(left);
-                if let Some(zone) = directory.get(self.hash(suffix), suffix) {
-                    return Some(zone);
-                }
+        for (left, suffix) in name.suffixes().enumerate().skip(skip) {
+            if directory.depths[name.labels() - left]
+                && let Some(zone) = directory.get(self.hash(suffix), suffix)
+            {
+                return Some(zone);
             }
         }
         None
@@ -292,8 +294,7 @@ impl Zones {
 
     /// Count a new name in its parent, making empty non-terminals up to the apex.
     fn raise(&self, zone: &Zone, name: &Name, guard: &Guard) {
-        for skip in 1..=name.labels() {
-            let parent = name.suffix(skip);
+        for parent in name.suffixes().skip(1) {
             if parent.len() < zone.apex.len() {
                 return;
             }
@@ -311,13 +312,11 @@ impl Zones {
 
     /// Remove a name, and the empty non-terminals above that it alone kept.
     fn fell(&self, zone: &Zone, name: &Name, guard: &Guard) {
-        for skip in 0..=name.labels() {
-            let lost = name.suffix(skip);
+        let mut suffixes = name.suffixes().peekable();
+        while let Some(lost) = suffixes.next() {
             zone.remove(self.hash(lost), lost, guard);
-            let parent = name.suffix(skip + 1);
-            if parent.len() < zone.apex.len() || skip == name.labels() {
-                return;
-            }
+            let inside = |parent: &&&[u8]| parent.len() >= zone.apex.len();
+            let Some(parent) = suffixes.peek().filter(inside) else { return };
             let Some(node) = self.node(zone, parent, guard) else { return };
             let left = node.children.fetch_sub(1, Relaxed) - 1;
             if left > 0 || node.rrsets().next().is_some() {
@@ -357,7 +356,7 @@ fn locate<'z>(
     let zone = zone.ok_or("the zone is not known: set_zone comes first")?;
     let name = Name::read(owner).filter(|name| name.wire().len() == owner.len());
     let name = name.ok_or("the owner is not a name in wire form")?;
-    let inside = (0..=name.labels()).any(|skip| name.suffix(skip) == zone.apex());
+    let inside = name.suffixes().any(|suffix| suffix == zone.apex());
     if inside { Ok((zone, name)) } else { Err("the owner is outside the zone".into()) }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use _core::answer::Transport;
-use _core::query::{self, Edns, Packet, Query};
+use _core::query::Edns;
 
 use super::expected::{self, Asked, BADCOOKIE, FORMERR, NOTIMP};
 use super::message::{self, HEADER, Message, Opt};
+use super::packet::{self, Query, Read};
 use super::sections;
 
 pub const QR: u16 = 0x8000;
@@ -53,11 +54,11 @@ fn judge(packet: &[u8], reply: &[u8], asked: &Asked<'_>) -> Result<(), String> {
         let right = reply.len() == HEADER && message.flags == wanted | rcode;
         if right { Ok(()) } else { Err(format!("not a header alone with rcode {rcode}")) }
     };
-    match query::read(packet) {
-        Packet::Silent => Err("the core should have kept silent".into()),
-        Packet::Malformed => alone(FORMERR),
-        Packet::NotQuery => alone(NOTIMP),
-        Packet::Query(query) => {
+    match packet::read(packet) {
+        Read::Silent => Err("the core should have kept silent".into()),
+        Read::Malformed => alone(FORMERR),
+        Read::NotQuery => alone(NOTIMP),
+        Read::Query(query) => {
             let room = envelope(packet, reply, &query, &message, asked)?;
             if limited && is_restrained(&message, &query) {
                 return Ok(());
@@ -93,7 +94,7 @@ fn envelope(
     if reply.len() > limit {
         return Err(format!("{} octets, {limit} allowed", reply.len()));
     }
-    let end = HEADER + query.question.as_ref().map_or(0, |question| question.octets());
+    let end = HEADER + query.question_octets();
     let same = reply.get(HEADER..end) == packet.get(HEADER..end);
     if !same || message.questions.len() != usize::from(query.question.is_some()) {
         return Err("another question".into());

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use _core::answer::Transport;
 use _core::options::Options;
-use _core::query::{Edns, Query};
+use _core::query::Edns;
 use _core::zones::{STATE_LOADING, STATE_STALE};
 
 use super::message::{CNAME, Labels, NS, SOA, labels};
 use super::model::{Found, Model, Set, Zone};
+use super::packet::Query;
 
 pub const NOERROR: u16 = 0;
 pub const FORMERR: u16 = 1;
@@ -74,8 +75,8 @@ pub fn expected<'m>(query: &Query<'_>, asked: &Asked<'m>) -> Expected<'m> {
     match (question.class, question.rtype) {
         (_, 251 | 252) => Expected::error(REFUSED, None),
         (_, 41 | 249 | 250) => Expected::error(FORMERR, None),
-        (1, rtype) => resolve(labels(question.name.wire()), rtype, asked),
-        (3, 16 | 255) => chaos(question.name.wire(), options),
+        (1, rtype) => resolve(labels(&question.name), rtype, asked),
+        (3, 16 | 255) => chaos(&question.name, options),
         _ => Expected::error(REFUSED, Some(20)),
     }
 }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod expected;
 pub mod message;
 pub mod model;
+pub mod packet;
 pub mod proxy;
 pub mod query;
 pub mod sections;

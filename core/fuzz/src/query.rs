@@ -11,7 +11,6 @@ use _core::cookie;
 use _core::counters::Counters;
 use _core::net::{self, Networks, Proxy};
 use _core::options::Options;
-use _core::query::{self, Packet};
 use _core::rrset::POLICY_STICKY;
 use _core::udp::ANSWER_SIZE;
 use crossbeam_epoch as epoch;
@@ -19,6 +18,7 @@ use crossbeam_epoch as epoch;
 use super::check::check;
 use super::expected::{Asked, expected};
 use super::message::{self, Record};
+use super::packet::{self, Read};
 use super::world::{NOW, world};
 
 const CLIENTS: [&str; 4] = ["192.0.2.7", "198.51.100.9", "2001:db8::9", "::ffff:192.0.2.8"];
@@ -97,7 +97,7 @@ impl Choices {
 
 /// Make the server's part of a cookie in the message right.
 fn prove(message: &mut [u8], client: IpAddr, secret: usize, age: u32) {
-    let Packet::Query(query) = query::read(message) else { return };
+    let Read::Query(query) = packet::read(message) else { return };
     let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
     let Some(cookie) = cookie.filter(|cookie| cookie.len() == cookie::FULL) else { return };
     let proven = cookie::make(&SECRETS[secret], cookie, client, UNIX - age);
@@ -107,7 +107,7 @@ fn prove(message: &mut [u8], client: IpAddr, secret: usize, age: u32) {
 
 /// A client gets the same records from all servers, where its policy says so.
 fn check_choice(message: &[u8], replies: &[Vec<u8>], asked: &Asked<'_>) {
-    let Packet::Query(query) = query::read(message) else { return };
+    let Read::Query(query) = packet::read(message) else { return };
     let found = expected(&query, asked).found;
     let set = found.and_then(|(_, owner, zone, rtype)| zone.get(&owner, rtype, asked.now));
     if set.is_none_or(|set| set.policy < POLICY_STICKY) {
