@@ -258,7 +258,7 @@ impl Responder {
                 Lookup::Answer(node, rrset) => {
                     reply.flags |= AA;
                     reply.subject = node.hash();
-                    return self.found(batch, node, rrset, owner, reply);
+                    return self.found(batch, node, rrset, (owner, name), reply);
                 }
                 Lookup::Alias(node, cname) => {
                     reply.flags |= AA;
@@ -305,8 +305,8 @@ impl Responder {
     /// Write what was asked for, then the addresses of what it names.
     #[inline]
     fn found(
-        &mut self, batch: Batch<'_>, node: &Node, rrset: RRset<'_>, owner: Owner<'_>,
-        reply: &mut Reply<'_>,
+        &mut self, batch: Batch<'_>, node: &Node, rrset: RRset<'_>,
+        (owner, name): (Owner<'_>, &Name), reply: &mut Reply<'_>,
     ) {
         if !Targets::has(rrset.rtype()) {
             self.write(node, rrset, owner, Section::Answer, reply, None);
@@ -314,6 +314,9 @@ impl Responder {
         }
         let mut targets = Targets::default();
         if self.write(node, rrset, owner, Section::Answer, reply, Some(&mut targets)) {
+            if targets.owner {
+                targets.forget(name.wire());
+            }
             let fits = !targets.owner || self.add_node(batch, node, owner, reply);
             let _ = fits && self.add_addresses(batch, &targets, reply);
         }

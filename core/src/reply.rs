@@ -86,6 +86,11 @@ impl<'n> Targets<'n> {
         }
     }
 
+    /// Leave out a name.
+    pub fn forget(&mut self, name: &[u8]) {
+        self.list.retain(|(target, _)| !target.eq_ignore_ascii_case(name));
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&'n [u8], usize)> + '_ {
         self.list.iter().copied()
     }
