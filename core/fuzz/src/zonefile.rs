@@ -58,7 +58,8 @@ fn check_parsed(parsed: &Parsed, apex: &[u8]) {
         assert_eq!(set.ttl >> 31, 0, "RFC 2181 section 8");
         assert_eq!((set.expires, set.policy), (0, POLICY_ALL), "type {rtype}");
     }
-    for (_, _, owner, _, ttl, kind, _) in &parsed.foreign {
+    for (_, _, origin, owner, ttl, kind, _) in &parsed.foreign {
+        assert_eq!(check_name(origin), Ok(()));
         assert!(check_name(owner).is_ok() && is_under(owner, apex) && *ttl >> 31 == 0, "{kind}");
     }
     for (file, line, why) in &parsed.problems {
