@@ -1,0 +1,205 @@
+"""What writes do to the database, each at a revision of its own; in the writer's thread."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from musterd.store.embedded.options import Options
+from musterd.store.errors import LeaseNotFound
+from musterd.store.values import (
+    NO_LEASE,
+    Batch,
+    Compare,
+    Delete,
+    Entry,
+    Event,
+    Is,
+    Kind,
+    Operation,
+    Put,
+    Result,
+)
+
+# The columns of kv are the fields of an Entry.
+_GET = "SELECT * FROM kv WHERE key = ?"
+_OF_LEASE = "SELECT * FROM kv WHERE lease = ? ORDER BY key"
+_PUT = (
+    "INSERT INTO kv VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+    " value = excluded.value, create_rev = excluded.create_rev, mod_rev = excluded.mod_rev,"
+    " version = excluded.version, lease = excluded.lease"
+)
+_LOG = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PRUNE_LEAST: Final = 100
+"""Events to prune at once, so that the search for them is seldom."""
+_PRUNE_MOST: Final = 5000
+"""Events to prune at once, so that a store whose limits were lowered still answers meanwhile."""
+
+_HOLDS: Final[dict[Is, Callable[[Entry | None, int], bool]]] = {
+    Is.ABSENT: lambda entry, _: entry is None,
+    Is.PRESENT: lambda entry, _: entry is not None,
+    Is.MODIFIED_AT: lambda entry, at: entry is not None and entry.mod_revision == at,
+    Is.CREATED_AT: lambda entry, at: entry is not None and entry.create_revision == at,
+}
+
+_Row = tuple[object, ...]
+
+
+class Changes:
+    """The database between the begin and the commit of a group of transactions.
+
+    A method that raises a StoreError has changed nothing: all that can be refused is looked at
+    before the first write. After any other error the whole group has to be rolled back.
+    """
+
+    def __init__(self, db: sqlite3.Connection, options: Options) -> None:
+        """Over a connection that may write, which nobody else uses."""
+        self._db = db
+        self._options = options
+        self.revision: int
+        self.compacted: int
+        self._log: list[_Row] = []
+        self._gone = 0
+        self._time = 0.0
+        ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
+        self._kept = self.revision, self.compacted
+        ((self._events,),) = db.execute("SELECT count(*) FROM event")
+        self.batches: list[Batch] = []
+        """What the group has changed so far."""
+
+    def begin(self, time: float) -> None:
+        """Start a group whose changes are made at a time, seconds since 1970."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._time = time
+        self._log = []
+        self._gone = 0
+        self.batches = []
+
+    def commit(self) -> None:
+        """Put the group on disk."""
+        self._db.executemany(_LOG, self._log)
+        if self._log:
+            self._prune()
+        if self._kept != (self.revision, self.compacted):
+            self._db.execute(
+                "UPDATE meta SET revision = ?, compacted = ?", (self.revision, self.compacted)
+            )
+        self._db.execute("COMMIT")
+        self._kept = self.revision, self.compacted
+        self._events += len(self._log) - self._gone
+
+    def rollback(self) -> None:
+        """Forget the group."""
+        self.revision, self.compacted = self._kept
+        self.batches = []
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def transaction(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Result:
+        """As of the store."""
+        found = tuple(self._get(compare.key) for compare in compares)
+        for compare, entry in zip(compares, found, strict=True):
+            if not _HOLDS[compare.test](entry, compare.revision):
+                return Result(False, self.revision, found)
+        self._look_for_leases(operations)
+        before = tuple(self._get(step.key) for step in operations)
+        steps = zip(operations, before, strict=True)
+        self._apply([(step, entry) for step, entry in steps if entry or isinstance(step, Put)])
+        return Result(True, self.revision, before)
+
+    def grant(self, lease: int, ttl: int) -> None:
+        """Keep a new lease."""
+        self._db.execute("INSERT INTO lease VALUES (?, ?)", (lease, ttl))
+
+    def end(self, leases: Iterable[int]) -> int:
+        """End leases that may have ended already, each in a transaction; the last revision."""
+        for lease in leases:
+            rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
+            entries = [Entry._make(row) for row in rows]
+            self._apply([(Delete(entry.key), entry) for entry in entries], Kind.EXPIRED)
+            self._db.execute("DELETE FROM lease WHERE id = ?", (lease,))
+        return self.revision
+
+    def compact(self, revision: int) -> None:
+        """Forget all events up to one revision, that one too."""
+        gone = self._db.execute("DELETE FROM event WHERE rev <= ?", (revision,))
+        self._gone += gone.rowcount
+        self.compacted = max(self.compacted, min(revision, self.revision))
+
+    def _get(self, key: bytes) -> Entry | None:
+        row = self._db.execute(_GET, (key,)).fetchone()
+        return Entry._make(row) if row else None
+
+    def _look_for_leases(self, operations: Sequence[Operation]) -> None:
+        for lease in {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}:
+            if not self._db.execute("SELECT 1 FROM lease WHERE id = ?", (lease,)).fetchone():
+                raise LeaseNotFound(lease)
+
+    def _apply(
+        self, steps: Sequence[tuple[Operation, Entry | None]], deletion: Kind = Kind.DELETED
+    ) -> None:
+        """Do steps at a new revision; with each is what it finds."""
+        if not steps:
+            return
+        self.revision += 1
+        events = tuple(self._event(step, previous, deletion) for step, previous in steps)
+        self._db.executemany(_PUT, [event.entry for event in events if event.entry])
+        self._db.executemany(
+            "DELETE FROM kv WHERE key = ?", [(event.key,) for event in events if not event.entry]
+        )
+        self._log += (
+            (self.revision, place, self._time, *_logged(event))
+            for place, event in enumerate(events)
+        )
+        self.batches.append(Batch(self.revision, self._time, events))
+
+    def _event(self, step: Operation, previous: Entry | None, deletion: Kind) -> Event:
+        if isinstance(step, Delete):
+            return Event(deletion, step.key, None, previous)
+        created, version = self.revision, 1
+        if previous:
+            created, version = previous.create_revision, previous.version + 1
+        entry = Entry(step.key, step.value, created, self.revision, version, step.lease)
+        return Event(Kind.PUT, step.key, entry, previous)
+
+    def _prune(self) -> None:
+        """Forget the oldest events beyond what is kept."""
+        ended = self._ended()
+        if ended is not None:
+            self.compact(ended)
+
+    def _ended(self) -> int | None:
+        """The last revision to forget now, if any."""
+        surplus = self._events + len(self._log) - self._gone - self._options.history
+        if surplus >= min(_PRUNE_LEAST, self._options.history):
+            ((last,),) = self._db.execute(
+                "SELECT rev FROM event ORDER BY rev, seq LIMIT 1 OFFSET ?",
+                (min(surplus, _PRUNE_MOST) - 1,),
+            )
+            return int(last)
+        oldest = self._db.execute("SELECT time FROM event ORDER BY rev, seq LIMIT 1").fetchone()
+        horizon = self._time - self._options.history_age
+        if oldest is None or oldest[0] >= horizon:
+            return None
+        rows = self._db.execute(
+            "SELECT rev FROM (SELECT rev, time FROM event ORDER BY rev, seq LIMIT ?)"
+            " WHERE time < ? ORDER BY rev DESC LIMIT 1",
+            (_PRUNE_MOST, horizon),
+        )
+        return int(rows.fetchone()[0])
+
+
+def read_leases(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    """All leases and their TTLs, seconds."""
+    yield from db.execute("SELECT id, ttl FROM lease")
+
+
+def _logged(event: Event) -> _Row:
+    """An event as the log keeps it, from its kind on."""
+    entry, previous = event.entry, event.previous
+    now: _Row = ()
+    if entry:
+        now = entry.value, entry.create_revision, entry.version, entry.lease
+    elif previous:
+        now = None, previous.create_revision, previous.version + 1, NO_LEASE
+    before = (previous.value, previous.mod_revision, previous.lease) if previous else (None, 0, 0)
+    return (event.kind.value, event.key, *now, *before)

@@ -1,0 +1,138 @@
+"""The store as it is at one revision, read in slices that don't hold the loop.
+
+Each slice is a query of its own within one read transaction: nothing is left half read where a
+reader gives up, and the transaction can be ended at any time.
+"""
+
+import asyncio
+import itertools
+import sqlite3
+import time
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any, Final
+
+from musterd.store.errors import Compacted
+from musterd.store.values import Batch, Entry, Event, Kind, Page, prefix_end
+
+_SLICE: Final = 0.002
+"""Seconds for which the loop may be held."""
+_ROWS: Final = 2000
+"""Rows of a slice at most; SQLite doesn't look further ahead."""
+_LOOK: Final = 16
+"""Rows, of which each may hold 64 KiB, between two looks at the clock."""
+_OCTETS: Final = 1_048_576
+"""Of values, after which a page is full."""
+_ABOVE_ALL: Final = b"\xff" * 1025
+"""Higher than every key, because it is longer than the longest."""
+
+_RANGE = "SELECT * FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+_KEYS = "SELECT key FROM kv WHERE lease = ? AND lease <> 0 AND key > ? ORDER BY key LIMIT ?"
+_EVENTS = (
+    "SELECT rev, time, kind, key, value, create_rev, version, lease,"
+    " prev_value, prev_mod_rev, prev_lease, seq FROM event"
+    " WHERE (rev, seq) > (?, ?) AND rev <= ? ORDER BY rev, seq LIMIT ?"
+)
+
+_Row = tuple[Any, ...]
+
+
+class Snapshot:
+    """One read transaction; ``end`` it."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Begin it on a connection that nobody else uses meanwhile."""
+        self._db: sqlite3.Connection | None = db
+        self.revision: int
+        self.compacted: int
+        db.execute("BEGIN")
+        ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
+
+    def end(self) -> sqlite3.Connection | None:
+        """Give the connection back, None where that was done."""
+        db, self._db = self._db, None
+        if db:
+            db.execute("ROLLBACK")
+        return db
+
+    async def page(self, prefix: bytes, after: bytes, limit: int) -> Page:
+        """As `Store.range`. Raises Compacted where the snapshot was ended."""
+        lower = max(prefix, after + b"\0") if after else prefix
+        upper = prefix_end(prefix) or _ABOVE_ALL
+        entries: list[Entry] = []
+        octets, dry = 0, False
+        while not dry:
+            # Before each slice, so that those who read page upon page leave room as well.
+            await asyncio.sleep(0)
+            rows, dry = self._slice(_RANGE, (lower, upper), limit + 1 - len(entries))
+            for row in rows:
+                octets += len(row[1])
+                # What has no room on the page shows that there is more.
+                if len(entries) == limit or (entries and octets > _OCTETS):
+                    return Page(tuple(entries), self.revision, True)
+                entries.append(Entry._make(row))
+            if not dry:
+                lower = entries[-1].key + b"\0"
+        return Page(tuple(entries), self.revision, False)
+
+    async def keys(self, lease: int) -> tuple[bytes, ...]:
+        """The keys that hang on a lease."""
+        keys, dry = [b""], False
+        while not dry:
+            await asyncio.sleep(0)
+            rows, dry = self._slice(_KEYS, (lease, keys[-1]), _ROWS)
+            keys += (key for (key,) in rows)
+        return tuple(keys[1:])
+
+    async def history(self, first: int, last: int, prefix: bytes) -> tuple[list[Batch], int]:
+        """Changes below a prefix, from one revision to another, or a page's worth of them.
+
+        Also the revision up to which they are all. Raises Compacted.
+        """
+        if first <= self.compacted:
+            raise Compacted(first, self.compacted + 1)
+        found: list[_Row] = []
+        octets, dry, at = 0, False, (first, -1)
+        while not dry:
+            await asyncio.sleep(0)
+            rows, dry = self._slice(_EVENTS, (*at, last), _ROWS)
+            for row in rows:
+                if octets > _OCTETS and row[0] != at[0]:
+                    return _batches(found), at[0]
+                at = row[0], row[-1]
+                if row[3].startswith(prefix):
+                    found.append(row)
+                    octets += len(row[4] or b"") + len(row[8] or b"") + len(row[3])
+        return _batches(found), last
+
+    def _slice(self, query: str, args: _Row, most: int) -> tuple[list[_Row], bool]:
+        """Rows of a query, as many as time allows, and whether there are no more."""
+        if self._db is None:
+            raise Compacted(self.revision, self.compacted + 1)
+        until, most = time.monotonic() + _SLICE, min(most, _ROWS)
+        cursor = self._db.execute(query, (*args, most))
+        rows: list[_Row] = []
+        for row in cursor:
+            rows.append(row)
+            if not len(rows) % _LOOK and time.monotonic() > until:
+                cursor.close()
+                return rows, False
+        return rows, len(rows) < most
+
+
+def _batches(rows: Iterable[_Row]) -> list[Batch]:
+    return [
+        Batch(revision, time, tuple(map(_event, group)))
+        for (revision, time), group in itertools.groupby(rows, itemgetter(0, 1))
+    ]
+
+
+def _event(row: _Row) -> Event:
+    revision, _, number, key, value, created, version, lease, *before, _ = row
+    prev_value, prev_revision, prev_lease = before
+    kind, entry, previous = Kind(number), None, None
+    if kind is Kind.PUT:
+        entry = Entry(key, value, created, revision, version, lease)
+    if prev_revision:
+        previous = Entry(key, prev_value, created, prev_revision, version - 1, prev_lease)
+    return Event(kind, key, entry, previous)

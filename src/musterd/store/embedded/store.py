@@ -1,0 +1,274 @@
+"""The embedded store: what the contract asks, put together from its parts."""
+
+import asyncio
+import secrets
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from musterd.clock import Clock
+from musterd.store.embedded.changes import Changes, read_leases
+from musterd.store.embedded.clock import BootClock
+from musterd.store.embedded.database import open_writer, translate
+from musterd.store.embedded.leases import Leases
+from musterd.store.embedded.lock import Lock
+from musterd.store.embedded.options import Options
+from musterd.store.embedded.reader import Readers
+from musterd.store.embedded.watches import EmbeddedWatch, Hub
+from musterd.store.embedded.writer import Writer
+from musterd.store.errors import Conflict, StoreBusy, StoreLimit
+from musterd.store.values import (
+    ABSENT,
+    NO_LEASE,
+    Compare,
+    Delete,
+    Entry,
+    Is,
+    Lease,
+    Limits,
+    Operation,
+    Page,
+    Put,
+    Result,
+    octets,
+    shown,
+)
+
+_SCAN_PAGE: Final = 1000
+"""Entries of a page of a scan."""
+_LEASE_BITS: Final = 63
+
+
+class _Opened(NamedTuple):
+    """What opening takes time for."""
+
+    lock: Lock
+    db: sqlite3.Connection
+    changes: Changes
+    leases: list[tuple[int, int]]
+
+
+class Embedded:
+    """A `Store` in one SQLite file, for one process; belongs to the loop that opened it."""
+
+    def __init__(self, path: Path, opened: _Opened, options: Options, clock: Clock) -> None:
+        """Use `Embedded.open`."""
+        self._path = path
+        self._options = options
+        self._clock = clock
+        self._lock = opened.lock
+        self._db = opened.db
+        self._readers = Readers(path, options.snapshots)
+        revision, compacted = opened.changes.revision, opened.changes.compacted
+        self._hub = Hub(self._readers, options, revision, compacted)
+        self._writer = Writer(path, opened.changes, options, clock, self._hub.publish)
+        self._leases = Leases(clock, self._end)
+        for lease, ttl in opened.leases:
+            self._leases.add(lease, ttl)
+        self._closing: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, path: Path, options: Options | None = None, clock: Clock | None = None
+    ) -> Self:
+        """Open a store, and make it with its directory where there is none.
+
+        clock: its seconds must go on while the machine sleeps; the boot-time clock if not given.
+        Raises StoreLocked, StoreNewer, StoreCorrupt, StoreFull, StoreUnavailable; what was on
+        disk then is as it was.
+        """
+        options = options or Options()
+        opened = await asyncio.to_thread(_open, path, options)
+        try:
+            return cls(path, opened, options, clock or BootClock())
+        except BaseException:
+            opened.db.close()
+            opened.lock.release()
+            raise
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """As of `Store`: watches end with StoreUnavailable; closing again does nothing."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._leases.close()
+        await self._writer.close()
+        self._hub.close()
+        # The last connection to close brings the WAL into the database, which only a writer can.
+        self._readers.close()
+        await asyncio.to_thread(self._db.close)
+        self._lock.release()
+
+    @property
+    def limits(self) -> Limits:
+        """As of `Store`."""
+        return self._options.limits
+
+    async def get(self, key: bytes) -> Entry | None:
+        """As of `Store`."""
+        return self._readers.get(key)
+
+    async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
+        """As of `Store`."""
+        if not 0 < limit <= self.limits.page:
+            raise StoreLimit(f"a page of {limit} entries: expected 1 to {self.limits.page}")
+        with self._readers.snapshot() as snapshot:
+            return await snapshot.page(prefix, after, limit)
+
+    async def scan(self, prefix: bytes) -> AsyncGenerator[Page]:
+        """As of `Store`; may last as long as the options allow."""
+        with self._readers.snapshot() as snapshot:
+            late = self._clock.call_later(
+                self._options.scan_time, lambda: self._readers.release(snapshot)
+            )
+            try:
+                page = await snapshot.page(prefix, b"", _SCAN_PAGE)
+                yield page
+                while page.more:
+                    page = await snapshot.page(prefix, page.entries[-1].key, _SCAN_PAGE)
+                    yield page
+            finally:
+                late.cancel()
+
+    async def put(
+        self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
+    ) -> int:
+        """As of `Store`."""
+        return (await self._one(Put(key, value, lease), expect)).revision
+
+    async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
+        """As of `Store`."""
+        result = await self._one(Delete(key), expect)
+        return result.revision if result.entries[0] else None
+
+    async def _one(self, step: Operation, expect: int | None) -> Result:
+        if expect is None:
+            return await self.transaction((), (step,))
+        test = Is.MODIFIED_AT if expect != ABSENT else Is.ABSENT
+        result = await self.transaction((Compare(step.key, test, expect),), (step,))
+        if not result.succeeded:
+            raise Conflict(step.key, expect, result.entries[0])
+        return result
+
+    async def transaction(
+        self, compares: Sequence[Compare], operations: Sequence[Operation]
+    ) -> Result:
+        """As of `Store`."""
+        compares, operations = tuple(compares), tuple(operations)
+        size = self._checked(compares, operations)
+        for lease in {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}:
+            self._leases.get(lease)
+        return await self._writer.submit(
+            lambda changes: changes.transaction(compares, operations), size
+        )
+
+    async def lease_grant(self, ttl: int) -> Lease:
+        """As of `Store`."""
+        if not 0 < ttl <= self.limits.ttl:
+            raise StoreLimit(f"a lease of {ttl} s: expected 1 to {self.limits.ttl}")
+        if len(self._leases) >= self._options.leases:
+            raise StoreBusy(f"{len(self._leases)} leases at once: revoke some, or wait for an end")
+        lease = 0
+        while not lease or lease in self._leases:
+            lease = secrets.randbits(_LEASE_BITS)
+        granted = self._writer.submit(lambda changes: changes.grant(lease, ttl))
+        # Known before it is written: so it ends in time even if its caller doesn't wait for it.
+        self._leases.add(lease, ttl)
+        try:
+            await granted
+        except Exception:
+            self._leases.drop(lease)
+            raise
+        return self._leases.renew(lease)
+
+    async def lease_keepalive(self, lease: int) -> Lease:
+        """As of `Store`; it costs no write."""
+        self._readers.check()
+        return self._leases.renew(lease)
+
+    async def lease_revoke(self, lease: int) -> int:
+        """As of `Store`."""
+        self._leases.get(lease)
+        revision = await self._end((lease,))
+        self._leases.drop(lease)
+        return revision
+
+    async def lease_info(self, lease: int) -> Lease:
+        """As of `Store`."""
+        self._leases.get(lease)
+        with self._readers.snapshot() as snapshot:
+            keys = await snapshot.keys(lease)
+        return self._leases.get(lease)._replace(keys=keys)
+
+    @asynccontextmanager
+    async def watch(
+        self, prefix: bytes, from_revision: int | None = None
+    ) -> AsyncIterator[EmbeddedWatch]:
+        """As of `Store`."""
+        with self._hub.watch(prefix, from_revision) as watch:
+            yield watch
+
+    async def compact(self, revision: int) -> None:
+        """Forget all changes up to a revision, that one too; it happens by itself as well."""
+        await self._writer.submit(lambda changes: changes.compact(revision))
+
+    def _end(self, leases: Sequence[int]) -> asyncio.Future[int]:
+        return self._writer.submit(lambda changes: changes.end(leases))
+
+    def _checked(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> int:
+        """The octets of a transaction. Raises StoreLimit."""
+        limits = self.limits
+        if max(len(compares), len(operations)) > limits.operations:
+            raise StoreLimit(
+                f"{len(compares)} comparisons and {len(operations)} operations in a transaction:"
+                f" at most {limits.operations} each"
+            )
+        keys = [step.key for step in operations]
+        if len(set(keys)) != len(keys):
+            raise StoreLimit("two operations of a transaction are on the same key")
+        for key in (*keys, *(compare.key for compare in compares)):
+            if not 0 < len(key) <= limits.key:
+                raise StoreLimit(f"a key of {len(key)} octets: expected 1 to {limits.key}")
+        for step in operations:
+            if isinstance(step, Put) and len(step.value) > limits.value:
+                raise StoreLimit(
+                    f"{shown(step.key)}: a value of {len(step.value)} octets: at most"
+                    f" {limits.value}"
+                )
+        size = octets(operations)
+        if size > limits.octets:
+            raise StoreLimit(f"a transaction of {size} octets: at most {limits.octets}")
+        return size
+
+
+def _open(path: Path, options: Options) -> _Opened:
+    """In a thread: all of opening that waits for the disk."""
+    lock = Lock(path.with_name(path.name + ".lock"))
+    try:
+        db = open_writer(path, options.check_time)
+        try:
+            return _Opened(lock, db, Changes(db, options), list(read_leases(db)))
+        except sqlite3.Error as error:
+            db.close()
+            raise translate(error, path) from error
+    except BaseException:
+        lock.release()
+        raise

@@ -1,0 +1,160 @@
+"""Who watches, and what waits for them.
+
+A watch is *live* while what is committed is queued for it in memory. Where it starts in the past,
+or its queue is full because its reader is slow, it reads the log on disk instead, page by page as
+its reader asks, until it has caught up. So a slow reader costs a bounded queue and loses nothing,
+until what it needs next is forgotten there: then it is told so, and has to list again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from musterd.store.embedded.options import Options
+from musterd.store.embedded.reader import Readers
+from musterd.store.errors import Compacted, StoreBusy, StoreUnavailable
+from musterd.store.values import Batch, Event
+
+
+class Hub:
+    """All watches of a store; belongs to the loop."""
+
+    def __init__(self, readers: Readers, options: Options, revision: int, compacted: int) -> None:
+        """Without watches yet. revision: the store's; compacted: the last that is forgotten."""
+        self.readers = readers
+        self.options = options
+        self.revision = revision
+        self.compacted = compacted
+        self.closed = False
+        self._watches: set[EmbeddedWatch] = set()
+
+    def publish(self, batches: Sequence[Batch], compacted: int) -> None:
+        """Tell what was committed, and the last revision that is forgotten."""
+        self.compacted = compacted
+        for batch in batches:
+            self.revision = batch.revision
+            for watch in self._watches:
+                watch.offer(batch)
+
+    @contextmanager
+    def watch(self, prefix: bytes, from_revision: int | None) -> "Iterator[EmbeddedWatch]":
+        """As `Store.watch`."""
+        if self.closed:
+            raise StoreUnavailable("the store is closed")
+        if len(self._watches) >= self.options.watches:
+            raise StoreBusy(f"{len(self._watches)} watches at once: end some")
+        first = self.revision + 1 if from_revision is None else from_revision
+        if not self.compacted < first <= self._committed(first) + 1:
+            raise Compacted(first, self.compacted + 1)
+        watch = EmbeddedWatch(self, prefix, first)
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    def _committed(self, wanted: int) -> int:
+        """The last revision, which readers see on disk a little before it is published."""
+        if wanted <= self.revision + 1:
+            return self.revision
+        with self.readers.snapshot() as snapshot:
+            return snapshot.revision
+
+    def close(self) -> None:
+        """End all watches."""
+        self.closed = True
+        for watch in self._watches:
+            watch.wake()
+
+
+class EmbeddedWatch:
+    """As `Watch`."""
+
+    def __init__(self, hub: Hub, prefix: bytes, first: int) -> None:
+        """From a revision on that is known, or is the next."""
+        self._hub = hub
+        self._prefix = prefix
+        self._next = first
+        """The first revision that was not queued; while live, at least that."""
+        self._live = first > hub.revision
+        self._queue: deque[Batch] = deque()
+        self._events = self._octets = 0
+        """Of the queue."""
+        self._reader: asyncio.Future[None] | None = None
+
+    @property
+    def revision(self) -> int:
+        """As of `Watch`."""
+        if self._queue:
+            return self._queue[0].revision - 1
+        return max(self._hub.revision, self._next - 1) if self._live else self._next - 1
+
+    def __aiter__(self) -> Self:
+        """As of `Watch`."""
+        return self
+
+    async def __anext__(self) -> Batch:
+        """As of `Watch`."""
+        while not self._queue:
+            if self._hub.closed:
+                raise StoreUnavailable("the store that was watched is closed")
+            if self._live:
+                await self._wait()
+            elif self._next > self._hub.revision:
+                # Nothing is published between this look and the next batch's offer.
+                self._live = True
+            else:
+                await self._catch_up()
+        batch = self._queue.popleft()
+        self._count(batch, -1)
+        return batch
+
+    def offer(self, batch: Batch) -> None:
+        """Queue what of a batch is watched, or stop being live if there is no room."""
+        if not self._live or batch.revision < self._next:
+            return
+        events = tuple(event for event in batch.events if event.key.startswith(self._prefix))
+        if not events:
+            return
+        options = self._hub.options
+        if self._events >= options.queue or self._octets >= options.queue_octets:
+            self._live, self._next = False, batch.revision
+            return
+        self._add(batch if len(events) == len(batch.events) else batch._replace(events=events))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def _wait(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    async def _catch_up(self) -> None:
+        """Queue a page of the log."""
+        last = self._hub.revision
+        with self._hub.readers.snapshot() as snapshot:
+            batches, upto = await snapshot.history(self._next, last, self._prefix)
+        for batch in batches:
+            self._add(batch)
+        self._next = upto + 1
+
+    def _add(self, batch: Batch) -> None:
+        self._queue.append(batch)
+        self._count(batch, 1)
+
+    def _count(self, batch: Batch, sign: int) -> None:
+        self._events += sign * len(batch.events)
+        self._octets += sign * sum(map(_octets, batch.events))
+
+
+def _octets(event: Event) -> int:
+    values = (entry.value for entry in (event.entry, event.previous) if entry)
+    return len(event.key) + sum(map(len, values))

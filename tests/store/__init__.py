@@ -1,0 +1,1 @@
+"""Tests of the stores: what each has to do, and what only one of them can."""

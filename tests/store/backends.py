@@ -1,0 +1,110 @@
+"""The stores that the contract is held to, and what a test can do to them from outside."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from musterd.store import Store
+from musterd.store.embedded import Embedded, Options
+
+
+class Backend(Protocol):
+    """A store under test."""
+
+    @property
+    def store(self) -> Store:
+        """It, after a restart another object."""
+
+    async def another(self) -> Store:
+        """A second client of the same store."""
+
+    async def restart(self) -> None:
+        """Stop and start it."""
+
+    async def compact(self, revision: int) -> None:
+        """Let it forget what was up to a revision."""
+
+    async def elapse(self, seconds: float) -> None:
+        """Let the time of its leases go by."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+@dataclass
+class Timer:
+    """A call to come."""
+
+    at: float
+    callback: Callable[[], object] | None
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        self.callback = None
+
+    def __lt__(self, other: "Timer") -> bool:
+        return self.at < other.at
+
+
+@dataclass
+class ManualClock:
+    """Time that goes by only when it is told to."""
+
+    wall: float = 1_700_000_000.0
+    now: float = 1000.0
+    timers: list[Timer] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        timer = Timer(self.now + delay, callback)
+        heapq.heappush(self.timers, timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by, calling what is due on the way."""
+        end = self.now + seconds
+        while self.timers and self.timers[0].at <= end:
+            timer = heapq.heappop(self.timers)
+            self.wall += timer.at - self.now
+            self.now = timer.at
+            if timer.callback:
+                timer.callback()
+        self.wall += end - self.now
+        self.now = end
+
+
+class EmbeddedBackend:
+    """The embedded store with a clock in the hand of the test."""
+
+    def __init__(self, path: Path, options: Options | None = None) -> None:
+        self.path = path
+        self.options = options or Options()
+        self.clock = ManualClock()
+        self.store: Embedded
+
+    async def open(self) -> "EmbeddedBackend":
+        self.store = await Embedded.open(self.path, self.options, self.clock)
+        return self
+
+    async def another(self) -> Store:
+        return self.store
+
+    async def restart(self) -> None:
+        await self.store.close()
+        await self.open()
+
+    async def compact(self, revision: int) -> None:
+        await self.store.compact(revision)
+
+    async def elapse(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    async def close(self) -> None:
+        await self.store.close()

@@ -1,0 +1,50 @@
+"""A process that writes as fast as it can, and tells each write that was acknowledged.
+
+``python -m tests.store.child PATH ROUND``: fifty tasks; each transaction of a task puts a key of
+its own and three that must always be equal, and every third one ends them again. Each line is
+``TASK NUMBER REVISION``.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from musterd.store import Delete, Operation, Put, Store
+from musterd.store.embedded import Embedded, Options
+
+TASKS = 50
+HISTORY = 2000
+
+
+def unique(number: int, task: int, turn: int) -> bytes:
+    """The key of one transaction."""
+    return b"u/%d/%d/%d" % (number, task, turn)
+
+
+def equal(task: int) -> list[bytes]:
+    """The keys of a task that are always equal: all there with one value, or none."""
+    return [b"e/%d/%d" % (task, place) for place in range(3)]
+
+
+async def write(store: Store, number: int, task: int) -> None:
+    turn = 0
+    while True:
+        steps: list[Operation] = [Put(unique(number, task, turn), bytes(200))]
+        steps += [Put(key, b"%d.%d" % (number, turn)) for key in equal(task)]
+        if not turn % 3:
+            steps[1:] = [Delete(key) for key in equal(task)]
+        done = await store.transaction((), steps)
+        os.write(sys.stdout.fileno(), b"%d %d %d\n" % (task, turn, done.revision))
+        turn += 1
+
+
+async def main(path: Path, number: int) -> None:
+    store = await Embedded.open(path, Options(history=HISTORY))
+    async with asyncio.TaskGroup() as group:
+        for task in range(TASKS):
+            group.create_task(write(store, number, task))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,40 @@
+"""Each test of the contract runs once for each store."""
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from musterd.store import Store
+from musterd.store.embedded import Options
+from tests.store.backends import Backend, EmbeddedBackend
+
+OpenEmbedded = Callable[[Options], Awaitable[EmbeddedBackend]]
+
+
+@pytest.fixture(params=["embedded"])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    assert request.param == "embedded"
+    opened = await EmbeddedBackend(tmp_path / "store.db").open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def store(backend: Backend) -> Store:
+    return backend.store
+
+
+@pytest.fixture
+async def open_embedded(tmp_path: Path) -> AsyncIterator[OpenEmbedded]:
+    """Opens the embedded store with options of the test."""
+    async with AsyncExitStack() as stack:
+        yield functools.partial(_open, stack, tmp_path / "store.db")
+
+
+async def _open(stack: AsyncExitStack, path: Path, options: Options) -> EmbeddedBackend:
+    backend = await EmbeddedBackend(path, options).open()
+    stack.push_async_callback(backend.close)
+    return backend

@@ -1,0 +1,200 @@
+"""The embedded store: files that can't be used are told clearly, and never written to."""
+
+import asyncio
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from musterd.store import (
+    Entry,
+    Put,
+    StoreCorrupt,
+    StoreError,
+    StoreLocked,
+    StoreNewer,
+    StoreUnavailable,
+)
+from musterd.store.embedded import Embedded, Options
+from tests.store.kit import everything
+
+HOLD = """
+import asyncio, pathlib, sys
+from musterd.store.embedded import Embedded
+async def main():
+    async with await Embedded.open(pathlib.Path(sys.argv[1])):
+        print("open", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
+"""
+
+
+async def fill(path: Path) -> None:
+    async with await Embedded.open(path) as store:
+        for start in range(0, 5000, 1000):
+            steps = [Put(b"%05d" % (start + n), bytes(200)) for n in range(1000)]
+            await store.transaction((), steps)
+
+
+def put_octets(path: Path, start: int, octets: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(octets)
+
+
+def other_program(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (a)")
+
+
+def page_of_a_table(path: Path) -> None:
+    put_octets(path, 4096 * 100, b"\xa5" * 4096 * 50)
+
+
+DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
+    ("text", lambda path: path.write_text("a file of someone else\n" * 1000)),
+    ("header", lambda path: put_octets(path, 0, bytes(100))),
+    ("schema", lambda path: put_octets(path, 100, b"\xff" * 4000)),
+    ("pages", page_of_a_table),
+    ("cut off", lambda path: os.truncate(path, 200_000)),
+    ("other program", other_program),
+]
+
+
+@pytest.mark.parametrize("damage", [case[1] for case in DAMAGE], ids=[case[0] for case in DAMAGE])
+async def test_a_damaged_file_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    path = tmp_path / "s.db"
+    await fill(path)
+    damage(path)
+    before = digest(path)
+    with pytest.raises(StoreCorrupt, match=r"s\.db: is damaged or no store of musterd: .*backup"):
+        await Embedded.open(path)
+    assert digest(path) == before
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_damage_that_comes_later(tmp_path: Path) -> None:
+    """What can't be read is an error, not nothing; what is still right is still answered."""
+    path = tmp_path / "s.db"
+    await fill(path)
+    async with await Embedded.open(path) as store:
+        page_of_a_table(path)
+        with pytest.raises(StoreCorrupt):
+            await everything(store)
+        for ask in (store.get, lambda key: store.put(key, b"")):
+            asked = [ask(b"%05d" % number) for number in range(0, 5000, 10)]
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} <= {Entry, int, StoreCorrupt}
+            assert StoreCorrupt in {type(outcome) for outcome in outcomes}
+        assert await store.get(b"00000")
+
+
+async def test_a_check_that_takes_too_long_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    await fill(path)
+    async with await Embedded.open(path, Options(check_time=0.0)) as store:
+        assert len(await everything(store)) == 5000
+
+
+@pytest.mark.parametrize("hot", [True, False], ids=["with a log to recover", "closed"])
+async def test_a_newer_store_is_left_as_it_is(tmp_path: Path, hot: bool) -> None:
+    path = tmp_path / "s.db"
+    await fill(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 2")
+    if hot:
+        path = copy(path, tmp_path / "copy.db")
+    db.close()
+    before = [digest(file) for file in logs(path)]
+    assert len(before) == 1 + hot
+    with pytest.raises(StoreNewer, match="layout 2, this one reads up to 1"):
+        await Embedded.open(path)
+    assert [digest(file) for file in logs(path)] == before
+
+
+def logs(path: Path) -> list[Path]:
+    """The database, and its log if that holds anything."""
+    files = (path, path.with_name(path.name + "-wal"))
+    return [file for file in files if file.exists() and file.stat().st_size]
+
+
+def copy(path: Path, to: Path) -> Path:
+    for file in logs(path):
+        to.with_name(to.name + file.name.removeprefix(path.name)).write_bytes(file.read_bytes())
+    return to
+
+
+async def test_another_process_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin
+    assert holder.stdout
+    assert await holder.stdout.readline() == b"open\n"
+    for _ in range(2):
+        with pytest.raises(StoreLocked, match=rf"s\.db\.lock: process {holder.pid} has this"):
+            await Embedded.open(path)
+    holder.stdin.close()
+    assert await holder.wait() == 0
+    async with await Embedded.open(path) as store:
+        with pytest.raises(StoreLocked, match=f"process {os.getpid()} "):
+            await Embedded.open(path)
+        await store.put(b"a", b"")
+
+
+async def test_a_shell_has_it_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.store.embedded.database._BUSY_SECONDS", 0.01)
+    path = tmp_path / "s.db"
+    async with await Embedded.open(path) as store:
+        at = await store.put(b"a", b"1")
+        shell = sqlite3.connect(path, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreLocked, match="another program"):
+            await store.put(b"a", b"2")
+        entry = await store.get(b"a")
+        assert entry
+        assert entry.value == b"1"
+        shell.execute("ROLLBACK")
+        shell.close()
+        assert await store.put(b"a", b"2") == at + 1
+
+
+async def test_its_file_was_removed_while_open(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    async with await Embedded.open(path) as store:
+        await store.put(b"a", b"1")
+        path.rename(tmp_path / "moved.db")
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="was removed or replaced"):
+                await store.put(b"a", b"2")
+        (tmp_path / "moved.db").rename(path)
+        await store.put(b"a", b"2")
+
+
+@pytest.mark.parametrize("where", ["file/s.db", "folder"])
+async def test_where_no_file_can_be(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreUnavailable, match=where):
+        await Embedded.open(tmp_path / where)
+
+
+async def test_an_opening_that_failed_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"no database, but quite long enough to be read as one" * 100)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is damaged"):
+            await Embedded.open(path)
+    path.unlink()
+    async with await Embedded.open(path) as store:
+        await store.put(b"a", b"")

@@ -1,0 +1,108 @@
+"""The embedded store: ``kill -9`` under load loses nothing that was acknowledged.
+
+How often, the environment says: ``KILLS=200 make test PYTEST=tests/store/test_kill.py``.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from musterd.store import Compacted, Store
+from musterd.store.embedded import Embedded, Options
+from tests.store.child import HISTORY, TASKS, equal, unique
+from tests.store.kit import everything, revision, until
+
+KILLS = int(os.environ.get("KILLS", "20"))
+ROUNDS = 20
+"""Kills of one store, one upon the other, before a new one."""
+ROOT = Path(__file__).parents[2]
+LONGEST = 0.4
+"""Seconds from the first acknowledged write to the kill, at most."""
+
+Acks = list[tuple[int, int, int]]
+"""Task, number of its transaction, revision."""
+
+
+@pytest.mark.timeout(60 + 5 * KILLS)
+async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
+    chance = random.Random()  # noqa: S311
+    told = revisions = 0
+    for number in range(KILLS):
+        if not number % ROUNDS:
+            revisions = 0
+        path = tmp_path / f"{number // ROUNDS}.db"
+        # Some are killed while they open and recover what the last one left.
+        early = not number % 5
+        acks = await killed(path, number, chance.uniform(0, LONGEST), early=early)
+        async with await Embedded.open(path, Options(history=HISTORY)) as store:
+            await check(store, number, acks)
+            revisions = await check_log(store, revisions)
+        told += len(acks)
+    assert told > KILLS
+
+
+async def killed(path: Path, number: int, after: float, *, early: bool) -> Acks:
+    """What a process told until it was killed, some seconds after its start or first write."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.store.child", path, str(number)),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert child.stdout
+    told = b"" if early else await child.stdout.readuntil()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(after):
+            while more := await child.stdout.read(65_536):
+                told += more
+    assert child.returncode is None
+    child.kill()
+    told += await child.stdout.read()
+    await child.wait()
+    # The last line may be cut off, and its write is then not known to be acknowledged.
+    lines = told.decode().split("\n")[:-1]
+    return [tuple(map(int, line.split())) for line in lines]  # type: ignore[misc]
+
+
+async def check(store: Store, number: int, acks: Acks) -> None:
+    """Every acknowledged write is there, and no transaction is there by half."""
+    entries = await everything(store)
+    last: dict[int, int] = {}
+    for task, turn, at in acks:
+        assert entries[unique(number, task, turn)].mod_revision == at
+        last[task] = turn
+    for task in range(TASKS):
+        keys = [key for key in equal(task) if key in entries]
+        assert len(keys) in {0, 3}
+        assert len({(entries[key].value, entries[key].mod_revision) for key in keys}) <= 1
+        # What was written is all up to some turn, at most one after the last acknowledged.
+        turns = last.get(task, -1) + 1
+        turns += unique(number, task, turns) in entries
+        assert unique(number, task, turns) not in entries
+        if turns:
+            expected = [] if not (turns - 1) % 3 else [b"%d.%d" % (number, turns - 1)] * 3
+            assert [entries[key].value for key in keys] == expected
+
+
+async def check_log(store: Store, before: int) -> int:
+    """The log goes on to the store's revision without a gap; that revision."""
+    last = await revision(store)
+    assert last >= before
+    oldest = await _oldest(store)
+    if oldest <= last:
+        async with store.watch(b"", oldest) as watch:
+            told = await until(watch, last)
+        assert [batch.revision for batch in told] == [*range(oldest, last + 1)]
+    return last
+
+
+async def _oldest(store: Store) -> int:
+    try:
+        async with store.watch(b"", 1):
+            return 2
+    except Compacted as error:
+        return error.revision

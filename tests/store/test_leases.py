@@ -1,0 +1,137 @@
+"""The contract: leases, and what hangs on them."""
+
+import asyncio
+
+import pytest
+
+from musterd.store import Kind, LeaseNotFound, Put, Store, StoreLimit
+from tests.store.backends import Backend
+from tests.store.kit import everything, revision, take
+
+
+async def test_keys_go_with_their_lease_in_one_transaction(backend: Backend) -> None:
+    store = backend.store
+    lease = await store.lease_grant(5)
+    other = await store.lease_grant(600)
+    async with store.watch(b"") as watch:
+        await store.transaction((), [Put(b"%d" % n, b"v", lease.id) for n in range(10)])
+        await store.put(b"other", b"", lease=other.id)
+        last = await store.put(b"free", b"")
+        await backend.elapse(8)
+        *_, gone = await take(watch, 4)
+    assert gone.revision == last + 1
+    assert {event.kind for event in gone.events} == {Kind.EXPIRED}
+    assert sorted(event.key for event in gone.events) == [b"%d" % n for n in range(10)]
+    assert {event.previous.lease for event in gone.events if event.previous} == {lease.id}
+    assert {*await everything(store)} == {b"free", b"other"}
+    for ask in (store.lease_keepalive, store.lease_revoke, store.lease_info):
+        with pytest.raises(LeaseNotFound) as caught:
+            await ask(lease.id)
+        assert caught.value.lease == lease.id
+    with pytest.raises(LeaseNotFound):
+        await store.put(b"a", b"", lease=lease.id)
+
+
+async def test_a_lease_that_is_renewed_stays(backend: Backend) -> None:
+    store = backend.store
+    lease = await store.lease_grant(5)
+    await store.put(b"a", b"", lease=lease.id)
+    for _ in range(5):
+        await backend.elapse(3)
+        renewed = await store.lease_keepalive(lease.id)
+        assert (renewed.id, renewed.ttl) == (lease.id, lease.ttl)
+        assert renewed.remaining > 3
+    async with store.watch(b"") as watch:
+        await backend.elapse(8)
+        await take(watch, 1)
+    assert await store.get(b"a") is None
+
+
+async def test_what_a_lease_tells(backend: Backend) -> None:
+    store = backend.store
+    lease = await store.lease_grant(100)
+    assert lease.id > 0
+    assert lease.ttl == 100
+    assert 99 <= lease.remaining <= 100
+    for key in (b"b", b"a", b"\xff"):
+        await store.put(key, b"", lease=lease.id)
+    await backend.elapse(2)
+    told = await store.lease_info(lease.id)
+    assert told.ttl == 100
+    assert 95 <= told.remaining <= 98
+    assert sorted(told.keys) == [b"a", b"b", b"\xff"]
+    await store.put(b"a", b"")
+    await store.delete(b"b")
+    assert (await store.lease_info(lease.id)).keys == (b"\xff",)
+
+
+async def test_a_key_hangs_on_its_last_lease(store: Store) -> None:
+    leases = [(await store.lease_grant(60)).id for _ in range(3)]
+    for lease in leases:
+        await store.put(b"a", b"", lease=lease)
+    await store.put(b"b", b"", lease=leases[0])
+    await store.put(b"b", b"")
+    await store.lease_revoke(leases[0])
+    await store.lease_revoke(leases[1])
+    assert {*await everything(store)} == {b"a", b"b"}
+    await store.lease_revoke(leases[2])
+    assert {*await everything(store)} == {b"b"}
+
+
+async def test_revoking(store: Store) -> None:
+    lease = await store.lease_grant(60)
+    empty = await store.lease_grant(60)
+    at = await store.put(b"a", b"1", lease=lease.id)
+    assert await store.lease_revoke(empty.id) == at
+    async with store.watch(b"") as watch:
+        assert await store.lease_revoke(lease.id) == at + 1
+        (gone,) = await take(watch, 1)
+    assert gone.events[0][:3] == (Kind.EXPIRED, b"a", None)
+    for each in (lease, empty):
+        with pytest.raises(LeaseNotFound):
+            await store.lease_keepalive(each.id)
+
+
+@pytest.mark.parametrize("lease", [1, -1, 0, 1 << 62, 1 << 70])
+async def test_leases_that_never_were(store: Store, lease: int) -> None:
+    for ask in (store.lease_keepalive, store.lease_revoke, store.lease_info):
+        with pytest.raises(LeaseNotFound):
+            await ask(lease)
+
+
+async def test_how_long_a_lease_may_be(store: Store) -> None:
+    for ttl in (0, -1, store.limits.ttl + 1):
+        with pytest.raises(StoreLimit):
+            await store.lease_grant(ttl)
+    assert (await store.lease_grant(store.limits.ttl)).ttl == store.limits.ttl
+
+
+async def test_many_leases_end_together(backend: Backend) -> None:
+    store = backend.store
+    leases = await asyncio.gather(*(store.lease_grant(5) for _ in range(250)))
+    assert len({lease.id for lease in leases}) == 250
+    await asyncio.gather(
+        *(store.put(b"%d" % n, b"", lease=lease.id) for n, lease in enumerate(leases))
+    )
+    at = await revision(store)
+    async with store.watch(b"") as watch:
+        await backend.elapse(8)
+        batches = await take(watch, 250)
+    assert [batch.revision for batch in batches] == list(range(at + 1, at + 251))
+    assert await everything(store) == {}
+
+
+async def test_after_a_restart_a_lease_has_all_its_time(backend: Backend) -> None:
+    lease = await backend.store.lease_grant(10)
+    await backend.store.put(b"a", b"", lease=lease.id)
+    await backend.elapse(6)
+    await backend.restart()
+    assert (await backend.store.lease_info(lease.id)).remaining > 8
+    await backend.elapse(6)
+    assert await backend.store.get(b"a")
+    async with backend.store.watch(b"") as watch:
+        await backend.elapse(8)
+        (gone,) = await take(watch, 1)
+    assert gone.events[0][:3] == (Kind.EXPIRED, b"a", None)
+    with pytest.raises(LeaseNotFound):
+        await backend.store.lease_keepalive(lease.id)

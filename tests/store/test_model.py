@@ -1,0 +1,111 @@
+"""The contract: random operations from a seed end as in a model of a few lines."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from musterd.store import (
+    Compare,
+    Delete,
+    Entry,
+    Is,
+    Operation,
+    Put,
+    Result,
+    Store,
+)
+from tests.store.backends import Backend
+from tests.store.kit import everything, revision, seeded, until
+from tests.store.test_watches import replayed
+
+OPERATIONS = 2000
+KEYS = [b"%s%d" % (prefix, number) for prefix in (b"a/", b"a", b"\xff") for number in range(8)]
+
+
+@dataclass
+class Model:
+    """What a store is: a dict, and a count."""
+
+    revision: int
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+
+    def transaction(self, compares: Sequence[Compare], steps: Sequence[Operation]) -> Result:
+        found = tuple(self.entries.get(compare.key) for compare in compares)
+        if not all(map(holds, compares, found)):
+            return Result(False, self.revision, found)
+        before = tuple(self.entries.get(step.key) for step in steps)
+        self.apply([step for step in steps if isinstance(step, Put) or step.key in self.entries])
+        return Result(True, self.revision, before)
+
+    def end(self, lease: int) -> None:
+        self.apply([Delete(key) for key, entry in self.entries.items() if entry.lease == lease])
+
+    def apply(self, steps: Sequence[Operation]) -> None:
+        self.revision += bool(steps)
+        for step in steps:
+            old = self.entries.pop(step.key, None)
+            if isinstance(step, Put):
+                created, version = (old.create_revision, old.version) if old else (self.revision, 0)
+                self.entries[step.key] = Entry(
+                    step.key, step.value, created, self.revision, version + 1, step.lease
+                )
+
+
+def holds(compare: Compare, entry: Entry | None) -> bool:
+    if entry is None or compare.test in {Is.ABSENT, Is.PRESENT}:
+        return compare.test is (Is.PRESENT if entry else Is.ABSENT)
+    at = entry.mod_revision if compare.test is Is.MODIFIED_AT else entry.create_revision
+    return compare.revision == at
+
+
+def some(chance: random.Random, model: Model, leases: list[int]) -> list[Operation]:
+    steps: list[Operation] = []
+    for key in chance.sample(KEYS, chance.choice((1, 1, 1, 2, 5))):
+        if chance.random() < 0.3:
+            steps.append(Delete(key))
+        else:
+            lease = chance.choice((0, 0, *leases))
+            steps.append(Put(key, b"%d" % chance.randrange(1000), lease))
+    return steps
+
+
+def conditions(chance: random.Random, model: Model) -> list[Compare]:
+    compares: list[Compare] = []
+    for key in chance.sample(KEYS, chance.choice((0, 0, 1, 2))):
+        entry = model.entries.get(key)
+        near = chance.choice(entry[2:4]) if entry else 0
+        compares.append(Compare(key, chance.choice(list(Is)), near + chance.choice((0, 0, 0, 1))))
+    return compares
+
+
+async def step(backend: Backend, model: Model, chance: random.Random, leases: list[int]) -> None:
+    store: Store = backend.store
+    what = chance.random()
+    if what < 0.01:
+        await backend.restart()
+    elif what < 0.05 and len(leases) < 5:
+        leases.append((await store.lease_grant(chance.randint(60, 100))).id)
+    elif what < 0.08 and leases:
+        lease = leases.pop(chance.randrange(len(leases)))
+        model.end(lease)
+        assert await store.lease_revoke(lease) == model.revision
+    elif what < 0.1:
+        prefix = chance.choice((b"", b"a", b"a/", b"\xff"))
+        found = await everything(store, prefix)
+        assert found == {k: e for k, e in model.entries.items() if k.startswith(prefix)}
+    else:
+        compares, steps = conditions(chance, model), some(chance, model, leases)
+        assert await store.transaction(compares, steps) == model.transaction(compares, steps)
+
+
+async def test_random_operations_end_as_in_a_model(backend: Backend) -> None:
+    chance, leases = seeded(), list[int]()
+    start = await revision(backend.store)
+    model = Model(start)
+    for _ in range(OPERATIONS):
+        await step(backend, model, chance, leases)
+    assert await everything(backend.store) == model.entries
+    async with backend.store.watch(b"", start + 1) as watch:
+        told = await until(watch, model.revision)
+    assert [batch.revision for batch in told] == [*range(start + 1, model.revision + 1)]
+    assert replayed({}, told) == model.entries

@@ -1,0 +1,111 @@
+"""The contract: transactions."""
+
+import asyncio
+
+import pytest
+
+from musterd.store import Compare, Delete, Is, LeaseNotFound, Operation, Put, Store
+from tests.store.kit import everything, meanwhile, revision, seeded
+
+
+async def test_all_operations_are_done_at_one_revision(store: Store) -> None:
+    old = await store.put(b"old", b"1")
+    gone = await store.put(b"gone", b"1")
+    steps: list[Operation]
+    steps = [Put(b"new", b"2"), Put(b"old", b"2"), Delete(b"gone"), Delete(b"never")]
+    result = await store.transaction((), steps)
+    assert result == (
+        True,
+        gone + 1,
+        (None, (b"old", b"1", old, old, 1, 0), (b"gone", b"1", gone, gone, 1, 0), None),
+    )
+    assert await everything(store) == {
+        b"new": (b"new", b"2", gone + 1, gone + 1, 1, 0),
+        b"old": (b"old", b"2", old, gone + 1, 2, 0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("test", "offset", "there", "not_there"),
+    [
+        (Is.ABSENT, 0, False, True),
+        (Is.PRESENT, 0, True, False),
+        (Is.MODIFIED_AT, 1, True, False),
+        (Is.MODIFIED_AT, 0, False, False),
+        (Is.MODIFIED_AT, 2, False, False),
+        (Is.CREATED_AT, 0, True, False),
+        (Is.CREATED_AT, 1, False, False),
+    ],
+)
+async def test_comparisons(
+    store: Store, test: Is, offset: int, there: bool, not_there: bool
+) -> None:
+    created = await store.put(b"a", b"1")
+    await store.put(b"a", b"2")
+    for key, holds in ((b"a", there), (b"b", not_there)):
+        result = await store.transaction(
+            (Compare(key, test, created + offset),), (Put(b"done", b""),)
+        )
+        assert result.succeeded is holds
+        assert (await store.delete(b"done") is not None) is holds
+
+
+async def test_one_comparison_that_fails_stops_all(store: Store) -> None:
+    at = await store.put(b"a", b"1")
+    compares = (Compare(b"a", Is.MODIFIED_AT, at), Compare(b"b", Is.PRESENT))
+    result = await store.transaction(compares, (Put(b"c", b"2"), Delete(b"a")))
+    assert result == (False, at, ((b"a", b"1", at, at, 1, 0), None))
+    assert list(await everything(store)) == [b"a"]
+
+
+async def test_comparisons_alone(store: Store) -> None:
+    at = await revision(store)
+    assert await store.transaction((), ()) == (True, at, ())
+    assert await store.transaction((Compare(b"a", Is.ABSENT),), ()) == (True, at, ())
+    assert await store.transaction((Compare(b"a", Is.PRESENT),), ()) == (False, at, (None,))
+
+
+async def test_a_lease_that_is_not_there_stops_all(store: Store) -> None:
+    lease = await store.lease_grant(60)
+    at = await revision(store)
+    for wrong in (lease.id ^ 1, -1, 1 << 70):
+        with pytest.raises(LeaseNotFound):
+            await store.transaction((), (Put(b"a", b"", lease.id), Put(b"b", b"", wrong)))
+    assert await everything(store) == {}
+    assert await revision(store) == at
+
+
+async def test_nobody_sees_half(store: Store) -> None:
+    """Forty keys always have the same value; readers look meanwhile."""
+    keys = [b"%02d" % number for number in range(40)]
+    chance = seeded()
+
+    async def write() -> None:
+        for number in range(10_000):
+            steps: list[Operation] = [Put(key, b"%d" % number) for key in keys]
+            if not number % 5:
+                steps = [Delete(key) for key in keys]
+            chance.shuffle(steps)
+            await store.transaction((), steps)
+
+    states = set[int]()
+    async with meanwhile(write(), write()):
+        while len(states) < 50:
+            page = await store.range(b"")
+            assert len({(entry.value, entry.mod_revision) for entry in page.entries}) <= 1
+            assert len(page.entries) in {0, 40}
+            states.add(page.revision)
+            await asyncio.sleep(0)
+
+
+async def test_one_of_many_claims_wins(store: Store) -> None:
+    claims = [
+        store.transaction((Compare(b"id", Is.ABSENT),), (Put(b"id", b"%d" % number),))
+        for number in range(50)
+    ]
+    results = await asyncio.gather(*claims)
+    (winner,) = [number for number, result in enumerate(results) if result.succeeded]
+    entry = await store.get(b"id")
+    assert entry
+    assert entry.value == b"%d" % winner
+    assert all(result.entries == (entry,) for result in results if not result.succeeded)
