@@ -7,9 +7,9 @@ An RRset crosses this border *packed* (all integers big-endian)::
 
     ttl u32 | expires u64 | policy u8 | k u8 | count u16 | count x (weight u16 | length u16 | rdata)
 
-``expires`` is a time of the boot-time clock (``time.clock_gettime_ns(time.CLOCK_BOOTTIME)``), 0 for
-never; ``policy`` is one of the ``POLICY_*`` numbers below; ``k`` is the size of a subset; rdata is in
-wire form with its names uncompressed. ``musterd.model`` packs and unpacks it.
+``expires`` is a time of the boot-time clock (``time.clock_gettime_ns(time.CLOCK_BOOTTIME)``), 0 if
+never; ``policy`` is one of the ``POLICY_*`` numbers below; ``k`` is the size of a subset; rdata is
+in wire form with its names uncompressed. ``musterd.model`` packs and unpacks it.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ class Core:
         """Answer one message as a listener would; None where a listener stays silent."""
 
     def counters(self) -> dict[str, int]:
-        """What was counted since the start, by name: ``queries_udp``, ``rcode_0``, …"""
+        """What was counted since the start, by name (``queries_udp``, ``rcode_noerror``)."""
 
     def zones(self) -> list[tuple[bytes, int, int, int]]:
         """(apex, state, owner names incl. empty non-terminals, octets) of each zone."""
@@ -109,7 +109,7 @@ class ZoneFile:
     rrsets: list[tuple[bytes, int, bytes]]
     """(owner, type, packed RRset: lowest TTL, duplicates removed, policy 0, weight 1 or SRV's)."""
     foreign: list[tuple[str, int, bytes, bytes, int, str, str]]
-    """(file, line, origin, owner, ttl, type, rdata text) of types whose text the core can't read."""
+    """(file, line, origin, owner, ttl, type, rdata text) the core can't read."""
     problems: list[tuple[str, int, str]]
     """(file, line, what is wrong and what was expected) of each record that was left out."""
     files: list[str]
