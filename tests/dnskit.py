@@ -12,7 +12,8 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
-from musterd._core import POLICY_ALL, STATE_LIVE, Core, ZoneFile, pack_records, read_zone
+from musterd._core import POLICY_ALL, STATE_LIVE, Core, read_zone
+from musterd.sources.zonefile import foreign_rrsets
 
 ORIGIN = "example."
 DEFAULT_TTL = 300
@@ -62,29 +63,16 @@ def load(core: Core, text: str, origin: str = ORIGIN, *, state: int = STATE_LIVE
         file.write(text)
         file.flush()
         zone = read_zone(file.name, wire(origin), DEFAULT_TTL)
-    if zone.problems:
-        raise AssertionError(zone.problems)
+    foreign, wrong = foreign_rrsets(zone)
+    if zone.problems or wrong:
+        raise AssertionError(zone.problems + wrong)
     apex = wire(origin)
-    rows: Rows = [(apex, owner, rtype, packed) for owner, rtype, packed in zone.rrsets]
-    rows += _foreign(apex, zone)
+    rrsets = [*zone.rrsets, *foreign]
+    rows: Rows = [(apex, owner, rtype, packed) for owner, rtype, packed in rrsets]
     core.set_zone(apex)
     if refused := core.apply(sorted(rows, key=lambda row: row[1].lower())):
         raise AssertionError([(rows[index], reason) for index, reason in refused])
     core.set_state(apex, state)
-
-
-def _foreign(apex: bytes, zone: ZoneFile) -> Rows:
-    """RRsets of types whose text the core leaves to Python."""
-    rrsets: dict[tuple[bytes, int], tuple[int, list[bytes]]] = {}
-    for _, _, origin, owner, ttl, name, text in zone.foreign:
-        key = owner.lower(), int(dns.rdatatype.from_text(name))
-        lowest, rdatas = rrsets.get(key, (ttl, []))
-        data = rdata(name, text, dns.name.from_wire(origin, 0)[0].to_text())
-        rrsets[key] = min(lowest, ttl), [*rdatas, data]
-    return [
-        (apex, owner, rtype, pack_records(ttl, rtype, [(1, data) for data in rdatas]))
-        for (owner, rtype), (ttl, rdatas) in rrsets.items()
-    ]
 
 
 def core_with_zone(text: str, origin: str = ORIGIN, **configure: Any) -> Core:

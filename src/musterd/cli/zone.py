@@ -115,22 +115,18 @@ def inspect(file: Path, zone: str) -> Report:
         found = read_zone(str(file), origin.to_digestable(), TTL)
     except OSError as error:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror or error}") from error
-    return _report(file, origin, found)
+    return _report(origin, found)
 
 
-def _report(file: Path, origin: "dns.name.Name", found: "ZoneFile") -> Report:
-    import dns.rdatatype
+def _report(origin: "dns.name.Name", found: "ZoneFile") -> Report:
+    from musterd.model import type_text
+    from musterd.sources.zonefile import foreign_rrsets
 
+    foreign, wrong = foreign_rrsets(found)
     counts: Counter[str] = Counter()
-    for _, rtype, packed in found.rrsets:
-        counts[dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))] += _records_in(packed)
-    problems = [Problem(*problem) for problem in found.problems]
-    for name, line, _, _, _, rtype_text, rdata in found.foreign:
-        fault = _foreign_fault(rtype_text, rdata, origin)
-        if fault:
-            problems.append(Problem(name, line, f"{rtype_text}: {fault}"))
-        else:
-            counts[rtype_text] += 1
+    for _, rtype, packed in [*found.rrsets, *foreign]:
+        counts[type_text(rtype)] += _records_in(packed)
+    problems = [Problem(*problem) for problem in [*found.problems, *wrong]]
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
     return Report(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
@@ -140,18 +136,6 @@ def _records_in(packed: bytes) -> int:
     """The count of a packed RRset: after its TTL, expiry, policy and k."""
     (count,) = struct.unpack_from(">14xH", packed)
     return int(count)
-
-
-def _foreign_fault(rtype: str, rdata: str, origin: "dns.name.Name") -> str:
-    """What is wrong with a record of a type that the core leaves to dnspython; empty if nothing."""
-    import dns.exception
-    import dns.rdata
-
-    try:
-        dns.rdata.from_text("IN", rtype, rdata, origin=origin, relativize=False).to_wire()
-    except (dns.exception.DNSException, ValueError) as error:
-        return str(error) or type(error).__name__
-    return ""
 
 
 def _print_text(file: Path, report: Report) -> None:

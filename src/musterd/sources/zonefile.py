@@ -31,6 +31,8 @@ RETRY_MOST: Final = 30.0
 
 Row = tuple[bytes, int, bytes]
 """Owner, type, packed RRset."""
+Wrong = tuple[str, int, str]
+"""File, line, and what is wrong there."""
 Reader = Callable[[str, bytes, int], ZoneFile]
 """As ``musterd._core.read_zone``."""
 
@@ -100,9 +102,11 @@ class ZoneFileSource:
             found = self.read(self.path, self.origin, self.ttl)
         except OSError as error:
             return [Lost(f"{self.path}: can't be read: {error.strerror or error}")]
-        faults = [Fault(f"{file}:{line}", reason) for file, line, reason in found.problems]
+        foreign, wrong = foreign_rrsets(found)
+        problems = [*found.problems, *wrong]
+        faults = [Fault(f"{file}:{line}", reason) for file, line, reason in problems]
         rows = found.rrsets
-        rows += _foreign(found, faults)
+        rows += foreign
         if not rows and faults:
             first = f"{faults[0].where}: {faults[0].reason}"
             return [*faults, Lost(f"{self.path}: nothing in it can be served: {first}")]
@@ -141,8 +145,9 @@ def _changes(found: _List) -> Iterator[Change]:
     yield Synced(found.revision)
 
 
-def _foreign(found: ZoneFile, faults: list[Fault]) -> list[Row]:
-    """The RRsets of types whose text the core can't read; what is wrong goes to the faults."""
+def foreign_rrsets(found: ZoneFile) -> tuple[list[Row], list[Wrong]]:
+    """The RRsets of types whose text the core can't read, and what is wrong among them."""
+    wrong: list[Wrong] = []
     ttls: dict[tuple[bytes, int], int] = {}
     rdatas: dict[tuple[bytes, int], dict[bytes, None]] = {}
     for file, line, origin, owner, ttl, word, text in found.foreign:
@@ -150,15 +155,16 @@ def _foreign(found: ZoneFile, faults: list[Fault]) -> list[Row]:
             rtype, rdata = _rdata(origin, word, text)
         except (dns.exception.DNSException, ValueError) as error:
             reason = str(error) or type(error).__name__
-            faults.append(Fault(f"{file}:{line}", f"{word}: {reason}"))
+            wrong.append((file, line, f"{word}: {reason}"))
             continue
         rrset = fold(owner), rtype
         ttls[rrset] = min(ttls.get(rrset, ttl), ttl)
         rdatas.setdefault(rrset, {})[rdata] = None
-    return [
+    rows = [
         (owner, rtype, pack(ttls[owner, rtype], [(1, rdata) for rdata in given]))
         for (owner, rtype), given in rdatas.items()
     ]
+    return rows, wrong
 
 
 def _rdata(origin: bytes, word: str, text: str) -> tuple[int, bytes]:
