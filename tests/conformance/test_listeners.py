@@ -1,6 +1,5 @@
 """Listeners: addresses, ports, replies from the address asked, changes while running."""
 
-import os
 import socket
 import threading
 
@@ -11,6 +10,7 @@ from musterd._core import Core
 from tests.conformance.questions import Question
 from tests.conformance.transport import Address, parse_address, tcp, udp
 from tests.dnskit import core_with_zone, listening
+from tests.needs import CI
 
 ZONE = "@ 60 IN SOA ns h 1 1 1 1 1\nwww 60 IN A 192.0.2.1\n"
 QUERY = Question((b"www", b"example"), 1).wire(5)
@@ -27,9 +27,7 @@ def has_ipv6() -> bool:
 
 
 # Under CI it must be there.
-ipv6 = pytest.mark.skipif(
-    not has_ipv6() and "CI" not in os.environ, reason="no IPv6 on this machine"
-)
+ipv6 = pytest.mark.skipif(not has_ipv6() and not CI, reason="no IPv6 on this machine")
 
 
 @pytest.fixture

@@ -141,15 +141,16 @@ def test_basic_dns(servers: dict[str, Address], name: str, case: Case, over_tcp:
     assert reply.edns < 0, "OPT without being asked"
 
 
-@pytest.mark.parametrize("over_tcp", [False, True], ids=["udp", "tcp"])
-@pytest.mark.parametrize("name", SERVERS)
+# NSD closes a TCP connection that brings less than a question, so there is nothing to compare.
+BARE = [(name, tcp) for name in SERVERS for tcp in (False, True) if (name, tcp) != ("nsd", True)]
+
+
+@pytest.mark.parametrize(("name", "over_tcp"), BARE)
 @pytest.mark.parametrize("opcode", [1, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
 def test_unknown_opcode(
     servers: dict[str, Address], name: str, opcode: int, over_tcp: bool
 ) -> None:
     """Section 8.1.4: a header alone is answered NOTIMP, AA clear."""
-    if name == "nsd" and over_tcp:
-        pytest.skip("NSD closes a connection that brings less than a question")
     query = struct.pack("!HHHHHH", 0xABCD, opcode << 11, 0, 0, 0, 0)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)
     assert reply.rcode() == NOTIMP
