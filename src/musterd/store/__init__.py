@@ -31,6 +31,7 @@ from musterd.store.values import (
     Limits,
     Operation,
     Page,
+    Past,
     Put,
     Result,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Limits",
     "Operation",
     "Page",
+    "Past",
     "Put",
     "Result",
     "Store",

@@ -18,6 +18,7 @@ from musterd.store.values import (
     Limits,
     Operation,
     Page,
+    Past,
     Result,
 )
 
@@ -28,6 +29,10 @@ class Watch(Protocol):
     @property
     def revision(self) -> int:
         """Up to here all that changed was given; a later watch goes on from the next."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next changes are here already, so that nothing needs to be waited for."""
 
     def __aiter__(self) -> Self:
         """Itself."""
@@ -112,6 +117,13 @@ class Store(Protocol):
 
         Raises Compacted, on entering or later, where the revision is too old, or is more than one
         ahead of the store: then it was seen in another, as before a backup was restored.
+        """
+
+    async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
+        """The last transactions that changed keys with a prefix, of revisions below `before`.
+
+        It ends with the one that makes the changes of such keys `limit` or more. Only what is kept
+        for watches is found.
         """
 
     async def close(self) -> None:

@@ -122,6 +122,16 @@ class Batch(NamedTuple):
     events: tuple[Event, ...]
 
 
+class Past(NamedTuple):
+    """Changes of the past, the newest first, each with all that its transaction changed.
+
+    more: older ones are kept too.
+    """
+
+    batches: tuple[Batch, ...]
+    more: bool
+
+
 class Lease(NamedTuple):
     """Time for which keys stay.
 

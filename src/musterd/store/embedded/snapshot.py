@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from musterd.store.errors import Compacted
-from musterd.store.values import Batch, Entry, Event, Kind, Page, prefix_end
+from musterd.store.values import Batch, Entry, Event, Kind, Page, Past, prefix_end
 
 _SLICE: Final = 0.002
 """Seconds for which the loop may be held."""
@@ -33,6 +33,17 @@ _EVENTS = (
     " prev_value, prev_mod_rev, prev_lease, seq FROM event"
     " WHERE (rev, seq) > (?, ?) AND rev <= ? ORDER BY rev, seq LIMIT ?"
 )
+
+_EVENT = (
+    "SELECT rev, time, kind, key, value, create_rev, version, lease,"
+    " prev_value, prev_mod_rev, prev_lease, seq FROM event WHERE rev = ? ORDER BY seq"
+)
+_CHANGED = (
+    "SELECT rev, count(*) FROM event WHERE rev >= ? AND rev < ? AND key >= ? AND key < ?"
+    " GROUP BY rev ORDER BY rev DESC LIMIT ?"
+)
+_WINDOW: Final = 2000
+"""Revisions of which those that changed some keys are looked for without a break."""
 
 _Row = tuple[Any, ...]
 
@@ -104,6 +115,34 @@ class Snapshot:
                     found.append(row)
                     octets += len(row[4] or b"") + len(row[8] or b"") + len(row[3])
         return _batches(found), last
+
+    async def past(self, prefix: bytes, before: int | None, limit: int) -> Past:
+        """As `Store.history`. Raises Compacted where the snapshot was ended."""
+        end = self.revision + 1 if before is None else min(before, self.revision + 1)
+        batches: list[Batch] = []
+        octets = 0
+        while end > self.compacted + 1:
+            start = max(end - _WINDOW, self.compacted + 1)
+            for revision, changes in self._changed(prefix, start, end, limit):
+                batches += _batches(self._open().execute(_EVENT, (revision,)))
+                limit -= changes
+                befores = (event.previous for event in batches[-1].events)
+                octets += sum(len(entry.value) for entry in befores if entry)
+                if limit <= 0 or octets > _OCTETS:
+                    return Past(tuple(batches), revision > self.compacted + 1)
+            end = start
+            await asyncio.sleep(0)
+        return Past(tuple(batches), False)
+
+    def _changed(self, prefix: bytes, start: int, end: int, most: int) -> list[tuple[int, int]]:
+        """Revisions in a window that changed keys with a prefix, and how many of these."""
+        upper = prefix_end(prefix) or _ABOVE_ALL
+        return self._open().execute(_CHANGED, (start, end, prefix, upper, most)).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise Compacted(self.revision, self.compacted + 1)
+        return self._db
 
     def _slice(self, query: str, args: _Row, most: int) -> tuple[list[_Row], bool]:
         """Rows of a query, as many as time allows, and whether there are no more."""

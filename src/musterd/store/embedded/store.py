@@ -31,6 +31,7 @@ from musterd.store.values import (
     Limits,
     Operation,
     Page,
+    Past,
     Put,
     Result,
     octets,
@@ -225,6 +226,13 @@ class Embedded:
         """As of `Store`."""
         with self._hub.watch(prefix, from_revision) as watch:
             yield watch
+
+    async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
+        """As of `Store`."""
+        if limit < 1:
+            raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
+        with self._readers.snapshot() as snapshot:
+            return await snapshot.past(prefix, before, min(limit, self.limits.page))
 
     async def compact(self, revision: int) -> None:
         """Forget all changes up to a revision, that one too; it happens by itself as well."""

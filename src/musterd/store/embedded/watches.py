@@ -91,6 +91,11 @@ class EmbeddedWatch:
             return self._queue[0].revision - 1
         return max(self._hub.revision, self._next - 1) if self._live else self._next - 1
 
+    @property
+    def ready(self) -> bool:
+        """As of `Watch`."""
+        return bool(self._queue)
+
     def __aiter__(self) -> Self:
         """As of `Watch`."""
         return self

@@ -1,0 +1,90 @@
+"""The past: which transactions changed some keys, the newest first."""
+
+import pytest
+
+from musterd.store import Compare, Delete, Is, Kind, Put, Store, StoreLimit
+from tests.store.backends import Backend
+from tests.store.kit import seeded, take
+
+
+async def revisions(
+    store: Store, prefix: bytes, before: int | None = None, limit: int = 100
+) -> list[int]:
+    past = await store.history(prefix, before=before, limit=limit)
+    return [batch.revision for batch in past.batches]
+
+
+async def test_it_is_what_a_watch_tells(store: Store) -> None:
+    first = await store.put(b"a/1", b"x")
+    await store.put(b"b/1", b"x")
+    await store.put(b"a/1", b"y")
+    await store.delete(b"a/1")
+    past = await store.history(b"a/")
+    async with store.watch(b"a/", first) as watch:
+        watched = await take(watch, 3)
+    assert list(reversed(past.batches)) == watched
+    assert past.batches[0].events[0].kind is Kind.DELETED
+
+
+async def test_a_transaction_is_told_whole(store: Store) -> None:
+    await store.put(b"a", b"1")
+    steps = (Delete(b"a"), Put(b"b", b"2"), Put(b"c", b"3"))
+    done = await store.transaction((Compare(b"a", Is.PRESENT),), steps)
+    past = await store.history(b"a", limit=1)
+    (batch,) = past.batches
+    assert batch.revision == done.revision
+    assert [event.key for event in batch.events] == [b"a", b"b", b"c"]
+    assert past.more
+
+
+async def test_pages_go_back_to_the_beginning(store: Store) -> None:
+    chance = seeded("history")
+    model: list[tuple[int, bytes]] = []
+    for _ in range(60):
+        key = b"k/%d" % chance.randrange(4)
+        model.append((await store.put(key, b"x"), key))
+    for prefix in (b"k/", b"k/1", b"none", b""):
+        wanted = [at for at, key in reversed(model) if key.startswith(prefix)]
+        assert await revisions(store, prefix, limit=1000) == wanted
+        found: list[int] = []
+        before = None
+        while True:
+            past = await store.history(prefix, before=before, limit=7)
+            found += [batch.revision for batch in past.batches]
+            if not past.more:
+                break
+            before = past.batches[-1].revision
+        assert found == wanted
+
+
+async def test_before_a_revision(store: Store) -> None:
+    all_of = [await store.put(b"a", b"%d" % number) for number in range(5)]
+    assert await revisions(store, b"a", before=all_of[2]) == [all_of[1], all_of[0]]
+    assert await revisions(store, b"a", before=0) == []
+    assert await revisions(store, b"a", before=2**60) == list(reversed(all_of))
+
+
+async def test_what_is_forgotten(backend: Backend) -> None:
+    store = backend.store
+    all_of = [await store.put(b"a", b"%d" % number) for number in range(5)]
+    await backend.compact(all_of[2])
+    past = await store.history(b"a", limit=2)
+    assert [batch.revision for batch in past.batches] == [all_of[4], all_of[3]]
+    assert not past.more
+    await backend.restart()
+    assert await revisions(backend.store, b"a") == [all_of[4], all_of[3]]
+
+
+async def test_among_many_others(store: Store) -> None:
+    first = await store.put(b"mine", b"1")
+    for at in range(0, 6000, 500):
+        await store.transaction((), [Put(b"other/%d" % n, b"x") for n in range(at, at + 500)])
+    for number in range(2500):
+        await store.put(b"busy", b"%d" % number)
+    last = await store.put(b"mine", b"2")
+    assert await revisions(store, b"mine") == [last, first]
+
+
+async def test_a_limit_that_is_none(store: Store) -> None:
+    with pytest.raises(StoreLimit):
+        await store.history(b"a", limit=0)
