@@ -188,7 +188,8 @@ def settings(
         first = declared[0]["name"]
         sources = [{"name": name, "zone": first} for name in SOURCES]
     files = [{"path": "unused.zone", **source} for source in sources]
-    return Settings.model_validate({"zones": list(declared), "sources": {"zonefile": files}})
+    raw = {"state": {"dir": ""}, "zones": list(declared), "sources": {"zonefile": files}}
+    return Settings.model_validate(raw)
 
 
 async def new_catalog(

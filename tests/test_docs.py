@@ -75,7 +75,7 @@ class Shell:
             said = []
             for line in server.stderr:
                 said.append(line)
-                if "source synced" in line:
+                if "all sources synced" in line:
                     break
             else:
                 pytest.fail(f"{command}: {''.join(said)}")

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from musterd._core import Core
 from musterd.catalog import Catalog
 from musterd.errors import ListenError
-from musterd.metrics import HttpServer, Running, app
+from musterd.http import HttpServer
+from musterd.metrics import CONNECTIONS, Running, app
 from musterd.model import Begin, Fault, Lost, Put, Synced
 from tests.catalogkit import NOW, ManualClock, records, settings
 
@@ -58,8 +59,8 @@ async def served() -> AsyncIterator[Served]:
     catalog = Catalog(core, clock)
     await catalog.reconfigure(settings(sources=[{"name": "one", "zone": ZONE}]))
     running = Running(core, catalog)
-    server = HttpServer(app(running), "127.0.0.1:0")
-    task = asyncio.create_task(server.run())
+    server = HttpServer("127.0.0.1:0", "metrics", CONNECTIONS)
+    task = asyncio.create_task(server.run(app(running)))
     yield Served(running, catalog, clock, server)
     server.stop()
     await task
@@ -151,11 +152,10 @@ async def test_formats(served: Served) -> None:
 
 async def test_an_address_in_use(served: Served) -> None:
     with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
-        HttpServer(app(served.running), served.server.address)
+        HttpServer(served.server.address, "metrics", CONNECTIONS)
 
 
 async def test_ipv6() -> None:
-    running = Running(Core(), Catalog(Core(), ManualClock()))
-    server = HttpServer(app(running), "[::1]:0")
+    server = HttpServer("[::1]:0", "metrics", CONNECTIONS)
     assert server.address.startswith("[::1]:")
     server.close()

@@ -29,6 +29,8 @@ TOML = """
 listen = ["127.0.0.1:0"]
 [metrics]
 listen = ""
+[api]
+listen = ""
 [state]
 dir = "{state}"
 [[zones]]
@@ -256,12 +258,12 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    async def told(self, event: str) -> dict[str, object]:
-        """Wait until it logs an event."""
+    async def told(self, event: str, **fields: object) -> dict[str, object]:
+        """Wait until it logs an event with these fields."""
         assert self.process.stderr is not None
         while line := await self.process.stderr.readline():
             entry: dict[str, object] = json.loads(line)
-            if entry["event"] == event:
+            if entry["event"] == event and entry.items() >= fields.items():
                 return entry
         raise AssertionError(f"it ended without telling {event}")
 
@@ -294,10 +296,12 @@ async def test_signals(house: House, start: Start, number: signal.Signals) -> No
     server = await start(house)
     ready = await server.told("ready")
     assert ready["zones"] == ["muster.local."]
-    await server.told("source synced")
+    await server.told("source synced", source="one")
     server.process.send_signal(signal.SIGHUP)
     await server.told("settings reloaded")
     server.process.send_signal(number)
     await server.told("stopping")
     assert await server.process.wait() == 0
-    assert sorted(os.listdir(house.folder / "state")) == ["one.snapshot", "serials.json"]
+    assert sorted(os.listdir(house.folder / "state")) == [
+        "one.snapshot", "serials.json", "store.db", "store.db.lock", "token",
+    ]  # fmt: skip

@@ -3,8 +3,13 @@
 ``structlog.get_logger()`` and the standard ``logging`` of libraries end in the same place.
 """
 
+import json
 import logging
+import re
 import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -13,6 +18,8 @@ from musterd.errors import MusterdError
 from musterd.settings.model import Log
 
 _HANDLER = "musterd"
+_BARE = re.compile(r"[\w./:@*+-]+")
+_form: Literal["text", "json"] = "text"
 _HIDDEN = ("secret", "token", "password")
 _QUIET = ("asyncio", "watchfiles", "uvicorn")
 """Libraries whose lesser events tell nothing of our work."""
@@ -23,7 +30,9 @@ def setup(log: Log) -> None:
 
     Raises MusterdError where the file can't be opened; then nothing has changed.
     """
+    global _form  # noqa: PLW0603 - as the handlers of ``logging`` are
     handler = _open(log)
+    _form = log.format
     handler.name = _HANDLER
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -48,6 +57,39 @@ def setup(log: Log) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def lines(events: Iterable[tuple[str, Mapping[str, str | int]]]) -> None:
+    """Tell events of level info: name, and fields that may be shown.
+
+    They look as others do but go round what takes ten times as long, processors and bound values,
+    and are written together: for those that come by the thousand a second.
+    """
+    root = logging.getLogger()
+    if root.isEnabledFor(logging.INFO):
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        text = "".join(_FORMS[_form](now, event, fields) for event, fields in events)
+        for handler in root.handlers:
+            if handler.name == _HANDLER and isinstance(handler, logging.StreamHandler):
+                handler.stream.write(text)
+                handler.flush()
+
+
+def _json(now: str, event: str, fields: Mapping[str, str | int]) -> str:
+    return json.dumps({**fields, "event": event, "level": "info", "time": now}) + "\n"
+
+
+def _text(now: str, event: str, fields: Mapping[str, str | int]) -> str:
+    rest = " ".join(f"{name}={_shown(value)}" for name, value in sorted(fields.items()))
+    return f"{now} [info     ] {event:<30} {rest}\n"
+
+
+def _shown(value: str | int) -> str:
+    text = str(value)
+    return text if _BARE.fullmatch(text) else repr(text)
+
+
+_FORMS = {"json": _json, "text": _text}
 
 
 def _open(log: Log) -> logging.Handler:

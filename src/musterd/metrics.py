@@ -1,14 +1,10 @@
 """What Prometheus and Kubernetes ask over HTTP: /metrics, /healthz, /readyz."""
 
-import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Protocol
 
-import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
@@ -20,15 +16,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from musterd.catalog import Catalog
-from musterd.errors import ListenError
 from musterd.model import name_to_text
 from musterd.snapshot import Snapshots
 
 CONNECTIONS: Final = 64
 """HTTP connections at once; more are answered with 503."""
-BACKLOG: Final = 64
-GRACE: Final = 1
-"""Seconds in which a request may end when the server stops."""
 
 ZONE_STATES: Final = ("live", "loading", "stale")
 SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
@@ -225,58 +217,3 @@ def app(running: Running) -> Starlette:
 
     routes = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
-
-
-class HttpServer:
-    """Serves an application on one address, in the running event loop."""
-
-    def __init__(self, application: Starlette, address: str) -> None:
-        """Listen on ``host:port``. Raises ListenError."""
-        self._socket = _bind(address)
-        self.address = _text(self._socket)
-        config = uvicorn.Config(
-            application, log_config=None, access_log=False, lifespan="off", ws="none",
-            proxy_headers=False, server_header=False, limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=GRACE,
-        )  # fmt: skip
-        self._server = _Uvicorn(config)
-
-    async def run(self) -> None:
-        """Serve until stopped or cancelled."""
-        try:
-            await self._server.serve(sockets=[self._socket])
-        finally:
-            self.close()
-
-    def stop(self) -> None:
-        """Let ``run`` end, requests under way first."""
-        self._server.should_exit = True
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._socket.close()
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to us."""
-        yield
-
-
-def _bind(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ListenError(
-            f"{address}: can't be listened on: {os.strerror(error.errno or 0)}; "
-            'set [metrics] listen to another address, or to ""'
-        ) from error
-
-
-def _text(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"

@@ -315,6 +315,16 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Several:
+    """Changes of keys that are told at once, and are in answers at once or nearly so.
+
+    What they put is trusted to be well formed, as the rows of ``PutMany`` are.
+    """
+
+    changes: Sequence[Put | Delete]
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """The list is complete, and from now on every change is told."""
 
@@ -336,4 +346,4 @@ class Fault:
     reason: str
 
 
-Change = Begin | Put | PutMany | Delete | Synced | Lost | Fault
+Change = Begin | Put | PutMany | Several | Delete | Synced | Lost | Fault

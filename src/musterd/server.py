@@ -29,9 +29,11 @@ from musterd.catalog import Catalog
 from musterd.clock import LoopClock
 from musterd.errors import ListenError, MusterdError, SettingsError
 from musterd.feeder import Feeder
-from musterd.metrics import HttpServer, Running, app
+from musterd.http import HttpServer
+from musterd.metrics import CONNECTIONS, Running, app
 from musterd.model import fold, name_from_text
-from musterd.settings import Dns, Settings, ZoneFileSource
+from musterd.serving import Listener, Parts, Registering, bind
+from musterd.settings import Dns, RegistrySource, Settings, ZoneFileSource
 from musterd.settings import Source as SourceSettings
 from musterd.settings.watch import Watcher, refused
 from musterd.snapshot import Snapshots, open_folder
@@ -80,6 +82,11 @@ class _Listed:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def saved(self) -> bool:
+        """Whether what it gave is kept in a snapshot; the registry is on disk itself."""
+        return not isinstance(self.source, RegistrySource)
+
+    @property
     def spec(self) -> tuple[str, int]:
         """What decides about its records: where it differs, the source starts anew."""
         return self.digest, self.ttl
@@ -106,6 +113,7 @@ class Server:
         self._fed: dict[str, _Fed] = {}
         self._unsynced: set[str] = set()
         self._http: HttpServer | None = None
+        self._registering: Registering | None = None
         self._stopping = asyncio.Event()
         self.catalog = Catalog(self._core, self._clock)
         self.running = Running(self._core, self.catalog)
@@ -114,6 +122,11 @@ class Server:
     def http_address(self) -> str:
         """Where /metrics is, empty if nowhere."""
         return "" if self._http is None else self._http.address
+
+    @property
+    def api_address(self) -> str:
+        """Where the API is, empty if nowhere."""
+        return "" if self._registering is None else self._registering.address
 
     def stop(self) -> None:
         """Let ``run`` end."""
@@ -129,13 +142,20 @@ class Server:
             self.running.snapshots = snapshots
         _configure(self._core, settings.dns)
         await self.catalog.reconfigure(settings)
-        self._http = self._bind_http(settings.metrics.listen)
         try:
+            if settings.state.dir is not None:
+                parts = Parts(self.catalog, self._core, self._clock, lambda: self.running.listening)
+                self._registering = await Registering.open(settings.state.dir, parts, settings)
+            elif settings.api.listen:
+                log.warning('there is no registry, and no API, as [state] dir is ""')
+            self._http = self._bind_http(settings.metrics.listen)
             self._listen(settings.dns)
             await self._serve(settings)
         finally:
             self._core.close()
             _close(self._http)
+            if self._registering is not None:
+                await self._registering.close()
 
     async def _serve(self, settings: Settings) -> None:
         # Not before it has loaded: until then the workers have little to answer.
@@ -145,17 +165,29 @@ class Server:
             if self.running.snapshots is not None:
                 group.create_task(self._save())
             self._start_http(group)
+            if self._registering is not None:
+                tasks.append(group.create_task(self._registering.tokens.run()))
+                group.create_task(self._registering.run(self._files))
             self._feed(settings, group)
             names = [zone.text for zone in self.catalog.zones.values()]
             more = {"more_zones": len(names) - SHOWN} if len(names) > SHOWN else {}
             listen, http = list(self.running.listening), self.http_address
-            log.info("ready", listen=listen, metrics=http, zones=names[:SHOWN], **more)
+            log.info(
+                "ready",
+                listen=listen,
+                metrics=http,
+                api=self.api_address,
+                zones=names[:SHOWN],
+                **more,
+            )
             await self._stopping.wait()
             log.info("stopping")
             self._core.close()
             self.running.listening = ()
             if self._http is not None:
                 self._http.stop()
+            if self._registering is not None:
+                self._registering.stop()
             for task in [*tasks, *(fed.task for fed in self._fed.values())]:
                 task.cancel()
         await self._save_all(last=True)
@@ -188,8 +220,11 @@ class Server:
         fixed = refused(old, new)
         if fixed:
             raise SettingsError(*(f"{name} can't be changed: restart musterd" for name in fixed))
-        http = self._http
+        http, listener = self._http, self._listener
         with ExitStack() as undo:
+            if self._registering is not None and _elsewhere(old, new):
+                listener = bind(new.api, listener)
+                undo.callback(_close, None if listener is None else listener.http)
             if new.metrics.listen != old.metrics.listen:
                 http = self._bind_http(new.metrics.listen)
                 undo.callback(_close, http)
@@ -205,6 +240,11 @@ class Server:
                 self._http.stop()
             self._http = http
             self._start_http(group)
+        if self._registering is not None:
+            moved = listener is not self._listener
+            self._registering.take(new, listener)
+            if moved:
+                group.create_task(self._registering.run(self._files))
         await self._unfeed(new)
         await self.catalog.reconfigure(new)
         self._feed(new, group)
@@ -216,11 +256,15 @@ class Server:
             raise ListenError(f"{error}; set [dns] listen to other addresses") from error
 
     def _bind_http(self, address: str) -> HttpServer | None:
-        return HttpServer(app(self.running), address) if address else None
+        return HttpServer(address, "metrics", CONNECTIONS) if address else None
 
     def _start_http(self, group: asyncio.TaskGroup) -> None:
         if self._http is not None:
-            group.create_task(self._http.run())
+            group.create_task(self._http.run(app(self.running)))
+
+    @property
+    def _listener(self) -> Listener | None:
+        return None if self._registering is None else self._registering.listener
 
     async def _unfeed(self, new: Settings) -> None:
         """Stop the sources that are gone, or whose settings differ."""
@@ -242,12 +286,14 @@ class Server:
         for name, one in listed.items():
             if name not in self._fed:
                 self._unsynced.add(name)
-                snapshot = (snapshots, one.digest) if snapshots else None
+                snapshot = (snapshots, one.digest) if snapshots and one.saved else None
                 feeder = Feeder(self._build(one), self.catalog, snapshot, self._synced)
                 self._fed[name] = _Fed(one.spec, group.create_task(feeder.run()))
 
     def _build(self, one: _Listed) -> Source:
         match one.source:
+            case RegistrySource(ttls=ttls) if self._registering is not None:
+                return self._registering.source(ttls)
             case ZoneFileSource(name=name, path=path, zone=zone):
                 origin = fold(name_from_text(zone))
                 return zonefile.ZoneFileSource(
@@ -258,6 +304,7 @@ class Server:
     def _synced(self, name: str) -> None:
         self._unsynced.discard(name)
         if not self._unsynced:
+            log.info("all sources synced")
             # What is loaded stays: the garbage collector need not look at it each time.
             gc.collect()
             gc.freeze()
@@ -276,12 +323,18 @@ class Server:
         if snapshots is not None:
             listed = _listed(self._settings)
             await snapshots.save_serials(last=last)
-            await snapshots.save({name: one.digest for name, one in listed.items()})
+            await snapshots.save({name: one.digest for name, one in listed.items() if one.saved})
 
 
 def _close(http: HttpServer | None) -> None:
     if http is not None:
         http.close()
+
+
+def _elsewhere(old: Settings, new: Settings) -> bool:
+    """Whether the API is to be served on another address, or with another certificate."""
+    kept = {"listen", "tls_cert", "tls_key"}
+    return old.api.model_dump(include=kept) != new.api.model_dump(include=kept)
 
 
 def _configure(core: Core, dns: Dns) -> None:

@@ -27,6 +27,7 @@ from musterd.model import (
     Lost,
     Put,
     PutMany,
+    Several,
     Synced,
     fold,
     name_to_text,
@@ -95,6 +96,7 @@ class Catalog:
         for change in changes:
             for _ in self._steps(source, change):
                 self._flush()
+            self._flush()
 
     def awaits(self, source: str) -> bool:
         """Whether a source has given nothing yet, and is not about to."""
@@ -159,11 +161,11 @@ class Catalog:
 
     async def _step(self, steps: Iterator[None]) -> bool:
         async with self._lock:
-            if next(steps, _END) is _END:
-                return False
+            more = next(steps, _END) is not _END
             self._flush()
-        await asyncio.sleep(0)
-        return True
+        if more:
+            await asyncio.sleep(0)
+        return more
 
     def _steps(self, source: str, change: Change) -> Iterator[None]:
         table = self.tables[source]
@@ -172,6 +174,12 @@ class Catalog:
                 for at in range(0, len(rows), STEP):
                     table.put_many(Head(revision, time), rows[at : at + STEP])
                     yield
+                return
+            case Several(changes):
+                for at in range(0, len(changes), STEP):
+                    if at:
+                        yield
+                    table.change(changes[at : at + STEP])
                 return
             case Put(key, revision, time, records):
                 table.put(text_key(key), Head(revision, time), records)

@@ -19,9 +19,21 @@ from musterd.catalog.rows import (
     decode,
     encode,
     key_text,
+    text_key,
 )
 from musterd.catalog.zone import Row, Zone, deepest
-from musterd.model import AAAA, CNAME, A, Record, check_name, name_to_text, type_text, unpack
+from musterd.model import (
+    AAAA,
+    CNAME,
+    A,
+    Delete,
+    Put,
+    Record,
+    check_name,
+    name_to_text,
+    type_text,
+    unpack,
+)
 
 PROBLEMS = 100
 """Problems of a source that are remembered, and logged of one list; all are counted."""
@@ -150,6 +162,22 @@ class Table:
         if len(good) != 1 or not self._add(key, row, good[0]):
             self._put_row(key, row)
 
+    def change(self, changes: Iterable[Put | Delete]) -> None:
+        """Take changes of keys, whose records are trusted to be well formed."""
+        for change in changes:
+            key = self.number + text_key(change.key)
+            if isinstance(change, Delete):
+                self._delete(key)
+                continue
+            row = ROW.pack(self._generation, change.revision, change.time) + encode(change.records)
+            records = change.records
+            if len(records) != 1 or not self._add(key, row, records[0]):
+                for owner, rtype, packed in records:
+                    self._own_policies |= bool(packed[POLICY_AT])
+                    if deepest(self.zones, owner.lower()) is None:
+                        self._outside(owner.lower(), rtype, f"{change.key}: ")
+                self._put_row(key, row)
+
     def put_own(self, key: bytes, head: Head, record: Record) -> None:
         """Take a record that we made ourselves, so that nothing can be wrong with it."""
         key = self.number + key
@@ -253,7 +281,9 @@ class Table:
 
     def delete(self, key: bytes) -> None:
         """Forget a key (without its source)."""
-        key = self.number + key
+        self._delete(self.number + key)
+
+    def _delete(self, key: bytes) -> None:
         old = self.rows.get(key)
         if old is not None:
             self._current -= self._is_current(old)

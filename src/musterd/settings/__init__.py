@@ -6,27 +6,35 @@
 from musterd.settings.example import example
 from musterd.settings.load import load
 from musterd.settings.model import (
+    REGISTRY,
+    Api,
     Dns,
     Log,
     Metrics,
+    RegistrySource,
     Settings,
     Soa,
     Source,
     Sources,
     State,
+    Store,
     Zone,
     ZoneFileSource,
 )
 
 __all__ = [
+    "REGISTRY",
+    "Api",
     "Dns",
     "Log",
     "Metrics",
+    "RegistrySource",
     "Settings",
     "Soa",
     "Source",
     "Sources",
     "State",
+    "Store",
     "Zone",
     "ZoneFileSource",
     "example",

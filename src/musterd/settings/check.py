@@ -5,13 +5,15 @@ look shows every fault of a file.
 """
 
 import difflib
+import ipaddress
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.settings.describe import field_kind
 from musterd.settings.locate import Loc
-from musterd.settings.model import Source, Sources
+from musterd.settings.model import REGISTRY, Source, Sources
 
 Fault = tuple[Loc, str]
 """Where, and what is wrong there."""
@@ -35,9 +37,11 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _twice("source", sources, str)
     yield from _listeners(raw)
     yield from _undeclared(zones, sources)
+    yield from _api(_table(raw.get("api")))
+    yield from _reserved(sources)
     by_name = {source.name: source for source in sources}
     for zone in zones:
-        yield from _zone_sources(zone, by_name)
+        yield from _zone_sources(zone, by_name, kept=_table(raw.get("state")).get("dir") != "")
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -104,11 +108,35 @@ def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:
                 yield loc, f'zone "{zone}" is not declared; add a [[zones]] with this name'
 
 
-def _zone_sources(zone: _Named, by_name: dict[str, _Named]) -> Iterator[Fault]:
+def _api(api: dict[str, Any]) -> Iterator[Fault]:
+    """A token is as good as a password: it must not be readable on its way."""
+    cert, key = api.get("tls_cert"), api.get("tls_key")
+    if bool(cert) != bool(key):
+        there, missing = ("tls_cert", "tls_key") if cert else ("tls_key", "tls_cert")
+        yield ("api", there), f"needs {missing} too"
+    listen = api.get("listen")
+    if isinstance(listen, str) and listen and not cert and api.get("allow_plain") is not True:
+        host = listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+        with suppress(ValueError):
+            if not ipaddress.ip_address(host).is_loopback:
+                plain = f"tokens would cross the network in plain text to {listen}"
+                yield ("api", "listen"), f"{plain}; set tls_cert and tls_key, or allow_plain = true"
+
+
+def _reserved(sources: list[_Named]) -> Iterator[Fault]:
+    for source in sources:
+        if source.name == REGISTRY:
+            yield (*source.loc, "name"), f'"{REGISTRY}" is that of the registry; take another'
+
+
+def _zone_sources(zone: _Named, by_name: dict[str, _Named], *, kept: bool) -> Iterator[Fault]:
     seen: set[str] = set()
     for loc, name in _texts(zone, "sources"):
         if name in seen:
             yield loc, f'source "{name}" is listed twice'
+        elif name == REGISTRY:
+            if not kept:
+                yield loc, f'there is no {REGISTRY}, as [state] dir is ""; set it'
         elif name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""

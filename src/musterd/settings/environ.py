@@ -13,7 +13,7 @@ from musterd.settings.describe import Kind, field_kind, suggest
 from musterd.settings.locate import Loc
 
 PREFIX = "MUSTERD_"
-CLIENT = frozenset({"MUSTERD_SERVER", "MUSTERD_TOKEN"})
+CLIENT = frozenset({"MUSTERD_SERVER", "MUSTERD_TOKEN", "MUSTERD_TOKEN_FILE"})
 """Variables of the client side, which are no settings."""
 
 # Kubernetes gives every container the addresses of the services of its namespace; one that is

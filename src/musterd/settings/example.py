@@ -13,8 +13,7 @@ _HEAD = """\
 # A musterd configuration: every key with its default. Only what differs needs to be written.
 # A key above the first [[zones]] can be set from the environment too, where it wins:
 # MUSTERD_DNS__WORKERS=2, MUSTERD_DNS__LISTEN="127.0.0.1:53,[::1]:53". A relative path starts
-# from the directory of this file. A changed file is read again; [state] and dns.workers need a
-# restart.
+# from the directory of this file. A changed file is read again; what needs a restart says so.
 """
 _COLUMN = 36
 _WIDTH = 100

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, ValidationInfo
 
 LABEL_OCTETS = 63
 """The most octets of a label (RFC 1035 section 2.3.4)."""
@@ -24,6 +24,7 @@ _ESCAPED = r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5]|[^0-9])"
 _OCTET = re.compile(rf"{_ESCAPED}|[!#%&'*+,\-/0-9:<=>?A-Z^_`a-z{{|}}~]")
 _LABEL = re.compile(rf"(?:{_OCTET.pattern})+")
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_TOKEN = re.compile(r"mst_[A-Za-z0-9_-]{43}")
 _T = TypeVar("_T")
 
 
@@ -147,6 +148,16 @@ def _secret(value: object) -> object:
     return SecretBytes(bytes.fromhex(value))
 
 
+def _token(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value:
+        return None
+    if not _TOKEN.fullmatch(value):
+        raise ValueError("expected mst_ and 43 of A-Z a-z 0-9 - _, as musterd token create prints")
+    return SecretStr(value)
+
+
 def _path(value: object, info: ValidationInfo) -> object:
     """A path of the file is relative to the directory that the file is in."""
     if not isinstance(value, str) or not value:
@@ -178,6 +189,11 @@ Secret = Annotated[
     SecretBytes,
     BeforeValidator(_secret),
     Expected(f"{2 * SECRET_OCTETS} hexadecimal digits", secret=True),
+]
+TokenOrNone = Annotated[
+    SecretStr | None,
+    BeforeValidator(_token),
+    Expected('the text of a token, or "" for none', secret=True),
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file")]
 PathOrNone = Annotated[

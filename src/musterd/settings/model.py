@@ -22,6 +22,7 @@ from musterd.settings.kinds import (
     Secret,
     ShortText,
     SourceName,
+    TokenOrNone,
     is_name,
     key,
 )
@@ -30,6 +31,8 @@ TTL_MOST = 2**31 - 1
 """The greatest TTL, seconds (RFC 2181 section 8)."""
 DAY = 86400
 """Seconds."""
+REGISTRY = "registry"
+"""The name of the registry as a source."""
 
 
 class Section(BaseModel):
@@ -68,6 +71,27 @@ class Metrics(Section):
     """Prometheus metrics at /metrics, and /healthz and /readyz, over HTTP."""
 
     listen: AddressOrOff = key("127.0.0.1:9353", 'TCP address; "" turns it off')
+
+
+class Api(Section):
+    """The HTTP API, by which names are registered; its registry is kept in [state] dir."""
+
+    listen: AddressOrOff = key("127.0.0.1:8053", 'TCP address; "" turns it off')
+    tls_cert: PathOrNone = key("", 'PEM file, read again when it changes; "" is plain HTTP')
+    tls_key: PathOrNone = key("", "PEM file of its key")
+    allow_plain: bool = key(False, "plain HTTP on addresses that other machines reach")
+    first_token: TokenOrNone = key("", 'may do all; "" makes one for the file', reload=False)
+    first_token_file: PathOrNone = key("", '"" is token in [state] dir', reload=False)
+    max_body: int = key(
+        1_048_576, "largest body; imports 64 times that", unit="octets", ge=1024, le=67_108_864
+    )
+    rate: int = key(0, "requests a second of a token", zero="no limit", ge=0, le=1_000_000)
+
+
+class Store(Section):
+    """Where the registry is kept."""
+
+    url: Literal[""] = key("", '"" is store.db in [state] dir', reload=False)
 
 
 class State(Section):
@@ -153,6 +177,18 @@ class Source(Section):
         return tuple(z for h in held for z in ((h,) if isinstance(h, str) else h))
 
 
+class RegistrySource(Source):
+    """What is registered by the API; there wherever the registry is, and not in the file."""
+
+    ttls: dict[str, int]
+    """The zones that may list it, which are all, with their TTLs in seconds."""
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The names of the zones that it serves."""
+        return tuple(self.ttls)
+
+
 class ZoneFileSource(Source):
     """A master file (RFC 1035 section 5), read again when it changes."""
 
@@ -177,6 +213,8 @@ class Settings(Section):
 
     dns: Dns = key({}, "")
     metrics: Metrics = key({}, "")
+    api: Api = key({}, "")
+    store: Store = key({}, "")
     state: State = key({}, "")
     log: Log = key({}, "")
     zones: Many[Zone] = key((), "")
@@ -191,7 +229,15 @@ class Settings(Section):
     def _serving(self) -> dict[str, dict[str, Source]]:
         """Zone in lower case -> name of a source -> the source."""
         serving: dict[str, dict[str, Source]] = {}
-        for source in self.sources.each():
+        for source in (*self._built_in, *self.sources.each()):
             for zone in source.zones:
                 serving.setdefault(zone.lower(), {})[source.name] = source
         return serving
+
+    @property
+    def _built_in(self) -> tuple[Source, ...]:
+        """The registry, which has precedence over what it isn't told to follow, if it is kept."""
+        if self.state.dir is None:
+            return ()
+        ttls = {zone.name.lower(): zone.ttl for zone in self.zones}
+        return (RegistrySource(name=REGISTRY, ttls=ttls),)

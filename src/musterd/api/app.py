@@ -1,0 +1,119 @@
+"""The application: every route, its description, and what becomes of errors."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.api import explain, history, leases, limits, records, status, tokens, watch, zones
+from musterd.api.context import Context
+from musterd.api.gate import Gate
+from musterd.api.problems import Problem, ProblemDetails, of_error
+from musterd.errors import MusterdError
+
+TITLE: Final = "musterd"
+_ROUTERS: Final = (records, history, leases, zones, explain, status, watch, tokens)
+_ERRORS_MOST: Final = 20
+
+
+def application(context: Context, rate: limits.Rate) -> Gate:
+    """The API of a server."""
+    app = described(context.version)
+    return Gate(app, context, rate)
+
+
+def described(version: str) -> FastAPI:
+    """The routes, and what describes them at ``/openapi.json``."""
+    app = FastAPI(
+        title=TITLE,
+        version=version,
+        summary="Register names, and see why they are answered as they are.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Nothing is sent anywhere, whatever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(MusterdError, _error)
+    app.add_exception_handler(Exception, _failed)
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(make())
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    """Add what all routes have in common: problems, and the token."""
+    components = schema.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "`musterd token create`"}
+    }
+    schema["security"] = [{"token": []}]
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """A request that is not as the description says."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = [
+        {"where": ".".join(str(part) for part in fault["loc"]), "problem": fault["msg"]}
+        for fault in error.errors()[:_ERRORS_MOST]
+    ]
+    detail = "; ".join(f"{fault['where']}: {fault['problem']}" for fault in faults)
+    return Problem(422, detail, "invalid", errors=faults).response()
+
+
+def _methods(path: str) -> list[str]:
+    """What a path takes."""
+    routes = [route for module in _ROUTERS for route in module.router.routes]
+    found = [route for route in routes if isinstance(route, APIRoute)]
+    return sorted(
+        {m for route in found if route.path_regex.match(path) for m in route.methods or ()}
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """A path that is not there, or a method that it has not."""
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods(request.scope["path"]))}
+    detail = {
+        404: f"there is no {request.scope['path']}: /openapi.json says what there is",
+        405: f"{request.method} is not what {request.scope['path']} takes",
+    }.get(error.status_code, str(error.detail))
+    return Problem(error.status_code, detail, headers=headers).response()
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return error.response()
+
+
+async def _error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, MusterdError):
+        raise error
+    return of_error(error).response()
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return Problem(500, "the server failed: its log says more").response()

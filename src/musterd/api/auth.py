@@ -1,0 +1,38 @@
+"""Who asks: the token of a request, and what it may do."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from musterd.api.problems import Problem
+from musterd.tokens import Token, Tokens
+
+BEARER: Final = b"bearer "
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}
+
+
+def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
+    """The token of a request. Raises Problem where it has none that is good."""
+    value = headers.get(b"authorization")
+    if value is None:
+        raise Problem(
+            401, "a token is needed: send it as Authorization: Bearer TOKEN", "no-token", _CHALLENGE
+        )
+    token = None
+    if value[: len(BEARER)].lower() == BEARER:
+        token = tokens.check(value[len(BEARER) :].strip().decode("latin-1"))
+    if token is None:
+        raise Problem(
+            401,
+            "the token is not known, or has ended, or was revoked: use another",
+            "bad-token",
+            {"WWW-Authenticate": 'Bearer realm="musterd", error="invalid_token"'},
+        )
+    return token
+
+
+def need(token: Token, scope: str, *, has: bool) -> None:
+    """Raise Problem unless a token has a scope."""
+    if not has:
+        raise Problem(
+            403, f"the token {token.name} lacks the scope {scope}", "no-scope", scope=scope
+        )

@@ -1,0 +1,162 @@
+"""What the routes work with, and what one request brings with it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Final, NamedTuple, Protocol
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from musterd.api.audit import Audit
+from musterd.api.auth import need
+from musterd.api.problems import Problem
+from musterd.catalog import Catalog
+from musterd.catalog.zone import Zone, deepest
+from musterd.model import CNAME, name_to_text
+from musterd.registry.keys import Key
+from musterd.registry.leases import Leases
+from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
+from musterd.registry.rdata import parse_type, type_text
+from musterd.registry.registry import Registry
+from musterd.settings import Settings
+from musterd.sources.registry import NAME, aliased
+from musterd.tokens import Token, Tokens
+
+CALL: Final = "musterd.call"
+"""Where the scope of a request has its ``Call``."""
+
+
+class Core(Protocol):
+    """What the API needs of ``musterd._core.Core``."""
+
+    def answer(self, query: bytes, client: str, tcp: bool) -> bytes | None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Context:
+    """The parts of a running server that the API shows and changes.
+
+    listening: the addresses on which DNS is answered now; started: epoch seconds.
+    """
+
+    registry: Registry
+    leases: Leases
+    tokens: Tokens
+    catalog: Catalog
+    core: Core
+    settings: Settings
+    listening: Callable[[], Sequence[str]]
+    clock: Callable[[], float]
+    started: float
+    version: str
+    audit: Audit = field(default_factory=Audit, init=False)
+    watchers: int = field(default=0, init=False)
+    """Watches that are open now."""
+
+    def zone(self, text: str) -> Zone:
+        """A declared zone by its name. Raises Problem."""
+        try:
+            apex = parse_zone(text)
+        except ValueError as error:
+            raise Problem(422, str(error), "invalid") from None
+        zone = self.catalog.zones.get(apex)
+        if zone is None:
+            raise self.no_zone(zone_text(apex))
+        return zone
+
+    def no_zone(self, name: str) -> Problem:
+        """The problem of a name that is, or is in, no declared zone."""
+        zones = sorted(zone_text(apex) for apex in self.catalog.zones)
+        there = f"there are {', '.join(zones[:20])}" if zones else "there is none"
+        return Problem(
+            404,
+            f"{name} is no declared zone, nor in one: {there}; [[zones]] declares more",
+            "no-such-zone",
+            zones=zones[:1000],
+        )
+
+
+class Place(NamedTuple):
+    """What a path means: its zone, key (the id is empty where it has none), owner, type."""
+
+    zone: Zone
+    key: Key
+    owner: bytes
+    rtype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: whose it is, and to what."""
+
+    token: Token
+    context: Context
+
+    def reads(self) -> None:
+        """Raise Problem unless the token may read."""
+        need(self.token, "read", has=self.token.reads)
+
+    def admin(self) -> None:
+        """Raise Problem unless the token may do all."""
+        need(self.token, "admin", has=self.token.admin)
+
+    def writes_any(self) -> None:
+        """Raise Problem unless the token may write to some zone."""
+        need(self.token, "write:ZONE", has=self.token.writes_any)
+
+    def zone_to_write(self, text: str) -> Zone:
+        """A zone to write to. Raises Problem where it can't be written to, or not by this token."""
+        try:
+            name = zone_text(parse_zone(text))
+        except ValueError as error:
+            raise Problem(422, str(error), "invalid") from None
+        need(self.token, f"write:{name}", has=self.token.writes(name))
+        zone = self.context.zone(text)
+        if all(table.name != NAME for table in zone.tables.values()):
+            raise Problem(
+                409,
+                f'zone {name} does not take what is registered: add "{NAME}" to its sources',
+                "not-listed",
+            )
+        return zone
+
+    def place(self, zone: Zone, owner: str, rtype: str, name: str = "") -> Place:
+        """What a path means. Raises Problem."""
+        try:
+            wire = parse_owner(owner, zone.apex)
+            number = parse_type(rtype)
+        except ValueError as error:
+            raise Problem(422, str(error), "invalid") from None
+        key = Key(zone_text(zone.apex), owner_text(wire, zone.apex), type_text(number), name)
+        return Place(zone, key, wire, number)
+
+    def place_to_write(self, zone: str, owner: str, rtype: str, name: str = "") -> Place:
+        """What the path of a write means. Raises Problem, also where it may not be written there.
+
+        Names that a zone below has are written there.
+        """
+        place = self.place(self.zone_to_write(zone), owner, rtype, name)
+        below = deepest(self.context.catalog.zones, place.owner)
+        if below is not None and below is not place.zone:
+            text, other = name_to_text(place.owner), zone_text(below.apex)
+            raise Problem(409, f"{text} belongs to the zone {other}: write there", "other-zone")
+        return place
+
+    def alone(self, place: Place) -> None:
+        """Raise Problem where another type than CNAME would stand beside one."""
+        if place.rtype != CNAME and aliased(place.zone, place.owner):
+            owner = place.key.owner
+            detail = f"{owner} has a CNAME record, which stands alone: delete that first"
+            raise Problem(409, detail, "clash")
+
+    def wrote(self, action: str, what: str, revision: int) -> None:
+        """Note a write in the log."""
+        self.context.audit.wrote(self.token, action, what, revision)
+
+
+async def _call(request: Request) -> Call:
+    call: Call = request.scope[CALL]
+    return call
+
+
+CallDep = Annotated[Call, Depends(_call)]

@@ -1,0 +1,135 @@
+"""``/v1/explain``: why a name is answered as it is."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from musterd.api import answers, models
+from musterd.api.context import CallDep, Core
+from musterd.api.problems import Problem, documented
+from musterd.catalog import Contribution
+from musterd.catalog.merge import ADDRESSED, POLICY_AT
+from musterd.catalog.states import STATE_TEXT
+from musterd.catalog.zone import Zone, deepest
+from musterd.model import Policy, name_to_text
+from musterd.registry import rdata
+from musterd.registry.names import TEXT_MOST, parse_name, zone_text
+
+router = APIRouter(prefix="/v1/explain", tags=["explain"])
+_A: Final = 1
+_TCP_OCTETS: Final = 65_535
+_REMOTE: Final = "127.0.0.1"
+
+
+class Asked(BaseModel):
+    """A question, and who asks it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=TEXT_MOST, description="absolute")
+    type: str | None = Field(
+        None, min_length=1, max_length=20, description="default: A, or what there is of one type"
+    )
+    client: str = Field(_REMOTE, max_length=64, description="the address that asks")
+
+
+@router.get(
+    "", response_model=models.Explanation, responses=documented(400, 401, 403, 404, 422, 429, 503)
+)
+async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
+    """Each record that is given at a name, what hides it, and the answer to a client."""
+    call.reads()
+    context = call.context
+    name, client = _name(asked.name), _client(asked.client)
+    zone = deepest(context.catalog.zones, name)
+    if zone is None:
+        raise context.no_zone(name_to_text(name))
+    given = context.catalog.explain(zone.apex, name)
+    if asked.type is None:
+        types = {one.rtype for one in given}
+        rtype = types.pop() if len(types) == 1 else _A
+    else:
+        rtype = _type(asked.type)
+        given = [one for one in given if one.rtype == rtype]
+    found = {
+        "name": name_to_text(name),
+        "type": rdata.type_text(rtype),
+        "client": client,
+        "zone": zone_text(zone.apex),
+        "state": STATE_TEXT[context.catalog.states.zones[zone.apex].state],
+        "policy": _policy(zone, name, rtype),
+        "records": [record for one in given for record in _records(one)],
+        "answer": _answer(context.core, name, rtype, client),
+    }
+    return answers.answer(found)
+
+
+def _name(text: str) -> bytes:
+    try:
+        return parse_name(text)
+    except ValueError as error:
+        raise Problem(422, str(error), "invalid") from None
+
+
+def _type(text: str) -> int:
+    """The number of a type; SOA too, which can't be registered but is answered."""
+    return dns.rdatatype.SOA if text.upper() == "SOA" else rdata.parse_type(text)
+
+
+def _client(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        raise Problem(
+            422, f'client: "{text}" is no address: expected one as 10.0.0.1', "invalid"
+        ) from None
+
+
+def _policy(zone: Zone, owner: bytes, rtype: int) -> str:
+    packed = zone.merged(owner).get(rtype)
+    if packed is None or rtype not in ADDRESSED:
+        return zone.settings.policy
+    return str(Policy(*packed[POLICY_AT : POLICY_AT + 2]))
+
+
+def _records(given: Contribution) -> Iterator[dict[str, Any]]:
+    for weight, wire in given.rrset.records:
+        yield {
+            "source": given.source,
+            "key": given.key,
+            "revision": given.revision,
+            "time": given.time,
+            "type": rdata.type_text(given.rtype),
+            "ttl": given.rrset.ttl or 0,
+            "data": rdata.shown(given.rtype, wire),
+            "weight": weight,
+            "hidden": given.hidden,
+            "refused": given.refused,
+        }
+
+
+def _answer(core: Core, name: bytes, rtype: int, client: str) -> dict[str, Any]:
+    """What the core answers to a client, over TCP so that nothing is cut off."""
+    owner, _ = dns.name.from_wire(name, 0)
+    query = dns.message.make_query(
+        owner,
+        dns.rdatatype.RdataType.make(rtype),
+        flags=dns.flags.RD,
+        use_edns=0,
+        payload=_TCP_OCTETS,
+    )
+    reply = core.answer(query.to_wire(), client, True)
+    if reply is None:
+        return {"rcode": "NONE", "records": []}
+    answer = dns.message.from_wire(reply)
+    lines = [line for rrset in answer.answer for line in rrset.to_text().split("\n")]
+    return {"rcode": dns.rcode.to_text(answer.rcode()), "records": lines}

@@ -1,0 +1,97 @@
+"""Lists of records: pages for those who look, streams for those who want all."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from musterd.api import answers
+from musterd.registry.rdata import parse_type, type_text
+from musterd.registry.registry import PAGE, Listed, Registry
+
+LINES: Final = "application/x-ndjson"
+REVISION: Final = "Musterd-Revision"
+"""The header with the revision at which a stream of records began: to watch from there on."""
+LIMIT: Final = 100
+_RRSET_PARTS: Final = 3
+_LABEL: Final = Field(pattern="^[^=]+=", max_length=400)
+
+Keep = Callable[[dict[str, Any]], bool]
+
+
+class Filters(BaseModel):
+    """Which records of a list are wanted, and how many at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str | None = Field(None, description="as A", min_length=1, max_length=20)
+    label: list[Annotated[str, _LABEL]] = Field(
+        [], description="k=v, each of which a record must have", max_length=16
+    )
+    registrant: str | None = Field(None, max_length=64, description="who registered it")
+    limit: int = Field(LIMIT, ge=1, le=PAGE, description="the most of one page")
+    after: str = Field("", max_length=2500, description="the `next` of the last page")
+
+    def keep(self) -> Keep:
+        """Whether a record is wanted. Raises Invalid."""
+        rtype = None if self.type is None else type_text(parse_type(self.type))
+        labels = [label.partition("=")[::2] for label in self.label]
+
+        def wanted(record: dict[str, Any]) -> bool:
+            return (
+                (rtype is None or record["type"] == rtype)
+                and (self.registrant is None or record["registrant"] == self.registrant)
+                and all(record["labels"].get(name) == value for name, value in labels)
+            )
+
+        return wanted
+
+    @property
+    def all(self) -> bool:
+        """Whether every record is wanted."""
+        return self.type is None and self.registrant is None and not self.label
+
+
+FiltersQuery = Annotated[Filters, Query()]
+
+
+async def listing(
+    registry: Registry, request: Request, parts: Sequence[str], filters: Filters
+) -> Response:
+    """What is registered below parts of a key, as the client wants it."""
+    keep = filters.keep()
+    page = await registry.page(parts, filters.limit, filters.after, keep)
+    if LINES in request.headers.get("accept", ""):
+        lines = _lines(registry, parts, page, keep)
+        headers = {REVISION: str(page.revision)}
+        return StreamingResponse(lines, headers=headers, media_type=LINES)
+    found = {"records": page.records, "next": page.after, "revision": page.revision}
+    whole = len(parts) == _RRSET_PARTS and filters.all and not filters.after and not page.after
+    return answers.answer(found, headers=rrset_tag(page.records) if whole else {})
+
+
+def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The entity tag of a whole RRset, as ``registry.RRset.tags`` has it; none of no records."""
+    if not records:
+        return {}
+    return {"ETag": f'"{max(record["revision"] for record in records)}-{len(records)}"'}
+
+
+async def _lines(
+    registry: Registry, parts: Sequence[str], page: Listed, keep: Keep
+) -> AsyncIterator[bytes]:
+    """Every record on a line of its own.
+
+    Page after page as the client takes them: a slow one holds nothing up, and the records of a
+    page are as they are when it is read.
+    """
+    while True:
+        if page.records:
+            yield b"".join(to_json(record) + b"\n" for record in page.records)
+        if page.after is None:
+            return
+        page = await registry.page(parts, PAGE, page.after, keep)

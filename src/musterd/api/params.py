@@ -1,0 +1,30 @@
+"""The parameters that several routes have."""
+
+from typing import Annotated
+
+from fastapi import Header, Path, Query
+
+from musterd.registry import keys, leases
+from musterd.registry.names import TEXT_MOST
+
+ZoneName = Annotated[
+    str, Path(description="name of a declared zone", min_length=1, max_length=TEXT_MOST)
+]
+Owner = Annotated[
+    str,
+    Path(
+        description='relative to the zone, or absolute with a final dot; "@" is the apex',
+        min_length=1,
+        max_length=TEXT_MOST,
+    ),
+]
+Type = Annotated[str, Path(description="as A or TYPE65280", min_length=1, max_length=20)]
+Id = Annotated[str, Path(pattern=f"^{keys.ID}$")]
+LeasePath = Annotated[str, Path(pattern=f"^{leases.ID}$")]
+IfMatch = Annotated[
+    str | None, Header(description='only if it is at this revision, as "12"; or *', max_length=1000)
+]
+IfNoneMatch = Annotated[
+    str | None, Header(description="* for only if it is not there", max_length=1000)
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="the most of one page")]

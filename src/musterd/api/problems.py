@@ -1,0 +1,114 @@
+"""Problem details (RFC 9457): what went wrong, where, and what to do."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from musterd.errors import MusterdError
+from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
+from musterd.store import (
+    Compacted,
+    Conflict,
+    LeaseNotFound,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreLimit,
+)
+from musterd.tokens import TokenError, TokenExists, TokenNotFound
+
+MEDIA: Final = "application/problem+json"
+_URN: Final = "urn:musterd:problem:"
+_LATER: Final = {"Retry-After": "1"}
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="which kind of problem it is", examples=[f"{_URN}mismatch"])
+    title: str = Field(description="the kind in words")
+    status: int = Field(description="that of the response")
+    detail: str = Field(description="what, where, and what to do")
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+    """A request that is not done: raise it anywhere below the application.
+
+    name: of the kind, ``about:blank`` if empty; more: further members.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        name: str = "",
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        """Keep what the response will say."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.name = name
+        self.headers = headers
+        self.more = more
+
+    def response(self) -> Response:
+        """As it is sent."""
+        members = {
+            "type": _URN + self.name if self.name else "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+        return Response(to_json(members), self.status, self.headers, MEDIA)
+
+
+def of_error(error: MusterdError) -> Problem:
+    """What an error of ours means to the client."""
+    for kind, make in _KINDS:
+        if isinstance(error, kind):
+            return make(error)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed: its log says more")
+
+
+def _kind(
+    kind: type[MusterdError], status: int, name: str, headers: Mapping[str, str] | None = None
+) -> tuple[type[MusterdError], Callable[[Any], Problem]]:
+    return kind, lambda error: Problem(status, str(error), name, headers)
+
+
+_KINDS: Final[tuple[tuple[type[MusterdError], Callable[[Any], Problem]], ...]] = (
+    _kind(Invalid, 422, "invalid"),
+    _kind(NotRegistered, 404, "not-registered"),
+    _kind(Clash, 409, "clash"),
+    (Mismatch, lambda e: Problem(412, str(e), "mismatch", current=e.revision)),
+    _kind(TokenExists, 409, "token-exists"),
+    _kind(TokenNotFound, 404, "no-such-token"),
+    _kind(TokenError, 422, "invalid"),
+    _kind(LeaseNotFound, 409, "lease-ended"),
+    (Compacted, lambda e: Problem(410, str(e), "compacted", oldest=e.revision)),
+    _kind(Conflict, 409, "conflict", _LATER),
+    _kind(StoreLimit, 422, "too-much"),
+    _kind(StoreBusy, 503, "busy", _LATER),
+    _kind(StoreFull, 503, "store-full", {"Retry-After": "30"}),
+    _kind(StoreError, 503, "store", {"Retry-After": "5"}),
+)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route can answer with, for its description."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status in sorted(statuses)
+    }

@@ -1,0 +1,191 @@
+"""``/v1/records``: what is registered."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.api import answers, models
+from musterd.api.context import Call, CallDep, Place
+from musterd.api.listing import LINES, FiltersQuery, listing, rrset_tag
+from musterd.api.params import Id, IfMatch, IfNoneMatch, Owner, Type, ZoneName
+from musterd.api.problems import documented
+from musterd.registry import expect
+from musterd.registry.errors import Invalid
+from musterd.registry.keys import check_id
+from musterd.registry.names import zone_text
+from musterd.registry.record import Draft, draft
+from musterd.store import NO_LEASE
+
+router = APIRouter(prefix="/v1/records", tags=["records"])
+RECORD: Final = "/{zone}/{owner}/{type}/{id}"
+_RRSET: Final = "/{zone}/{owner}/{type}"
+_READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
+_WRITE: Final = documented(400, 401, 403, 404, 408, 409, 412, 413, 422, 429, 503)
+_LISTED: Final = {
+    **_READ,
+    200: {"description": "A page, or all", "content": {LINES: {"schema": {"type": "string"}}}},
+}
+_TAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "for If-Match"}}
+_ONE: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "The record", "headers": _TAG}}
+_CREATED: Final[dict[int | str, dict[str, Any]]] = {
+    **_ONE,
+    201: {
+        "description": "The record, which was not there before",
+        "model": models.Record,
+        "headers": {**_TAG, "Location": {"schema": {"type": "string"}}},
+    },
+}
+
+
+@router.get("", response_model=models.RecordList, responses=_LISTED)
+async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
+    """All records, in pages or as a stream."""
+    call.reads()
+    return await listing(call.context.registry, request, (), filters)
+
+
+@router.get("/{zone}", response_model=models.RecordList, responses=_LISTED)
+async def list_zone(
+    call: CallDep, request: Request, zone: ZoneName, filters: FiltersQuery
+) -> Response:
+    """The records of a zone."""
+    call.reads()
+    parts = (zone_text(call.context.zone(zone).apex),)
+    return await listing(call.context.registry, request, parts, filters)
+
+
+@router.get("/{zone}/{owner}", response_model=models.RecordList, responses=_LISTED)
+async def list_owner(
+    call: CallDep, request: Request, zone: ZoneName, owner: Owner, filters: FiltersQuery
+) -> Response:
+    """The records of an owner."""
+    call.reads()
+    key = call.place(call.context.zone(zone), owner, "A").key
+    return await listing(call.context.registry, request, key[:2], filters)
+
+
+@router.get(_RRSET, response_model=models.RecordList, responses=_LISTED)
+async def list_rrset(
+    call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
+) -> Response:  # fmt: skip
+    """The records of an owner and a type."""
+    call.reads()
+    key = call.place(call.context.zone(zone), owner, type).key
+    return await listing(call.context.registry, request, key[:3], filters)
+
+
+@router.put(_RRSET, response_model=models.RecordList, responses=_WRITE)
+async def put_rrset(
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    body: models.RRsetIn,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Make these all records of an owner and a type, at once."""
+    place = call.place_to_write(zone, owner, type)
+    key = place.key
+    wanted: dict[str, Draft] = {}
+    for record in body.records:
+        checked = await _draft(call, place.rtype, record)
+        name = checked.id if record.id is None else check_id(record.id)
+        if name in wanted:
+            raise Invalid(f"two of the records have the id {name}: give them the same data once")
+        wanted[name] = checked
+    call.alone(place)
+    expected = expect.parse(if_match, if_none_match)
+    done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
+    call.wrote("put", f"{key.path}* ({len(done.records)})", done.revision)
+    found = {"records": done.records, "next": None, "revision": done.revision}
+    return answers.answer(found, headers=rrset_tag(done.records))
+
+
+@router.delete(_RRSET, status_code=204, response_class=Response, responses=_WRITE)
+async def delete_rrset(
+    call: CallDep, zone: ZoneName, owner: Owner, type: Type, if_match: IfMatch = None
+) -> Response:  # fmt: skip
+    """Remove all records of an owner and a type."""
+    key = call.place_to_write(zone, owner, type).key
+    expected = expect.parse(if_match, None)
+    done = await call.context.registry.delete_rrset(key, call.token.name, expected)
+    call.wrote("delete", f"{key.path}* ({len(done.before.entries)})", done.revision)
+    return answers.nothing()
+
+
+@router.post(_RRSET, response_model=models.Record, responses={**_WRITE, **_CREATED})
+async def add_record(
+    call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: models.RecordIn
+) -> Response:  # fmt: skip
+    """Add a record, whose id is a hash of its data; or change the one that has the same data."""
+    place = call.place_to_write(zone, owner, type)
+    checked = await _draft(call, place.rtype, body)
+    key = place.key._replace(id=checked.id)
+    return await _put(call, place._replace(key=key), checked, expect.NOTHING)
+
+
+@router.get(RECORD, response_model=models.Record, responses={**_READ, **_ONE})
+async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
+    """One record."""
+    call.reads()
+    key = call.place(call.context.zone(zone), owner, type, check_id(id)).key
+    return answers.record(await call.context.registry.get(key))
+
+
+@router.put(RECORD, response_model=models.Record, responses={**_WRITE, **_CREATED})
+async def put_record(
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    id: Id,
+    body: models.RecordIn,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Set one record."""
+    place = call.place_to_write(zone, owner, type, check_id(id))
+    checked = await _draft(call, place.rtype, body)
+    return await _put(call, place, checked, expect.parse(if_match, if_none_match))
+
+
+@router.delete(RECORD, status_code=204, response_class=Response, responses=_WRITE)
+async def delete_record(
+    call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id, if_match: IfMatch = None
+) -> Response:  # fmt: skip
+    """Remove one record."""
+    key = call.place_to_write(zone, owner, type, check_id(id)).key
+    expected = expect.parse(if_match, None)
+    revision = await call.context.registry.delete(key, call.token.name, expected)
+    call.wrote("delete", key.path, revision)
+    return answers.nothing()
+
+
+async def _draft(call: Call, rtype: int, body: models.RecordIn) -> Draft:
+    """Check what is to be registered. Raises Invalid, LeaseNotFound, Clash."""
+    lease, lease_ttl = NO_LEASE, None
+    if body.lease is not None:
+        owner = None if call.token.admin else call.token.id
+        lease, lease_ttl = await call.context.leases.use(body.lease, owner)
+    return draft(
+        rtype,
+        body.data,
+        body.policy,
+        ttl=body.ttl,
+        weight=body.weight,
+        description=body.description,
+        labels=body.labels,
+        lease=lease,
+        lease_ttl=lease_ttl,
+    )
+
+
+async def _put(call: Call, place: Place, wanted: Draft, expected: expect.Expect) -> Response:
+    call.alone(place)
+    done = await call.context.registry.put(place.key, wanted, call.token.name, expected)
+    if done.changed:
+        call.wrote("put", place.key.path, done.record["revision"])
+    return answers.record(done.record, created=done.created)

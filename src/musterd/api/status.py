@@ -1,0 +1,61 @@
+"""``/v1/status``: how the server is."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from musterd.api import answers, models
+from musterd.api.context import CallDep, Context
+from musterd.api.problems import documented
+from musterd.api.zones import shown as zone_shown
+from musterd.catalog import SourceReport
+from musterd.model import name_to_text, type_text
+
+router = APIRouter(prefix="/v1/status", tags=["status"])
+PROBLEMS_MOST: Final = 100
+
+
+@router.get("", response_model=models.Status, responses=documented(400, 401, 403, 422, 429, 503))
+async def status(call: CallDep) -> Response:
+    """The version, zones, sources, store, and what is not as it should be."""
+    call.reads()
+    context = call.context
+    sources = context.catalog.source_reports()
+    found = {
+        "version": context.version,
+        "started": context.started,
+        "listeners": list(context.listening()),
+        "zones": [zone_shown(context, report) for report in context.catalog.zone_reports()],
+        "sources": [_source(report) for report in sources],
+        "store": {"kind": "embedded", "revision": context.registry.applied.revision},
+        "problems": list(islice(_problems(context, sources), PROBLEMS_MOST)),
+    }
+    return answers.answer(found)
+
+
+def _source(report: SourceReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "state": report.state,
+        "synced": report.synced,
+        "lost": report.lost,
+        "reason": report.reason,
+        "revision": report.revision,
+        "keys": report.keys,
+        "problems": report.problems_total,
+    }
+
+
+def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
+    for source in sources:
+        if source.lost is not None:
+            yield f"source {source.name} is lost: {source.reason}"
+    for zone in context.catalog.zones.values():
+        for (owner, rtype), reason in zone.refused.items():
+            yield f"{name_to_text(owner)} {type_text(rtype)} is not answered: {reason}"
+    for source in sources:
+        for problem in reversed(source.problems):
+            yield f"source {source.name}: {problem.where}: {problem.reason}"

@@ -1,0 +1,137 @@
+"""``/v1/watch``: what changes, as it changes (server-sent events)."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from musterd.api.context import CallDep, Context
+from musterd.api.problems import Problem, documented
+from musterd.registry.keys import prefix
+from musterd.registry.names import TEXT_MOST, zone_text
+from musterd.registry.record import show
+from musterd.store import Batch, Compacted, StoreError, Watch
+
+router = APIRouter(prefix="/v1/watch", tags=["watch"])
+MEDIA: Final = "text/event-stream"
+ALIVE: Final = 15.0
+"""Seconds after which a comment tells a quiet client that the connection lives."""
+PATIENCE: Final = 30.0
+"""Seconds for which a client may take nothing; then it is cut off, and may resume."""
+WATCHERS_MOST: Final = 500
+_REVISION: Final = 2**62
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Events without end", "content": {MEDIA: {"schema": {"type": "string"}}}},
+}
+
+
+@router.get(
+    "",
+    response_class=Response,
+    responses={**documented(400, 401, 403, 404, 410, 422, 429, 503), **_EVENTS},
+)
+async def watch(
+    call: CallDep,
+    zone: Annotated[str | None, Query(min_length=1, max_length=TEXT_MOST)] = None,
+    from_: Annotated[
+        int | None, Query(alias="from", ge=1, le=_REVISION, description="the first to tell")
+    ] = None,
+    last_event_id: Annotated[
+        str | None, Header(pattern="^[0-9]{1,18}$", description="the last that was seen")
+    ] = None,
+) -> Response:
+    """Each put and delete of a record, with the record: of a deletion, as it was.
+
+    The id is the revision, on the last event of each; what comes with none is of the same
+    revision as the next that has one. Without ``from``, what changes from now on. 410 says that
+    changes from then on are not known any more: list again, and watch from the list's revision.
+    """
+    call.reads()
+    below = prefix() if zone is None else prefix(zone_text(call.context.zone(zone).apex))
+    first = from_ if last_event_id is None else int(last_event_id) + 1
+    return _Events(call.context, below, first)
+
+
+class _Events(Response):
+    """Sends what a watch gives for as long as the client takes it."""
+
+    def __init__(self, context: Context, below: bytes, first: int | None) -> None:
+        super().__init__(None, headers={"Cache-Control": "no-store"}, media_type=MEDIA)
+        del self.headers["content-length"]
+        self._context = context
+        self._below = below
+        self._first = first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = self._context
+        if context.watchers >= WATCHERS_MOST:
+            raise Problem(503, f"{context.watchers} clients watch already: try later", "busy")
+        context.watchers += 1
+        try:
+            async with context.registry.store.watch(self._below, self._first) as watch:
+                await self._start(send, watch.revision)
+                await self._until_gone(receive, send, watch)
+        finally:
+            context.watchers -= 1
+
+    async def _start(self, send: Send, revision: int) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        await _send(send, f": from {revision + 1} on\nid: {revision}\n\n".encode())
+
+    async def _until_gone(self, receive: Receive, send: Send, watch: Watch) -> None:
+        tasks = {
+            asyncio.create_task(_gone(receive)),
+            asyncio.create_task(_pump(send, watch)),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _pump(send: Send, watch: Watch) -> None:
+    """Send until the client takes nothing any more, or what it needs is gone."""
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE):
+                    batch = await anext(watch)
+            except TimeoutError:
+                # The id lets a client of a quiet zone resume where others have gone on.
+                await _send(send, f": alive\nid: {watch.revision}\n\n".encode())
+            else:
+                await _send(send, _told(batch))
+    except (Compacted, StoreError, TimeoutError):
+        # When it comes back, its first revision says what becomes of it.
+        return
+
+
+async def _send(send: Send, body: bytes) -> None:
+    """Send, waiting for a slow client for a while. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _told(batch: Batch) -> bytes:
+    parts: list[bytes] = []
+    for event in batch.events:
+        entry = event.entry or event.previous
+        try:
+            record: dict[str, Any] = show(entry) if entry else {}
+        except ValueError:
+            continue
+        record["revision"] = batch.revision
+        kind = b"delete" if event.entry is None else b"put"
+        parts.append(b"event: %b\ndata: %b\n" % (kind, to_json(record)))
+    return b"\n".join(parts) + b"id: %d\n\n" % batch.revision

@@ -1,0 +1,133 @@
+"""``/v1/zones``: what is declared, what it answers, and a whole zone at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from musterd.api import answers, models
+from musterd.api.context import CallDep, Context
+from musterd.api.params import ZoneName
+from musterd.api.problems import Problem, documented
+from musterd.catalog import ZoneReport
+from musterd.catalog.zone import RRsets, Zone
+from musterd.model import SOA, fold, name_from_text, name_to_text, unpack
+from musterd.registry import rdata
+from musterd.registry.importing import Importer
+from musterd.registry.names import zone_text
+
+router = APIRouter(prefix="/v1/zones", tags=["zones"])
+TEXT: Final = "text/dns"
+CHUNK: Final = 200
+"""Owner names of an export that are written without a break."""
+PROBLEMS_MOST: Final = 100
+_READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
+_WRITE: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
+_TEXT_BODY: Final = {"requestBody": {"required": True, "content": {TEXT: {"schema": {}}}}}
+
+
+@router.get("", response_model=models.ZoneList, responses=documented(400, 401, 403, 422, 429, 503))
+async def list_zones(call: CallDep) -> Response:
+    """Every declared zone."""
+    call.reads()
+    reports = call.context.catalog.zone_reports()
+    return answers.answer({"zones": [shown(call.context, report) for report in reports]})
+
+
+@router.get("/{zone}", response_model=models.Zone, responses=_READ)
+async def show_zone(call: CallDep, zone: ZoneName) -> Response:
+    """One zone."""
+    call.reads()
+    found = call.context.zone(zone)
+    for report in call.context.catalog.zone_reports():
+        if report.name == found.text:
+            return answers.answer(shown(call.context, report))
+    raise call.context.no_zone(zone_text(found.apex))
+
+
+@router.get(
+    "/{zone}/export",
+    response_class=Response,
+    responses={
+        **_READ,
+        200: {"description": "A master file", "content": {TEXT: {"schema": {"type": "string"}}}},
+    },
+)
+async def export(call: CallDep, zone: ZoneName) -> Response:
+    """What the zone answers, as a master file (RFC 1035 section 5)."""
+    call.reads()
+    return StreamingResponse(_lines(call.context.zone(zone)), media_type=TEXT)
+
+
+@router.post(
+    "/{zone}/import", response_model=models.Imported, responses=_WRITE, openapi_extra=_TEXT_BODY
+)
+async def import_zone(
+    call: CallDep,
+    request: Request,
+    zone: ZoneName,
+    replace: Annotated[bool, Query(description="remove what the file does not have")] = False,
+    dry_run: Annotated[bool, Query(description="only say what would be done")] = False,
+) -> Response:
+    """Register all records of a master file; nothing of it if one of them is wrong."""
+    into = call.zone_to_write(zone)
+    importer = Importer(call.context.registry, call.context.catalog.zones, into)
+    text = await request.body()
+    if not text:
+        raise Problem(422, "the body is empty: send a master file", "invalid")
+    plan = await importer.plan(text, replace=replace)
+    problems = [{"line": line, "problem": problem} for line, problem in plan.problems]
+    if problems and not dry_run:
+        raise Problem(
+            422,
+            f"{len(problems)} records of the file are wrong, so nothing of it was registered; the "
+            f"first: line {problems[0]['line']}: {problems[0]['problem']}",
+            "bad-file",
+            problems=problems[:PROBLEMS_MOST],
+        )
+    if not dry_run:
+        revision = await importer.carry_out(plan, call.token.name)
+        done = f"{plan.added} added, {plan.changed} changed, {plan.removed} removed"
+        call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
+    counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
+    return answers.answer({**counts, "problems": problems[:PROBLEMS_MOST]})
+
+
+def shown(context: Context, report: ZoneReport) -> dict[str, Any]:
+    """A zone as the API shows it."""
+    zone = context.catalog.zones[fold(name_from_text(report.name))]
+    return {
+        "name": zone_text(zone.apex),
+        "state": report.state,
+        "since": report.since,
+        "serial": report.serial,
+        "records": dict(report.records),
+        "names": len(zone.names),
+        "sources": [table.name for table in zone.tables.values()],
+        "policy": zone.settings.policy,
+        "merge": zone.settings.merge,
+    }
+
+
+async def _lines(zone: Zone) -> AsyncIterator[bytes]:
+    yield f"; {zone.text} as it is answered, without policies and weights\n".encode()
+    yield _rrsets(zone, zone.apex)
+    owners = sorted(zone.names.keys() - {zone.apex})
+    for at in range(0, len(owners), CHUNK):
+        yield b"".join(_rrsets(zone, owner) for owner in owners[at : at + CHUNK])
+        await asyncio.sleep(0)
+
+
+def _rrsets(zone: Zone, owner: bytes) -> bytes:
+    """The lines of one owner name; the SOA record comes first."""
+    given: RRsets = zone.merged(owner)
+    types = sorted(given, key=lambda rtype: (rtype != SOA, rtype))
+    lines: list[str] = []
+    for rtype in types:
+        if (owner, rtype) not in zone.refused:
+            head = f"{name_to_text(owner)} {unpack(given[rtype]).ttl} IN {rdata.type_text(rtype)} "
+            lines += (head + rdata.shown(rtype, wire) for _, wire in unpack(given[rtype]).records)
+    return "".join(f"{line}\n" for line in lines).encode()

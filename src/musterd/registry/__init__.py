@@ -1,0 +1,1 @@
+"""The registry: the records that people and programs register, kept in the store."""

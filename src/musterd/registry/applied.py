@@ -1,0 +1,63 @@
+"""How far what the registry keeps is in answers."""
+
+import asyncio
+from typing import Final
+
+WAIT: Final = 1.0
+"""Seconds at most that a write waits for the answers to have it."""
+
+
+class Applied:
+    """The last revision of the store that is in answers, as the source of the registry says."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.revision = 0
+        self._live = False
+        self._first = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], int] = {}
+
+    def upto(self, revision: int) -> None:
+        """All changes up to a revision are in answers."""
+        self.revision = revision
+        self._live = True
+        self._first.set()
+        for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
+            self._wake(waiting)
+
+    def lost(self) -> None:
+        """The source can't tell any more; nobody needs to wait for it."""
+        self._live = False
+        for waiting in list(self._waiting):
+            self._wake(waiting)
+
+    async def synced(self, within: float) -> None:
+        """Wait until anything is in answers, or for some seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._first.wait()
+        except TimeoutError:
+            return
+
+    async def reached(self, revision: int) -> bool:
+        """Wait until a revision is in answers, for a while; whether it is.
+
+        A write is safe before that; but who was told so asks next, and expects it.
+        """
+        if self.revision >= revision or not self._live:
+            return self.revision >= revision
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[waiting] = revision
+        try:
+            async with asyncio.timeout(WAIT):
+                await waiting
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.pop(waiting, None)
+        return self.revision >= revision
+
+    def _wake(self, waiting: asyncio.Future[None]) -> None:
+        del self._waiting[waiting]
+        if not waiting.done():
+            waiting.set_result(None)

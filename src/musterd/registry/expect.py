@@ -1,0 +1,68 @@
+"""What a write expects to find: If-Match and If-None-Match (RFC 9110 section 13.1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from musterd.registry.errors import Invalid, Mismatch
+from musterd.registry.names import shown
+
+ANY: Final = frozenset({"*"})
+_ETAG: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Tags of which the present one must be one, and of which it must be none; ANY: of anything."""
+
+    match: frozenset[str] | None = None
+    none: frozenset[str] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is expected."""
+        return self.match is not None or self.none is not None
+
+    def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
+        """Raise Mismatch unless the tags of what is there (none of what isn't) are as expected."""
+        if self.match is not None and not self._meets(self.match, tags):
+            raise Mismatch(
+                f"{what}: {_is(tags)}, If-Match wants it otherwise: read it again", revision
+            )
+        if self.none is not None and self._meets(self.none, tags):
+            raise Mismatch(f"{what}: {_is(tags)}, If-None-Match wants it otherwise", revision)
+
+    @staticmethod
+    def _meets(wanted: frozenset[str], tags: tuple[str, ...]) -> bool:
+        return bool(tags) and (wanted == ANY or not wanted.isdisjoint(tags))
+
+
+def _is(tags: tuple[str, ...]) -> str:
+    return f'it is at "{tags[0]}"' if tags else "it is not there"
+
+
+NOTHING: Final = Expect()
+
+
+def parse(if_match: str | None, if_none_match: str | None) -> Expect:
+    """From the values of the headers. Raises Invalid."""
+    if if_match is None and if_none_match is None:
+        return NOTHING
+    return Expect(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
+
+
+def _tags(name: str, value: str | None) -> frozenset[str] | None:
+    if value is None:
+        return None
+    if value.strip() == "*":
+        return ANY
+    tags: set[str] = set()
+    at = 0
+    while at < len(value):
+        found = _ETAG.match(value, at)
+        if found is None:
+            raise Invalid(f'{name}: "{shown(value)}" is no list of tags: expected "12" or *')
+        # A weak tag never matches in If-Match; we give none, so none is ever right.
+        if not found[1]:
+            tags.add(found[2])
+        at = found.end()
+    return frozenset(tags)

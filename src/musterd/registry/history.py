@@ -1,0 +1,71 @@
+"""Who changed what, when: from the store's log of changes, as far back as that goes."""
+
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from musterd.registry.keys import DELETED
+from musterd.registry.record import decode, show, who
+from musterd.store import Batch, Entry, Event, Kind, Store
+
+
+class Changes(NamedTuple):
+    """Changes, the newest first. before: the revision below which older ones are, if any."""
+
+    entries: list[dict[str, Any]]
+    before: int | None
+
+
+async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -> Changes:
+    """The last changes of records whose keys have a prefix, below a revision.
+
+    Those of one revision are told together, so that there may be more than ``limit``.
+    """
+    past = await store.history(prefix, before=before, limit=limit)
+    entries = [entry for batch in past.batches for entry in _of_batch(batch, prefix)]
+    last = past.batches[-1].revision if past.batches else None
+    return Changes(entries, last if past.more else None)
+
+
+def _of_batch(batch: Batch, prefix: bytes) -> list[dict[str, Any]]:
+    deleter = _deleter(batch)
+    return [_entry(batch, event, deleter) for event in batch.events if event.key.startswith(prefix)]
+
+
+def _deleter(batch: Batch) -> str:
+    """Who did the deletions of a transaction; empty where nobody did."""
+    for event in batch.events:
+        if event.key == DELETED and event.entry is not None:
+            return str(from_json(event.entry.value).get("by", ""))
+    return ""
+
+
+def _entry(batch: Batch, event: Event, deleter: str) -> dict[str, Any]:
+    if event.entry is None:
+        action = "expired" if event.kind is Kind.EXPIRED else "deleted"
+        by = "" if event.kind is Kind.EXPIRED else deleter
+    else:
+        action = "changed" if event.previous is not None else "created"
+        by = _who(event.entry)
+    return {
+        "revision": batch.revision,
+        "time": batch.time,
+        "who": by,
+        "action": action,
+        "record": _shown(event.entry),
+        "before": _shown(event.previous),
+    }
+
+
+def _who(entry: Entry) -> str:
+    try:
+        return who(decode(entry.value))
+    except ValueError:
+        return ""
+
+
+def _shown(entry: Entry | None) -> dict[str, Any] | None:
+    try:
+        return None if entry is None else show(entry)
+    except ValueError:
+        return None

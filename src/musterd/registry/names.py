@@ -1,0 +1,150 @@
+r"""Names of zones and owners as the keys of the store hold them, and as people write them.
+
+In keys a name is folded and without its final dot, and all but ``a-z 0-9 _ - *`` of a label is
+written ``\DDD``: so one name has one form, and "/" is never part of it. An owner is relative to
+its zone, ``@`` at its apex.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import dns.exception
+import dns.name
+
+from musterd.model import NAME_OCTETS, ROOT, fold, name_from_text, name_to_text
+
+APEX: Final = "@"
+TEXT_MOST: Final = 1100
+"""The most characters of a name: 255 octets, each of them escaped, with its dots and a margin."""
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_*-]{1,63}(?:\.[A-Za-z0-9_*-]{1,63})*")
+"""Names without escapes: nearly all."""
+_PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9_*-]*")
+_ESCAPES: Final = [chr(o) if chr(o) in "abcdefghijklmnopqrstuvwxyz0123456789_*-" else f"\\{o:03}"
+                   for o in range(256)]  # fmt: skip
+_FINAL_DOT: Final = re.compile(r"(?:[^\\]|\\.)*\.", re.DOTALL)
+_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
+"""What parts labels beside the dot (RFC 3490 section 3.1)."""
+
+
+@lru_cache(maxsize=1024)
+def zone_text(apex: bytes) -> str:
+    """A folded wire name as keys hold that of a zone."""
+    return _text(apex) or "."
+
+
+def owner_text(owner: bytes, apex: bytes) -> str:
+    """A folded wire name as keys hold that of an owner in a zone."""
+    return _text(owner[: len(owner) - len(apex)]) or APEX
+
+
+def owner_wire(owner: str, zone: str) -> bytes:
+    """The wire name of an owner and a zone as keys hold them. Raises ValueError."""
+    apex = zone_wire(zone)
+    return apex if owner == APEX else _join(owner, apex)
+
+
+@lru_cache(maxsize=1024)
+def zone_wire(zone: str) -> bytes:
+    """The wire name of a zone as keys hold it. Raises ValueError."""
+    return fold(name_from_text(zone))
+
+
+@lru_cache(maxsize=1024)
+def parse_zone(text: str) -> bytes:
+    """The folded wire name of a zone as people write it. Raises ValueError."""
+    return fold(_parse(text, ROOT))
+
+
+def parse_owner(text: str, apex: bytes) -> bytes:
+    """The folded wire name of an owner as people write it.
+
+    A final dot makes it absolute, else it is relative to the zone; ``@`` is the apex; what is not
+    ASCII is written by IDNA (RFC 5891). Raises ValueError, also where it is not in the zone.
+    """
+    if text == APEX:
+        return apex
+    if _PLAIN.fullmatch(text):
+        return _join(text, apex).lower()
+    absolute = bool(_FINAL_DOT.fullmatch(_ascii_dots(text)))
+    owner = fold(_parse(text, ROOT if absolute else apex))
+    if not within(owner, apex):
+        raise ValueError(f'"{shown(text)}" is not in the zone {name_to_text(apex)}')
+    return owner
+
+
+def parse_name(text: str) -> bytes:
+    """The folded wire name of an absolute name. Raises ValueError."""
+    return parse_zone(text)
+
+
+def within(name: bytes, apex: bytes) -> bool:
+    """Whether a folded wire name is that of a zone, or below it."""
+    if not name.endswith(apex):
+        return False
+    at, end = 0, len(name) - len(apex)
+    while at < end:
+        at += 1 + name[at]
+    return at == end
+
+
+def shown(text: str) -> str:
+    """A text of others in one short line, for an error."""
+    line = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return line if len(line) <= 100 else f"{line[:100]}…"  # noqa: PLR2004
+
+
+def _text(labels: bytes) -> str:
+    """Labels of a folded wire name, up to its end or the root."""
+    parts: list[str] = []
+    at = 0
+    while at < len(labels) and labels[at]:
+        end = at + 1 + labels[at]
+        label = labels[at + 1 : end].decode("latin-1")
+        parts.append(label if _PLAIN_LABEL.fullmatch(label) else _escaped(labels[at + 1 : end]))
+        at = end
+    return ".".join(parts)
+
+
+def _escaped(label: bytes) -> str:
+    return "".join(map(_ESCAPES.__getitem__, label))
+
+
+def _join(owner: str, apex: bytes) -> bytes:
+    """The wire name of a relative name in a zone."""
+    if not _PLAIN.fullmatch(owner):
+        return _limited(name_from_text(owner)[:-1] + apex, owner)
+    if "." not in owner:
+        return _limited(b"%c%b%b" % (len(owner), owner.encode(), apex), owner)
+    parts = [b"%c%b" % (len(label), label.encode()) for label in owner.split(".")]
+    return _limited(b"".join(parts) + apex, owner)
+
+
+def _limited(wire: bytes, text: str) -> bytes:
+    if len(wire) > NAME_OCTETS:
+        raise ValueError(
+            f'"{shown(text)}" is too long: with its zone it has {len(wire)} octets, at most 255'
+        )
+    return wire
+
+
+def _parse(text: str, origin: bytes) -> bytes:
+    """The wire name of what people write; without final dot it is under an origin."""
+    if len(text) > TEXT_MOST:
+        raise ValueError(f'"{shown(text)}" is too long: {len(text)} characters')
+    if text.isascii():
+        wire = name_from_text(text)
+    else:
+        try:
+            name = dns.name.from_text(_ascii_dots(text), None, dns.name.IDNA_2008_Practical)
+            wire = name.derelativize(dns.name.root).to_wire() or ROOT
+        except (dns.exception.DNSException, UnicodeError) as error:
+            raise ValueError(f'"{shown(text)}" is no name: {error}') from None
+    if origin == ROOT or text == ".":
+        return wire
+    return _limited(wire[:-1] + origin, text)
+
+
+def _ascii_dots(text: str) -> str:
+    return _DOTS.sub(".", text)

@@ -1,0 +1,174 @@
+"""Record types and the data of records: what people write, what the core takes, and back.
+
+Addresses, names and SRV, which nearly all records are, are read here; dnspython, thirty times
+slower, reads the rest. Names in data are absolute, with or without their final dot.
+"""
+
+import re
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+
+from musterd._core import pack_records
+from musterd.model import AAAA, CNAME, DNAME, MX, NAME_OCTETS, NS, PTR, SOA, SRV, TXT, A
+from musterd.registry.errors import Invalid
+from musterd.registry.names import shown as brief
+
+SINGLE: Final = frozenset({CNAME, DNAME})
+"""Types of which an owner has at most one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
+TEXT_MOST: Final = 60_000
+"""The most characters of data."""
+
+_TYPE_MOST: Final = 0xFFFF
+_NO_DATA: Final = frozenset({0, 41, *range(128, 256)})
+"""Types that no record of a zone has (RFC 6895 section 3.1)."""
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_SRV: Final = re.compile(rf"([0-9]{{1,5}}) ([0-9]{{1,5}}) ([0-9]{{1,5}}) ({_HOST.pattern})")
+
+
+@lru_cache(maxsize=1024)
+def parse_type(text: str) -> int:
+    """The number of a type, from ``A`` or ``TYPE65280``. Raises Invalid."""
+    try:
+        rtype = int(dns.rdatatype.from_text(text))
+    except (dns.exception.DNSException, ValueError):
+        raise Invalid(
+            f'"{brief(text)}" is no record type: expected one as A, SRV or TYPE65280'
+        ) from None
+    if rtype == SOA:
+        raise Invalid("a zone has one SOA record, which [zones.soa] or a zone file gives")
+    if rtype in _NO_DATA or rtype > _TYPE_MOST:
+        raise Invalid(f'"{brief(text)}" is no type that a record can have')
+    return rtype
+
+
+@lru_cache(maxsize=1024)
+def type_text(rtype: int) -> str:
+    """The mnemonic of a type, else ``TYPE65280`` (RFC 3597 section 5)."""
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))
+
+
+def parse(rtype: int, text: str) -> bytes:
+    """Rdata in wire form from its presentation form. Raises Invalid, saying what was expected."""
+    read = _READ.get(rtype)
+    wire = read(text) if read else None
+    return _parse_any(rtype, text) if wire is None else wire
+
+
+def text(rtype: int, wire: bytes) -> str:
+    """Rdata in presentation form, its names absolute. Raises ValueError where it is none."""
+    if rtype == A:
+        return socket.inet_ntop(socket.AF_INET, wire)
+    if rtype == AAAA:
+        return socket.inet_ntop(socket.AF_INET6, wire)
+    try:
+        found = dns.rdata.from_wire(
+            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), wire, 0, len(wire)
+        )
+        return found.to_text()
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{wire!r} is no data of {type_text(rtype)}: {error}") from None
+
+
+def weight(rtype: int, wire: bytes) -> int:
+    """The weight of a record that says none itself."""
+    return int.from_bytes(wire[2:4], "big") if rtype == SRV else 1
+
+
+def _ipv4(text: str) -> bytes | None:
+    try:
+        return socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        return None
+
+
+def _ipv6(text: str) -> bytes | None:
+    try:
+        return socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+
+
+def _host(text: str) -> bytes | None:
+    """A name without escapes."""
+    if not _HOST.fullmatch(text):
+        return None
+    labels = [label.encode() for label in text.removesuffix(".").split(".")]
+    wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+    return wire if len(wire) <= NAME_OCTETS else None
+
+
+def _srv(text: str) -> bytes | None:
+    found = _SRV.fullmatch(text)
+    if not found:
+        return None
+    numbers = [int(number) for number in found.groups()[:3]]
+    host = _host(found[4])
+    if host is None or max(numbers) > 0xFFFF:  # noqa: PLR2004
+        return None
+    return b"".join(number.to_bytes(2, "big") for number in numbers) + host
+
+
+_READ: Final[dict[int, Callable[[str], bytes | None]]] = {
+    A: _ipv4, AAAA: _ipv6, CNAME: _host, NS: _host, PTR: _host, DNAME: _host, SRV: _srv,
+}  # fmt: skip
+
+
+def _parse_any(rtype: int, text: str) -> bytes:
+    what = type_text(rtype)
+    if len(text) > TEXT_MOST:
+        raise Invalid(f"the data of {what} has {len(text)} characters: at most {TEXT_MOST}")
+    if any(character in text for character in "\n\r\0"):
+        raise Invalid(
+            f"the data of {what} has a line end or a NUL: write it as \\010, \\013, \\000"
+        )
+    try:
+        found = dns.rdata.from_text(
+            dns.rdataclass.IN,
+            dns.rdatatype.RdataType.make(rtype),
+            text,
+            origin=dns.name.root,
+            relativize=False,
+            idna_codec=dns.name.IDNA_2008_Practical,
+        )
+        wire = found.to_wire(origin=dns.name.root) or b""
+        pack_records(0, rtype, [(1, wire)])
+    except Exception as error:  # Readers of rare types raise whatever they like.
+        reason = str(error) or type(error).__name__
+        raise Invalid(
+            f'"{brief(text)}" is no data of {what}: {reason}; expected {_EXAMPLE.get(rtype, _RFC)}'
+        ) from None
+    return wire
+
+
+_RFC: Final = "its form in a master file, or \\# LENGTH HEX (RFC 3597)"
+_EXAMPLE: Final = {
+    A: "an IPv4 address, as 10.0.0.1",
+    AAAA: "an IPv6 address, as fd00::1",
+    CNAME: "a name, as web.muster.local.",
+    NS: "a name, as ns.muster.local.",
+    PTR: "a name, as web.muster.local.",
+    MX: "preference and name, as 10 mail.muster.local.",
+    TXT: 'texts of at most 255 octets, as "v=spf1 -all"',
+    SRV: "priority, weight, port and name, as 0 10 8080 web.muster.local.",
+}
+
+
+def equal_form(rtype: int, wire: bytes) -> bytes:
+    """Rdata in a form in which equal data is equal: names that are all of it are folded."""
+    return wire.lower() if rtype in _READ and rtype not in (A, AAAA, SRV) else wire
+
+
+def shown(rtype: int, wire: bytes) -> str:
+    """As ``text``; what has no such form in that of unknown types (RFC 3597 section 5)."""
+    try:
+        return text(rtype, wire)
+    except ValueError:
+        return f"\\# {len(wire)} {wire.hex()}"

@@ -1,0 +1,138 @@
+"""A record: what is asked for, what the store keeps of it, and what is shown of it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from musterd.model import Policy
+from musterd.registry import rdata
+from musterd.registry.errors import Invalid
+from musterd.registry.keys import Key, parse
+from musterd.store import NO_LEASE, Entry
+
+ID_OCTETS: Final = 10
+_KEPT: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lease_ttl")
+"""What of a value is asked for, and not who and when."""
+
+
+class Draft(NamedTuple):
+    """A record that somebody wants, checked.
+
+    wire: rdata; ttl: seconds; lease: of the store, whose granted time is lease_ttl, seconds.
+    None, and what is empty, leave it to the zone.
+    """
+
+    rtype: int
+    wire: bytes
+    data: str
+    ttl: int | None = None
+    weight: int | None = None
+    policy: str | None = None
+    description: str = ""
+    labels: Mapping[str, str] = {}
+    lease: int = NO_LEASE
+    lease_ttl: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of a record of which nobody says one: a hash of its data."""
+        form = rdata.equal_form(self.rtype, self.wire)
+        return hashlib.blake2b(form, digest_size=ID_OCTETS).hexdigest()
+
+    def fields(self) -> dict[str, Any]:
+        """What the store keeps of it; nothing for what was left out."""
+        found: dict[str, Any] = {"data": self.data}
+        for name in _KEPT[1:]:
+            value = getattr(self, name)
+            if value is not None and value not in ("", {}):
+                found[name] = value
+        return found
+
+
+def draft(rtype: int, data: str, policy: str | None = None, **more: Any) -> Draft:
+    """Check a record; ``more`` are fields of Draft. Raises Invalid."""
+    wire = rdata.parse(rtype, data)
+    if policy is not None:
+        try:
+            policy = str(Policy.parse(policy))
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+    return Draft(rtype, wire, rdata.text(rtype, wire), policy=policy, **more)
+
+
+def encode(wanted: Draft, who: str, now: float, before: Entry | None) -> bytes:
+    """The value of a record that somebody writes now (epoch seconds) in place of another."""
+    value = wanted.fields()
+    value["registrant"], value["created"] = who, now
+    if before is not None:
+        old = decode(before.value)
+        value["registrant"], value["created"] = old.get("registrant", who), old.get("created", now)
+    value["modified"] = now
+    if value["registrant"] != who:
+        value["by"] = who
+    return to_json(value)
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """What a value says. Raises ValueError where it is none."""
+    found = from_json(value)
+    if isinstance(found, dict) and isinstance(found.get("data"), str):
+        return found
+    raise ValueError('expected a JSON object with "data"')
+
+
+def unchanged(wanted: Draft, entry: Entry) -> bool:
+    """Whether a record is there already just as it is wanted."""
+    try:
+        value = decode(entry.value)
+    except ValueError:
+        return False
+    there = {name: value[name] for name in _KEPT if name in value}
+    return entry.lease == wanted.lease and there == wanted.fields()
+
+
+def show(entry: Entry) -> dict[str, Any]:
+    """A record as the API shows it. Raises ValueError where the entry is none."""
+    return show_value(parse(entry.key), decode(entry.value), entry.mod_revision, entry.lease)
+
+
+def show_value(key: Key, value: Mapping[str, Any], revision: int, lease: int) -> dict[str, Any]:
+    """A record as the API shows it, from its parts."""
+    modified = value.get("modified", 0.0)
+    return {
+        "zone": key.zone,
+        "owner": key.owner,
+        "type": key.rtype,
+        "id": key.id,
+        "data": value["data"],
+        "ttl": value.get("ttl"),
+        "weight": value.get("weight"),
+        "policy": value.get("policy"),
+        "registrant": value.get("registrant", ""),
+        "description": value.get("description", ""),
+        "labels": value.get("labels", {}),
+        "lease": lease_text(lease) if lease else None,
+        "revision": revision,
+        "created": value.get("created", modified),
+        "modified": modified,
+    }
+
+
+def who(value: Mapping[str, Any]) -> str:
+    """Who wrote a value."""
+    return str(value.get("by") or value.get("registrant", ""))
+
+
+def lease_text(lease: int) -> str:
+    """The id of a lease as people see it: 16 hexadecimal digits."""
+    return f"{lease:016x}"
+
+
+def encode_ttl(entry: Entry, ttl: int, who: str, now: float) -> bytes:
+    """The value of a record of which only the TTL is changed. Raises ValueError."""
+    value = {**decode(entry.value), "ttl": ttl, "modified": now, "by": who}
+    if value["by"] == value.get("registrant"):
+        del value["by"]
+    return to_json(value)

@@ -1,0 +1,285 @@
+"""The registry: records that people and programs register, read and written in the store."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import to_json
+
+from musterd.registry import rdata
+from musterd.registry.applied import Applied
+from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
+from musterd.registry.expect import NOTHING, Expect
+from musterd.registry.keys import DELETED, Key, parse, prefix
+from musterd.registry.record import Draft, encode, show, unchanged
+from musterd.store import Compare, Delete, Entry, Is, Operation, Put, Store
+
+RRSET_MOST: Final = 1000
+"""The most records of an owner and a type that are written together."""
+SCAN_MOST: Final = 20_000
+"""The most records that are looked at for one page of a list."""
+PAGE: Final = 1000
+_TRIES: Final = 16
+"""How often a write is tried again, where others write the same record at once."""
+
+
+class Written(NamedTuple):
+    """A record as it is now. created: it was not there before; changed: it differs."""
+
+    record: dict[str, Any]
+    created: bool
+    changed: bool
+
+
+class Listed(NamedTuple):
+    """A page. after: the path of its last key, None at the end; revision: of the store."""
+
+    records: list[dict[str, Any]]
+    after: str | None
+    revision: int
+
+
+class RRset(NamedTuple):
+    """All records of one owner and type. revision: of the last change, 0 where there are none."""
+
+    entries: tuple[Entry, ...]
+    revision: int
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its entity tags. The strict one tells a deletion too, the other is what people know."""
+        if not self.entries:
+            return ()
+        return f"{self.revision}-{len(self.entries)}", str(self.revision)
+
+
+class Replaced(NamedTuple):
+    """What became of a whole RRset.
+
+    records: as they are now; revision: of the change, or of the last where there was none to make.
+    """
+
+    records: list[dict[str, Any]]
+    before: RRset
+    revision: int
+
+
+class Registry:
+    """What can be asked of the records in a store.
+
+    Writes are in one transaction each, kept when they return, and by then in answers too, unless
+    the source of the registry lags by more than a second. All raise StoreError.
+    """
+
+    def __init__(self, store: Store, applied: Applied, clock: Callable[[], float]) -> None:
+        """``clock`` gives epoch seconds."""
+        self.store = store
+        self.applied = applied
+        self._clock = clock
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._clock()
+
+    async def get(self, key: Key) -> dict[str, Any]:
+        """One record. Raises NotRegistered."""
+        entry = await self.store.get(key.octets)
+        if entry is None:
+            raise NotRegistered(f"{_named(key)} is not registered")
+        return show(entry)
+
+    async def rrset(self, zone: str, owner: str, rtype: str) -> RRset:
+        """The records of an owner and a type."""
+        found: list[Entry] = []
+        more, after = True, b""
+        while more:
+            page = await self.store.range(prefix(zone, owner, rtype), limit=PAGE, after=after)
+            found += page.entries
+            more, after = page.more, found[-1].key if found else b""
+        return RRset(tuple(found), max((entry.mod_revision for entry in found), default=0))
+
+    async def page(
+        self, parts: Sequence[str], limit: int, after: str, keep: Callable[[dict[str, Any]], bool]
+    ) -> Listed:
+        """Records of some zone, owner, type (or the first of these) that ``keep`` is for.
+
+        It may have fewer than ``limit`` though there are more.
+        """
+        start = prefix() + after.encode() if after else b""
+        found: list[dict[str, Any]] = []
+        revision, seen = 0, 0
+        while seen < SCAN_MOST:
+            page = await self.store.range(prefix(*parts), limit=limit, after=start)
+            revision = revision or page.revision
+            for entry in page.entries:
+                seen += 1
+                start = entry.key
+                record = _shown(entry)
+                if record is not None and keep(record):
+                    found.append(record)
+                    if len(found) == limit:
+                        last = entry is page.entries[-1] and not page.more
+                        return Listed(found, None if last else _path(start), revision)
+            if not page.more:
+                return Listed(found, None, revision)
+        return Listed(found, _path(start), revision)
+
+    async def put(self, key: Key, wanted: Draft, who: str, expect: Expect = NOTHING) -> Written:
+        """Set one record. Raises Mismatch, Clash, LeaseNotFound."""
+        octets = key.octets
+        for _ in range(_TRIES):
+            before = await self.store.get(octets)
+            if expect:
+                _check(key, before, expect)
+            if before is not None and unchanged(wanted, before):
+                return Written(show(before), False, False)
+            if before is None and wanted.rtype in rdata.SINGLE:
+                await self._check_single(key)
+            value = encode(wanted, who, self._clock(), before)
+            compares = (_as_found(octets, before),) if expect else ()
+            done = await self.store.transaction(compares, (Put(octets, value, wanted.lease),))
+            if done.succeeded:
+                await self.applied.reached(done.revision)
+                entry = Entry(octets, value, 0, done.revision, 0, wanted.lease)
+                return Written(show(entry), before is None, True)
+        raise _contended(key)
+
+    async def delete(self, key: Key, who: str, expect: Expect = NOTHING) -> int:
+        """Remove one record; the revision of that. Raises NotRegistered, Mismatch."""
+        octets = key.octets
+        for _ in range(_TRIES):
+            before = await self.store.get(octets)
+            if expect:
+                _check(key, before, expect)
+            if before is None:
+                raise NotRegistered(f"{_named(key)} is not registered")
+            steps = (Delete(octets), Put(DELETED, by(who)))
+            done = await self.store.transaction((_as_found(octets, before),), steps)
+            if done.succeeded:
+                await self.applied.reached(done.revision)
+                return done.revision
+        raise _contended(key)
+
+    async def put_rrset(
+        self, rrset: Key, wanted: dict[str, Draft], who: str, expect: Expect = NOTHING
+    ) -> Replaced:
+        """Make these, by id, all records of an owner and a type (the key's id does not count).
+
+        Raises Invalid, Mismatch, Clash, LeaseNotFound.
+        """
+        if len(wanted) > RRSET_MOST:
+            raise Invalid(f"{len(wanted)} records of one owner and type: at most {RRSET_MOST}")
+        if wanted and next(iter(wanted.values())).rtype in rdata.SINGLE:
+            if len(wanted) > 1:
+                raise Invalid(f"{rrset.owner} can have one {rrset.rtype} record, not {len(wanted)}")
+            await self._check_alone(rrset)
+        for _ in range(_TRIES):
+            before = await self.rrset(*rrset[:3])
+            if expect:
+                expect.check(_rrset_named(rrset), before.tags, before.revision)
+            steps = self._replacement(rrset, before, wanted, who)
+            revision = before.revision
+            if steps:
+                compares = [_as_found(entry.key, entry) for entry in before.entries]
+                done = await self.store.transaction(compares, steps)
+                if not done.succeeded:
+                    continue
+                revision = done.revision
+                await self.applied.reached(revision)
+            return Replaced(_after(before, steps, revision), before, revision)
+        raise _contended(rrset)
+
+    async def delete_rrset(self, rrset: Key, who: str, expect: Expect = NOTHING) -> Replaced:
+        """Remove all records of an owner and a type. Raises NotRegistered, Mismatch."""
+        done = await self.put_rrset(rrset, {}, who, expect)
+        if not done.before.entries:
+            raise NotRegistered(f"{_rrset_named(rrset)} is not registered")
+        return done
+
+    def _replacement(
+        self, rrset: Key, before: RRset, wanted: dict[str, Draft], who: str
+    ) -> list[Operation]:
+        """The steps from what is there to what is wanted."""
+        now = self._clock()
+        there = {entry.key: entry for entry in before.entries}
+        steps: list[Operation] = []
+        for name, draft in wanted.items():
+            key = rrset._replace(id=name).octets
+            entry = there.pop(key, None)
+            if entry is None or not unchanged(draft, entry):
+                steps.append(Put(key, encode(draft, who, now, entry), draft.lease))
+        if there:
+            steps += [Delete(key) for key in there]
+            steps.append(Put(DELETED, by(who)))
+        return steps
+
+    async def _check_single(self, key: Key) -> None:
+        """Raise Clash where an owner has a record of a type already of which it can have one."""
+        if (await self.rrset(*key[:3])).entries:
+            raise Clash(
+                f"{_rrset_named(key)}: there can be one, and another is registered: PUT the whole "
+                "RRset to replace it"
+            )
+        await self._check_alone(key)
+
+    async def _check_alone(self, key: Key) -> None:
+        """Raise Clash where a CNAME would stand beside other records (RFC 1034 section 3.6.2)."""
+        if key.rtype != "CNAME":
+            return
+        page = await self.store.range(prefix(key.zone, key.owner), limit=PAGE)
+        others = {parse(entry.key).rtype for entry in page.entries} - {"CNAME"}
+        if others:
+            raise Clash(
+                f"{key.owner} has {', '.join(sorted(others))} records, and a CNAME stands alone: "
+                "delete these first"
+            )
+
+
+def by(who: str) -> bytes:
+    """The value of DELETED."""
+    return to_json({"by": who})
+
+
+def _named(key: Key) -> str:
+    return f"{key.owner} {key.rtype} {key.id} in zone {key.zone}"
+
+
+def _rrset_named(key: Key) -> str:
+    return f"{key.owner} {key.rtype} in zone {key.zone}"
+
+
+def _check(key: Key, entry: Entry | None, expect: Expect) -> None:
+    revision = entry.mod_revision if entry else 0
+    expect.check(_named(key), (str(revision),) if entry else (), revision)
+
+
+def _as_found(key: bytes, entry: Entry | None) -> Compare:
+    if entry is None:
+        return Compare(key, Is.ABSENT)
+    return Compare(key, Is.MODIFIED_AT, entry.mod_revision)
+
+
+def _contended(key: Key) -> Mismatch:
+    return Mismatch(f"{_rrset_named(key)}: others change it all the time: try again", 0)
+
+
+def _shown(entry: Entry) -> dict[str, Any] | None:
+    try:
+        return show(entry)
+    except ValueError:
+        # Not written by us, and no record; the source reports it.
+        return None
+
+
+def _path(key: bytes) -> str:
+    return key[len(prefix()) :].decode()
+
+
+def _after(before: RRset, steps: Sequence[Operation], revision: int) -> list[dict[str, Any]]:
+    """The records after steps were done at a revision, in the order of their keys."""
+    now = {entry.key: entry for entry in before.entries}
+    for step in steps:
+        if isinstance(step, Delete):
+            now.pop(step.key, None)
+        elif step.key != DELETED:
+            now[step.key] = Entry(step.key, step.value, 0, revision, 0, step.lease)
+    return [record for key in sorted(now) if (record := _shown(now[key])) is not None]

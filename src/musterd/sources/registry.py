@@ -1,0 +1,162 @@
+"""The registry as a source: what is in the store, then each change of it as soon as it is kept."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from musterd.catalog.rows import SOURCE_OCTETS
+from musterd.catalog.zone import Zone
+from musterd.model import (
+    Begin,
+    Change,
+    Delete,
+    Fault,
+    Lost,
+    Policy,
+    Put,
+    Record,
+    Several,
+    Synced,
+    pack,
+)
+from musterd.registry import names, rdata
+from musterd.registry.applied import Applied
+from musterd.registry.keys import RECORDS
+from musterd.registry.record import decode
+from musterd.store import Compacted, Entry, Event, Store, StoreError, Watch
+
+NAME: Final = "registry"
+"""Of the source; no other can have it."""
+AT_ONCE: Final = 1000
+"""Changes that are told at once."""
+RETRY_LEAST: Final = 0.5
+RETRY_MOST: Final = 30.0
+"""Seconds until a store that can't be read is tried again: doubled each time."""
+
+_Told = Put | Delete | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySource:
+    """The records in a store.
+
+    applied: hears how far they are in answers; ttl: of records of a zone (its text as in keys)
+    that have none, seconds.
+    """
+
+    store: Store
+    applied: Applied
+    ttl: Callable[[str], int]
+
+    @property
+    def name(self) -> str:
+        """As zones list it."""
+        return NAME
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Give all records, then what changes; never ends."""
+        retry = RETRY_LEAST
+        while True:
+            try:
+                async with aclosing(self._follow()) as changes:
+                    async for change in changes:
+                        yield change
+                        retry = RETRY_LEAST if isinstance(change, Synced) else retry
+            except Compacted:
+                # More changed than is kept for who follows slowly: list again.
+                continue
+            except StoreError as error:
+                yield Lost(str(error))
+            finally:
+                self.applied.lost()
+            await asyncio.sleep(retry)
+            retry = min(2 * retry, RETRY_MOST)
+
+    async def _follow(self) -> AsyncGenerator[Change]:
+        """List once, and watch from there on. Raises StoreError."""
+        yield Begin()
+        revision = 0
+        async with aclosing(self.store.scan(RECORDS)) as pages:
+            async for page in pages:
+                revision = page.revision
+                for change in _grouped(map(self._listed, page.entries)):
+                    yield change
+                # A page may come, and be taken, without a wait; others have their turn here.
+                await asyncio.sleep(0)
+        async with self.store.watch(RECORDS, revision + 1) as watch:
+            yield Synced(revision)
+            self.applied.upto(revision)
+            while True:
+                events = await _events(watch)
+                for change in _grouped(map(self._changed, events)):
+                    yield change
+                # Who gives the next change has the last in answers.
+                self.applied.upto(watch.revision)
+
+    def _changed(self, event: Event) -> _Told:
+        if event.entry is None:
+            return Delete(_name(event.key), 0)
+        return self._listed(event.entry)
+
+    def _listed(self, entry: Entry) -> _Told:
+        try:
+            return self._put(entry)
+        except (ValueError, TypeError, OverflowError) as error:
+            return Fault(_name(entry.key), str(error))
+
+    def _put(self, entry: Entry) -> Put:
+        """What an entry gives. Raises ValueError, TypeError, OverflowError where it is wrong."""
+        path = entry.key[len(RECORDS) :].decode()
+        zone, owner, word, _ = path.split("/")
+        value = decode(entry.value)
+        get = value.get
+        rtype = rdata.parse_type(word)
+        wire = rdata.parse(rtype, value["data"])
+        ttl, lease_ttl, policy, weight = get("ttl"), get("lease_ttl"), get("policy"), get("weight")
+        if lease_ttl is not None:
+            ttl = min(self.ttl(zone) if ttl is None else ttl, lease_ttl)
+        if weight is None:
+            weight = rdata.weight(rtype, wire)
+        packed = pack(ttl, ((weight, wire),), policy=policy and Policy.parse(policy))
+        record = Record(names.owner_wire(owner, zone), rtype, packed)
+        return Put(path, entry.mod_revision, float(get("modified", 0)), (record,))
+
+
+def _grouped(told: Iterable[_Told]) -> Iterator[Change]:
+    """Changes as the catalog takes them, in order; a key that is wrong gives nothing."""
+    group: list[Put | Delete] = []
+    faults: list[Fault] = []
+    for one in told:
+        if isinstance(one, Fault):
+            faults.append(one)
+            group.append(Delete(one.where, 0))
+        else:
+            group.append(one)
+    yield from faults
+    if group:
+        yield Several(group)
+
+
+async def _events(watch: Watch) -> list[Event]:
+    """The next events, and those after them that need no wait."""
+    found = list((await anext(watch)).events)
+    while watch.ready and len(found) < AT_ONCE:
+        found += (await anext(watch)).events
+    return found
+
+
+def _name(key: bytes) -> str:
+    """The key of an entry as the catalog and people have it."""
+    return key[len(RECORDS) :].decode("utf-8", "backslashreplace")
+
+
+def aliased(zone: Zone, owner: bytes) -> bool:
+    """Whether a CNAME is registered at a folded owner name of a zone."""
+    given = zone.names.get(owner)
+    if given is None:
+        return False
+    mine = [number for number, table in zone.tables.items() if table.name == NAME]
+    every = (given,) if isinstance(given, bytes) else given
+    return any(key[:SOURCE_OCTETS] in mine and b"/CNAME/" in key for key in every)

@@ -1,0 +1,1 @@
+"""The HTTP API, from requests to answers over DNS."""

@@ -1,0 +1,140 @@
+"""What the tests of the API share: its parts in one process, asked without a network."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import httpx
+
+from musterd._core import Core
+from musterd.api.app import application
+from musterd.api.context import Context
+from musterd.api.limits import Rate
+from musterd.catalog import Catalog
+from musterd.clock import LoopClock
+from musterd.feeder import Feeder
+from musterd.registry.applied import Applied
+from musterd.registry.leases import Leases
+from musterd.registry.registry import Registry
+from musterd.serving import LIMITS
+from musterd.settings import Settings
+from musterd.sources.registry import RegistrySource
+from musterd.store.embedded import Embedded, Options
+from musterd.tokens import Tokens, new_text
+from tests.dnskit import ask
+
+ZONE = "muster.local"
+ZONES = ({"name": ZONE}, {"name": "sub.muster.local"}, {"name": "other.test", "ttl": 7})
+LATER = 4e9
+"""A time, seconds since 1970, that the tests don't live to see."""
+
+
+class Api:
+    """An API over a store, a catalog and a core of its own."""
+
+    def __init__(self, context: Context, core: Core, store: Embedded, admin: str) -> None:
+        self.context = context
+        self.core = core
+        self.store = store
+        self.admin = admin
+        self.rate = Rate(context.catalog._clock.monotonic)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(application(context, self.rate)),
+            base_url="http://musterd",
+        )
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Ask as the admin, or with another token ("" for none)."""
+        bearer = self.admin if token is None else token
+        given = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        url = f"/v1{path}"
+        more: dict[str, Any] = {"headers": {**given, **(headers or {})}}
+        if content is not None:
+            more["content"] = content
+        elif body is not None:
+            more["json"] = body
+        return await self.client.request(method, url, **more)
+
+    async def ok(self, method: str, path: str, body: object = None, **more: Any) -> Any:
+        """What an answer of success says; none for one without content."""
+        response = await self.call(method, path, body, **more)
+        assert response.status_code in range(200, 300), response.text
+        return response.json() if response.content else None
+
+    async def refused(
+        self, status: int, method: str, path: str, body: object = None, **more: Any
+    ) -> dict[str, Any]:
+        """The problem of an answer that refuses."""
+        response = await self.call(method, path, body, **more)
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        problem: dict[str, Any] = response.json()
+        assert problem["status"] == status
+        assert problem["detail"]
+        return problem
+
+    async def token(self, *scopes: str, name: str = "") -> str:
+        """The text of a new token."""
+        text, _ = await self.context.tokens.create(
+            name or f"t{len(self.context.tokens)}", scopes, None
+        )
+        return text
+
+    def answers(self, name: str, rtype: str = "A", *, client: str = "127.0.0.1") -> list[str]:
+        """What is answered for a name (absolute, or in the first zone), sorted."""
+        full = name if name.endswith(".") else f"{name}.{ZONE}."
+        reply = ask(self.core, full, rtype, client=client)
+        return sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+
+    def reply(self, name: str, rtype: str = "A") -> dns.message.Message:
+        """The whole answer for an absolute name."""
+        return ask(self.core, name, rtype)
+
+
+def settings(zones: Sequence[Mapping[str, Any]] = ZONES, **more: Any) -> Settings:
+    """Settings with the zones."""
+    return Settings.model_validate({"zones": [dict(zone) for zone in zones], **more})
+
+
+@contextlib.asynccontextmanager
+async def running(
+    folder: Path, zones: Sequence[Mapping[str, Any]] = ZONES, *, options: Options | None = None
+) -> AsyncIterator[Api]:
+    """An API whose registry is in a folder."""
+    config, clock, core = settings(zones), LoopClock(), Core()
+    catalog = Catalog(core, clock)
+    await catalog.reconfigure(config)
+    store = await Embedded.open(folder / "store.db", options or Options(limits=LIMITS))
+    async with store:
+        applied, tokens = Applied(), Tokens(store, clock.time)
+        ttls = {str(zone["name"]): int(zone.get("ttl", 30)) for zone in zones}
+        source = RegistrySource(store, applied, lambda zone: ttls[zone])
+        feeding = asyncio.create_task(Feeder(source, catalog, None, lambda _: None).run())
+        await applied.synced(10)
+        admin = new_text()
+        await tokens.load()
+        await tokens.ensure_first(admin)
+        context = Context(
+            registry=Registry(store, applied, clock.time), leases=Leases(store), tokens=tokens,
+            catalog=catalog, core=core, settings=config, listening=lambda: ["127.0.0.1:53"],
+            clock=clock.time, started=clock.time(), version="1",
+        )  # fmt: skip
+        api = Api(context, core, store, admin)
+        try:
+            yield api
+        finally:
+            await api.client.aclose()
+            feeding.cancel()
+            await asyncio.wait([feeding])

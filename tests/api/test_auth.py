@@ -1,0 +1,144 @@
+"""Tokens at the API: without one nothing, with one what its scopes say, on every route."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from musterd.api.app import described
+from tests.api.kit import LATER, Api
+
+BODIES: dict[tuple[str, str], object] = {
+    ("PUT", "/v1/records/{zone}/{owner}/{type}"): {"records": [{"data": "10.0.0.1"}]},
+    ("POST", "/v1/records/{zone}/{owner}/{type}"): {"data": "10.0.0.1"},
+    ("PUT", "/v1/records/{zone}/{owner}/{type}/{id}"): {"data": "10.0.0.1"},
+    ("POST", "/v1/leases"): {"ttl": 60},
+    ("POST", "/v1/tokens"): {"name": "new", "scopes": ["read"]},
+}
+ADMIN = "/v1/tokens"
+QUERIES = {"/v1/explain": "?name=web.muster.local"}
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Method and path of every route."""
+    for path, methods in described("1").openapi()["paths"].items():
+        for method in methods:
+            yield method.upper(), path
+
+
+ROUTES = sorted(routes())
+
+
+def needs(method: str, path: str) -> str:
+    """The scope that a route needs."""
+    if path.startswith(ADMIN):
+        return "admin"
+    return "read" if method == "GET" else "write"
+
+
+def filled(path: str) -> str:
+    """A path with parameters in it, without its prefix."""
+    values = {"zone": "muster.local", "owner": "web", "type": "A", "id": "0123456789abcdef"}
+    made = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
+    return (made + QUERIES.get(path, "")).removeprefix("/v1")
+
+
+def test_every_route_is_found() -> None:
+    assert len(ROUTES) == 25
+    assert {needs(*route) for route in ROUTES} == {"read", "write", "admin"}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_route_without_its_scope(api: Api, method: str, path: str) -> None:
+    body, scope = BODIES.get((method, path)), needs(method, path)
+    target = filled(path)
+    missing = await api.refused(401, method, target, body, token="")
+    assert missing["type"] == "urn:musterd:problem:no-token"
+    for text in (b"x", b"mst_" + b"x" * 43, b"mst_" + b"x" * 42, b"\xe9"):
+        headers = {"authorization": b"Bearer " + text}
+        await api.refused(401, method, target, body, token="", headers=headers)
+    wrong = {"read": ["write:*"], "write": ["read", "write:other.test"],
+             "admin": ["read", "write:*"]}[scope]  # fmt: skip
+    if scope == "write" and "{zone}" not in path:
+        wrong = ["read"]
+    token = await api.token(*wrong)
+    problem = await api.refused(403, method, target, body, token=token)
+    assert problem["scope"].partition(":")[0] == scope
+    assert (await api.ok("GET", "/records"))["records"] == []
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_route_with_its_scope(api: Api, method: str, path: str) -> None:
+    if path == "/v1/watch":
+        pytest.skip("it has no end: see test_watch")
+    body, scope = BODIES.get((method, path)), needs(method, path)
+    for wide in (["write:*"], ["write:muster.local"]) if scope == "write" else ([scope], ["admin"]):
+        token = await api.token(*wide)
+        response = await api.call(method, filled(path), body, token=token)
+        assert response.status_code not in (401, 403), response.text
+
+
+async def test_a_token_writes_to_its_zone_alone(api: Api) -> None:
+    body = {"data": "10.0.0.1"}
+    token = await api.token("write:Other.Test.")
+    await api.ok("POST", "/records/other.test/a/A", body, token=token)
+    await api.refused(403, "POST", "/records/muster.local/a/A", body, token=token)
+    await api.refused(403, "POST", "/zones/muster.local/import", content=b"", token=token)
+    parent = await api.token("write:muster.local")
+    await api.refused(403, "POST", "/records/sub.muster.local/a/A", body, token=parent)
+    await api.refused(409, "POST", "/records/muster.local/a.sub/A", body, token=parent)
+
+
+async def test_tokens_are_made_listed_and_revoked(api: Api) -> None:
+    wanted = {"name": "ci", "scopes": ["read", "write:Muster.LOCAL.", "read"], "expires": LATER}
+    response = await api.call("POST", "/tokens", wanted)
+    assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
+    made = response.json()
+    text = made.pop("token")
+    assert made["scopes"] == ["read", "write:muster.local"]
+    assert made["expires"] == LATER
+    await api.ok("GET", "/records", token=text)
+    listed = await api.ok("GET", "/tokens")
+    assert made in listed["tokens"]
+    assert text not in str(listed)
+    assert (await api.refused(409, "POST", "/tokens", wanted))["type"].endswith("token-exists")
+    await api.ok("DELETE", f"/tokens/{made['id']}")
+    await api.refused(401, "GET", "/records", token=text)
+    await api.refused(404, "DELETE", f"/tokens/{made['id']}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"name": "", "scopes": ["read"]}, {"name": "a b", "scopes": ["read"]},
+     {"name": "x", "scopes": []}, {"name": "x", "scopes": ["all"]},
+     {"name": "x", "scopes": ["write"]}, {"name": "x", "scopes": ["write:"]},
+     {"name": "x", "scopes": ["write:a..b"]}, {"name": "x", "scopes": "read"},
+     {"name": "x", "scopes": ["read"], "expires": 1}, {"name": "x", "scopes": ["read"], "a": 1}],
+)  # fmt: skip
+async def test_tokens_that_can_not_be(api: Api, body: object) -> None:
+    await api.refused(422, "POST", "/tokens", body)
+
+
+async def test_a_token_ends(api: Api) -> None:
+    now = api.context.clock()
+    text, _ = await api.context.tokens.create("brief", ["read"], now + 1000)
+    await api.ok("GET", "/records", token=text)
+    api.context.tokens._clock = lambda: now + 1000
+    await api.refused(401, "GET", "/records", token=text)
+
+
+async def test_the_description_needs_no_token(api: Api) -> None:
+    response = await api.client.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.json()["security"] == [{"token": []}]
+    for path in ("/docs", "/redoc", "/"):
+        assert (await api.client.get(path)).status_code == 401
+
+
+async def test_the_first_of_doubled_credentials_does_not_count_twice(api: Api) -> None:
+    for scheme in ("bearer", "BEARER", "Bearer "):
+        headers = {"authorization": f"{scheme} {api.admin}"}
+        await api.ok("GET", "/status", token="", headers=headers)
+    headers = {"authorization": f"Basic {api.admin}"}
+    await api.refused(401, "GET", "/status", token="", headers=headers)
+    await api.refused(401, "GET", f"/status?token={api.admin}", token="")

@@ -1,0 +1,101 @@
+"""Why a name is answered as it is, and how the server is."""
+
+from typing import Any
+
+import pytest
+
+from musterd.model import Lost, Put, Record, name_from_text, pack
+from musterd.store import Put as StorePut
+from tests.api.kit import Api
+
+
+async def explain(api: Api, name: str, **query: str) -> Any:
+    more = "".join(f"&{key}={value}" for key, value in query.items())
+    return await api.ok("GET", f"/explain?name={name}{more}")
+
+
+async def test_what_is_registered(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1", "policy": "one"})
+    record = await api.ok("PUT", "/records/muster.local/web/A/two", {"data": "10.0.0.2", "ttl": 9})
+    found = await explain(api, "web.muster.local")
+    answer = found.pop("answer")
+    assert answer["rcode"] == "NOERROR"
+    assert len(answer["records"]) == 1
+    assert answer["records"][0].startswith("web.muster.local. 9 IN A 10.0.0.")
+    given = found.pop("records")
+    assert {one["key"] for one in given} == {"muster.local/web/A/one", "muster.local/web/A/two"}
+    assert given[1] == {
+        "source": "registry", "key": "muster.local/web/A/two", "revision": record["revision"],
+        "time": record["modified"], "type": "A", "ttl": 9, "data": "10.0.0.2", "weight": 1,
+        "hidden": "", "refused": "",
+    }  # fmt: skip
+    assert found == {"name": "web.muster.local.", "type": "A", "client": "127.0.0.1",
+                     "zone": "muster.local", "state": "live", "policy": "one"}  # fmt: skip
+
+
+async def test_the_answer_is_that_of_the_client(api: Api) -> None:
+    records = [{"data": f"10.0.0.{n}", "policy": "sticky"} for n in range(1, 9)]
+    await api.ok("PUT", "/records/muster.local/web/A", {"records": records})
+    for client in ("10.1.1.1", "10.2.2.2", "fd00::1"):
+        found = await explain(api, "web.muster.local", client=client)
+        assert found["client"] == client
+        assert [line.split()[-1] for line in found["answer"]["records"]] == api.answers(
+            "web", client=client
+        )
+
+
+async def test_types(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/a/TXT/1", {"data": "x"})
+    assert (await explain(api, "a.muster.local"))["type"] == "TXT"
+    assert (await explain(api, "a.muster.local", type="a"))["records"] == []
+    soa = await explain(api, "muster.local", type="SOA")
+    assert [one["source"] for one in soa["records"]] == ["(zone)"]
+    nothing = await explain(api, "nope.muster.local")
+    assert (nothing["type"], nothing["answer"]["rcode"]) == ("A", "NXDOMAIN")
+
+
+async def test_a_cname_is_followed(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/w/CNAME/1", {"data": "v.muster.local"})
+    await api.ok("PUT", "/records/muster.local/v/A/1", {"data": "10.0.0.1"})
+    found = await explain(api, "w.muster.local", type="A")
+    assert len(found["answer"]["records"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("name=a.nope.test", 404), ("name=a..b", 422), ("", 422), ("name=", 422),
+     ("name=muster.local&type=NOPE", 422), ("name=muster.local&client=x", 422),
+     ("name=muster.local&nope=1", 422)],
+)  # fmt: skip
+async def test_questions_that_are_wrong(api: Api, query: str, status: int) -> None:
+    await api.refused(status, "GET", f"/explain?{query}")
+
+
+async def test_status(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1"})
+    status = await api.ok("GET", "/status")
+    assert (status["version"], status["listeners"]) == ("1", ["127.0.0.1:53"])
+    assert [zone["name"] for zone in status["zones"]] == [
+        "muster.local", "sub.muster.local", "other.test",
+    ]  # fmt: skip
+    (source,) = status["sources"]
+    assert (source["name"], source["state"], source["keys"]) == ("registry", "synced", 1)
+    assert status["store"] == {
+        "kind": "embedded",
+        "revision": api.context.registry.applied.revision,
+    }
+    assert status["problems"] == []
+
+
+async def test_status_names_problems(api: Api) -> None:
+    key = b"/musterd/v1/records/muster.local/bad/A/1"
+    value = b'{"data": "nope"}'
+    done = await api.store.transaction((), (StorePut(key, value),))
+    await api.context.registry.applied.reached(done.revision)
+    packed = pack(1, [(1, b"x")])
+    put = Put("k", 1, 0.0, (Record(name_from_text("a.muster.local"), 1, packed),))
+    api.context.catalog.apply("registry", put, Lost("no reason"))
+    problems = (await api.ok("GET", "/status"))["problems"]
+    assert problems[0] == "source registry is lost: no reason"
+    assert problems[1].startswith("a.muster.local. A is not answered: ")
+    assert problems[2].startswith('source registry: muster.local/bad/A/1: "nope" is no data of A')

@@ -1,0 +1,87 @@
+"""Who changed what, when."""
+
+import pytest
+
+from tests.api.kit import Api
+from tests.catalogkit import until
+
+ONE = "/records/muster.local/web/A/one"
+
+
+async def test_each_change_says_who(api: Api) -> None:
+    other = await api.token("write:*", name="other")
+    first = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
+    second = await api.ok("PUT", ONE, {"data": "10.0.0.2"}, token=other)
+    await api.ok("DELETE", ONE, token=other)
+    entries = (await api.ok("GET", "/history"))["entries"]
+    assert [(e["action"], e["who"]) for e in entries] == [
+        ("deleted", "other"), ("changed", "other"), ("created", "first"),
+    ]  # fmt: skip
+    assert [(e["before"], e["record"]) for e in entries] == [
+        (second, None), (first, second), (None, first),
+    ]  # fmt: skip
+    revisions = [e["revision"] for e in entries]
+    assert revisions[1:] == [second["revision"], first["revision"]]
+    assert revisions == sorted(revisions, reverse=True)
+
+
+async def test_the_end_of_a_lease_is_nobodys_change(api: Api) -> None:
+    lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
+    await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
+    await api.ok("DELETE", f"/leases/{lease}")
+    last = (await api.ok("GET", "/history?zone=muster.local"))["entries"][0]
+    assert (last["action"], last["who"], last["record"]) == ("expired", "", None)
+
+
+async def test_of_a_zone_an_owner_a_type_a_record(api: Api) -> None:
+    for path in ("muster.local/a/A/1", "muster.local/a/A/2", "muster.local/a/TXT/1",
+                 "muster.local/ab/A/1", "other.test/a/A/1"):  # fmt: skip
+        data = "x" if "TXT" in path else "10.0.0.1"
+        await api.ok("PUT", f"/records/{path}", {"data": data})
+    query = ["zone=muster.local", "owner=a", "type=A", "id=1"]
+    counts = []
+    for upto in range(len(query) + 1):
+        found = await api.ok("GET", "/history?" + "&".join(query[:upto]))
+        counts.append(len(found["entries"]))
+    assert counts == [5, 4, 3, 2, 1]
+    await api.refused(422, "GET", "/history?owner=a")
+    await api.refused(422, "GET", "/history?zone=muster.local&type=A")
+    await api.refused(404, "GET", "/history?zone=nope.test")
+
+
+async def test_pages(api: Api) -> None:
+    for number in range(7):
+        await api.ok("PUT", ONE, {"data": f"10.0.0.{number}"})
+    found: list[str] = []
+    after = ""
+    while after is not None:
+        page = await api.ok("GET", f"/history?limit=3{after and f'&after={after}'}")
+        assert len(page["entries"]) <= 3
+        found += [entry["record"]["data"] for entry in page["entries"]]
+        after = page["next"]
+    assert found == [f"10.0.0.{number}" for number in reversed(range(7))]
+
+
+async def test_an_rrset_is_one_change(api: Api) -> None:
+    path = "/records/muster.local/web/A"
+    await api.ok("PUT", path, {"records": [{"data": f"10.0.0.{n}"} for n in range(5)]})
+    page = await api.ok("GET", "/history?limit=2")
+    assert len(page["entries"]) == 5
+    rest = await api.ok("GET", f"/history?after={page['next']}")
+    assert rest == {"entries": [], "next": None}
+
+
+async def test_what_is_forgotten_is_no_error(api: Api) -> None:
+    record = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
+    await api.store.compact(record["revision"])
+    assert await api.ok("GET", "/history") == {"entries": [], "next": None}
+
+
+@pytest.mark.slow
+async def test_an_expired_lease(api: Api) -> None:
+    lease = (await api.ok("POST", "/leases", {"ttl": 1}))["id"]
+    await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
+    assert api.answers("web") == ["10.0.0.1"]
+    await until(lambda: api.answers("web") == [])
+    last = (await api.ok("GET", "/history"))["entries"][0]
+    assert last["action"] == "expired"

@@ -1,0 +1,185 @@
+"""Limits: of a body, of a page, of a rate, of connections and what comes over them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from musterd import http
+from musterd.api import gate, limits
+from musterd.api.problems import Problem
+from tests.api.house import House
+from tests.api.kit import Api
+
+ONE = "/records/muster.local/web/A/one"
+SIZE = 1_048_576
+
+
+async def pieces(size: int) -> AsyncIterator[bytes]:
+    """A body whose length is not told before."""
+    for _ in range(size // 1024):
+        yield b" " * 1024
+
+
+async def test_a_body_that_is_too_large(api: Api) -> None:
+    json = {"content-type": "application/json"}
+    body = b'{"data": "10.0.0.1"}'
+    exact = body + b" " * (SIZE - len(body))
+    await api.ok("PUT", ONE, content=exact, headers=json)
+    problem = await api.refused(413, "PUT", ONE, content=exact + b" ", headers=json)
+    assert "[api] max_body" in problem["detail"]
+    await api.refused(413, "GET", ONE, content=exact + b" ")
+
+
+@pytest.mark.slow
+async def test_a_body_of_unknown_length(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        response = await client.put(ONE, content=pieces(SIZE + 1024))
+        assert response.status_code == 413
+        response = await client.put(ONE, content=pieces(SIZE // 2))
+        assert response.status_code == 422
+        response = await client.post("/zones/muster.local/import", content=pieces(3 * SIZE))
+        assert response.status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_body_is_not_read_before_its_token_is(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        headers = {"authorization": "Bearer x"}
+        response = await client.put(ONE, content=pieces(3 * SIZE), headers=headers)
+        assert response.status_code == 401
+
+
+async def test_all_bodies_together_are_bounded() -> None:
+    bodies = limits.Bodies()
+    bodies.hold(limits.BODIES_MOST)
+    with pytest.raises(Problem):
+        bodies.hold(1)
+    bodies.release(limits.BODIES_MOST)
+    bodies.hold(1)
+
+
+@pytest.mark.slow
+async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
+    async with house.serve() as server, house.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        host, port = server.api_address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
+        writer.write(f"{head}Content-Length: 10\r\n\r\n123".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+@pytest.mark.slow
+async def test_a_client_that_waits_to_be_asked_for_the_body(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        host, port = server.api_address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
+        more = (
+            "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+        )
+        writer.write((head + more).encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
+        await reader.readline()
+        writer.write(b'{"data": "10.0.0.1"}')
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        writer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slow", [True, False])
+async def test_a_head_that_has_no_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, slow: bool
+) -> None:
+    if slow:
+        monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
+    async with house.serve() as server, house.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        host, port = server.api_address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /v1/status HTTP/1.1\r\n")
+        while not slow and not reader.at_eof() and not writer.is_closing():
+            writer.write(b"X-More: " + b"x" * 1000 + b"\r\n")
+            await asyncio.sleep(0)
+            if reader._buffer:  # type: ignore[attr-defined]
+                break
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+@pytest.mark.slow
+async def test_what_is_no_http(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        host, port = server.api_address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"\x16\x03\x01\x02\x00 nonsense\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        assert (await client.get("/status")).status_code == 200
+
+
+async def test_a_rate_is_of_each_token(api: Api) -> None:
+    now = 0.0
+    api.rate._clock = lambda: now
+    api.rate.limit = 2
+    other = await api.token("read")
+    for token in (None, other):
+        await api.ok("GET", "/zones", token=token)
+        await api.ok("GET", "/zones", token=token)
+        response = await api.call("GET", "/zones", token=token)
+        assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+    now = 0.5
+    await api.ok("GET", "/zones")
+    await api.refused(429, "GET", "/zones")
+    now = 100
+    await api.ok("GET", "/zones")
+    await api.ok("GET", "/zones")
+    await api.refused(429, "GET", "/zones")
+    api.rate.limit = 0
+    await api.ok("GET", "/zones")
+
+
+def test_the_table_of_rates_is_bounded() -> None:
+    rate = limits.Rate(lambda: 0.0)
+    rate.limit = 1
+    for number in range(2 * limits.BUCKETS_MOST):
+        rate.take(str(number))
+    assert len(rate._buckets) <= limits.BUCKETS_MOST
+
+
+async def test_a_method_that_is_not_there(api: Api) -> None:
+    response = await api.call("PATCH", ONE, {"data": "10.0.0.1"})
+    assert response.status_code == 405
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["allow"] == "DELETE, GET, PUT"
+    await api.refused(404, "GET", "/nothing")
+    await api.refused(404, "GET", "/records/")
+    await api.refused(404, "GET", "/records/muster.local/web/A/one/two")
+
+
+async def test_a_store_that_fails_is_told(api: Api) -> None:
+    await api.ok("PUT", ONE, {"data": "10.0.0.1"})
+    await api.store.close()
+    response = await api.call("PUT", ONE, {"data": "10.0.0.2"})
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert api.answers("web") == ["10.0.0.1"]
+
+
+async def test_a_fault_of_ours_tells_nothing_of_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(api.context.catalog, "zone_reports", lambda: fail(None))
+    problem = await api.refused(500, "GET", "/zones")
+    assert "secret" not in str(problem)
+    monkeypatch.setattr(api.context.registry, "get", fail)
+    problem = await api.refused(500, "GET", ONE)
+    assert "secret" not in str(problem)

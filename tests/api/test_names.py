@@ -1,0 +1,90 @@
+r"""Names that DNS can hold but people don't expect, from the API to answers and back."""
+
+from urllib.parse import quote
+
+import dns.name
+import pytest
+
+from tests.api.kit import Api
+
+LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
+"""With muster.local 255 octets."""
+ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 192, 32))
+"""192 octets in 6 labels, none as it is."""
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("web", "web"),
+        ("WEB", "web"),
+        ("a.b", "a.b"),
+        ("web.muster.local.", "web"),
+        ("*", "*"),
+        ("*.a", "*.a"),
+        ("_http._tcp", "_http._tcp"),
+        (r"a\.b", r"a\046b"),
+        (r"a\046b", r"a\046b"),
+        ("a/b", r"a\047b"),
+        (r"a\ b", r"a\032b"),
+        ("a b", r"a\032b"),
+        (r"\@", r"\064"),
+        (r"\"\;\(\)\\", r"\034\059\040\041\092"),
+        (r"\000\255", r"\000\255"),
+        ("a%b", r"a\037b"),
+        ("a?b#c", r"a\063b\035c"),
+        ("bücher", "xn--bcher-kva"),
+        ("Bücher.Größe", "xn--bcher-kva.xn--gre-6ka8i"),
+        ("日本", "xn--wgv71a"),
+        ("a。b", "a.b"),
+        ("x" * 63, "x" * 63),
+        (LONGEST, LONGEST),
+        (ALL, None),
+    ],
+)
+async def test_a_name_survives(api: Api, written: str, kept: str | None) -> None:
+    path = f"/records/muster.local/{quote(written, safe='')}/A"
+    record = await api.ok("POST", path, {"data": "10.0.0.1"})
+    assert record["owner"] == kept or kept is None
+    owner = dns.name.from_text(record["owner"], dns.name.from_text("muster.local."))
+    assert api.answers(owner.to_text()) == ["10.0.0.1"]
+    back = f"/records/muster.local/{quote(record['owner'], safe='')}"
+    assert (await api.ok("GET", back))["records"] == [record]
+    assert (await api.ok("GET", f"{back}/A/{record['id']}")) == record
+    explained = await api.ok("GET", f"/explain?name={quote(owner.to_text(), safe='')}")
+    assert explained["records"][0]["data"] == "10.0.0.1"
+    exported = (await api.call("GET", "/zones/muster.local/export")).content
+    await api.ok("DELETE", f"{back}/A/{record['id']}")
+    assert (await api.ok("GET", "/records"))["records"] == []
+    await api.ok("POST", "/zones/muster.local/import", content=exported)
+    found = (await api.ok("GET", f"{back}/A"))["records"]
+    assert [one["owner"] for one in found] == [record["owner"]]
+    assert api.answers(owner.to_text()) == ["10.0.0.1"]
+
+
+async def test_the_location_of_a_name_leads_to_it(api: Api) -> None:
+    path = f"/records/muster.local/{quote('a/b%c', safe='')}/A"
+    response = await api.call("POST", path, {"data": "10.0.0.1"})
+    location = response.headers["location"].removeprefix("/v1")
+    assert await api.ok("GET", location) == response.json()
+
+
+async def test_names_in_data(api: Api) -> None:
+    path = "/records/muster.local/x/CNAME/1"
+    for data, kept in ((r"a\.b.test", r"a\.b.test."), ("bücher.test", "xn--bcher-kva.test."),
+                       (r"\000\255.test.", r"\000\255.test."), (".", ".")):  # fmt: skip
+        assert (await api.ok("PUT", path, {"data": data}))["data"] == kept
+        assert api.answers("x", "CNAME") == [kept]
+
+
+@pytest.mark.parametrize(
+    "owner",
+    ["a..b", ".", "x" * 64, LONGEST + "z", "a\\", r"a\300", "..", "\u0301", "x" * 1200],
+)
+async def test_names_that_are_none(api: Api, owner: str) -> None:
+    path = f"/records/muster.local/{quote(owner, safe='').replace('.', '%2E')}/A"
+    await api.refused(422, "POST", path, {"data": "10.0.0.1"})
+
+
+async def test_a_path_that_is_not_utf8(api: Api) -> None:
+    await api.refused(400, "GET", "/records/muster.local/%FF/A")

@@ -1,0 +1,298 @@
+"""Records, one and many: written, read, answered, compared and set, removed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.api.kit import Api
+
+WEB = "/records/muster.local/web/A"
+
+
+async def test_a_record_is_answered_when_its_write_is(api: Api) -> None:
+    wanted = {
+        "data": "10.0.0.1",
+        "ttl": 60,
+        "weight": 3,
+        "description": "front",
+        "labels": {"a": "b"},
+    }
+    response = await api.call("PUT", f"{WEB}/one", wanted)
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/v1{WEB}/one"
+    record = response.json()
+    assert response.headers["etag"] == f'"{record["revision"]}"'
+    expected = {"zone": "muster.local", "owner": "web", "type": "A", "id": "one", "policy": None,
+                "registrant": "first", "lease": None, **wanted}  # fmt: skip
+    assert expected.items() <= record.items()
+    assert record["created"] == record["modified"]
+    assert api.answers("web") == ["10.0.0.1"]
+    assert api.reply("web.muster.local.").answer[0].ttl == 60
+    assert await api.ok("GET", f"{WEB}/one") == record
+
+
+async def test_a_write_that_changes_nothing_keeps_the_revision(api: Api) -> None:
+    first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
+    response = await api.call("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
+    assert response.status_code == 200
+    assert response.json() == first
+
+
+async def test_a_change_keeps_who_registered_it_and_when(api: Api) -> None:
+    first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
+    other = await api.token("write:muster.local", name="other")
+    second = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.2"}, token=other)
+    assert second["registrant"] == "first"
+    assert second["created"] == first["created"]
+    assert second["modified"] > first["modified"]
+    assert second["revision"] > first["revision"]
+    assert api.answers("web") == ["10.0.0.2"]
+
+
+async def test_post_names_a_record_by_its_data(api: Api) -> None:
+    response = await api.call("POST", WEB, {"data": "10.0.0.1"})
+    assert response.status_code == 201
+    one = response.json()
+    assert response.headers["location"] == f"/v1{WEB}/{one['id']}"
+    again = await api.call("POST", WEB, {"data": "10.0.0.1"})
+    assert (again.status_code, again.json()) == (200, one)
+    changed = await api.ok("POST", WEB, {"data": "10.0.0.1", "ttl": 5})
+    assert (changed["id"], changed["ttl"]) == (one["id"], 5)
+    await api.ok("POST", WEB, {"data": "10.0.0.2"})
+    assert api.answers("web") == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_the_same_name_in_another_case_is_the_same_data(api: Api) -> None:
+    path = "/records/muster.local/web/CNAME"
+    one = await api.ok("POST", path, {"data": "Host.Example."})
+    two = await api.ok("POST", path, {"data": "host.example"})
+    assert one["id"] == two["id"]
+
+
+async def test_a_deleted_record_is_gone(api: Api) -> None:
+    await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
+    response = await api.call("DELETE", f"{WEB}/one")
+    assert (response.status_code, response.content) == (204, b"")
+    assert api.answers("web") == []
+    await api.refused(404, "GET", f"{WEB}/one")
+    await api.refused(404, "DELETE", f"{WEB}/one")
+
+
+async def test_a_whole_rrset_is_replaced_at_once(api: Api) -> None:
+    await api.ok("PUT", f"{WEB}/old", {"data": "10.0.0.1"})
+    kept = await api.ok("PUT", f"{WEB}/kept", {"data": "10.0.0.2"})
+    records = [{"data": "10.0.0.2", "id": "kept"}, {"data": "10.0.0.3"}]
+    response = await api.call("PUT", WEB, {"records": records})
+    found = response.json()
+    assert response.headers["etag"] == f'"{found["revision"]}-2"'
+    assert [record for record in found["records"] if record["id"] == "kept"] == [kept]
+    assert api.answers("web") == ["10.0.0.2", "10.0.0.3"]
+    history = await api.ok("GET", "/history?zone=muster.local&owner=web&limit=1")
+    assert {entry["revision"] for entry in history["entries"]} == {found["revision"]}
+
+
+async def test_an_rrset_that_is_there_is_not_written(api: Api) -> None:
+    records = {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]}
+    assert await api.ok("PUT", WEB, records) == await api.ok("PUT", WEB, records)
+
+
+async def test_a_whole_rrset_is_deleted_at_once(api: Api) -> None:
+    await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]})
+    assert (await api.call("DELETE", WEB)).status_code == 204
+    assert api.answers("web") == []
+    await api.refused(404, "DELETE", WEB)
+
+
+async def test_an_rrset_with_one_wrong_record_is_not_written(api: Api) -> None:
+    await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}]})
+    records = [{"data": "10.0.0.2"}, {"data": "10.0.0.300"}]
+    problem = await api.refused(422, "PUT", WEB, {"records": records})
+    assert '"10.0.0.300" is no data of A' in problem["detail"]
+    assert api.answers("web") == ["10.0.0.1"]
+    twice = [{"data": "10.0.0.2"}, {"data": "10.0.0.2"}]
+    await api.refused(422, "PUT", WEB, {"records": twice})
+
+
+async def test_if_match_and_if_none_match(api: Api) -> None:
+    one = f"{WEB}/one"
+    body = {"data": "10.0.0.1"}
+    await api.refused(412, "PUT", one, body, headers={"If-Match": "*"})
+    created = await api.call("PUT", one, body, headers={"If-None-Match": "*"})
+    assert created.status_code == 201
+    problem = await api.refused(412, "PUT", one, body, headers={"If-None-Match": "*"})
+    assert problem["current"] == created.json()["revision"]
+    tag = created.headers["etag"]
+    changed = await api.call("PUT", one, {"data": "10.0.0.2"}, headers={"If-Match": tag})
+    assert changed.status_code == 200
+    problem = await api.refused(412, "PUT", one, body, headers={"If-Match": tag})
+    assert problem["current"] == changed.json()["revision"]
+    assert problem["type"] == "urn:musterd:problem:mismatch"
+    await api.refused(412, "DELETE", one, headers={"If-Match": tag})
+    either = f'"1", {changed.headers["etag"]}'
+    assert (await api.call("DELETE", one, headers={"If-Match": either})).status_code == 204
+
+
+@pytest.mark.parametrize("value", ["12", '"12', '"1" "2"', "W/"])
+async def test_a_tag_that_is_none(api: Api, value: str) -> None:
+    path, body = f"{WEB}/one", {"data": "10.0.0.1"}
+    await api.refused(422, "PUT", path, body, headers={"If-Match": value})
+
+
+async def test_weak_tags_never_match(api: Api) -> None:
+    record = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
+    weak = f'W/"{record["revision"]}"'
+    await api.refused(412, "PUT", f"{WEB}/one", {"data": "10.0.0.2"}, headers={"If-Match": weak})
+
+
+async def test_an_rrset_is_compared_and_set(api: Api) -> None:
+    two = {"records": [{"data": "10.0.0.1", "id": "a"}, {"data": "10.0.0.2", "id": "b"}]}
+    revision = (await api.ok("PUT", WEB, two))["revision"]
+    tag = (await api.call("GET", WEB)).headers["etag"]
+    assert tag == f'"{revision}-2"'
+    await api.ok("DELETE", f"{WEB}/a")
+    one = {"records": [{"data": "10.0.0.3"}]}
+    await api.refused(412, "PUT", WEB, one, headers={"If-Match": tag})
+    await api.refused(412, "DELETE", WEB, headers={"If-Match": tag})
+    # The revision alone, as clients know it from the records.
+    await api.ok("PUT", WEB, one, headers={"If-Match": f'"{revision}"'})
+    assert api.answers("web") == ["10.0.0.3"]
+
+
+async def test_two_clients_that_compare_and_set_lose_nothing(api: Api) -> None:
+    path, each = f"{WEB}/n", 100
+
+    async def count() -> None:
+        done = 0
+        while done < each:
+            found = await api.call("GET", path)
+            number = int(found.json()["description"])
+            body = {"data": "10.0.0.1", "description": str(number + 1)}
+            put = await api.call("PUT", path, body, headers={"If-Match": found.headers["etag"]})
+            assert put.status_code in (200, 412)
+            done += put.status_code == 200
+
+    await api.ok("PUT", path, {"data": "10.0.0.1", "description": "0"})
+    await asyncio.gather(count(), count())
+    assert (await api.ok("GET", path))["description"] == str(2 * each)
+
+
+async def test_a_cname_stands_alone(api: Api) -> None:
+    name = "/records/muster.local/web"
+    await api.ok("PUT", f"{name}/A/one", {"data": "10.0.0.1"})
+    problem = await api.refused(409, "POST", f"{name}/CNAME", {"data": "x.test"})
+    assert "web has A records" in problem["detail"]
+    await api.refused(409, "PUT", f"{name}/CNAME", {"records": [{"data": "x.test"}]})
+    await api.ok("DELETE", f"{name}/A/one")
+    await api.ok("PUT", f"{name}/CNAME/one", {"data": "x.test"})
+    assert api.answers("web") == ["x.test."]
+    await api.refused(409, "PUT", f"{name}/A/one", {"data": "10.0.0.1"})
+    await api.refused(409, "POST", f"{name}/CNAME", {"data": "y.test"})
+    await api.ok("PUT", f"{name}/CNAME/one", {"data": "z.test"})
+    await api.ok("PUT", f"{name}/CNAME", {"records": [{"data": "y.test"}]})
+    assert api.answers("web") == ["y.test."]
+    two = {"records": [{"data": "y.test"}, {"data": "z.test"}]}
+    await api.refused(422, "PUT", f"{name}/CNAME", two)
+
+
+async def test_policy_and_weight_reach_the_answers(api: Api) -> None:
+    records = [{"data": f"10.0.0.{n}", "policy": "sticky", "weight": n} for n in (1, 2, 3)]
+    await api.ok("PUT", WEB, {"records": records})
+    assert len(api.answers("web")) == 1
+    assert api.answers("web", client="10.9.9.9") == api.answers("web", client="10.9.9.9")
+    clients = [f"10.1.{n}.1" for n in range(100)]
+    assert len({tuple(api.answers("web", client=client)) for client in clients}) == 3
+
+
+@pytest.mark.parametrize(
+    ("rtype", "data", "shown"),
+    [
+        ("A", "10.0.0.1", "10.0.0.1"),
+        ("AAAA", "FD00::0:1", "fd00::1"),
+        ("CNAME", "Web.Example", "Web.Example."),
+        ("TXT", '"a b" c', '"a b" "c"'),
+        ("TXT", "größe", '"gr\\195\\182\\195\\159e"'),
+        ("SRV", "0 10 8080 web.example.", "0 10 8080 web.example."),
+        ("MX", "10 mail", "10 mail."),
+        ("CAA", '0 issue "x"', '0 issue "x"'),
+        ("HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
+        ("TYPE65280", r"\# 2 0A0B", r"\# 2 0a0b"),
+        ("type1", r"\# 4 0a000001", "10.0.0.1"),
+    ],
+)
+async def test_types(api: Api, rtype: str, data: str, shown: str) -> None:
+    record = await api.ok("POST", f"/records/muster.local/x/{rtype}", {"data": data})
+    assert record["data"] == shown
+    assert api.answers("x", record["type"]) == [shown]
+    again = await api.call("POST", f"/records/muster.local/x/{rtype}", {"data": shown})
+    assert again.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("rtype", "data"),
+    [("A", "10.0.0"), ("A", "10.0.0.1\n"), ("A", ""), ("AAAA", "10.0.0.1"), ("CNAME", "a..b"),
+     ("CNAME", "x" * 64), ("SRV", "1 2 3"), ("SRV", "1 2 70000 x"), ("TXT", '"' + "x" * 256 + '"'),
+     ("TXT", "("), ("SOA", "a. b. 1 2 3 4 5"), ("ANY", "x"), ("OPT", "x"), ("NOPE", "x"),
+     ("TYPE65536", r"\# 0"), ("TYPE65280", r"\# 2 0a")],
+)  # fmt: skip
+async def test_data_that_is_wrong(api: Api, rtype: str, data: str) -> None:
+    await api.refused(422, "POST", f"/records/muster.local/x/{rtype}", {"data": data})
+    await api.refused(422, "PUT", f"/records/muster.local/x/{rtype}/1", {"data": data})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"data": 1}, {"data": "10.0.0.1", "ttl": -1}, {"data": "10.0.0.1", "ttl": 2**31},
+     {"data": "10.0.0.1", "ttl": "30"}, {"data": "10.0.0.1", "ttl": True},
+     {"data": "10.0.0.1", "weight": 65536}, {"data": "10.0.0.1", "policy": "best"},
+     {"data": "10.0.0.1", "policy": "subset:0"}, {"data": "10.0.0.1", "policy": "subset:256"},
+     {"data": "10.0.0.1", "nope": 1}, {"data": "10.0.0.1", "labels": {"": "x"}},
+     {"data": "10.0.0.1", "labels": {"a": 1}}, {"data": "10.0.0.1", "labels": {"a": "x" * 256}},
+     {"data": "10.0.0.1", "labels": {f"l{n}": "" for n in range(65)}},
+     {"data": "10.0.0.1", "description": "x" * 1001}, {"data": "10.0.0.1", "lease": "x"}, [], "x"],
+)  # fmt: skip
+async def test_bodies_that_are_wrong(api: Api, body: Any) -> None:
+    await api.refused(422, "PUT", f"{WEB}/1", body)
+    await api.refused(422, "PUT", WEB, {"records": [body]})
+
+
+async def test_a_body_that_is_no_json(api: Api) -> None:
+    headers = {"content-type": "application/json"}
+    await api.refused(422, "PUT", f"{WEB}/1", content=b"{", headers=headers)
+    await api.refused(400, "PUT", f"{WEB}/1", content=b"\xff", headers=headers)
+    await api.refused(422, "PUT", f"{WEB}/1", content=b'{"data": "10.0.0.1"}')
+
+
+async def test_zones_that_do_not_take_it(api: Api) -> None:
+    body = {"data": "10.0.0.1"}
+    problem = await api.refused(404, "PUT", "/records/nope.test/a/A/1", body)
+    assert problem["zones"] == ["muster.local", "other.test", "sub.muster.local"]
+    problem = await api.refused(409, "PUT", "/records/muster.local/a.sub/A/1", body)
+    assert "belongs to the zone sub.muster.local" in problem["detail"]
+    await api.refused(409, "PUT", "/records/muster.local/sub/A/1", body)
+    await api.refused(422, "PUT", "/records/muster.local/a.other.test./A/1", body)
+    await api.refused(422, "PUT", "/records/mus..ter/a/A/1", body)
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "x" * 65, "a,b"])
+async def test_ids_that_are_none(api: Api, name: str) -> None:
+    await api.refused(422, "PUT", f"{WEB}/{name}", {"data": "10.0.0.1"})
+    body = {"records": [{"data": "10.0.0.1", "id": name}]}
+    await api.refused(422, "PUT", WEB, body)
+
+
+async def test_an_rrset_of_many(api: Api) -> None:
+    records = [{"data": f"10.0.{n >> 8}.{n & 255}"} for n in range(1000)]
+    found = await api.ok("PUT", WEB, {"records": records})
+    assert len(found["records"]) == 1000
+    others = [{"data": f"10.1.{n >> 8}.{n & 255}"} for n in range(1000)]
+    await api.ok("PUT", WEB, {"records": others})
+    assert (await api.ok("GET", f"{WEB}?limit=1000"))["records"][0]["data"].startswith("10.1.")
+    await api.refused(422, "PUT", WEB, {"records": [*records, {"data": "10.2.0.0"}]})
+
+
+async def test_at_the_apex(api: Api) -> None:
+    await api.ok("POST", "/records/muster.local/@/A", {"data": "10.0.0.1"})
+    assert api.answers("muster.local.") == ["10.0.0.1"]
+    await api.ok("POST", "/records/muster.local/muster.local./A", {"data": "10.0.0.2"})
+    assert api.answers("muster.local.") == ["10.0.0.1", "10.0.0.2"]

@@ -1,0 +1,198 @@
+"""Watches: every change once and in order, for those who are slow, gone, or late."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from musterd.api import watch
+from tests.api.house import House
+from tests.catalogkit import until
+
+pytestmark = pytest.mark.slow
+ONE = "/records/muster.local/web/A/one"
+
+
+class Event(NamedTuple):
+    kind: str
+    record: dict[str, Any]
+    id: str
+
+
+async def events(response: httpx.Response) -> AsyncIterator[Event]:
+    """The events of a stream, as a browser reads them (HTML, server-sent events)."""
+    kind, data, last = "", "", ""
+    async for line in response.aiter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            data = value
+        elif name == "id":
+            last = value
+        elif not line and data:
+            yield Event(kind, json.loads(data), last)
+            kind, data = "", ""
+
+
+async def take(client: httpx.AsyncClient, count: int, query: str, **headers: str) -> list[Event]:
+    """The first events of a watch."""
+    found: list[Event] = []
+    async with client.stream("GET", f"/watch{query}", headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        async for event in events(response):
+            found.append(event)
+            if len(found) == count:
+                return found
+    return found
+
+
+async def put(client: httpx.AsyncClient, path: str, number: int) -> int:
+    """Write a record; the revision of that."""
+    body = {"data": f"10.0.{number >> 8}.{number & 255}"}
+    response = await client.put(path, json=body)
+    assert response.is_success, response.text
+    return int(response.json()["revision"])
+
+
+async def test_changes_from_a_revision_on(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        first = await put(client, ONE, 1)
+        await put(client, ONE, 2)
+        await client.delete(ONE)
+        found = await take(client, 3, f"?from={first}")
+        assert [event.kind for event in found] == ["put", "put", "delete"]
+        assert [event.record["data"] for event in found] == ["10.0.0.1", "10.0.0.2", "10.0.0.2"]
+        assert [event.id for event in found] == [str(event.record["revision"]) for event in found]
+        rest = await take(client, 1, "", **{"Last-Event-ID": found[1].id})
+        assert rest == found[2:]
+
+
+async def test_one_zone(house: House) -> None:
+    zone = '[[zones]]\nname = "{}"'
+    one, other = zone.format("muster.local"), zone.format("b.test")
+    house.set((one, f"{one}\n{other}"))
+    async with house.serve() as server, house.client(server) as client:
+        first = await put(client, ONE, 1)
+        await put(client, "/records/b.test/x/A/1", 2)
+        (event,) = await take(client, 1, f"?from={first}&zone=B.test.")
+        assert event.record["zone"] == "b.test"
+        assert (await client.get("/watch?zone=nope.test")).status_code == 404
+
+
+async def test_the_events_of_one_revision_come_with_one_id(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        first = await put(client, ONE, 1)
+        body = {"records": [{"data": f"10.1.0.{n}"} for n in range(3)]}
+        response = await client.put("/records/muster.local/web/A", json=body)
+        revision = response.json()["revision"]
+        found = await take(client, 5, f"?from={first}")
+        assert [event.id for event in found] == [str(first)] * 4 + [str(revision)]
+        assert {event.record["revision"] for event in found[1:]} == {revision}
+
+
+async def test_live(house: House) -> None:
+    async with (
+        house.serve() as server,
+        house.client(server) as client,
+        client.stream("GET", "/watch") as response,
+    ):
+        # Its first lines are there, so it watches.
+        one = asyncio.ensure_future(anext(events(response)))
+        revision = await put(client, ONE, 1)
+        assert (await one).record["revision"] == revision
+
+
+async def test_a_past_that_is_gone(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        first = await put(client, ONE, 1)
+        last = await put(client, ONE, 2)
+        await server._registering.store.compact(last)  # type: ignore[union-attr]
+        response = await client.get(f"/watch?from={first}")
+        assert response.status_code == 410
+        assert response.json()["oldest"] == last + 1
+        assert (await client.get(f"/watch?from={last + 100}")).status_code == 410
+
+
+async def test_a_slow_client_loses_nothing(house: House) -> None:
+    """It reads nothing until more was written than all buffers on the way hold."""
+    count = 3000
+    async with house.serve() as server, house.client(server) as client:
+        async with client.stream("GET", "/watch") as response:
+            records = [
+                {"data": f"10.0.{n >> 8}.{n & 255}", "description": "x" * 900} for n in range(500)
+            ]
+            for number in range(count // 500):
+                body = {"records": [{**one, "ttl": number} for one in records]}
+                (await client.put("/records/muster.local/web/A", json=body)).raise_for_status()
+            found = []
+            async for event in events(response):
+                found.append(event.record)
+                if len(found) == count:
+                    break
+        ttls = [record["ttl"] for record in found]
+        assert ttls == sorted(ttls)
+        for number in range(count // 500):
+            assert len({r["id"] for r in found if r["ttl"] == number}) == 500
+
+
+async def test_who_takes_nothing_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "PATIENCE", 0.2)
+    async with house.serve() as server, house.client(server) as client:
+        context = await _context(server, client)
+        async with client.stream("GET", "/watch"):
+            assert context.watchers == 1
+            ttl = 0
+            while context.watchers:
+                ttl += 1
+                records = [
+                    {"data": f"10.0.{n >> 8}.{n & 255}", "description": "x" * 900, "ttl": ttl}
+                    for n in range(500)
+                ]
+                done = await client.put("/records/muster.local/web/A", json={"records": records})
+                done.raise_for_status()
+
+
+async def test_who_is_gone_costs_nothing(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        context = await _context(server, client)
+        for _ in range(3):
+            await put(client, ONE, 1)
+            async with client.stream("GET", "/watch"):
+                assert context.watchers == 1
+            await until(lambda: context.watchers == 0)
+
+
+async def test_a_quiet_client_hears_that_it_lives(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "ALIVE", 0.05)
+    async with (
+        house.serve() as server,
+        house.client(server) as client,
+        client.stream("GET", "/watch?zone=muster.local") as response,
+    ):
+        lines = response.aiter_lines()
+        while await anext(lines) != ": alive":
+            pass
+        assert (await anext(lines)).startswith("id: ")
+
+
+async def test_only_so_many_watch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WATCHERS_MOST", 1)
+    async with (
+        house.serve() as server,
+        house.client(server) as client,
+        client.stream("GET", "/watch"),
+    ):
+        response = await client.get("/watch")
+        assert response.status_code == 503
+
+
+async def _context(server: Any, client: httpx.AsyncClient) -> Any:
+    (await client.get("/status")).raise_for_status()
+    return server._registering._context

@@ -1,0 +1,127 @@
+"""Zones: how they are, what they answer in one file, and files into the registry."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.kit import Api
+
+FILE = b"""\
+$ORIGIN muster.local.
+$TTL 60
+@ SOA ns hostmaster 1 7200 1800 86400 30
+@ NS ns
+@ TXT "v=spf1 -all" "x"
+ns A 10.0.0.1
+web 30 A 10.0.0.2
+web 30 A 10.0.0.3
+*.any AAAA fd00::1
+www CNAME web
+_http._tcp SRV 0 10 8080 web
+a\\.b A 10.0.0.4
+c CAA 0 issue "x"
+odd TYPE65280 \\# 2 0a0b
+"""
+COUNT = 11
+"""Records of the file that can be registered: all but the SOA."""
+
+
+async def load(api: Api, text: bytes = FILE, query: str = "", zone: str = "muster.local") -> Any:
+    return await api.ok("POST", f"/zones/{zone}/import{query}", content=text)
+
+
+def counts(done: Any) -> tuple[int, int, int, int]:
+    return done["added"], done["changed"], done["removed"], done["unchanged"]
+
+
+async def test_zones_and_one_of_them(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/a/A/1", {"data": "10.0.0.1"})
+    zones = (await api.ok("GET", "/zones"))["zones"]
+    assert [zone["name"] for zone in zones] == ["muster.local", "sub.muster.local", "other.test"]
+    zone = await api.ok("GET", "/zones/MUSTER.local.")
+    assert zone == zones[0]
+    expected = {"state": "live", "records": {"registry": 1}, "names": 1, "policy": "all",
+                "sources": ["registry"], "merge": "first"}  # fmt: skip
+    assert expected.items() <= zone.items()
+    await api.refused(404, "GET", "/zones/nope.test")
+
+
+async def test_import_and_export(api: Api) -> None:
+    assert counts(await load(api, query="?dry_run=true")) == (COUNT, 0, 0, 0)
+    assert (await api.ok("GET", "/records"))["records"] == []
+    assert counts(await load(api)) == (COUNT, 0, 0, 0)
+    assert api.answers("web") == ["10.0.0.2", "10.0.0.3"]
+    assert api.answers("x.any", "AAAA") == ["fd00::1"]
+    assert api.answers("_http._tcp", "SRV") == ["0 10 8080 web.muster.local."]
+    assert api.answers("odd", "TYPE65280") == [r"\# 2 0a0b"]
+    response = await api.call("GET", "/zones/muster.local/export")
+    assert response.headers["content-type"].startswith("text/dns")
+    assert counts(await load(api, response.content)) == (0, 0, 0, COUNT)
+    assert counts(await load(api, response.content, "?replace=true")) == (0, 0, 0, COUNT)
+
+
+async def test_an_import_changes_only_what_a_file_can_say(api: Api) -> None:
+    kept = {
+        "data": "10.0.0.2",
+        "ttl": 30,
+        "policy": "one",
+        "description": "mine",
+        "labels": {"a": "b"},
+    }
+    mine = await api.ok("PUT", "/records/muster.local/web/A/mine", kept)
+    other = await api.token("write:muster.local", name="other")
+    done = await api.ok(
+        "POST", "/zones/muster.local/import", content=b"web 90 A 10.0.0.2\n", token=other
+    )
+    assert counts(done) == (0, 1, 0, 0)
+    now = await api.ok("GET", "/records/muster.local/web/A/mine")
+    assert now["ttl"] == 90
+    same = ("policy", "description", "labels", "registrant", "created", "id")
+    assert [now[name] for name in same] == [mine[name] for name in same]
+    entry = (await api.ok("GET", "/history?limit=1"))["entries"][0]
+    assert (entry["who"], entry["action"]) == ("other", "changed")
+
+
+async def test_replace_removes_what_the_file_has_not(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/old/A/1", {"data": "10.9.9.9"})
+    await api.ok("PUT", "/records/other.test/old/A/1", {"data": "10.9.9.9"})
+    assert counts(await load(api)) == (COUNT, 0, 0, 0)
+    assert api.answers("old") == ["10.9.9.9"]
+    assert counts(await load(api, query="?replace=true")) == (0, 0, 1, COUNT)
+    assert api.answers("old") == []
+    assert api.answers("old.other.test.") == ["10.9.9.9"]
+    entry = (await api.ok("GET", "/history?limit=1"))["entries"][0]
+    assert (entry["who"], entry["action"]) == ("first", "deleted")
+
+
+async def test_a_cname_of_the_file_replaces_another(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
+    assert counts(await load(api, b"www CNAME y.test.\n")) == (1, 0, 1, 0)
+    assert api.answers("www", "CNAME") == ["y.test."]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(b"a A 10.0.0.1\nb A 10.0.0\n", 2), (b"a A 10.0.0.1\n$INCLUDE /etc/passwd\n", 2),
+     (b"\xef\xbb\xbf$include /etc/passwd\n", 1), (b"(\r$Include /etc/passwd )\n", 1),
+     (b"\n\nb.other.test. A 10.0.0.1\n", 3), (b"x.sub A 10.0.0.1\n", 0), (b"c CAA nope\n", 1),
+     (b"a BOGUS x\n", 1)],
+)  # fmt: skip
+async def test_a_file_with_a_fault_is_not_taken(api: Api, text: bytes, line: int) -> None:
+    good = b"good A 10.0.0.1\n"
+    problem = await api.refused(422, "POST", "/zones/muster.local/import", content=text + good)
+    assert [fault["line"] for fault in problem["problems"]] == [line]
+    assert "root" not in str(problem)
+    assert api.answers("good") == []
+    done = await load(api, text + good, "?dry_run=true")
+    assert [fault["line"] for fault in done["problems"]] == [line]
+
+
+async def test_a_large_file(api: Api) -> None:
+    text = b"".join(
+        b"h%d A 10.%d.%d.%d\n" % (n, n >> 16, n >> 8 & 255, n & 255) for n in range(5000)
+    )
+    assert counts(await load(api, text)) == (5000, 0, 0, 0)
+    assert api.answers("h4999") == ["10.0.19.135"]
+    assert counts(await load(api, b"; nothing\n", "?replace=true")) == (0, 0, 5000, 0)
+    assert api.answers("h4999") == []

@@ -1,0 +1,245 @@
+"""The registry as a source: what is there, what changes, and what is wrong with the store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.catalog import Catalog
+from musterd.feeder import Feeder
+from musterd.model import Begin, Change, Delete, Fault, Lost, Put, Several, Synced
+from musterd.registry.applied import Applied
+from musterd.registry.keys import Key
+from musterd.registry.record import draft, encode
+from musterd.settings import Settings
+from musterd.sources.registry import RegistrySource
+from musterd.store import Put as StorePut
+from musterd.store.embedded import Embedded, Options
+from tests.catalogkit import NOW, ManualClock, RecordingCore, until
+
+ZONE = "muster.local"
+TTL = 30
+
+
+def key(owner: str, rtype: str = "A", name: str = "x", zone: str = ZONE) -> bytes:
+    return Key(zone, owner, rtype, name).octets
+
+
+def value(data: str, **more: Any) -> bytes:
+    return json.dumps({"data": data, "registrant": "me", "modified": NOW, **more}).encode()
+
+
+class Fed:
+    """A catalog that is fed from a store."""
+
+    def __init__(self, store: Embedded, catalog: Catalog, core: RecordingCore) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.core = core
+        self.applied = Applied()
+
+    async def put(self, name: bytes, what: bytes, lease: int = 0) -> None:
+        """Write, and wait until that is in answers."""
+        assert await self.applied.reached(await self.store.put(name, what, lease=lease))
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem.where for problem in self.catalog.tables["registry"].problems]
+
+
+@asynccontextmanager
+async def feeding(store: Embedded) -> AsyncIterator[Fed]:
+    core, clock = RecordingCore(), ManualClock()
+    catalog = Catalog(core, clock)
+    raw = {"zones": [{"name": ZONE}, {"name": "b.test"}]}
+    await catalog.reconfigure(Settings.model_validate(raw))
+    fed = Fed(store, catalog, core)
+    source = RegistrySource(store, fed.applied, lambda _: TTL)
+    task = asyncio.create_task(Feeder(source, catalog, None, lambda _: None).run())
+    try:
+        await fed.applied.synced(60)
+        yield fed
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
+    async with await Embedded.open(tmp_path / "store.db") as opened:
+        yield opened
+
+
+async def test_what_is_there_and_what_changes(store: Embedded) -> None:
+    await store.put(key("a"), value("10.0.0.1"))
+    await store.put(key("s", "SRV"), value("0 7 80 a.muster.local.", ttl=5))
+    async with feeding(store) as fed:
+        assert fed.core.state_of(ZONE) == "live"
+        assert fed.core.text(ZONE) == [
+            "a.muster.local. 30 A 10.0.0.1", "s.muster.local. 5 SRV 0 7 80 a.muster.local.",
+        ]  # fmt: skip
+        await fed.put(key("a", name="y"), value("10.0.0.2", ttl=9))
+        assert fed.core.text(ZONE)[:2] == [
+            "a.muster.local. 9 A 10.0.0.1", "a.muster.local. 9 A 10.0.0.2",
+        ]  # fmt: skip
+        await fed.put(key("a"), value("10.0.0.3", policy="one"))
+        assert fed.core.text(ZONE)[0] == "a.muster.local. 9 A 10.0.0.2 ; one"
+        revision = await store.delete(key("a"))
+        assert revision
+        await fed.applied.reached(revision)
+        assert fed.core.text(ZONE)[0] == "a.muster.local. 9 A 10.0.0.2"
+
+
+async def test_provenance(store: Embedded) -> None:
+    async with feeding(store) as fed:
+        await fed.put(key("a"), value("10.0.0.1", modified=NOW + 5))
+        zone = b"\x06muster\x05local\0"
+        (found,) = fed.catalog.explain(zone, b"\x01a" + zone, 1)
+        assert (found.source, found.key) == ("registry", "muster.local/a/A/x")
+        assert found.time == NOW + 5
+        assert found.revision == (await store.range(b"")).revision
+
+
+async def test_many_and_each_in_the_answers(store: Embedded) -> None:
+    steps = [StorePut(key(f"h{n}"), value(f"10.0.{n >> 8}.{n & 255}")) for n in range(2500)]
+    for at in range(0, len(steps), 500):
+        await store.transaction((), steps[at : at + 500])
+    async with feeding(store) as fed:
+        assert len(fed.core.text(ZONE)) == 2500
+        puts = [store.put(key(f"h{n}"), value("10.1.1.1")) for n in range(500)]
+        last = max(await asyncio.gather(*puts))
+        await fed.applied.reached(last)
+        assert sum("10.1.1.1" in line for line in fed.core.text(ZONE)) == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (key("a"), b"no json"),
+        (key("a"), b"[]"),
+        (key("a"), b"{}"),
+        (key("a"), value("10.0.0")),
+        (key("a"), value("10.0.0.1", ttl=-1)),
+        (key("a"), value("10.0.0.1", ttl="x")),
+        (key("a"), value("10.0.0.1", weight=70000)),
+        (key("a"), value("10.0.0.1", policy="best")),
+        (key("a"), value("10.0.0.1", modified="x")),
+        (key("a", "NOPE"), value("x")),
+        (key("a..b"), value("10.0.0.1")),
+        (key("a", zone="muster..local"), value("10.0.0.1")),
+        (key("x" * 64), value("10.0.0.1")),
+        (b"/musterd/v1/records/too/few", value("10.0.0.1")),
+        (b"/musterd/v1/records/\xff/a/A/x", value("10.0.0.1")),
+        (key("a", zone="c.test"), value("10.0.0.1")),
+    ],
+)
+async def test_what_is_wrong_is_left_out(store: Embedded, name: bytes, what: bytes) -> None:
+    await store.put(key("good"), value("10.0.0.1"))
+    await store.put(name, what)
+    async with feeding(store) as fed:
+        assert fed.core.text(ZONE) == ["good.muster.local. 30 A 10.0.0.1"]
+        assert len(fed.problems) == 1
+        await fed.put(key("b"), value("10.0.0.2"))
+        await fed.put(name, what + b" ")
+        assert len(fed.problems) == 2
+        assert len(fed.core.text(ZONE)) == 2
+
+
+async def test_what_becomes_wrong_is_not_answered_any_more(store: Embedded) -> None:
+    async with feeding(store) as fed:
+        await fed.put(key("a"), value("10.0.0.1"))
+        await fed.put(key("a"), b"{")
+        assert fed.core.text(ZONE) == []
+        await fed.put(key("a"), value("10.0.0.2"))
+        assert fed.core.text(ZONE) == ["a.muster.local. 30 A 10.0.0.2"]
+
+
+async def test_leases_bound_the_ttl(store: Embedded) -> None:
+    async with feeding(store) as fed:
+        await fed.put(key("a"), value("10.0.0.1", lease_ttl=10))
+        await fed.put(key("b"), value("10.0.0.1", lease_ttl=10, ttl=5))
+        await fed.put(key("c"), value("10.0.0.1", lease_ttl=60))
+        assert [line.split()[1] for line in fed.core.text(ZONE)] == ["10", "5", "30"]
+
+
+async def changes(source: RegistrySource, wanted: Callable[[Change], bool]) -> list[Change]:
+    """What a source gives, up to something."""
+    found: list[Change] = []
+    async for change in source.changes():
+        found.append(change)
+        if wanted(change):
+            break
+    return found
+
+
+async def test_the_frame_of_a_list(store: Embedded) -> None:
+    await store.put(key("a"), value("10.0.0.1"))
+    await store.put(key("b"), b"{")
+    source = RegistrySource(store, Applied(), lambda _: TTL)
+    begin, fault, several, synced = await changes(source, lambda one: isinstance(one, Synced))
+    assert isinstance(begin, Begin)
+    assert isinstance(fault, Fault)
+    assert isinstance(several, Several)
+    put, delete = several.changes
+    assert isinstance(put, Put)
+    assert delete == Delete("muster.local/b/A/x", 0)
+    assert synced == Synced((await store.range(b"")).revision)
+
+
+async def test_a_store_that_can_not_be_read(store: Embedded) -> None:
+    source = RegistrySource(store, Applied(), lambda _: TTL)
+    await store.close()
+    lost = (await changes(source, lambda one: isinstance(one, Lost)))[-1]
+    assert isinstance(lost, Lost)
+    assert "closed" in lost.reason
+
+
+async def test_it_lists_again_where_too_much_changed(tmp_path: Path) -> None:
+    options = Options(history=10, queue=5)
+    async with (
+        await Embedded.open(tmp_path / "store.db", options) as store,
+        feeding(store) as fed,
+    ):
+        await fed.put(key("old"), value("10.0.0.1"))
+        revision = 0
+        for _ in range(20):
+            revision = await store.delete(key("old")) or revision
+            puts = [store.put(key(f"h{n}"), value("10.0.0.2")) for n in range(50)]
+            revision = max(revision, *await asyncio.gather(*puts))
+        await until(lambda: fed.applied.revision >= revision)
+        assert len(fed.core.text(ZONE)) == 50
+
+
+async def test_waiting_for_answers() -> None:
+    applied = Applied()
+    assert not await applied.reached(5)
+    applied.upto(4)
+    waiting = [asyncio.ensure_future(applied.reached(at)) for at in (4, 5, 6)]
+    await asyncio.sleep(0)
+    applied.upto(5)
+    assert await waiting[0]
+    assert await waiting[1]
+    applied.lost()
+    assert not await waiting[2]
+
+
+async def test_a_writer_that_gives_up_is_forgotten() -> None:
+    applied = Applied()
+    applied.upto(1)
+    task = asyncio.ensure_future(applied.reached(2))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    applied.upto(2)
+    assert not applied._waiting
+
+
+async def test_values_are_made_and_read_back() -> None:
+    wanted = draft(1, "10.0.0.1", "subset:2", ttl=5, labels={"a": "b"})
+    found = json.loads(encode(wanted, "me", NOW, None))
+    assert found == {"data": "10.0.0.1", "ttl": 5, "policy": "subset:2", "labels": {"a": "b"},
+                     "registrant": "me", "created": NOW, "modified": NOW}  # fmt: skip

@@ -1,0 +1,166 @@
+"""Tokens: what they are, what they may do, and how they are kept."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from musterd.store.embedded import Embedded
+from musterd.tokens import (
+    TOKENS,
+    TokenError,
+    TokenExists,
+    TokenNotFound,
+    Tokens,
+    is_token,
+    new_text,
+    parse_scope,
+)
+from tests.catalogkit import NOW, until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
+    async with await Embedded.open(tmp_path / "store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tokens(store: Embedded) -> Tokens:
+    return Tokens(store, lambda: NOW)
+
+
+async def test_the_store_has_a_hash_and_no_token(store: Embedded, tokens: Tokens) -> None:
+    text, token = await tokens.create("ci", ["read", "write:Muster.Local."], None)
+    assert is_token(text)
+    (entry,) = (await store.range(b"")).entries
+    assert entry.key == TOKENS + hashlib.sha256(text.encode()).hexdigest().encode()
+    assert text.encode() not in entry.value
+    assert tokens.check(text) == token
+    assert token.scopes == ("read", "write:muster.local")
+    assert text not in repr(token)
+
+
+async def test_what_is_no_token(tokens: Tokens) -> None:
+    text, _ = await tokens.create("ci", ["admin"], None)
+    for other in (
+        "",
+        "mst_",
+        text[:-1],
+        text + "a",
+        text.swapcase(),
+        new_text(),
+        text[4:],
+        "ä" * 47,
+    ):
+        assert tokens.check(other) is None
+
+
+async def test_every_text_is_another() -> None:
+    assert len({new_text() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    ("scopes", "reads", "writes", "admin"),
+    [
+        (["read"], True, [], False),
+        (["write:a.test"], False, ["a.test"], False),
+        (["write:*"], False, ["a.test", "b.test", "."], False),
+        (["read", "write:a.test"], True, ["a.test"], False),
+        (["admin"], True, ["a.test", "b.test", "."], True),
+        (["write:."], False, ["."], False),
+    ],
+)
+async def test_scopes(
+    tokens: Tokens, scopes: list[str], writes: list[str], *, reads: bool, admin: bool
+) -> None:
+    _, token = await tokens.create("x", scopes, None)
+    assert (token.reads, token.admin) == (reads, admin)
+    assert [zone for zone in ("a.test", "b.test", ".") if token.writes(zone)] == writes
+    assert token.writes_any == bool(writes)
+    assert not token.writes("sub.a.test") or "b.test" in writes
+
+
+@pytest.mark.parametrize("text", ["", "write", "write:", "READ", "write:a..b", "admin ", "x"])
+def test_scopes_that_are_none(text: str) -> None:
+    with pytest.raises(TokenError):
+        parse_scope(text)
+
+
+async def test_they_end(store: Embedded) -> None:
+    now = NOW
+    tokens = Tokens(store, lambda: now)
+    text, _ = await tokens.create("x", ["read"], NOW + 10)
+    now = NOW + 9.9
+    assert tokens.check(text)
+    now = NOW + 10
+    assert tokens.check(text) is None
+    with pytest.raises(TokenError, match="end before it begins"):
+        await tokens.create("y", ["read"], NOW + 10)
+
+
+async def test_names_are_unique(tokens: Tokens) -> None:
+    await tokens.create("x", ["read"], None)
+    with pytest.raises(TokenExists):
+        await tokens.create("x", ["read"], None)
+    for name in ("", " ", "a b", "-a", "a" * 64, "ä", "a\n"):
+        with pytest.raises(TokenError, match="is no name"):
+            await tokens.create(name, ["read"], None)
+
+
+async def test_revoked(tokens: Tokens) -> None:
+    text, token = await tokens.create("x", ["read"], None)
+    await tokens.revoke(token.id)
+    assert tokens.check(text) is None
+    assert tokens.all() == []
+    with pytest.raises(TokenNotFound):
+        await tokens.revoke(token.id)
+
+
+async def test_another_sees_what_one_does(store: Embedded, tokens: Tokens) -> None:
+    old, first = await tokens.create("old", ["read"], None)
+    other = Tokens(store, lambda: NOW)
+    await other.load()
+    assert other.check(old) == first
+    task = asyncio.create_task(other.run())
+    try:
+        text, token = await tokens.create("new", ["read"], None)
+        await until(lambda: other.check(text) == token)
+        await tokens.revoke(first.id)
+        await until(lambda: other.check(old) is None)
+        await store.put(TOKENS + b"nonsense", b"{}")
+        await store.put(TOKENS + b"00", b'{"id": 1}')
+        last, _ = await tokens.create("last", ["read"], None)
+        await until(lambda: other.check(last) is not None)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_what_was_missed_is_read_again(store: Embedded, tokens: Tokens) -> None:
+    other = Tokens(store, lambda: NOW)
+    await other.load()
+    text, _ = await tokens.create("new", ["read"], None)
+    gone, token = await tokens.create("gone", ["read"], None)
+    await tokens.revoke(token.id)
+    await store.compact((await store.range(b"")).revision)
+    task = asyncio.create_task(other.run())
+    try:
+        await until(lambda: other.check(text) is not None)
+        assert other.check(gone) is None
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_the_first(tokens: Tokens) -> None:
+    one, two = new_text(), new_text()
+    token = await tokens.ensure_first(one)
+    assert await tokens.ensure_first(one) == token
+    assert token.admin
+    await tokens.ensure_first(two)
+    assert tokens.check(one) is None
+    assert tokens.check(two)
+    assert [token.name for token in tokens.all()] == ["first"]
