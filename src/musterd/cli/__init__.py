@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import musterd
-from musterd.cli import config, serve, zone
+from musterd.cli import completion, config, explain, lease, record, serve, status, token, zone
 from musterd.errors import MusterdError, UsageError
 
 FAILED = 1
@@ -18,9 +18,18 @@ app = App(
     help="Names for what runs in a cluster: DNS service discovery and cluster formation.",
     version=lambda: musterd.__version__,
 )
-app.command(serve.serve)
-app.command(config.app)
-app.command(zone.app)
+for command in (
+    serve.serve,
+    record.app,
+    lease.app,
+    zone.app,
+    explain.explain,
+    status.status,
+    token.app,
+    config.app,
+    completion.completion,
+):
+    app.command(command)
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
-"""``musterd zone``: zone files."""
+"""``musterd zone``: zone files, and the zones of a server."""
 
 import json
 import re
 import struct
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from musterd.cli.extra import server_side
-from musterd.errors import UsageError, ZoneFileError
+from musterd.cli.options import OPTIONS, REACH, Flag, Options, Reach, Zone
+from musterd.errors import MusterdError, UsageError, ZoneFileError
 
 if TYPE_CHECKING:
     import dns.name
 
     from musterd._core import ZoneFile
+    from musterd.client.values import Fault, Imported
 
-app = App(name="zone", help="Check a zone file.")
+app = App(name="zone", help="Check a zone file; list, export and import the zones of a server.")
 
 TTL = 30
 """Of records without one, seconds: the default of ``ttl`` of a zone."""
@@ -74,6 +79,91 @@ def check(
     else:
         _print_text(file, report)
     return 1 if report.problems else 0
+
+
+@app.command(name="list")
+def list_(*, options: Options = OPTIONS) -> None:
+    """List the declared zones of the server."""
+    from musterd.cli import output
+    from musterd.cli.status import zone_table
+
+    with options.client() as client:
+        zones = client.zones()
+    if options.json:
+        output.as_lines(zones)
+    else:
+        zone_table(zones)
+
+
+@app.command
+def export(zone: Zone, /, *, reach: Reach = REACH) -> None:
+    """Print what a zone answers, as a master file."""
+    from musterd.client.names import zone_part
+
+    with reach.client() as client:
+        for piece in client.export(zone_part(zone)):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
+_REPLACE = Parameter(help="Delete what is registered in the zone and not in the file.")
+_DRY = Parameter(help="Only say what would be done.")
+
+
+@app.command(name="import")
+def import_(
+    zone: Zone,
+    file: Annotated[Path, Parameter(help="A master file (RFC 1035).")],
+    /,
+    *,
+    replace: Annotated[bool, Flag, _REPLACE] = False,
+    dry_run: Annotated[bool, Flag, _DRY] = False,
+    options: Options = OPTIONS,
+) -> int:
+    """Register all records of a zone file, or none if one of them is wrong."""
+    from musterd.cli import output
+    from musterd.client.names import zone_part
+
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
+    with opened, options.client() as client, _told_by_line(file):
+        done = client.import_(zone_part(zone), opened, replace=replace, dry_run=dry_run)
+    if options.json:
+        output.as_object(done)
+    else:
+        _print_import(file, done, "would be " if dry_run else "")
+    return 1 if done["problems"] else 0
+
+
+@contextmanager
+def _told_by_line(file: Path) -> Iterator[None]:
+    """Tells each problem of the file where the server refuses all of it."""
+    from musterd.client.problems import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        problems: list[Fault] = error.members.get("problems", [])
+        if not problems:
+            raise
+        lines = [_at_line(file, problem) for problem in problems]
+        raise MusterdError(*lines, f"{file}: nothing of it was registered") from error
+
+
+def _at_line(file: Path, problem: "Fault") -> str:
+    from musterd.client.text import printable
+
+    where = f"{file}:{problem['line']}" if problem["line"] else f"{file}"
+    return printable(f"{where}: {problem['problem']}")
+
+
+def _print_import(file: Path, done: "Imported", would: str) -> None:
+    for problem in done["problems"]:
+        print(_at_line(file, problem))
+    changes = ", ".join(f"{done[key]} {key}" for key in ("added", "changed", "removed"))
+    print(f"{file}: {would}{changes}; {done['unchanged']} unchanged")
 
 
 def zone_of(file: Path) -> str:

@@ -1,0 +1,83 @@
+"""What every command that talks to the server takes, and what several of them read alike."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from musterd.errors import UsageError
+
+if TYPE_CHECKING:
+    from musterd.client.api import Client
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+Flag = Parameter(negative=(), show_default=False)
+"""Of an option without a value."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How to reach the server: what is not given is the environment's, else the file's to say."""
+
+    server: str | None = None
+    """URL of the server's API, as http://127.0.0.1:8053 (environment: MUSTERD_SERVER)."""
+    token_file: Path | None = None
+    """File with the token (environment: MUSTERD_TOKEN_FILE, or MUSTERD_TOKEN itself)."""
+
+    def client(self) -> "Client":
+        """A client of the server that is meant. Raises UsageError."""
+        from musterd.client.api import Client
+        from musterd.client.place import find
+
+        return Client(find(self.server, self.token_file))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Options(Reach):
+    """How to reach the server, and how to print what it says."""
+
+    json: Annotated[bool, Flag] = False
+    """Print JSON: a list as one object a line."""
+
+
+REACH = Reach()
+OPTIONS = Options()
+
+Name = Annotated[str, Parameter(help="An absolute name, with or without its final dot.")]
+Type = Annotated[str, Parameter(name="TYPE", help="Type of records, as A, SRV or TYPE65280.")]
+Zone = Annotated[str, Parameter(help="A declared zone.")]
+Labels = Annotated[
+    list[str] | None, Parameter(name="--label", negative=(), help="KEY=VALUE; may be repeated.")
+]
+
+
+def type_of(text: str) -> str:
+    """A record type in upper case. Raises UsageError."""
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,15}", text):
+        raise UsageError(f'"{text}" is no type of records: expected one as A, SRV or TYPE65280')
+    return text.upper()
+
+
+def labels_of(given: list[str] | None) -> dict[str, str]:
+    """Labels from their ``KEY=VALUE``. Raises UsageError."""
+    labels = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f'--label: got "{text}", expected KEY=VALUE')
+        labels[key] = value
+    return labels
+
+
+def seconds_of(option: str, text: str) -> int:
+    """A length of time as ``45``, ``90s``, ``15m``, ``12h``, ``30d``, ``2w``. Raises UsageError."""
+    found = re.fullmatch("([0-9]{1,10})([smhdw]?)", text)
+    if not found:
+        raise UsageError(f'{option}: got "{text}", expected a time as 90s, 15m, 12h, 30d or 2w')
+    return int(found[1]) * _UNITS.get(found[2], 1)

@@ -1,0 +1,69 @@
+"""``musterd status``."""
+
+import time
+from typing import TYPE_CHECKING
+
+from musterd.cli.options import OPTIONS, Options
+
+if TYPE_CHECKING:
+    from musterd.client.values import Source, Status, Zone
+
+
+def status(*, options: Options = OPTIONS) -> None:
+    """Show how the server is: its zones, its sources, its store, and what is wrong."""
+    from musterd.cli import output
+
+    with options.client() as client:
+        found = client.status()
+    if options.json:
+        output.as_object(found)
+    else:
+        _print(found)
+
+
+def _print(found: "Status") -> None:
+    from musterd.cli import output
+    from musterd.client.text import moment, printable, span
+
+    up = span(time.time() - found["started"])
+    output.facts(
+        {
+            "version": found["version"],
+            "up": f"{up}, since {moment(found['started'])}",
+            "answers on": ", ".join(found["listeners"]),
+            "store": f"{found['store']['kind']}, revision {found['store']['revision']}",
+        }
+    )
+    print()
+    zone_table(found["zones"])
+    print()
+    columns = ("source", "state", "lost since", "keys", "problems", "reason")
+    output.table(columns, map(_source_row, found["sources"]))
+    if found["problems"]:
+        print("\nproblems:")
+    for problem in found["problems"]:
+        print(f"  {printable(problem)}")
+
+
+def zone_table(zones: "list[Zone]") -> None:
+    """Print zones, a line each."""
+    from musterd.cli import output
+
+    columns = ("zone", "state", "since", "serial", "names", "records", "policy", "merge", "sources")
+    output.table(columns, map(_zone_row, zones))
+
+
+def _zone_row(zone: "Zone") -> tuple[str, ...]:
+    from musterd.client.text import moment
+
+    records = str(sum(zone["records"].values()))
+    numbers = (moment(zone["since"]), str(zone["serial"]), str(zone["names"]), records)
+    sources = ", ".join(zone["sources"])
+    return zone["name"], zone["state"], *numbers, zone["policy"], zone["merge"], sources
+
+
+def _source_row(source: "Source") -> tuple[str, ...]:
+    from musterd.client.text import moment
+
+    counts = str(source["keys"]), str(source["problems"] or "")
+    return source["name"], source["state"], moment(source["lost"]), *counts, source["reason"]

@@ -1,0 +1,44 @@
+"""``musterd explain`` and ``musterd status``."""
+
+import json
+
+from tests.apikit import Api
+
+pytest_plugins = ["tests.apifixture"]
+
+
+def test_explain_reads_from_the_zone_to_the_answer(api: Api) -> None:
+    api("record", "set", "web.muster.local", "A", "10.0.0.1", "--ttl", "30")
+    lines = api("explain", "web.muster.local", "A", "--client", "192.0.2.7").splitlines()
+    facts = dict(line.split(None, 1) for line in lines[: lines.index("")])
+    assert facts["zone"] == "muster.local, live"
+    assert facts["client"] == "192.0.2.7"
+    assert facts["policy"] == "all"
+    known = lines[lines.index("known, and answered:") :]
+    assert known[1].split()[:5] == ["type", "data", "ttl", "weight", "source"]
+    assert known[2].split()[:5] == ["A", "10.0.0.1", "30", "1", "registry"]
+    assert lines[-2] == "the answer: NOERROR"
+    assert lines[-1].split() == ["web.muster.local.", "30", "IN", "A", "10.0.0.1"]
+
+
+def test_explain_in_json(api: Api) -> None:
+    found = json.loads(api("explain", "web.muster.local", "--json"))
+    assert set(found) >= {"name", "type", "zone", "state", "policy", "records", "answer"}
+
+
+def test_status_shows_zones_and_sources(api: Api) -> None:
+    text = api("status")
+    facts = dict(line.split("  ", 1) for line in text.partition("\n\n")[0].splitlines())
+    assert list(facts) == ["version", "up", "answers on", "store"]
+    _, zones, sources = text.split("\n\n")[:3]
+    assert [line.split()[:2] for line in zones.splitlines()] == [
+        ["zone", "state"],
+        ["muster.local", "live"],
+        ["deep.muster.local", "live"],
+    ]
+    assert ["registry", "synced"] in [line.split()[:2] for line in sources.splitlines()]
+
+
+def test_status_in_json(api: Api) -> None:
+    found = json.loads(api("status", "--json"))
+    assert set(found) >= {"version", "started", "listeners", "zones", "sources", "problems"}

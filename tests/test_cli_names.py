@@ -1,0 +1,117 @@
+"""Names and data as people type them."""
+
+import pytest
+
+from musterd.client import names
+from musterd.client.rdata import same, typed
+from musterd.client.text import moment, printable, span
+from musterd.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("web.muster.local", "web.muster.local"),
+        ("WEB.muster.local.", "WEB.muster.local"),
+        (r"a\.b.c", r"a\046b.c"),
+        ("a/b.@", r"a\047b.\064"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER。例え.example", "xn--bcher-kva.xn--r8jz45g.example"),
+        (".", "."),
+    ],
+)
+def test_a_name_in_a_path(text: str, path: str) -> None:
+    assert names.path_name(names.wire_name(text)) == path
+    assert names.wire_name(path) == names.wire_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("straße.test", "xn--strae-oqa"),
+        ("a..b", "is no name"),
+        ("x" * 64, "64 octets"),
+        ("ü" * 64, "no form in ASCII"),
+        ("\u2192\ue000.test", "no form in ASCII"),
+        ("ü\\.x.test", "escape"),
+        ("", "is no name"),
+    ],
+)
+def test_what_is_no_name(text: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        names.wire_name(text)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "owner"),
+    [
+        ("web.a.test", "a.test", "web"),
+        ("A.Test", "a.test", "@"),
+        ("x.b.a.test", "b.a.test", "x"),
+        ("xb.a.test", "a.test", "xb"),
+        ("other", ".", "other"),
+        (".", ".", "@"),
+        (r"x\.a.test", ".", r"x\046a.test"),
+    ],
+)
+def test_the_zone_of_a_name(name: str, zone: str, owner: str) -> None:
+    wire = names.wire_name(name)
+    assert names.longest(wire, ["a.test", "b.a.test", "."]) == zone
+    assert names.owner_part(wire, zone) == owner
+    assert names.wire_name(names.absolute(owner, zone)).lower() == wire.lower()
+
+
+def test_a_name_in_no_zone() -> None:
+    assert names.longest(names.wire_name("a.test"), ["b.test", "x.a.test"]) is None
+
+
+@pytest.mark.parametrize(
+    ("rtype", "argument", "data"),
+    [
+        ("A", "10.0.0.1", "10.0.0.1"),
+        ("TXT", "v=spf1 -all", '"v=spf1 -all"'),
+        ("TXT", '"a" "b"', '"a" "b"'),
+        ("TXT", "", '""'),
+        ("TXT", r"a\;b", r'"a\;b"'),
+        ("TXT", "x" * 256, f'"{"x" * 255}" "x"'),
+        ("TXT", r"\255" * 256, r'"' + r"\255" * 255 + r'" "\255"'),
+        ("TXT", "ü" * 128, f'"{"ü" * 127}" "ü"'),
+        ("SRV", "0 1 80 web.test.", "0 1 80 web.test."),
+    ],
+)
+def test_data_as_typed(rtype: str, argument: str, data: str) -> None:
+    assert typed(rtype, argument) == data
+
+
+@pytest.mark.parametrize(
+    ("rtype", "one", "other", "alike"),
+    [
+        ("AAAA", "2001:db8::1", "2001:DB8:0:0::1", True),
+        ("A", "10.0.0.1", "10.0.0.10", False),
+        ("A", "10.0.0.1", "x", False),
+        ("CNAME", "web.test.", "WEB.test", True),
+        ("SRV", "0 1  80 web.test.", "0 1 80 web.test.", True),
+        ("SRV", "0 1 80 web.test.", "0 1 8 web.test.", False),
+        ("TXT", '"a"', '"A"', False),
+    ],
+)
+def test_the_same_data(rtype: str, one: str, other: str, *, alike: bool) -> None:
+    assert same(rtype, one, other) is alike
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert printable("a\x1b[31m\n\x9bü") == "a\\x1b[31m\\n\\x9bü"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0s"), (0, "0s"), (59.6, "1min"), (3700, "1h 1min"), (90061, "1d 1h"), (86401, "1d 1s")],
+)
+def test_spans(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_moments() -> None:
+    assert moment(None) == ""
+    assert len(moment(0)) == len("1970-01-01 00:00:00")

@@ -1,0 +1,70 @@
+"""How tables and JSON are printed, to a terminal and to what is none."""
+
+import io
+import os
+import pty
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from musterd.cli import output
+
+Capture = pytest.CaptureFixture[str]
+ROWS = [["a", "", "1"], ["bcd", "", "x y"]]
+
+
+def test_plain_cells_are_parted_by_two_spaces(capsys: Capture) -> None:
+    assert output.table(("k", "none", "value"), ROWS, indent=" ") == 2
+    assert capsys.readouterr().out == " k    value\n a    1\n bcd  x y\n"
+
+
+def test_nothing_prints_nothing(capsys: Capture) -> None:
+    assert output.table(("k",), []) == 0
+    output.as_lines([])
+    assert capsys.readouterr().out == ""
+
+
+def test_pages_have_the_head_once_and_keep_every_column(capsys: Capture) -> None:
+    rows = ([str(n), "", "x"] for n in range(2 * output.PAGE + 1))
+    assert output.table(("n", "none", "x"), rows) == 2 * output.PAGE + 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "n    none  x"
+    assert lines[1] == "0          x"
+    assert lines[-1] == "2000        x"
+    assert len(lines) == 2 * output.PAGE + 2
+
+
+def test_a_list_is_printed_as_it_comes(capsys: Capture) -> None:
+    printed: list[int] = []
+
+    def values() -> Iterator[dict[str, int]]:
+        for n in range(3):
+            printed.append(len(capsys.readouterr().out.splitlines()))
+            yield {"n": n}
+
+    output.as_lines(values())
+    assert printed == [0, 1, 1]
+
+
+def test_what_a_cell_holds_stays_in_its_line(capsys: Capture) -> None:
+    output.table(("a",), [["x\n\x1b[31m"]])
+    output.facts({"a": "y\r", "empty": ""})
+    assert capsys.readouterr().out == "a\nx\\n\\x1b[31m\na  y\\r\n"
+
+
+def test_a_terminal_gets_bold_heads_and_folded_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "40")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with io.TextIOWrapper(os.fdopen(slave, "wb", buffering=0), write_through=True) as screen:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", screen)
+            output.table(("k", "value"), [["[red]a", "x" * 60]])
+        text = os.read(master, 65536).decode()
+    os.close(master)
+    assert "\x1b[1m" in text
+    assert "[red]a" in text
+    assert text.count("x") == 60
+    assert text.count("\n") == 3

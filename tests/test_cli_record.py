@@ -1,0 +1,253 @@
+"""``musterd record`` and ``musterd lease``."""
+
+import pytest
+
+from tests.apikit import Api
+
+pytest_plugins = ["tests.apifixture"]
+
+
+def test_set_replaces_all_of_a_type(api: Api) -> None:
+    said = api("record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2", "--ttl", "30")
+    assert said.splitlines()[0] == "web.muster.local A: set 10.0.0.1, 10.0.0.2"
+    api("record", "set", "web.muster.local", "A", "10.0.0.2", "10.0.0.3")
+    api("record", "set", "web.muster.local", "AAAA", "2001:db8::1")
+    found = api.objects("record", "show", "web.muster.local", "A")
+    assert sorted((one["data"], one["ttl"]) for one in found) == [
+        ("10.0.0.2", None),
+        ("10.0.0.3", None),
+    ]
+
+
+def test_set_says_what_to_try(api: Api) -> None:
+    line = api("record", "set", "*.muster.local.", "a", "10.0.0.1").splitlines()[-1]
+    command = line.split()
+    assert command[0] == "dig"
+    assert command[1].startswith("@127.0.0.1")
+    assert command[-2:] == ["'*.muster.local'", "A"]
+
+
+def test_set_gives_every_detail(api: Api) -> None:
+    details = ["--ttl", "5", "--weight", "7", "--policy", "sticky", "--description", "a b"]
+    more = ["--label", "team=dns", "--label", "x=y=z"]
+    written = api.objects("record", "set", "web.muster.local", "A", "10.0.0.1", *details, *more)
+    for found in (written, api.objects("record", "show", "web.muster.local")):
+        (record,) = found
+        assert {key: record[key] for key in ("zone", "owner", "type", "data", "ttl")} == {
+            "zone": "muster.local",
+            "owner": "web",
+            "type": "A",
+            "data": "10.0.0.1",
+            "ttl": 5,
+        }
+        assert (record["weight"], record["policy"], record["description"]) == (7, "sticky", "a b")
+        assert record["labels"] == {"team": "dns", "x": "y=z"}
+
+
+def test_add_leaves_what_is_there(api: Api) -> None:
+    api("record", "set", "web.muster.local", "A", "10.0.0.1")
+    said = api("record", "set", "web.muster.local", "A", "10.0.0.2", "10.0.0.3", "--add")
+    assert said.startswith("web.muster.local A: added 10.0.0.2, 10.0.0.3\n")
+    found = api.objects("record", "show", "web.muster.local")
+    assert sorted(str(one["data"]) for one in found) == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+
+def test_the_longest_zone_has_the_name(api: Api) -> None:
+    names = ("a.deep.muster.local", "deep.muster.local", "xdeep.muster.local", "MUSTER.local.")
+    for name in names:
+        api("record", "set", name, "TXT", "x")
+    found = {(one["zone"], one["owner"]) for one in api.objects("record", "list")}
+    assert found == {
+        ("deep.muster.local", "a"),
+        ("deep.muster.local", "@"),
+        ("muster.local", "xdeep"),
+        ("muster.local", "@"),
+    }
+
+
+def test_a_name_outside_every_zone(api: Api) -> None:
+    said = api.fails("record", "set", "web.other.test", "A", "10.0.0.1", code=2)
+    assert said.startswith("web.other.test: is not in a declared zone; there are ")
+    assert "muster.local" in said
+
+
+def test_if_revision_guards_what_another_wrote(api: Api) -> None:
+    (first,) = api.objects("record", "set", "web.muster.local", "A", "10.0.0.1")
+    seen = str(first["revision"])
+    line = ["record", "set", "web.muster.local", "A", "10.0.0.2", "--if-revision", seen]
+    api(*line)
+    said = api.fails(*line)
+    assert "musterd record show NAME shows what is there now" in said
+    assert "10.0.0.2" in api("record", "show", "web.muster.local")
+    said = api.fails("record", "delete", "web.muster.local", "A", "--if-revision", seen)
+    assert "musterd record show" in said
+
+
+def test_a_text_is_one_string(api: Api) -> None:
+    api("record", "set", "muster.local", "TXT", "v=spf1 mx -all; x")
+    (record,) = api.objects("record", "show", "muster.local", "TXT")
+    assert record["data"] == '"v=spf1 mx -all; x"'
+    api("record", "delete", "muster.local", "TXT", "v=spf1 mx -all; x")
+    api.fails("record", "show", "muster.local")
+
+
+def test_a_lease_is_granted_renewed_and_ended(api: Api) -> None:
+    said = api("record", "set", "web.muster.local", "A", "10.0.0.1", "--lease", "2m").splitlines()
+    assert said[1].startswith("lease of 120 s; before it ends: musterd lease renew ")
+    lease = said[1].split()[-1]
+    (record,) = api.objects("record", "show", "web.muster.local")
+    assert record["lease"] == lease
+    assert api("lease", "renew", lease) == f"{lease}: renewed for 2min\n"
+    assert api("lease", "revoke", lease) == f"{lease}: ended, its records are deleted\n"
+    api.fails("record", "show", "web.muster.local")
+    assert lease in api.fails("lease", "renew", lease)
+
+
+def test_a_lease_ends_with_the_write_that_failed(api: Api) -> None:
+    (record,) = api.objects("record", "set", "a.muster.local", "A", "10.0.0.1", "--lease", "60")
+    api.fails("record", "set", "web.muster.local", "A", "bad", "--lease", "60")
+    (found,) = api.objects("record", "list")
+    assert found["lease"] == record["lease"]
+
+
+def test_bad_data_is_named(api: Api) -> None:
+    assert "bad" in api.fails("record", "set", "web.muster.local", "A", "10.0.0.1", "bad")
+    api.fails("record", "show", "web.muster.local")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["set", "web.muster.local", "A"], "musterd record delete web.muster.local A"),
+        (["set", "web.muster.local", "A/B", "x"], '"A/B" is no type of records'),
+        (["set", "a..b", "A", "x"], "is no name"),
+        (["set", "web.muster.local", "A", "x", "--label", "x"], "expected KEY=VALUE"),
+        (["set", "web.muster.local", "A", "x", "--lease", "soon"], "expected a time"),
+        (["set", "web.muster.local", "A", "x", "--add", "--if-revision", "1"], "leave it out"),
+        (["delete", "web.muster.local", "A", "x", "--id", "y"], "leave one out"),
+        (["list", "--type", "A A"], "is no type of records"),
+    ],
+)
+def test_wrong_usage(line: list[str], told: str, api: Api) -> None:
+    assert told in api.fails("record", *line, code=2)
+
+
+def test_show_prints_a_table(api: Api) -> None:
+    api("record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2", "--ttl", "30")
+    head, *rows = api("record", "show", "web.muster.local").splitlines()
+    assert head.split()[:5] == ["type", "data", "ttl", "id", "registrant"]
+    assert sorted(row.split()[:3] for row in rows) == [
+        ["A", "10.0.0.1", "30"],
+        ["A", "10.0.0.2", "30"],
+    ]
+
+
+def test_show_of_nothing_says_where_else_to_look(api: Api) -> None:
+    said = api.fails("record", "show", "web.muster.local", "A")
+    assert said.splitlines() == [
+        "web.muster.local: nothing is registered of type A",
+        "musterd explain web.muster.local shows what other sources give",
+    ]
+    assert api("record", "show", "web.muster.local", "--json", code=1) == ""
+
+
+def test_list_filters(api: Api) -> None:
+    api("record", "set", "a.muster.local", "A", "10.0.0.1", "--label", "team=dns")
+    api("record", "set", "b.muster.local", "A", "10.0.0.2", "--label", "team=web")
+    api("record", "set", "b.muster.local", "AAAA", "2001:db8::2", "--label", "team=web")
+    api("record", "set", "c.deep.muster.local", "A", "10.0.0.3")
+    both = ["a.muster.local", "b.muster.local"]
+
+    def names(*line: str) -> list[str]:
+        return sorted(row[0] for row in api.rows("record", "list", *line))
+
+    assert names() == sorted([*both, "b.muster.local", "c.deep.muster.local"])
+    assert names("muster.local", "--type", "a") == both
+    assert names("deep.muster.local.") == ["c.deep.muster.local"]
+    assert names("--label", "team=web", "--type", "A") == ["b.muster.local"]
+    assert names("--label", "team=web", "--label", "x=y") == []
+    assert names("--registrant", "nobody") == []
+
+
+def test_list_of_an_undeclared_zone(api: Api) -> None:
+    assert "deep.muster.local" in api.fails("record", "list", "other.test")
+
+
+def test_delete_one_by_its_data(api: Api) -> None:
+    api("record", "set", "web.muster.local", "AAAA", "2001:db8::1", "2001:db8::2")
+    said = api("record", "delete", "web.muster.local", "AAAA", "2001:DB8:0::1")
+    assert said == "web.muster.local AAAA: deleted 2001:db8::1\n"
+    (left,) = api.objects("record", "show", "web.muster.local")
+    assert left["data"] == "2001:db8::2"
+    said = api.fails("record", "delete", "web.muster.local", "AAAA", "2001:db8::9")
+    assert said == (
+        "web.muster.local AAAA: has no record 2001:db8::9; "
+        f"it has 2001:db8::2 (--id {left['id']})\n"
+    )
+
+
+def test_delete_one_by_its_id(api: Api) -> None:
+    first, second = api.objects("record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2")
+    api("record", "delete", "web.muster.local", "A", "--id", str(first["id"]))
+    assert api.objects("record", "show", "web.muster.local") == [second]
+
+
+def test_delete_all_of_a_type(api: Api) -> None:
+    api("record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2")
+    api("record", "set", "web.muster.local", "TXT", "x")
+    assert api("record", "delete", "web.muster.local", "A") == "web.muster.local A: deleted\n"
+    assert [row[0] for row in api.rows("record", "show", "web.muster.local")] == ["TXT"]
+    api.fails("record", "delete", "web.muster.local", "A")
+
+
+def test_history_has_the_newest_first(api: Api) -> None:
+    for ttl in ("10", "20", "30"):
+        api("record", "set", "past.muster.local", "A", "10.0.0.1", "--ttl", ttl)
+    api("record", "delete", "past.muster.local", "A")
+    api("record", "set", "other.muster.local", "A", "10.0.0.9")
+    head, *rows = api("record", "history", "past.muster.local").splitlines()
+    assert head.split() == ["time", "revision", "who", "action", "type", "data", "changed"]
+    assert [row.partition("10.0.0.1")[2].strip() for row in rows] == [
+        "",
+        "ttl 20 to 30",
+        "ttl 10 to 20",
+        "",
+    ]
+    assert "delete" in rows[0]
+    entries = api.objects("record", "history", "past.muster.local", "A", "--limit", "3")
+    assert [bool(entry["before"]) for entry in entries] == [True, True, True]
+    assert api.objects("record", "history", "past.muster.local", "TXT") == []
+
+
+ODD = (
+    "*.muster.local",
+    "_sip._tcp.muster.local",
+    r"a\.b.muster.local",
+    r"a\047b.muster.local",
+    r"\064.muster.local",
+    r"\000\255.muster.local",
+    r"sp\032ace.muster.local",
+    f"{'x' * 63}.{'y' * 63}.{'z' * 63}.{'w' * 48}.muster.local",
+    "bücher.muster.local",
+)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_that_people_do_not_expect(name: str, api: Api) -> None:
+    said = api("record", "set", name, "A", "10.0.0.1")
+    asked = said.splitlines()[-1].split()[-2].strip("'")
+    (record,) = api.objects("record", "show", name)
+    assert record["data"] == "10.0.0.1"
+    assert api.objects("record", "show", asked) == [record]
+    assert api.rows("record", "list")[0][0] == asked
+    api("record", "delete", name, "A", "10.0.0.1")
+    api.fails("record", "show", name)
+
+
+def test_a_long_list_comes_in_pages(api: Api) -> None:
+    addresses = [f"10.0.{n // 250}.{n % 250}" for n in range(1200)]
+    for half in (0, 1):
+        api("record", "set", f"many{half}.muster.local", "A", *addresses[half::2])
+    rows = api.rows("record", "list")
+    assert sorted(row[2] for row in rows) == sorted(addresses)
+    assert len(api.objects("record", "list")) == 1200

@@ -1,0 +1,66 @@
+"""``musterd zone list``, ``export`` and ``import``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.apikit import Api
+
+pytest_plugins = ["tests.apifixture"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A master file of two records."""
+    path = tmp_path / "some.zone"
+    path.write_text("web A 10.0.0.1\ndb A 10.0.0.2\n")
+    return path
+
+
+def test_list(api: Api) -> None:
+    assert [row[:2] for row in api.rows("zone", "list")] == [
+        ["muster.local", "live"],
+        ["deep.muster.local", "live"],
+    ]
+    assert [zone["name"] for zone in api.objects("zone", "list")] == [
+        "muster.local",
+        "deep.muster.local",
+    ]
+
+
+def test_import_and_export(api: Api, file: Path) -> None:
+    said = api("zone", "import", "muster.local.", str(file))
+    assert said == f"{file}: 2 added, 0 changed, 0 removed; 0 unchanged\n"
+    lines = [line.split() for line in api("zone", "export", "muster.local").splitlines()]
+    assert [line for line in lines if "A" in line] == [
+        ["db.muster.local.", "30", "IN", "A", "10.0.0.2"],
+        ["web.muster.local.", "30", "IN", "A", "10.0.0.1"],
+    ]
+
+
+def test_a_dry_run_changes_nothing(api: Api, file: Path) -> None:
+    said = api("zone", "import", "muster.local", str(file), "--dry-run")
+    assert said == f"{file}: would be 2 added, 0 changed, 0 removed; 0 unchanged\n"
+    assert api("record", "list") == ""
+
+
+def test_problems_have_their_line(api: Api, file: Path) -> None:
+    file.write_text("web A 10.0.0.1\ndb A bad\n")
+    lines = api("zone", "import", "muster.local", str(file), "--dry-run", code=1).splitlines()
+    assert lines[0].startswith(f"{file}:2: ")
+    assert "bad" in lines[0]
+    done = json.loads(
+        api("zone", "import", "muster.local", str(file), "--dry-run", "--json", code=1)
+    )
+    assert [problem["line"] for problem in done["problems"]] == [2]
+
+
+def test_an_undeclared_zone(api: Api, file: Path) -> None:
+    assert "deep.muster.local" in api.fails("zone", "export", "other.test")
+    assert "deep.muster.local" in api.fails("zone", "import", "other.test", str(file))
+
+
+def test_a_file_that_is_not_there(api: Api, tmp_path: Path) -> None:
+    said = api.fails("zone", "import", "muster.local", str(tmp_path / "none"))
+    assert said.endswith("none: can't be read: No such file or directory\n")
