@@ -26,6 +26,7 @@ SUBJECTS = (
     "change",
     "scale",
     "flood",
+    "registry",
 )
 WIDTH = 140
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -41,7 +41,7 @@ def running(
         port = free_port()
         argv = peer.prepare(place, zone.resolve(), port)
         with Process(argv, place / "log", cpu, peer.environment) as process:
-            ready = _wait(peer, process, port, hosts - 1)
+            ready = until_right(process, port, hosts - 1, any_answer=isinstance(peer, Floor))
             yield Running(peer, process, port, ready - process.started)
 
 
@@ -58,7 +58,7 @@ def free_port() -> int:
             return port
 
 
-def _wait(peer: Peer, process: Process, port: int, last: int) -> float:
+def until_right(process: Process, port: int, last: int, *, any_answer: bool = False) -> float:
     """Ask until the answers are right; when that was, by the monotonic clock.
 
     Right is an address of the last host, and NXDOMAIN for a name that is not there, which a server
@@ -73,13 +73,13 @@ def _wait(peer: Peer, process: Process, port: int, last: int) -> float:
         sock.connect(("127.0.0.1", port))
         while time.monotonic() < deadline and process.alive:
             answer = _try(sock, there)
-            if isinstance(peer, Floor) and answer:
+            if any_answer and answer:
                 return time.monotonic()
             if any(a in answer for a in addresses) and _rcode(_try(sock, not_there)) == NXDOMAIN:
                 return time.monotonic()
             time.sleep(POLL_SECONDS)
     why = "did not answer in time" if process.alive else "stopped"
-    raise BenchError(f"{peer.label} {why}; its log ends:\n{process.tail()}")
+    raise BenchError(f"the server {why}; its log ends:\n{process.tail()}")
 
 
 def _try(sock: socket.socket, query: bytes) -> bytes:

@@ -38,7 +38,7 @@ class RecordIn(_In):
         None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"
     )
     description: str = Field("", max_length=1000)
-    labels: Labels = Field({}, description="of your own, to find it again")
+    labels: Labels = Field(default_factory=dict, description="of your own, to find it again")
     lease: LeaseId | None = Field(None, description="with whose end it goes")
 
 

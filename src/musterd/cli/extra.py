@@ -6,7 +6,19 @@ from contextlib import contextmanager
 from musterd.errors import MusterdError
 
 _SERVER_SIDE = frozenset(
-    {"dns", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn", "watchfiles"}
+    {
+        "dns",
+        "fastapi",
+        "httptools",
+        "idna",
+        "prometheus_client",
+        "pydantic",
+        "starlette",
+        "structlog",
+        "uvicorn",
+        "uvloop",
+        "watchfiles",
+    }
 )
 """What ``musterd[server]`` installs, by import name."""
 

@@ -21,8 +21,8 @@ def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] 
             "musterd config example > musterd.toml makes one",
         )
     with server_side("musterd serve"):
-        import asyncio
+        import uvloop
 
         from musterd.server import serve as run
 
-    asyncio.run(run(config))
+    uvloop.run(run(config))

@@ -63,6 +63,11 @@ def draft(rtype: int, data: str, policy: str | None = None, **more: Any) -> Draf
 
 
 def encode(wanted: Draft, who: str, now: float, before: Entry | None) -> bytes:
+    """As ``written``, for the store."""
+    return to_json(written(wanted, who, now, before))
+
+
+def written(wanted: Draft, who: str, now: float, before: Entry | None) -> dict[str, Any]:
     """The value of a record that somebody writes now (epoch seconds) in place of another."""
     value = wanted.fields()
     value["registrant"], value["created"] = who, now
@@ -72,7 +77,7 @@ def encode(wanted: Draft, who: str, now: float, before: Entry | None) -> bytes:
     value["modified"] = now
     if value["registrant"] != who:
         value["by"] = who
-    return to_json(value)
+    return value
 
 
 def decode(value: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
 from musterd.registry.expect import NOTHING, Expect
 from musterd.registry.keys import DELETED, Key, parse, prefix
-from musterd.registry.record import Draft, encode, show, unchanged
+from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
 from musterd.store import Compare, Delete, Entry, Is, Operation, Put, Store
 
 RRSET_MOST: Final = 1000
@@ -134,13 +134,14 @@ class Registry:
                 return Written(show(before), False, False)
             if before is None and wanted.rtype in rdata.SINGLE:
                 await self._check_single(key)
-            value = encode(wanted, who, self._clock(), before)
+            value = written(wanted, who, self._clock(), before)
             compares = (_as_found(octets, before),) if expect else ()
-            done = await self.store.transaction(compares, (Put(octets, value, wanted.lease),))
+            steps = (Put(octets, to_json(value), wanted.lease),)
+            done = await self.store.transaction(compares, steps)
             if done.succeeded:
                 await self.applied.reached(done.revision)
-                entry = Entry(octets, value, 0, done.revision, 0, wanted.lease)
-                return Written(show(entry), before is None, True)
+                record = show_value(key, value, done.revision, wanted.lease)
+                return Written(record, before is None, True)
         raise _contended(key)
 
     async def delete(self, key: Key, who: str, expect: Expect = NOTHING) -> int:
