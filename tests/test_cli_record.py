@@ -67,7 +67,7 @@ def test_the_longest_zone_has_the_name(api: Api) -> None:
 
 def test_a_name_outside_every_zone(api: Api) -> None:
     said = api.fails("record", "set", "web.other.test", "A", "10.0.0.1", code=2)
-    assert said.startswith("web.other.test: is not in a declared zone; there are ")
+    assert said.startswith("web.other.test: is not in a declared zone; declared: ")
     assert "muster.local" in said
 
 

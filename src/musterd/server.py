@@ -47,7 +47,7 @@ SHOWN: Final = 20
 LOADING_MOST: Final = 30.0
 """Seconds after which the workers come first, loaded or not."""
 NICENESS: Final = 10
-"""Of the thread of the event loop: the workers, which answer, come first."""
+"""Of the event loop and its threads: the workers, which answer, come first."""
 
 log = structlog.get_logger()
 
@@ -357,6 +357,8 @@ def _listed(settings: Settings) -> dict[str, _Listed]:
 
 
 def _yield_to_workers() -> None:
-    """Let this thread come after the workers where that is allowed."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    """Let the threads of Python come after the workers where that is allowed."""
+    for thread in threading.enumerate():
+        if thread.native_id is not None:
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread.native_id, NICENESS)

@@ -200,12 +200,16 @@ class Registering:
             path = api.first_token_file or folder / TOKEN_FILE
             text = await asyncio.to_thread(_first_token, path)
             await self.tokens.ensure_first(text)
-            log.info("the first credential, which may do all, is in a file", file=str(path))
+            log.info("the first credential, which may do all, is in a file", file=_normal(path))
 
 
 def bind(api: Api, old: Listener | None = None) -> Listener | None:
     """Listen as the settings say, after an old listener. Raises ListenError, SettingsError."""
     return Listener(api, old) if api.listen else None
+
+
+def _normal(path: Path) -> str:
+    return os.path.normpath(path)
 
 
 def _first_token(path: Path) -> str:

@@ -32,8 +32,10 @@ ADMIN: Final = "admin"
 WRITE: Final = "write:"
 ALL_ZONES: Final = "*"
 
+TEXT: Final = re.compile(rb"mst_[A-Za-z0-9_-]{43}")
+"""The form of a token."""
+
 _OCTETS: Final = 32
-_TEXT: Final = re.compile(r"mst_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(NAME)
 _RETRY: Final = 1.0
 """Seconds until a store that can't be read is tried again."""
@@ -98,7 +100,7 @@ def parse_scope(text: str) -> str:
 
 def is_token(text: str) -> bool:
     """Whether a text has the form of a token."""
-    return bool(_TEXT.fullmatch(text))
+    return bool(TEXT.fullmatch(text.encode()))
 
 
 def new_text() -> str:
@@ -122,7 +124,7 @@ class Tokens:
 
     def check(self, text: str) -> Token | None:
         """The token of a text, None if there is none, or none any more."""
-        if not _TEXT.fullmatch(text):
+        if not is_token(text):
             return None
         digest = hashlib.sha256(text.encode()).digest()
         token = self._known.get(digest)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -49,22 +50,56 @@ def test_every_route_is_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_route_without_its_scope(api: Api, method: str, path: str) -> None:
-    body, scope = BODIES.get((method, path)), needs(method, path)
-    target = filled(path)
+async def test_a_route_without_a_token(api: Api, method: str, path: str) -> None:
+    body, target = BODIES.get((method, path)), filled(path)
+    now = api.context.clock()
+    ended, _ = await api.context.tokens.create("ended", ["admin"], now + 1000)
+    revoked, token = await api.context.tokens.create("revoked", ["admin"], None)
+    await api.context.tokens.revoke(token.id)
+    api.context.tokens._clock = lambda: now + 1000
+    before = await state(api)
     missing = await api.refused(401, method, target, body, token="")
     assert missing["type"] == "urn:musterd:problem:no-token"
-    for text in (b"x", b"mst_" + b"x" * 43, b"mst_" + b"x" * 42, b"\xe9"):
+    unknown = (
+        b"",
+        b"x",
+        b"mst_" + b"x" * 43,
+        b"mst_" + b"x" * 42,
+        b"\xe9",
+        api.admin[:-1].encode(),
+    )
+    for text in (*unknown, ended.encode(), revoked.encode()):
         headers = {"authorization": b"Bearer " + text}
-        await api.refused(401, method, target, body, token="", headers=headers)
-    wrong = {"read": ["write:*"], "write": ["read", "write:other.test"],
-             "admin": ["read", "write:*"]}[scope]  # fmt: skip
-    if scope == "write" and "{zone}" not in path:
-        wrong = ["read"]
-    token = await api.token(*wrong)
-    problem = await api.refused(403, method, target, body, token=token)
-    assert problem["scope"].partition(":")[0] == scope
-    assert (await api.ok("GET", "/records"))["records"] == []
+        problem = await api.refused(401, method, target, body, token="", headers=headers)
+        assert problem["type"] == "urn:musterd:problem:bad-token"
+    assert await state(api) == before
+
+
+WRONG: dict[str, list[list[str]]] = {
+    "read": [["write:muster.local"], ["write:*"]],
+    "write": [["read"]],
+    "admin": [["read"], ["write:muster.local"], ["read", "write:*"]],
+}
+OF_OTHERS = [["read", "write:other.test"], ["write:sub.muster.local"], ["write:local"]]
+"""Scopes that are not enough to write to ``muster.local``."""
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_route_without_its_scope(api: Api, method: str, path: str) -> None:
+    body, scope = BODIES.get((method, path)), needs(method, path)
+    of_others = OF_OTHERS if scope == "write" and "{zone}" in path else []
+    tokens = [await api.token(*scopes) for scopes in (*WRONG[scope], *of_others)]
+    before = await state(api)
+    for token in tokens:
+        problem = await api.refused(403, method, filled(path), body, token=token)
+        assert problem["type"] == "urn:musterd:problem:no-scope"
+        assert problem["scope"].partition(":")[0] == scope
+    assert await state(api) == before
+
+
+async def state(api: Api) -> Any:
+    """The revision of the store: what is refused changes nothing."""
+    return (await api.store.range(b"")).revision, api.context.tokens.all()
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -135,7 +170,7 @@ async def test_the_description_needs_no_token(api: Api) -> None:
         assert (await api.client.get(path)).status_code == 401
 
 
-async def test_the_first_of_doubled_credentials_does_not_count_twice(api: Api) -> None:
+async def test_where_a_token_is_taken_from(api: Api) -> None:
     for scheme in ("bearer", "BEARER", "Bearer "):
         headers = {"authorization": f"{scheme} {api.admin}"}
         await api.ok("GET", "/status", token="", headers=headers)

@@ -14,8 +14,8 @@ _SAFE: Final = "/*@"
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON value."""
-    return Response(to_json(value), status, headers, JSON)
+    """A JSON value, which ends its line for who reads it on a terminal."""
+    return Response(to_json(value) + b"\n", status, headers, JSON)
 
 
 def record(value: Mapping[str, Any], *, created: bool = False) -> Response:

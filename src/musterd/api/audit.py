@@ -16,16 +16,13 @@ class Audit:
         """Nothing yet."""
         self._waiting: list[tuple[str, dict[str, str | int]]] = []
 
-    def wrote(self, token: Token, action: str, what: str, revision: int) -> None:
-        """Note a write that was kept. what: the key, or how many; revision: of the store."""
+    def wrote(self, token: Token, action: str, what: str, revision: int | None) -> None:
+        """Note a write that was kept. what: the key, or how many; revision: of its records."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._tell)
-        fields: dict[str, str | int] = {
-            "action": action,
-            "revision": revision,
-            "what": what,
-            "who": token.name,
-        }
+        fields: dict[str, str | int] = {"action": action, "what": what, "who": token.name}
+        if revision is not None:
+            fields["revision"] = revision
         self._waiting.append((_EVENT, fields))
 
     def _tell(self) -> None:

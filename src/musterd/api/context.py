@@ -67,10 +67,10 @@ class Context:
     def no_zone(self, name: str) -> Problem:
         """The problem of a name that is, or is in, no declared zone."""
         zones = sorted(zone_text(apex) for apex in self.catalog.zones)
-        there = f"there are {', '.join(zones[:20])}" if zones else "there is none"
+        there = f"declared: {', '.join(zones[:20])}" if zones else "there is none"
         return Problem(
             404,
-            f"{name} is no declared zone, nor in one: {there}; [[zones]] declares more",
+            f"{name} is no declared zone, nor in one; {there}; [[zones]] declares more",
             "no-such-zone",
             zones=zones[:1000],
         )
@@ -149,8 +149,8 @@ class Call:
             detail = f"{owner} has a CNAME record, which stands alone: delete that first"
             raise Problem(409, detail, "clash")
 
-    def wrote(self, action: str, what: str, revision: int) -> None:
-        """Note a write in the log."""
+    def wrote(self, action: str, what: str, revision: int | None = None) -> None:
+        """Note a write in the log; the revision is that of records."""
         self.context.audit.wrote(self.token, action, what, revision)
 
 

@@ -20,7 +20,7 @@ async def grant(call: CallDep, body: models.LeaseIn) -> Response:
     """Grant a lease, to this token alone."""
     call.writes_any()
     lease = await call.context.leases.grant(body.ttl, call.token.id)
-    call.wrote("grant", f"lease {lease.id}", call.context.registry.applied.revision)
+    call.wrote("grant", f"lease {lease.id}")
     return answers.answer(_shown(lease), 201, {"Location": f"/v1/leases/{lease.id}"})
 
 

@@ -19,7 +19,7 @@ from musterd.store import (
     StoreFull,
     StoreLimit,
 )
-from musterd.tokens import TokenError, TokenExists, TokenNotFound
+from musterd.tokens import TEXT, TokenError, TokenExists, TokenNotFound
 
 MEDIA: Final = "application/problem+json"
 _URN: Final = "urn:musterd:problem:"
@@ -68,7 +68,9 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
             "detail": self.detail,
             **self.more,
         }
-        return Response(to_json(members), self.status, self.headers, MEDIA)
+        # Who wrote a token where it does not belong should not find it in a log of theirs.
+        body = TEXT.sub(b"mst_[hidden]", to_json(members)) + b"\n"
+        return Response(body, self.status, self.headers, MEDIA)
 
 
 def of_error(error: MusterdError) -> Problem:

@@ -99,7 +99,8 @@ async def put_rrset(
     call.alone(place)
     expected = expect.parse(if_match, if_none_match)
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
-    call.wrote("put", f"{key.path}* ({len(done.records)})", done.revision)
+    if done.changed:
+        call.wrote("put", f"{key.path}* ({len(done.records)})", done.revision)
     found = {"records": done.records, "next": None, "revision": done.revision}
     return answers.answer(found, headers=rrset_tag(done.records))
 

@@ -27,7 +27,7 @@ async def create(call: CallDep, body: models.TokenIn) -> Response:
     """Make a token; its text is shown this once."""
     call.admin()
     text, token = await call.context.tokens.create(body.name, body.scopes, body.expires)
-    call.wrote("create", f"credential {token.name}", call.context.registry.applied.revision)
+    call.wrote("create", f"credential {token.name}")
     return answers.answer({**_shown(token), "token": text}, 201, {"Cache-Control": "no-store"})
 
 
@@ -36,7 +36,7 @@ async def revoke(call: CallDep, id: _Id) -> Response:
     """End a token."""
     call.admin()
     token = await call.context.tokens.revoke(id)
-    call.wrote("revoke", f"credential {token.name}", call.context.registry.applied.revision)
+    call.wrote("revoke", f"credential {token.name}")
     return answers.nothing()
 
 

@@ -1,6 +1,7 @@
 """``/v1/watch``: what changes, as it changes (server-sent events)."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
@@ -22,6 +23,8 @@ ALIVE: Final = 15.0
 PATIENCE: Final = 30.0
 """Seconds for which a client may take nothing; then it is cut off, and may resume."""
 WATCHERS_MOST: Final = 500
+PIECE: Final = 65_536
+"""Octets of events after which the client must have taken them before more are made."""
 _REVISION: Final = 2**62
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Events without end", "content": {MEDIA: {"schema": {"type": "string"}}}},
@@ -111,7 +114,8 @@ async def _pump(send: Send, watch: Watch) -> None:
                 # The id lets a client of a quiet zone resume where others have gone on.
                 await _send(send, f": alive\nid: {watch.revision}\n\n".encode())
             else:
-                await _send(send, _told(batch))
+                for piece in _told(batch):
+                    await _send(send, piece)
     except (Compacted, StoreError, TimeoutError):
         # When it comes back, its first revision says what becomes of it.
         return
@@ -123,15 +127,19 @@ async def _send(send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _told(batch: Batch) -> bytes:
-    parts: list[bytes] = []
+def _told(batch: Batch) -> Iterator[bytes]:
+    """The events of a batch, in pieces: all slow clients together hold no more than one each."""
+    piece = b""
     for event in batch.events:
         entry = event.entry or event.previous
         try:
             record: dict[str, Any] = show(entry) if entry else {}
         except ValueError:
             continue
+        if len(piece) > PIECE:
+            yield piece + b"\n"
+            piece = b""
         record["revision"] = batch.revision
         kind = b"delete" if event.entry is None else b"put"
-        parts.append(b"event: %b\ndata: %b\n" % (kind, to_json(record)))
-    return b"\n".join(parts) + b"id: %d\n\n" % batch.revision
+        piece += b"%bevent: %b\ndata: %b\n" % (b"\n" if piece else b"", kind, to_json(record))
+    yield piece + b"id: %d\n\n" % batch.revision

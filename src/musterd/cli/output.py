@@ -14,6 +14,10 @@ from musterd.client.text import printable
 
 PAGE: Final = 1000
 """Rows that are laid out together: a longer table is printed page by page."""
+SHORT: Final = 24
+"""The widest column that is kept whole, so that addresses and times are."""
+FOLDED: Final = 12
+"""The least that is left for a column whose cells are folded."""
 
 Row = Sequence[str]
 
@@ -100,9 +104,21 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
     laid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(columns))
     # What has no room for its widths is better folded afresh than cut off.
     widths = least if sum(least) + 2 * len(least) <= console.width else []
+    whole = _whole(_widths([columns, *rows], least), console.width - len(indent))
     for at in range(len(rows[0])):
-        name = columns[at] if columns else ""
-        laid.add_column(name, overflow="fold", min_width=widths[at] if widths else None)
+        laid.add_column(
+            columns[at] if columns else "",
+            overflow="fold",
+            min_width=widths[at] if widths else None,
+            no_wrap=at in whole,
+        )
     for row in rows:
         laid.add_row(*map(Text, row))
     console.print(Padding(laid, (0, 0, 0, len(indent))))
+
+
+def _whole(widths: Sequence[int], room: int) -> frozenset[int]:
+    """The columns that need not be folded: the short ones, if that leaves room for the others."""
+    short = frozenset(at for at, width in enumerate(widths) if width <= SHORT)
+    taken = sum(widths[at] for at in short) + FOLDED * (len(widths) - len(short))
+    return short if taken + 2 * len(widths) <= room else frozenset()

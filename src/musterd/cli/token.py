@@ -82,6 +82,8 @@ def revoke(
     reach: Reach = REACH,
 ) -> None:
     """End a token."""
+    if token.startswith("mst_"):
+        raise UsageError("that is a token itself: musterd token list prints the id of each")
     with reach.client() as client:
         client.revoke_token(token)
     print(f"{token}: revoked")

@@ -56,8 +56,8 @@ class Client:
         zones = [zone_part(zone)] if zone else [zone["name"] for zone in self.zones()]
         found = longest(wire, zones)
         if found is None:
-            there = f"there are {', '.join(zones)}" if zones else "there is none yet"
-            known = "" if zone else f"; {there}: [[zones]] declares more"
+            there = f"declared: {', '.join(zones)}" if zones else "there is none yet"
+            known = "" if zone else f"; {there}; [[zones]] declares more"
             raise UsageError(f"{name}: is not in {zone or 'a declared zone'}{known}")
         return found, owner_part(wire, found)
 

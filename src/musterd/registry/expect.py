@@ -25,19 +25,23 @@ class Expect:
     def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
         """Raise Mismatch unless the tags of what is there (none of what isn't) are as expected."""
         if self.match is not None and not self._meets(self.match, tags):
-            raise Mismatch(
-                f"{what}: {_is(tags)}, If-Match wants it otherwise: read it again", revision
-            )
+            raise Mismatch(_differs(what, tags, self.match, ""), revision)
         if self.none is not None and self._meets(self.none, tags):
-            raise Mismatch(f"{what}: {_is(tags)}, If-None-Match wants it otherwise", revision)
+            raise Mismatch(_differs(what, tags, self.none, "not "), revision)
 
     @staticmethod
     def _meets(wanted: frozenset[str], tags: tuple[str, ...]) -> bool:
         return bool(tags) and (wanted == ANY or not wanted.isdisjoint(tags))
 
 
-def _is(tags: tuple[str, ...]) -> str:
-    return f'it is at "{tags[0]}"' if tags else "it is not there"
+def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation: str) -> str:
+    """What is wrong, told in tags of the form of those that were given."""
+    is_ = "is not there"
+    if tags:
+        strict = any("-" in tag for tag in wanted)
+        is_ = f'is at "{tags[0] if strict else tags[-1]}"'
+    given = "there" if wanted == ANY else "at " + ", ".join(f'"{tag}"' for tag in sorted(wanted))
+    return f"{what}: {is_}, expected {negation}{given}: read it again"
 
 
 NOTHING: Final = Expect()

@@ -13,11 +13,12 @@ import dns.rdata
 import dns.rdatatype
 
 from musterd._core import ZoneFile, read_zone
-from musterd.catalog.zone import Zone, deepest
-from musterd.model import SOA, fold, name_to_text, unpack_records
+from musterd.catalog.explain import explain
+from musterd.catalog.zone import MADE, Zone, deepest
+from musterd.model import NS, SOA, fold, name_to_text, unpack_records
 from musterd.registry import rdata
 from musterd.registry.keys import DELETED, Key, parse, prefix
-from musterd.registry.names import owner_text, zone_text
+from musterd.registry.names import APEX, owner_text, zone_text
 from musterd.registry.record import Draft, decode, encode, encode_ttl
 from musterd.registry.registry import Registry, by
 from musterd.store import Delete, Entry, Operation, Put
@@ -124,7 +125,19 @@ class Importer:
                 plan.problems.append((line, f"{word}: {error or type(error).__name__}"))
             else:
                 self._take(wanted, plan, line, (owner, rtype, ttl, wire))
+        if wanted.get((APEX, "NS")) == self._made():
+            del wanted[APEX, "NS"]
         return wanted
+
+    def _made(self) -> _Data:
+        """The NS records that the zone gives itself, and so are in what it exports."""
+        given = explain(self._into, self._into.apex, NS)
+        return {
+            rdata.equal_form(NS, wire): (wire, one.rrset.ttl or 0)
+            for one in given
+            if one.source == MADE
+            for _, wire in one.rrset.records
+        }
 
     def _take(
         self, wanted: _Wanted, plan: Plan, line: int, record: tuple[bytes, int, int, bytes]

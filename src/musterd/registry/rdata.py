@@ -141,7 +141,7 @@ def _parse_any(rtype: int, text: str) -> bytes:
         wire = found.to_wire(origin=dns.name.root) or b""
         pack_records(0, rtype, [(1, wire)])
     except Exception as error:  # Readers of rare types raise whatever they like.
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         raise Invalid(
             f'"{brief(text)}" is no data of {what}: {reason}; expected {_EXAMPLE.get(rtype, _RFC)}'
         ) from None

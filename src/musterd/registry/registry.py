@@ -61,6 +61,7 @@ class Replaced(NamedTuple):
     records: list[dict[str, Any]]
     before: RRset
     revision: int
+    changed: bool
 
 
 class Registry:
@@ -186,7 +187,7 @@ class Registry:
                     continue
                 revision = done.revision
                 await self.applied.reached(revision)
-            return Replaced(_after(before, steps, revision), before, revision)
+            return Replaced(_after(before, steps, revision), before, revision, bool(steps))
         raise _contended(rrset)
 
     async def delete_rrset(self, rrset: Key, who: str, expect: Expect = NOTHING) -> Replaced:

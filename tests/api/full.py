@@ -1,0 +1,102 @@
+"""What a full disk does to a server; run by ``test_state.py`` where the disk is small.
+
+``python -m tests.api.full FOLDER``: the folder is a file system of its own that can be enlarged.
+"""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.api.house import House
+from tests.api.process import Process, started
+
+AT_ONCE = 20
+DESCRIPTION = "x" * 900
+
+
+async def put(client: httpx.AsyncClient, number: int) -> httpx.Response:
+    body = {"data": f"10.0.{number >> 8}.{number & 255}", "description": DESCRIPTION}
+    return await client.put(f"/records/muster.local/h{number}/A/x", json=body)
+
+
+async def fill(client: httpx.AsyncClient) -> set[int]:
+    """Write until there is no room; what was acknowledged."""
+    kept: set[int] = set()
+    for at_once in (AT_ONCE, 1):
+        refused = 0
+        while refused < 10:
+            first = max(kept, default=0) + AT_ONCE
+            numbers = range(first, first + at_once)
+            asked = (put(client, number) for number in numbers)
+            for number, response in zip(numbers, await asyncio.gather(*asked), strict=True):
+                if response.is_success:
+                    kept.add(number)
+                    continue
+                problem = response.json()
+                assert response.status_code == 503, problem
+                assert problem["type"] == "urn:musterd:problem:store-full"
+                assert "the disk is full: nothing was written; make room there" in problem["detail"]
+                assert response.headers["retry-after"]
+                refused += 1
+    return kept
+
+
+async def check(server: Process, client: httpx.AsyncClient, kept: set[int]) -> None:
+    """What was acknowledged is there and answered, and nothing else."""
+    headers = {"accept": "application/x-ndjson"}
+    response = await client.get("/records", headers=headers)
+    assert response.text.count("\n") == len(kept)
+    for number in sorted(kept)[-3:]:
+        ((_, data),) = await server.answers(f"h{number}.muster.local", "A")
+        assert data == f"10.0.{number >> 8}.{number & 255}"
+
+
+async def main(folder: Path) -> None:
+    house = House(folder)
+    async with started(house) as server:
+        await server.ready()
+        async with server.client() as client:
+            kept = await fill(client)
+            assert len(kept) > AT_ONCE
+            await check(server, client, kept)
+            # A file beside leaves no room even for what was set aside.
+            occupy(folder / "rest")
+            assert (await put(client, 65_000)).status_code == 503
+            await check(server, client, kept)
+            (folder / "rest").unlink()
+        await server.end()
+    occupy(folder / "rest")
+    async with started(house) as server:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await server.process.wait()
+                assert server.process.returncode == 1
+                assert "make room" in server.text, server.text
+                assert "Traceback" not in server.text
+    await enlarge(folder)
+    async with started(house) as server:
+        await server.ready()
+        async with server.client() as client:
+            await check(server, client, kept)
+            assert (await put(client, 65_000)).status_code == 201
+            await check(server, client, kept | {65_000})
+
+
+def occupy(rest: Path) -> None:
+    """Leave no room for others."""
+    with contextlib.suppress(OSError), rest.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+
+
+async def enlarge(folder: Path) -> None:
+    mount = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=100m", folder)
+    assert await mount.wait() == 0
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
+    print("as it should be")

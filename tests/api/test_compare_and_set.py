@@ -1,0 +1,104 @@
+"""Two clients that compare and set one record lose nothing of each other.
+
+How often, the environment says: ``TIMES=1000 make test PYTEST=tests/api/test_compare_and_set.py``.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from musterd.client.api import Client
+from musterd.client.place import find
+from musterd.client.problems import ApiError
+from tests.api.house import House, answers
+
+pytestmark = pytest.mark.slow
+TIMES = int(os.environ.get("TIMES", "100"))
+RRSET = ("muster.local", "n", "A")
+WHOLE = "/records/muster.local/n/A"
+ONE = f"{WHOLE}/one"
+
+Count = Callable[[httpx.AsyncClient], Awaitable[bool]]
+
+
+def body(number: int) -> dict[str, str]:
+    return {"data": f"10.0.{number >> 8}.{number & 255}", "description": str(number)}
+
+
+async def one(client: httpx.AsyncClient) -> bool:
+    """Count one up in a record; false where another was faster."""
+    found = await client.get(ONE)
+    number = int(found.json()["description"]) + 1
+    done = await client.put(ONE, json=body(number), headers={"if-match": found.headers["etag"]})
+    assert done.status_code in {200, 412}, done.text
+    return done.is_success
+
+
+async def whole(client: httpx.AsyncClient) -> bool:
+    """As ``one``, in the only record of an RRset."""
+    found = await client.get(WHOLE)
+    number = int(found.json()["records"][0]["description"]) + 1
+    new = {"records": [{**body(number), "id": "one"}]}
+    done = await client.put(WHOLE, json=new, headers={"if-match": found.headers["etag"]})
+    assert done.status_code in {200, 412}, done.text
+    return done.is_success
+
+
+@pytest.mark.timeout(60 + TIMES)
+@pytest.mark.parametrize("count", [one, whole])
+async def test_of_the_api(house: House, count: Count) -> None:
+    async def often() -> None:
+        async with house.client(server) as client:
+            done = 0
+            while done < TIMES // 2:
+                done += await count(client)
+
+    async with house.serve() as server, house.client(server) as client:
+        (await client.put(ONE, json=body(0))).raise_for_status()
+        await asyncio.gather(often(), often())
+        assert (await client.get(ONE)).json()["description"] == str(TIMES // 2 * 2)
+        assert await answers(server, "n") == [body(TIMES // 2 * 2)["data"]]
+
+
+@pytest.mark.timeout(60 + TIMES)
+async def test_of_the_command_line(house: House) -> None:
+    """The second client of the API, in threads, as it blocks."""
+
+    def often() -> None:
+        with client() as mine:
+            done = 0
+            while done < TIMES // 2:
+                (found,) = mine.records(*RRSET)
+                try:
+                    number = int(found["description"]) + 1
+                    mine.replace(
+                        RRSET,
+                        [{"data": f"10.0.0.{number % 250}", "description": str(number)}],
+                        found["revision"],
+                    )
+                except ApiError as error:
+                    if error.status != 412:
+                        raise
+                else:
+                    done += 1
+
+    def client() -> Client:
+        environ = {"MUSTERD_SERVER": f"http://{server.api_address}", "MUSTERD_TOKEN": house.token}
+        return Client(find(environ=environ))
+
+    def begin() -> None:
+        with client() as first:
+            first.add(RRSET, {"data": "10.0.0.1", "description": "0"})
+
+    def end() -> str:
+        with client() as last:
+            (found,) = last.records(*RRSET)
+        return found["description"]
+
+    async with house.serve() as server:
+        await asyncio.to_thread(begin)
+        await asyncio.gather(asyncio.to_thread(often), asyncio.to_thread(often))
+        assert await asyncio.to_thread(end) == str(TIMES // 2 * 2)

@@ -1,0 +1,153 @@
+"""``kill -9`` of a server under API writes: what was acknowledged is there, whole, and answered.
+
+How often, the environment says: ``KILLS=200 make test PYTEST=tests/api/test_kill.py``.
+"""
+
+import asyncio
+import os
+import random
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from tests.api.house import House
+from tests.api.process import Process, started
+from tests.catalogkit import until
+
+pytestmark = pytest.mark.slow
+KILLS = int(os.environ.get("KILLS", "5"))
+WRITERS = 12
+ENOUGH = 100
+"""Writes that are acknowledged before the kill, at most."""
+LONGEST = 0.8
+"""Seconds from the start of a server to its kill, at most."""
+SIZES = (5, 2, 7)
+"""Records of an RRset, one time and the next."""
+
+Records = dict[tuple[str, str], set[tuple[int, str]]]
+"""Owner and type -> TTL and data of each record."""
+
+
+@dataclass
+class Writer:
+    """One client: its names are its own, so that what they must have is known exactly.
+
+    turn: of its next write; there: what its names have after the last that was acknowledged.
+    """
+
+    number: int
+    turn: int = 0
+    there: Records = field(default_factory=dict)
+
+    def request(self) -> tuple[str, str, object]:
+        """Method, path and body of the next write."""
+        one, many, more = (f"{kind}{self.number}" for kind in ("one", "many", "more"))
+        path = "/records/muster.local/{}/{}".format
+        match self.turn % 6:
+            case 0:
+                return "PUT", path(one, "A/x"), {"data": self.address(0), "ttl": self.turn}
+            case 1 | 4:
+                size = SIZES[self.turn % len(SIZES)]
+                records = [{"data": self.address(n), "ttl": self.turn} for n in range(size)]
+                return "PUT", path(many, "A"), {"records": records}
+            case 2:
+                return "POST", path(more, "TXT"), {"data": f"t{self.turn}", "ttl": 1}
+            case 3:
+                return "DELETE", path(one, "A/x"), None
+            case _:
+                return "DELETE", path(more, "TXT"), None
+
+    def after(self) -> Records:
+        """What its names have once the next write is done."""
+        there = dict(self.there)
+        method, path, body = self.request()
+        owner, rtype = path.split("/")[3:5]
+        there.pop((owner, rtype), None)
+        if isinstance(body, dict):
+            made = body.get("records", [body])
+            there[owner, rtype] = {(one["ttl"], self.shown(one["data"])) for one in made}
+        assert (method == "DELETE") == (body is None)
+        return there
+
+    def done(self) -> None:
+        """The next write was done."""
+        self.there = self.after()
+        self.turn += 1
+
+    def address(self, number: int) -> str:
+        return f"10.{self.turn >> 8 & 255}.{self.turn & 255}.{number}"
+
+    @staticmethod
+    def shown(data: str) -> str:
+        return f'"{data}"' if data.startswith("t") else data
+
+    async def write(self, client: httpx.AsyncClient) -> None:
+        """Write until the server is gone."""
+        while True:
+            method, path, body = self.request()
+            try:
+                response = await client.request(method, path, json=body)
+            except httpx.TransportError:
+                return
+            assert response.is_success, response.text
+            self.done()
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+async def test_no_acknowledged_write_is_lost(house: House) -> None:
+    chance = random.Random()  # noqa: S311
+    writers = [Writer(number) for number in range(WRITERS)]
+    for number in range(KILLS):
+        if not number % 5:
+            # While it opens, and recovers what the last one left.
+            async with started(house):
+                await asyncio.sleep(chance.uniform(0, LONGEST))
+        async with started(house) as server:
+            await server.ready()
+            await check(server, writers)
+            await killed(server, writers, chance.randint(1, ENOUGH))
+    async with started(house) as server:
+        await server.ready()
+        await check(server, writers)
+
+
+async def killed(server: Process, writers: list[Writer], after: int) -> None:
+    """Write from all sides, and kill the server when so many writes are acknowledged."""
+    last = after + sum(writer.turn for writer in writers)
+    async with server.client() as client, asyncio.TaskGroup() as group:
+        for writer in writers:
+            group.create_task(writer.write(client))
+        await until(lambda: sum(writer.turn for writer in writers) >= last)
+        server.process.kill()
+
+
+async def check(server: Process, writers: list[Writer]) -> None:
+    """All that was acknowledged is there and answered, and at most one write more, whole."""
+    found = await listed(server)
+    for writer in writers:
+        names = {f"{kind}{writer.number}" for kind in ("one", "many", "more")}
+        mine = {key: records for key, records in found.items() if key[0] in names}
+        if mine != writer.there:
+            assert mine == writer.after(), (writer.there, mine)
+            writer.done()
+        for key in (("one", "A"), ("many", "A"), ("more", "TXT")):
+            owner, rtype = f"{key[0]}{writer.number}", key[1]
+            told = await server.answers(f"{owner}.muster.local", rtype)
+            # An RRset has one TTL, the lowest, which is that of all here.
+            assert set(told) == mine.get((owner, rtype), set())
+    assert sum(map(len, found.values())) == sum(
+        len(records) for writer in writers for records in writer.there.values()
+    )
+
+
+async def listed(server: Process) -> Records:
+    """All that is registered, as the API lists it."""
+    found: Records = {}
+    async with server.client() as client:
+        page = (await client.get("/records?limit=1000")).json()
+        assert page["next"] is None
+        for one in page["records"]:
+            records = found.setdefault((one["owner"], one["type"]), set())
+            records.add((one["ttl"], one["data"]))
+    return found

@@ -1,0 +1,113 @@
+"""No token is in a log, an answer, an error or a file, whatever is done with it."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from musterd.tokens import new_text
+from tests.api.house import House
+from tests.api.process import MUSTERD, Process, started
+from tests.api.test_auth import BODIES, ROUTES, filled
+
+pytestmark = pytest.mark.slow
+
+
+async def test_tokens_are_told_once_and_kept_nowhere(house: House) -> None:
+    first, unknown = new_text(), new_text()
+    house.set(("[dns]", '[log]\nlevel = "debug"\nformat = "json"\n[dns]'))
+    async with started(house, MUSTERD_API__FIRST_TOKEN=first) as server:
+        await server.ready()
+        made = [first, unknown]
+        told = ""
+        async with httpx.AsyncClient(base_url=server.api, trust_env=False) as client:
+            for name in ("reader", "gone"):
+                answer = await client.post(
+                    "/tokens", json={"name": name, "scopes": ["read"]}, headers=bearer(first)
+                )
+                made.append(answer.json()["token"])
+                told += answer.text.replace(made[-1], "")
+            gone = f"/tokens/{answer.json()['id']}"
+            (await client.delete(gone, headers=bearer(first))).raise_for_status()
+            for text in made:
+                for method, path in ROUTES:
+                    told += await every_way(client, method, path, text)
+        for text in (first, unknown):
+            told += await on_the_command_line(server, house.folder, text)
+        # At the end the first is still good, so that what is above was no long row of 401.
+        assert (await get(server, "/status", first)).is_success
+        await server.end()
+    told += "".join(map(str, server.log)) + server.text
+    assert "write" in {entry["event"] for entry in server.log}
+    kept = b"".join(path.read_bytes() for path in house.folder.rglob("*") if path.is_file())
+    for text in made:
+        assert text not in told
+        assert text.encode() not in kept
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {text}"}
+
+
+async def get(server: Process, path: str, token: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.api, trust_env=False) as client:
+        return await client.get(path, headers=bearer(token))
+
+
+async def every_way(client: httpx.AsyncClient, method: str, path: str, text: str) -> str:
+    """All answers to a token where it belongs, and where it does not."""
+    body, target = BODIES.get((method, path)), filled(path)
+    joint = "&" if "?" in target else "?"
+    asked = [
+        (f"{target}{joint}token={text}", body, {}),
+        (target, body, {"authorization": text}),
+        (target, body, {"authorization": f"Basic {text}"}),
+        (target, {text: text, "name": text, "scopes": [text]}, bearer(text)),
+        (target, body, {**bearer(text), "if-match": text}),
+        (f"{target}/{text}/{text}", body, bearer(text)),
+        (target.replace("0123456789abcdef", text + "~"), body, bearer(text)),
+    ]
+    if path != "/v1/watch":
+        asked.append((target, body, bearer(text)))
+    else:
+        asked = [one for one in asked if "authorization" not in one[2]]
+        asked.append((f"{target}?zone={text}&from={text}", None, bearer(text)))
+    told = ""
+    for url, json, headers in asked:
+        response = await client.request(method, url, json=json, headers=headers)
+        told += response.text + str(response.headers)
+        if (method, path) == ("POST", "/v1/tokens") and response.status_code == 201:
+            new = response.json()
+            told = told.replace(new["token"], "")
+            await client.delete(f"/tokens/{new['id']}", headers=bearer(text))
+    return told
+
+
+COMMANDS = [
+    "status", "record list", "record show web.muster.local", "token list",
+    "record set web.muster.local A 10.0.0.1", "record set web.muster.local A nonsense",
+    "record delete nope.muster.local A", "zone list", "explain web.muster.local",
+    "token create x --scope nonsense", "token revoke {token}", "lease renew {token}",
+    "record show {token}", "record list --registrant {token}", "status --server {token}",
+    "status --server http://{token}@127.0.0.1/", "status --token-file {token}",
+    "--server {token}",
+]  # fmt: skip
+
+
+async def on_the_command_line(server: Process, folder: Path, text: str) -> str:
+    """All that commands say with a token."""
+    environ = {
+        **os.environ, "MUSTERD_SERVER": server.api.removesuffix("/v1"), "MUSTERD_TOKEN": text,
+    }  # fmt: skip
+
+    async def said(command: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *MUSTERD, *command.replace("{token}", text).split(), env=environ, cwd=folder,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return out.decode()
+
+    return "".join(await asyncio.gather(*map(said, COMMANDS)))

@@ -1,0 +1,171 @@
+"""A state directory that can't be used: ``musterd serve`` ends and says why, and harms nothing."""
+
+import asyncio
+import hashlib
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from musterd.model import A
+from musterd.registry.keys import Key
+from musterd.registry.record import draft, encode
+from musterd.serving import FILE, LIMITS
+from musterd.store import Put
+from musterd.store.embedded import Embedded, Options
+from tests.api.house import House
+from tests.api.process import MUSTERD, Process, started
+from tests.needs import CI, needs
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+RECORDS = 2000
+
+
+async def filled(house: House) -> Path:
+    """A store with records in it, closed."""
+    house.state.mkdir()
+    path = house.state / FILE
+    async with await Embedded.open(path, Options(limits=LIMITS)) as store:
+        for start in range(0, RECORDS, 1000):
+            numbers = range(start, start + 1000)
+            await store.transaction((), [record(number) for number in numbers])
+    return path
+
+
+def record(number: int) -> Put:
+    """The record of one host."""
+    wanted = draft(A, f"10.0.{number >> 8}.{number & 255}")
+    key = Key("muster.local", f"h{number}", "A", wanted.id)
+    return Put(key.octets, encode(wanted, "first", 0.0, None))
+
+
+def put_octets(path: Path, start: int, octets: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(octets)
+
+
+def newer(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (a)")
+    db.close()
+
+
+CORRUPT = r"store\.db: is damaged or no store of musterd: .*bring back a backup"
+DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
+    ("a text", lambda path: path.write_text("a file of someone else\n" * 1000), CORRUPT),
+    ("a header", lambda path: put_octets(path, 0, bytes(100)), CORRUPT),
+    ("pages", lambda path: put_octets(path, 4096 * 20, b"\xa5" * 4096 * 20), CORRUPT),
+    ("cut off", lambda path: os.truncate(path, 100_000), CORRUPT),
+    ("another program", of_another_program, CORRUPT),
+    ("a newer layout", newer, r"store\.db: was written by a newer musterd .*left as it is"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "told"), [case[1:] for case in DAMAGE],
+                         ids=[case[0] for case in DAMAGE])  # fmt: skip
+async def test_a_store_that_can_not_be_read(
+    house: House, damage: Callable[[Path], object], told: str
+) -> None:
+    path = await filled(house)
+    damage(path)
+    before = digest(path)
+    async with started(house) as server:
+        await refused(server, told)
+    assert digest(path) == before
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def refused(server: Process, told: str) -> None:
+    """It ends, and says what is wrong in one line."""
+    assert await asyncio.wait_for(server.process.wait(), 30) == 1
+    await server.kill()
+    assert re.search(told, server.text), server.text
+    assert server.text.count("\n") == 1
+    assert "ready" not in [entry["event"] for entry in server.log]
+
+
+async def test_two_servers_of_one_directory(house: House) -> None:
+    async with started(house) as server:
+        await server.ready()
+        async with started(house) as other:
+            await refused(
+                other,
+                rf"store\.db\.lock: process {server.process.pid} has this store: stop that one",
+            )
+        assert await server.answers("nope.muster.local", "A") == []
+
+
+async def test_damage_while_it_runs(house: House) -> None:
+    """What is answered goes on, what can't be read is an error, and never nothing."""
+    path = await filled(house)
+    async with started(house) as server:
+        await server.ready()
+        put_octets(path, 4096 * 2, b"\xa5" * (path.stat().st_size - 4096 * 2))
+        async with server.client() as client:
+            response = await client.get("/history?limit=1000")
+            assert response.status_code == 503
+            assert "is damaged" in response.json()["detail"]
+        assert await server.answers(f"h{RECORDS - 1}.muster.local", "A") == [(30, "10.0.7.207")]
+
+
+NOT_PERMITTED = 77
+RUN = f"""
+mount -t tmpfs -o size=2m none "$1" || exit {NOT_PERMITTED}
+exec "$2" -m tests.api.full "$1"
+"""
+
+
+@needs("unshare", "mount")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """In a mount namespace of its own, which goes with the process."""
+    shell = ["sh", "-c", RUN, "sh", str(tmp_path), sys.executable]
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", *shell],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    not_permitted = done.returncode == NOT_PERMITTED or "unshare failed" in done.stderr
+    if not_permitted and not CI:
+        pytest.skip("mounting needs root")
+    assert (done.returncode, done.stdout) == (0, "as it should be\n"), done.stderr
+
+
+READ_ONLY = f"""
+mount -t tmpfs none "$1" || exit {NOT_PERMITTED}
+mkdir "$1/state" && mount -o remount,ro "$1" || exit {NOT_PERMITTED}
+shift
+exec "$@"
+"""
+
+
+@needs("unshare", "mount")
+def test_a_disk_that_only_reads(house: House) -> None:
+    house.set((f'dir = "{house.state}"', f'dir = "{house.state}/state"'))
+    house.state.mkdir()
+    shell = ["sh", "-c", READ_ONLY, "sh", str(house.state)]
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", *shell, *MUSTERD, "serve", "-c",
+         str(house.settings)], cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if (done.returncode == NOT_PERMITTED or "unshare failed" in done.stderr) and not CI:
+        pytest.skip("mounting needs root")
+    assert done.returncode == 1
+    assert re.search(
+        r"state: can't be written to; set \[state\] dir to another directory", done.stderr
+    ), done.stderr

@@ -1,0 +1,159 @@
+"""Watches under load: no gap, nothing twice, and no memory for those who are slow."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.house import House
+from tests.api.process import Process, started
+from tests.api.test_watch import events
+from tests.catalogkit import until
+
+pytestmark = pytest.mark.slow
+WRITERS = 8
+Change = tuple[int, str, str, str]
+"""Revision, kind, owner and data."""
+
+
+def change(kind: str, record: dict[str, Any]) -> Change:
+    return record["revision"], kind, record["owner"], record["data"]
+
+
+class Writing:
+    """Clients that write until they are told to stop."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    async def write(self, client: httpx.AsyncClient, number: int) -> None:
+        turn = 0
+        while not self.stopped:
+            turn += 1
+            path = f"/records/muster.local/h{number}/A"
+            body = {"records": [{"data": f"10.{number}.{turn & 255}.{n}"} for n in range(turn % 4)]}
+            (await client.put(path, json=body)).raise_for_status()
+
+
+class Watcher:
+    """A client that is cut off all the time, and goes on where it was."""
+
+    def __init__(self, first: int) -> None:
+        self.next = first
+        self.found: list[Change] = []
+        self.connections = 0
+
+    async def watch(self, client: httpx.AsyncClient, chance: random.Random, end: str) -> bool:
+        """Take some events; whether the record with the data ``end`` was among them.
+
+        What has no id yet is of a revision that comes again.
+        """
+        self.connections += 1
+        most, waiting = chance.randint(1, 50), list[Change]()
+        async with client.stream("GET", f"/watch?from={self.next}") as response:
+            assert response.status_code == 200
+            async for event in events(response):
+                waiting.append(change(event.kind, event.record))
+                if event.id == str(event.record["revision"]):
+                    self.found += waiting
+                    self.next = int(event.id) + 1
+                    waiting = []
+                most -= 1
+                if event.record["data"] == end or not most:
+                    return bool(event.record["data"] == end)
+        return False
+
+
+async def test_who_is_cut_off_goes_on_without_a_gap(house: House) -> None:
+    """Over a restart of the server too."""
+    watchers = [Watcher(2) for _ in range(6)]
+    for seed in (1, 2):
+        async with started(house) as server:
+            await server.ready()
+            await disturbed(server, watchers, seed)
+            expected = await told_by_history(server)
+            await server.end()
+    assert len(expected) > 100
+    for watcher in watchers:
+        assert watcher.found == expected
+        assert watcher.connections > 5
+
+
+async def disturbed(server: Process, watchers: list[Watcher], seed: int) -> None:
+    """Write for a while, and watch until all of that is seen."""
+    writing, end = Writing(), f"10.0.0.{seed}"
+
+    async def follow(watcher: Watcher, chance: random.Random) -> None:
+        async with server.client() as client:
+            while not await watcher.watch(client, chance, end):
+                pass
+
+    async with server.client() as client, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(writing.write(client, number)) for number in range(WRITERS)]
+        for number, watcher in enumerate(watchers):
+            chance = random.Random(f"{seed} {number}")  # noqa: S311
+            group.create_task(follow(watcher, chance))
+        await until(lambda: all(watcher.connections >= 6 * seed for watcher in watchers))
+        writing.stopped = True
+        await asyncio.wait(tasks)
+        (await client.put("/records/muster.local/end/A/x", json={"data": end})).raise_for_status()
+
+
+async def told_by_history(server: Process) -> list[Change]:
+    """All changes, as the history has them."""
+    pages: list[list[dict[str, Any]]] = []
+    after = ""
+    async with server.client() as client:
+        while after is not None:
+            query = f"/history?limit=1000{after and f'&after={after}'}"
+            page = (await client.get(query)).json()
+            pages.append(page["entries"])
+            after = page["next"]
+    told: dict[int, list[Change]] = {}
+    for entry in (entry for page in pages for entry in page):
+        kind, record = ("put", entry["record"]) if entry["record"] else ("delete", entry["before"])
+        record["revision"] = entry["revision"]
+        told.setdefault(entry["revision"], []).append(change(kind, record))
+    return [one for revision in sorted(told) for one in told[revision]]
+
+
+SLOW = 40
+WRITES = 16
+RECORDS = 500
+DESCRIPTION = "x" * 900
+
+
+async def test_slow_clients_cost_no_memory(house: House) -> None:
+    """What 40 clients do not take is 600 MB in all."""
+    async with started(house) as server:
+        await server.ready()
+        async with server.client() as client, AsyncExitStack() as stack:
+            await write(client, 0)
+            before = resident(server)
+            for _ in range(SLOW):
+                slow = await stack.enter_async_context(server.client())
+                await stack.enter_async_context(slow.stream("GET", "/watch?from=2"))
+            for turn in range(1, WRITES):
+                await write(client, turn)
+            assert resident(server) - before < 100_000_000
+            assert await server.answers("h.muster.local", "AAAA") == []
+
+
+async def write(client: httpx.AsyncClient, turn: int) -> None:
+    records = [
+        {"data": f"10.{turn}.{n >> 8}.{n & 255}", "description": DESCRIPTION}
+        for n in range(RECORDS)
+    ]
+    done = await client.put("/records/muster.local/h/A", json={"records": records})
+    done.raise_for_status()
+
+
+def resident(server: Process) -> int:
+    """Octets of memory that the server's process has."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
