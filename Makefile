@@ -6,7 +6,6 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 BIN := .venv/bin
 CARGO := cargo
 CORE := --manifest-path core/Cargo.toml
-EXAMPLE := examples/musterd.toml
 
 .PHONY: help setup run test test-rust check bench-setup conformance fuzz fuzz-short clean
 
@@ -16,12 +15,8 @@ help:            ## list the targets
 setup:           ## make .venv with musterd in it, and see to the tools of the tests
 	@scripts/setup
 
-run: setup       ## serve the example zone in the foreground
-	@echo 'Serving $(EXAMPLE); stop with Ctrl-C. In another terminal, try:'
-	@echo '  dig @127.0.0.1 -p 5300 web.muster.local'
-	@echo '  dig @127.0.0.1 -p 5300 _http._tcp.web.muster.local SRV'
-	@echo '  curl http://127.0.0.1:9353/metrics'
-	@exec $(BIN)/musterd serve -c $(EXAMPLE)
+run: setup       ## serve the example in the foreground, register a name and ask for it
+	@exec scripts/run
 
 test: setup test-rust  ## run the tests
 	$(BIN)/pytest $(PYTEST)

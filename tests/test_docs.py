@@ -1,14 +1,18 @@
 """The examples of the documentation, run as they stand.
 
 In a page, a block ```` ```KIND file=NAME ```` is a file; a ``console`` block has commands after
-``$ ``, and what each prints, where ``…`` stands for anything. A command that ends in ``&`` goes on
-until the page ends, and the next waits until it has said that it is ready. All other ``toml``
-blocks must be settings that load.
+``$ ``, and what each prints: ``…`` stands for anything in a line, alone for any lines, and what is
+``VARYING`` for any other such. All other ``toml`` blocks must be settings that load.
+
+A command that ends in a backslash goes on in the next line. One that ends in ``&`` goes on until
+the page ends, and the next waits until it says that it is ready. One whose output ends in ``^C`` is
+stopped there. ``export`` counts for all that follow.
 """
 
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -17,16 +21,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cyclopts import App
 
+from musterd.api.app import described
+from musterd.cli import app
 from musterd.settings import load
 from tests.needs import needs
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+README = ROOT / "README.md"
+PAGES = sorted(ROOT.glob("docs/*.md"))
 BLOCK = re.compile(r"^```(\S+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SERVED = {"README.md"}
-"""Pages whose commands are those of `make`, which other tests cover."""
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+VARYING = {
+    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+Z)?": "time",
+    r"\b1\d{9}(?:\.\d+)?\b": "seconds since 1970",
+    r"\b(?:[0-9a-f]{12}|[0-9a-f]{16})\b": "id of a token or a lease",
+    r"\b\d+(?:min|[dhs])(?: \d+(?:min|[hs]))?\b": "age",
+    r" {2,}": "between columns",
+}
+"""What differs from run to run: each stands for all that its pattern matches."""
 PATIENCE = 20.0
+READY = "all sources synced"
+TOURED = "Ctrl-C ends"
+"""What ``make run`` says when it is ready."""
+PORTS = {"5300": "5307", "8053": "8060", "9353": "9360"}
+"""Ports of the README, which a developer may have in use, and what stands for them here."""
 
 
 class Block(NamedTuple):
@@ -42,49 +62,61 @@ def blocks(page: Path) -> list[Block]:
     return [Block(*found) for found in BLOCK.findall(page.read_text())]
 
 
-def commands(text: str) -> Iterator[tuple[str, str]]:
+def commands(text: str) -> list[tuple[str, str]]:
     """(command, what it prints) of a console block."""
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, _, printed = part.partition("\n")
-        yield command, printed
+    return COMMAND.findall(text)
+
+
+def expected(printed: str) -> str:
+    """The pattern of what a command prints."""
+    return "".join(
+        "(?:.*\n)*" if line == "…" else ".*".join(map(_varied, line.split("…"))) + "\n"
+        for line in printed.splitlines()
+    )
+
+
+def _varied(text: str) -> str:
+    """The pattern of a text without ``…``."""
+    for pattern in VARYING:
+        parts = re.split(pattern, text)
+        if len(parts) > 1:
+            return pattern.join(map(_varied, parts))
+    return re.escape(text)
 
 
 class Shell:
     """Runs the commands of one page in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Without servers."""
+        """Without servers, and without what the user has set."""
+        kept = {name: value for name, value in os.environ.items() if "MUSTERD_" not in name}
+        kept.pop("XDG_CONFIG_HOME", None)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self.environ = os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1"}
+        ours = {"PATH": path, "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1", "TZ": "UTC"}
+        self.environ = kept | ours
         self.folder = folder
         self.servers: list[subprocess.Popen[str]] = []
 
-    def start(self, command: str) -> None:
+    def start(self, command: str, ready: str = READY) -> None:
         """Start a server, and wait until it says that it is ready."""
-        variables = [word for word in shlex.split(command) if re.match(r"[A-Z_]+=", word)]
-        words = shlex.split(command.removesuffix("&"))[len(variables) :]
-        environ = self.environ | dict(word.split("=", 1) for word in variables)
-        server = subprocess.Popen(
-            words, cwd=self.folder, env=environ, stderr=subprocess.PIPE, text=True
-        )
+        command, _, file = command.removesuffix("&").partition(" 2> ")
+        log = self.folder / (file.strip() or "log")
+        server = self._open(f"exec env {command}")
         self.servers.append(server)
-        assert server.stderr is not None
-        timer = threading.Timer(PATIENCE, server.kill)
-        timer.start()
-        try:
-            said = []
-            for line in server.stderr:
-                said.append(line)
-                if "all sources synced" in line:
-                    break
-            else:
-                pytest.fail(f"{command}: {''.join(said)}")
-        finally:
-            timer.cancel()
-        threading.Thread(target=server.stderr.read, daemon=True).start()
+        said = self._read_until(server, re.compile(f"(?s).*{ready}.*"))
+        assert ready in said, f"$ {command}\n{said}"
+        log.write_text(said)
+        threading.Thread(target=_append, args=(server, log), daemon=True).start()
 
     def run(self, command: str) -> str:
         """What a command prints."""
+        if not command.startswith("export "):
+            return self._output(command)
+        told = self._output(f"{command} && env -0")
+        self.environ = dict(item.split("=", 1) for item in told.split("\0") if item)
+        return ""
+
+    def _output(self, command: str) -> str:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -97,12 +129,53 @@ class Shell:
         )
         return done.stdout
 
+    def run_until(self, command: str, pattern: str) -> str:
+        """What a command prints until that is as wanted; then it is stopped."""
+        process = self._open(command)
+        printed = self._read_until(process, re.compile(pattern))
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(PATIENCE)
+        return printed
+
     def stop(self) -> None:
         """Stop all servers."""
         for server in self.servers:
             server.terminate()
         for server in self.servers:
             server.wait(PATIENCE)
+
+    def _open(self, command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _read_until(self, process: subprocess.Popen[str], wanted: re.Pattern[str]) -> str:
+        """The lines of a process up to those that are wanted, or to its end."""
+        assert process.stdout is not None
+        timer = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        said = ""
+        try:
+            for line in process.stdout:
+                said += line
+                if wanted.fullmatch(said):
+                    break
+        finally:
+            timer.cancel()
+        return said
+
+
+def _append(server: subprocess.Popen[str], log: Path) -> None:
+    """Write the rest of what a server says to a file, as it comes."""
+    assert server.stdout is not None
+    with log.open("a", buffering=1) as out:
+        out.writelines(server.stdout)
 
 
 @pytest.fixture
@@ -113,10 +186,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.stop()
 
 
+@needs("dig", "curl", "jq")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples(page: Path, shell: Shell) -> None:
     """Each command prints what the page says; each file of settings is one."""
-    needs("dig", "curl")
     for block in blocks(page):
         if block.file:
             (shell.folder / block.file).write_text(block.text)
@@ -124,19 +197,51 @@ def test_examples(page: Path, shell: Shell) -> None:
             settings = shell.folder / "part.toml"
             settings.write_text(block.text)
             load(settings, {})
-        elif block.kind == "console" and page.name not in SERVED:
+        elif block.kind == "console":
             run(shell, block.text)
+
+
+@needs("dig", "curl", "jq")
+def test_readme(shell: Shell) -> None:
+    """What ``make run`` starts does what the README says; on ports of the test, in its folder."""
+    state = shell.folder / ".run/example"
+    listen = {"DNS": "5300", "API": "8053", "METRICS": "9353"}
+    addresses = {f"MUSTERD_{name}__LISTEN": f"127.0.0.1:{port}" for name, port in listen.items()}
+    settings = addresses | {"MUSTERD_STATE__DIR": str(state)}
+    making = shlex.join(
+        ["env", *(f"{name}={value}" for name, value in settings.items()), f"{ROOT}/scripts/run"]
+    )
+    shell.environ["MUSTERD_SERVER"] = _moved("http://127.0.0.1:8053")
+    for block in blocks(README):
+        for command, wanted in commands(_moved(block.text)) if block.kind == "console" else ():
+            if command.startswith("make run"):
+                shell.start(_moved(making), TOURED)
+            elif not command.startswith("make "):
+                run_one(shell, command, wanted)
+    assert shell.servers
+
+
+def _moved(text: str) -> str:
+    for port, free in PORTS.items():
+        text = text.replace(port, free)
+    return text
 
 
 def run(shell: Shell, text: str) -> None:
     """Run the commands of a block and compare."""
     for command, wanted in commands(text):
-        if command.endswith("&"):
-            shell.start(command)
-            continue
-        printed = shell.run(command)
-        pattern = ".*".join(re.escape(part) for part in wanted.split("…"))
-        assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}"
+        run_one(shell, command, wanted)
+
+
+def run_one(shell: Shell, command: str, wanted: str) -> None:
+    """Run a command and compare."""
+    if command.endswith("&"):
+        shell.start(command)
+        return
+    pattern = expected(wanted.removesuffix("^C\n"))
+    stopped = wanted.endswith("^C\n")
+    printed = shell.run_until(command, pattern) if stopped else shell.run(command)
+    assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}"
 
 
 def test_links() -> None:
@@ -146,3 +251,24 @@ def test_links() -> None:
             continue
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_route_is_in_the_page_of_the_api() -> None:
+    """With its parameters in capitals."""
+    page = (ROOT / "docs/api.md").read_text()
+    for path in described("1").openapi()["paths"]:
+        route = re.sub(r"{(\w+)}", lambda found: found[1].upper(), path.removeprefix("/v1"))
+        assert f"`{route}`" in page, path
+
+
+def test_every_command_is_in_the_page_of_the_command_line() -> None:
+    """A noun with each of its verbs, or a command alone."""
+    page = (ROOT / "docs/command-line.md").read_text()
+    for noun in shown(app):
+        for words in [f"{noun} {verb}" for verb in shown(app[noun])] or [noun]:
+            assert re.search(rf"`(musterd )?{words}\b", page), words
+
+
+def shown(command: App) -> list[str]:
+    """The names of what is below a command."""
+    return [name for name in command if not name.startswith("-")]
