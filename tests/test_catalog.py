@@ -14,6 +14,7 @@ from musterd.model import (
     Put,
     PutMany,
     Record,
+    Several,
     Synced,
     name_from_text,
     pack,
@@ -74,6 +75,11 @@ CHANGES: list[tuple[str, list[Change], list[str]]] = [
     ("a list begun again", [put("k", "a 5 A 10.0.0.1"), Begin(), put("l", "b 5 A 10.0.0.2"),
      Begin(), put("k", "a 5 A 10.0.0.1"), Synced(2)], ["a 5 A 10.0.0.1"]),
     ("an empty list", [many("a 5 A 10.0.0.1"), Begin(), Synced(2)], []),
+    ("a list of whole names", [put("k", "a 5 A 10.0.0.1"), put("l", "b 5 A 10.0.0.2"), Begin(),
+     Several([put("m", "a 5 A 10.0.0.3"), put("n", "a 5 AAAA ::1")], whole=True)],
+     ["a 5 A 10.0.0.3", "a 5 AAAA ::1", "b 5 A 10.0.0.2"]),
+    ("a list of whole names, to its end", [put("k", "a 5 A 10.0.0.1"), put("l", "b 5 A 10.0.0.2"),
+     Begin(), Several([put("m", "a 5 CNAME b")], whole=True), Synced(2)], ["a 5 CNAME b.muster.local."]),
     ("a wildcard", [put("k", "* 5 A 10.0.0.1")], ["* 5 A 10.0.0.1"]),
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ import io
 import os
 import pty
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -53,18 +53,41 @@ def test_what_a_cell_holds_stays_in_its_line(capsys: Capture) -> None:
     assert capsys.readouterr().out == "a\nx\\n\\x1b[31m\na  y\\r\n"
 
 
-def test_a_terminal_gets_bold_heads_and_folded_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[], object]) -> str:
+    """What is shown on a terminal of some characters a line."""
     master, slave = pty.openpty()
-    for name, value in (("TERM", "xterm"), ("COLUMNS", "40")):
+    for name, value in (("TERM", "xterm"), ("COLUMNS", str(width))):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
     with io.TextIOWrapper(os.fdopen(slave, "wb", buffering=0), write_through=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(sys, "stdout", screen)
-            output.table(("k", "value"), [["[red]a", "x" * 60]])
+            show()
         text = os.read(master, 65536).decode()
     os.close(master)
+    return text
+
+
+def test_a_terminal_gets_bold_heads_and_folded_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["[red]a", "x" * 60]]
+    text = on_terminal(monkeypatch, 40, lambda: output.table(("k", "value"), rows))
     assert "\x1b[1m" in text
     assert "[red]a" in text
     assert text.count("x") == 60
     assert text.count("\n") == 3
+
+
+def test_a_narrow_terminal_folds_what_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ("type", "data", "ttl", "weight", "source", "key", "age", "why not")
+    row = ["A", "192.0.2.11", "30", "1", "example", "k" * 40, "19min 15s", "registry comes first"]
+
+    def show() -> None:
+        output.table(columns, [row], indent="  ", spare={"weight", "age"})
+
+    wide = on_terminal(monkeypatch, 160, show)
+    assert all(cell in wide for cell in row)
+    narrow = on_terminal(monkeypatch, 80, show)
+    assert "weight" not in narrow
+    assert all(cell in narrow for cell in ("192.0.2.11", "example", "registry comes first"))
+    assert narrow.count("k") == 40 + len("k")
+    assert max(map(len, narrow.splitlines()[1:])) <= 80

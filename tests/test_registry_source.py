@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,23 @@ async def feeding(store: Embedded) -> AsyncIterator[Fed]:
 async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
     async with await Embedded.open(tmp_path / "store.db") as opened:
         yield opened
+
+
+async def test_a_list_tells_each_name_at_once(store: Embedded) -> None:
+    for owner, count in (("a", 3), ("b", 2500), ("c", 1)):
+        for at in range(0, count, 500):
+            numbers = range(at, min(at + 500, count))
+            steps = [StorePut(key(owner, "TXT", str(n)), value(f"{n}")) for n in numbers]
+            await store.transaction((), steps)
+    told: list[list[str]] = []
+    async with aclosing(RegistrySource(store, Applied(), lambda _: TTL).changes()) as changes:
+        async for change in changes:
+            if isinstance(change, Several):
+                assert change.whole
+                told.append(sorted({one.key.split("/")[1] for one in change.changes}))
+            if isinstance(change, Synced):
+                break
+    assert [owner for owners in told for owner in owners] == ["a", "b", "c"]
 
 
 async def test_what_is_there_and_what_changes(store: Embedded) -> None:

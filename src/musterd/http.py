@@ -20,9 +20,11 @@ IDLE: Final = 75
 """Seconds after which a connection without a request is closed."""
 HEAD_OCTETS: Final = 65_536
 """The most octets of a request line with its headers."""
+TOLD: Final = 100
+"""Connections beyond the most that are answered with 503; more are closed at once."""
 _CONTINUE: Final = b"HTTP/1.1 100"
 HEAD_SECONDS: Final = 20.0
-"""In which they must have come, once they have begun."""
+"""In which they must have come, once they have begun, or the client has connected."""
 
 
 class HttpServer:
@@ -119,6 +121,14 @@ class _Protocol(HttpToolsProtocol):
     """Octets that came since the last that were part of a body or ended a head."""
     _in_body = False
     _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request for a while, unless there are too many to be even told so."""
+        super().connection_made(transport)
+        if len(self.connections) > (self.limit_concurrency or 0) + TOLD:
+            transport.abort()
+        else:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse)
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless the head of a request grows too long or takes too long."""

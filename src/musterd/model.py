@@ -318,10 +318,12 @@ class Delete:
 class Several:
     """Changes of keys that are told at once, and are in answers at once or nearly so.
 
-    What they put is trusted to be well formed, as the rows of ``PutMany`` are.
+    What they put is trusted to be well formed, as the rows of ``PutMany`` are. whole: they are
+    part of a list, in which no other key gives records at the owner names of these.
     """
 
     changes: Sequence[Put | Delete]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

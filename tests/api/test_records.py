@@ -1,5 +1,6 @@
 """Records, one and many: written, read, answered, compared and set, removed."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -174,6 +175,52 @@ async def test_a_cname_stands_alone(api: Api) -> None:
     assert api.answers("web") == ["y.test."]
     two = {"records": [{"data": "y.test"}, {"data": "z.test"}]}
     await api.refused(422, "PUT", f"{name}/CNAME", two)
+
+
+async def test_of_whole_rrsets_written_at_once_one_stays(api: Api) -> None:
+    """They have no record in common that could be compared."""
+    wanted = [[f"10.0.{n}.1", f"10.0.{n}.2"] for n in range(8)]
+    bodies = [{"records": [{"data": data} for data in each]} for each in wanted]
+    for _ in range(5):
+        await asyncio.gather(*(api.ok("PUT", WEB, body) for body in bodies))
+        assert api.answers("web") in wanted
+        await api.ok("DELETE", WEB)
+    new = {"If-None-Match": "*"}
+    done = await asyncio.gather(*(api.call("PUT", WEB, body, headers=new) for body in bodies))
+    assert sorted(one.status_code for one in done) == [200] + [412] * 7
+    assert api.answers("web") in wanted
+    kept = {"data": "10.9.9.9"}
+    tag = await tagged(api, [kept])
+    both = [{"records": [kept, *body["records"]]} for body in bodies]
+    match = {"If-Match": tag}
+    done = await asyncio.gather(*(api.call("PUT", WEB, body, headers=match) for body in both))
+    assert sorted(one.status_code for one in done) == [200] + [412] * 7
+    assert len(api.answers("web")) == 3
+
+
+async def tagged(api: Api, records: list[dict[str, str]]) -> str:
+    """The tag of an RRset, just written."""
+    done = await api.call("PUT", WEB, {"records": records})
+    return str(done.headers["etag"])
+
+
+async def test_a_cname_stands_alone_whoever_is_faster(api: Api) -> None:
+    name = "/records/muster.local/web"
+    for number in range(10):
+        asked = [api.call("POST", f"{name}/CNAME", {"data": f"x{n}.test"}) for n in range(3)]
+        asked += [api.call("POST", f"{name}/A", {"data": f"10.0.0.{n}"}) for n in range(3)]
+        whole = {"records": [{"data": "10.1.0.1"}, {"data": "10.1.0.2"}]}
+        asked.append(api.call("PUT", f"{name}/A", whole))
+        asked.append(api.call("PUT", f"{name}/CNAME", {"records": [{"data": "y.test"}]}))
+        asked = asked[number % 8 :] + asked[: number % 8]
+        statuses = {one.status_code for one in await asyncio.gather(*asked)}
+        assert statuses <= {200, 201, 409}
+        assert 409 in statuses
+        found = (await api.ok("GET", f"{name}"))["records"]
+        kinds = [one["type"] for one in found]
+        assert set(kinds) == {"A"} or kinds == ["CNAME"]
+        for kind in set(kinds):
+            await api.ok("DELETE", f"{name}/{kind}")
 
 
 async def test_policy_and_weight_reach_the_answers(api: Api) -> None:

@@ -100,6 +100,31 @@ async def test_a_cname_of_the_file_replaces_another(api: Api) -> None:
     assert api.answers("www", "CNAME") == ["y.test."]
 
 
+async def test_a_cname_of_the_file_stands_alone(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.9.9.9"})
+    await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
+    for text in (b"web CNAME y.test.\n", b"www A 10.0.0.1\n", b"n CNAME y.test.\nn A 10.0.0.1\n"):
+        problem = await api.refused(422, "POST", "/zones/muster.local/import", content=text)
+        assert "CNAME" in problem["problems"][0]["problem"]
+    await load(api, b"web CNAME y.test.\nwww A 10.0.0.1\n", "?replace=true")
+    assert (api.answers("web", "CNAME"), api.answers("www")) == (["y.test."], ["10.0.0.1"])
+
+
+async def test_a_key_that_is_no_record_harms_no_import(api: Api) -> None:
+    await api.store.put(b"/musterd/v1/records/muster.local/x/y", b"\xff")
+    await api.store.put(b"/musterd/v1/records/muster.local/x/A/1", b"{}")
+    assert counts(await load(api, b"x A 10.0.0.1\n")) == (1, 0, 0, 0)
+    assert counts(await load(api, b"x A 10.0.0.1\n", "?replace=true")) == (0, 0, 2, 1)
+    await api.ok("PUT", "/records/muster.local/x/CNAME", {"records": []})
+
+
+async def test_what_a_zone_gives_itself_is_not_registered(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.0.0.1", "ttl": 9})
+    exported = (await api.call("GET", "/zones/muster.local/export")).content
+    assert b" NS " in exported
+    assert counts(await load(api, exported, "?replace=true")) == (0, 0, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [(b"a A 10.0.0.1\nb A 10.0.0\n", 2), (b"a A 10.0.0.1\n$INCLUDE /etc/passwd\n", 2),

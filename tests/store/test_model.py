@@ -30,12 +30,21 @@ class Model:
     entries: dict[bytes, Entry] = field(default_factory=dict)
 
     def transaction(self, compares: Sequence[Compare], steps: Sequence[Operation]) -> Result:
-        found = tuple(self.entries.get(compare.key) for compare in compares)
+        found = tuple(map(self.found, compares))
         if not all(map(holds, compares, found)):
             return Result(False, self.revision, found)
         before = tuple(self.entries.get(step.key) for step in steps)
         self.apply([step for step in steps if isinstance(step, Put) or step.key in self.entries])
         return Result(True, self.revision, before)
+
+    def found(self, compare: Compare) -> Entry | None:
+        if compare.test is not Is.NONE_SINCE:
+            return self.entries.get(compare.key)
+        below = (key for key in sorted(self.entries) if key.startswith(compare.key))
+        since = (
+            e for e in map(self.entries.__getitem__, below) if e.mod_revision > compare.revision
+        )
+        return next(since, None)
 
     def end(self, lease: int) -> None:
         self.apply([Delete(key) for key, entry in self.entries.items() if entry.lease == lease])
@@ -52,6 +61,8 @@ class Model:
 
 
 def holds(compare: Compare, entry: Entry | None) -> bool:
+    if compare.test is Is.NONE_SINCE:
+        return entry is None
     if entry is None or compare.test in {Is.ABSENT, Is.PRESENT}:
         return compare.test is (Is.PRESENT if entry else Is.ABSENT)
     at = entry.mod_revision if compare.test is Is.MODIFIED_AT else entry.create_revision

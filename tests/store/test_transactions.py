@@ -50,6 +50,33 @@ async def test_comparisons(
         assert (await store.delete(b"done") is not None) is holds
 
 
+async def test_whether_anything_was_put_below_a_prefix(store: Store) -> None:
+    await store.put(b"a", b"")
+    first = await store.put(b"a/1", b"")
+    last = await store.put(b"a/2", b"")
+    await store.put(b"a0", b"")
+    await store.put(b"\xff\xff", b"")
+
+    async def none(prefix: bytes, since: int) -> bool:
+        compare = Compare(prefix, Is.NONE_SINCE, since)
+        result = await store.transaction((compare,), (Put(b"done", b""),))
+        if not result.succeeded:
+            (found,) = result.entries
+            assert found
+            assert found.key.startswith(prefix)
+            assert found.mod_revision > since
+        return result.succeeded
+
+    assert [await none(b"a/", since) for since in (0, first - 1, first)] == [False, False, False]
+    assert await none(b"a/", last)
+    assert await none(b"b/", 0)
+    assert not await none(b"\xff", 0)
+    await store.delete(b"a/2")
+    assert await none(b"a/", first)
+    await store.delete(b"a/1")
+    assert await none(b"a/", 0)
+
+
 async def test_one_comparison_that_fails_stops_all(store: Store) -> None:
     at = await store.put(b"a", b"1")
     compares = (Compare(b"a", Is.MODIFIED_AT, at), Compare(b"b", Is.PRESENT))

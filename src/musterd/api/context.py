@@ -12,14 +12,14 @@ from musterd.api.auth import need
 from musterd.api.problems import Problem
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Zone, deepest
-from musterd.model import CNAME, name_to_text
+from musterd.model import name_to_text
 from musterd.registry.keys import Key
 from musterd.registry.leases import Leases
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
 from musterd.settings import Settings
-from musterd.sources.registry import NAME, aliased
+from musterd.sources.registry import NAME
 from musterd.tokens import Token, Tokens
 
 CALL: Final = "musterd.call"
@@ -141,13 +141,6 @@ class Call:
             text, other = name_to_text(place.owner), zone_text(below.apex)
             raise Problem(409, f"{text} belongs to the zone {other}: write there", "other-zone")
         return place
-
-    def alone(self, place: Place) -> None:
-        """Raise Problem where another type than CNAME would stand beside one."""
-        if place.rtype != CNAME and aliased(place.zone, place.owner):
-            owner = place.key.owner
-            detail = f"{owner} has a CNAME record, which stands alone: delete that first"
-            raise Problem(409, detail, "clash")
 
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
         """Note a write in the log; the revision is that of records."""

@@ -96,7 +96,6 @@ async def put_rrset(
         if name in wanted:
             raise Invalid(f"two of the records have the id {name}: give them the same data once")
         wanted[name] = checked
-    call.alone(place)
     expected = expect.parse(if_match, if_none_match)
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
     if done.changed:
@@ -185,7 +184,6 @@ async def _draft(call: Call, rtype: int, body: models.RecordIn) -> Draft:
 
 
 async def _put(call: Call, place: Place, wanted: Draft, expected: expect.Expect) -> Response:
-    call.alone(place)
     done = await call.context.registry.put(place.key, wanted, call.token.name, expected)
     if done.changed:
         call.wrote("put", place.key.path, done.record["revision"])

@@ -175,6 +175,10 @@ class Catalog:
                     table.put_many(Head(revision, time), rows[at : at + STEP])
                     yield
                 return
+            case Several(changes, whole=True):
+                # In one step: an answer holds what is listed at its name, or what was there before.
+                table.change(changes)
+                table.sweep_beside(changes)
             case Several(changes):
                 for at in range(0, len(changes), STEP):
                     if at:

@@ -154,6 +154,16 @@ class Table:
                 self._replace(key, self.rows[key], None)
             yield
 
+    def sweep_beside(self, changes: Iterable[Put | Delete]) -> None:
+        """Delete the rows at the names of listed keys that the list does not have."""
+        if self._current == len(self.rows):
+            return
+        rows = (self.rows.get(self.number + text_key(change.key)) for change in changes)
+        for zone, owner in {place for row in rows for place in self._places(row)}:
+            for key in zone.keys_at(owner):
+                if key.startswith(self.number) and not self._is_current(self.rows[key]):
+                    self._replace(key, self.rows[key], None)
+
     def put(self, key: bytes, head: Head, records: Iterable[Record]) -> None:
         """Take all that a key (without its source) gives now."""
         key = self.number + key

@@ -147,6 +147,11 @@ class Zone:
         elif known == key:
             del self.names[owner]
 
+    def keys_at(self, owner: bytes) -> tuple[bytes, ...]:
+        """The keys, of all sources, that give records at a folded owner name."""
+        known = self.names.get(owner, ())
+        return (known,) if isinstance(known, bytes) else tuple(known)
+
     def merged(self, owner: bytes) -> RRsets:
         """The RRsets to answer at a folded owner name."""
         known = self.names.get(owner)
@@ -168,9 +173,7 @@ class Zone:
 
     def given(self, owner: bytes) -> list[Given]:
         """All that is given at a folded owner name, hidden or not."""
-        known = self.names.get(owner, set())
-        given = [one for key in ({known} if isinstance(known, bytes) else known)
-                 for one in self._of_key(owner, key)]  # fmt: skip
+        given = [one for key in self.keys_at(owner) for one in self._of_key(owner, key)]
         if owner == self.apex:
             types = {one.rtype for one in given}
             if SOA not in types:

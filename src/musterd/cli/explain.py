@@ -59,6 +59,7 @@ def _print(found: "Explanation") -> None:
 
 
 _COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age", "why not")
+_SPARE = frozenset({"weight", "revision", "age"})
 
 
 def _print_records(title: str, records: "list[Given]") -> None:
@@ -66,7 +67,7 @@ def _print_records(title: str, records: "list[Given]") -> None:
 
     if records:
         print(f"\n{title}")
-        output.table(_COLUMNS, map(_row, records), indent="  ")
+        output.table(_COLUMNS, map(_row, records), indent="  ", spare=_SPARE)
 
 
 def _row(one: "Given") -> tuple[str, ...]:

@@ -6,18 +6,19 @@ tables are plain: no colour, no folding, cells parted by two spaces.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from shutil import get_terminal_size
 from typing import Final
 
 from musterd.client.text import printable
 
 PAGE: Final = 1000
 """Rows that are laid out together: a longer table is printed page by page."""
-SHORT: Final = 24
-"""The widest column that is kept whole, so that addresses and times are."""
-FOLDED: Final = 12
+FOLDED: Final = 8
 """The least that is left for a column whose cells are folded."""
+GAP: Final = 2
+"""Spaces between columns."""
 
 Row = Sequence[str]
 
@@ -33,11 +34,13 @@ def as_lines(values: Iterable[object]) -> None:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def table(columns: Row, rows: Iterable[Row], *, indent: str = "") -> int:
+def table(
+    columns: Row, rows: Iterable[Row], *, indent: str = "", spare: Collection[str] = ()
+) -> int:
     """Print rows under the names of their columns; nothing at all if there are none.
 
-    A column without a cell that says anything is left out, if its rows fit one page. Returns how
-    many rows there were.
+    Where the rows fit one page, a column without a cell that says anything is left out, and those
+    that are ``spare`` are where the terminal has no room for all. Returns how many rows there were.
     """
     source = iter([printable(cell) for cell in row] for row in rows)
     first = list(islice(source, PAGE))
@@ -46,6 +49,10 @@ def table(columns: Row, rows: Iterable[Row], *, indent: str = "") -> int:
         return 0
     if rest is None:
         columns, first = _without_empty(columns, first)
+        if spare and _needed(_widths([columns, *first], ())) > _room(indent):
+            columns, first = _only(
+                [at for at, name in enumerate(columns) if name not in spare], columns, first
+            )
         _print(columns, first, indent)
         return len(first)
     return _print_pages(columns, first, chain([rest], source), indent)
@@ -60,7 +67,10 @@ def facts(pairs: Mapping[str, str]) -> None:
 
 
 def _without_empty(columns: Row, rows: list[list[str]]) -> tuple[Row, list[list[str]]]:
-    kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+    return _only([at for at in range(len(columns)) if any(row[at] for row in rows)], columns, rows)
+
+
+def _only(kept: list[int], columns: Row, rows: list[list[str]]) -> tuple[Row, list[list[str]]]:
     return [columns[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
@@ -94,6 +104,15 @@ def _widths(lines: Sequence[Row], least: Sequence[int]) -> list[int]:
     return [max(pair) for pair in zip(found, least, strict=True)] if least else found
 
 
+def _room(indent: str) -> int:
+    """Characters of a line, as many as one likes where output is no terminal."""
+    return get_terminal_size().columns - len(indent) if sys.stdout.isatty() else sys.maxsize
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
 def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequence[int]) -> None:
     from rich.console import Console
     from rich.padding import Padding
@@ -101,10 +120,11 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
     from rich.text import Text
 
     console = Console(highlight=False)
-    laid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(columns))
+    laid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=bool(columns))
+    room = _room(indent)
     # What has no room for its widths is better folded afresh than cut off.
-    widths = least if sum(least) + 2 * len(least) <= console.width else []
-    whole = _whole(_widths([columns, *rows], least), console.width - len(indent))
+    widths = least if _needed(least) <= room else []
+    whole = _whole(_widths([columns, *rows], least), room)
     for at in range(len(rows[0])):
         laid.add_column(
             columns[at] if columns else "",
@@ -118,7 +138,12 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
 
 
 def _whole(widths: Sequence[int], room: int) -> frozenset[int]:
-    """The columns that need not be folded: the short ones, if that leaves room for the others."""
-    short = frozenset(at for at, width in enumerate(widths) if width <= SHORT)
-    taken = sum(widths[at] for at in short) + FOLDED * (len(widths) - len(short))
-    return short if taken + 2 * len(widths) <= room else frozenset()
+    """The columns that need not be folded: the narrowest, as many as leave room for the others."""
+    whole: set[int] = set()
+    room -= _needed([min(width, FOLDED) for width in widths])
+    for at in sorted(range(len(widths)), key=widths.__getitem__):
+        room -= max(widths[at] - FOLDED, 0)
+        if room < 0:
+            break
+        whole.add(at)
+    return frozenset(whole)

@@ -156,10 +156,20 @@ class Importer:
         wanted.setdefault(place, {})[rdata.equal_form(rtype, wire)] = wire, ttl
 
     async def _compare(self, wanted: _Wanted, plan: Plan, *, replace: bool) -> None:
+        types: dict[str, set[str]] = {}
+        for owner, word in wanted:
+            types.setdefault(owner, set()).add(word)
         async for page in self._registry.store.scan(prefix(self._zone)):
             for entry in page.entries:
-                self._compare_one(wanted, plan, entry, replace=replace)
+                stays = self._compare_one(wanted, plan, entry, replace=replace)
+                if stays is not None and stays.owner in types:
+                    types[stays.owner].add(stays.rtype)
             await asyncio.sleep(0)
+        plan.problems += [
+            (0, f"{owner} would have {', '.join(sorted(words))} records, but a CNAME stands alone")
+            for owner, words in types.items()
+            if "CNAME" in words and len(words) > 1
+        ]
         for (owner, word), data in wanted.items():
             rtype = rdata.parse_type(word)
             for wire, ttl in data.values():
@@ -168,16 +178,21 @@ class Importer:
         plan.added, plan.changed = len(plan.add), len(plan.change)
         plan.removed = len(plan.remove)
 
-    def _compare_one(self, wanted: _Wanted, plan: Plan, entry: Entry, *, replace: bool) -> None:
-        """What becomes of a record that is there; what is as it should be is not wanted again."""
-        key = parse(entry.key)
-        data = wanted.get((key.owner, key.rtype), {})
+    def _compare_one(
+        self, wanted: _Wanted, plan: Plan, entry: Entry, *, replace: bool
+    ) -> Key | None:
+        """What becomes of a record that is there and is not wanted again; its key if it stays."""
         try:
+            key = parse(entry.key)
             value = decode(entry.value)
             rtype = rdata.parse_type(key.rtype)
             form = rdata.equal_form(rtype, rdata.parse(rtype, value["data"]))
         except ValueError:
-            value, rtype, form = {}, 0, b""
+            # Not written by us, and no record.
+            if replace:
+                plan.remove.append(entry.key)
+            return None
+        data = wanted.get((key.owner, key.rtype), {})
         found = data.pop(form, None)
         if found is not None and found[1] == value.get("ttl"):
             plan.unchanged += 1
@@ -185,6 +200,8 @@ class Importer:
             plan.change.append((entry, found[1]))
         elif replace or (rtype in rdata.SINGLE and data):
             plan.remove.append(entry.key)
+            return None
+        return key
 
 
 def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:

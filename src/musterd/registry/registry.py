@@ -1,15 +1,16 @@
 """The registry: records that people and programs register, read and written in the store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
+from musterd.model import CNAME
 from musterd.registry import rdata
 from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
 from musterd.registry.expect import NOTHING, Expect
-from musterd.registry.keys import DELETED, Key, parse, prefix
+from musterd.registry.keys import DELETED, RECORDS, Key, prefix
 from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
 from musterd.store import Compare, Delete, Entry, Is, Operation, Put, Store
 
@@ -39,10 +40,14 @@ class Listed(NamedTuple):
 
 
 class RRset(NamedTuple):
-    """All records of one owner and type. revision: of the last change, 0 where there are none."""
+    """All records of one owner and type.
+
+    revision: of the last change, 0 where there are none; seen: of the store, when it was read.
+    """
 
     entries: tuple[Entry, ...]
     revision: int
+    seen: int
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -90,13 +95,13 @@ class Registry:
 
     async def rrset(self, zone: str, owner: str, rtype: str) -> RRset:
         """The records of an owner and a type."""
-        found: list[Entry] = []
-        more, after = True, b""
-        while more:
-            page = await self.store.range(prefix(zone, owner, rtype), limit=PAGE, after=after)
+        below = prefix(zone, owner, rtype)
+        page = await self.store.range(below, limit=PAGE)
+        found, seen = list(page.entries), page.revision
+        while page.more:
+            page = await self.store.range(below, limit=PAGE, after=found[-1].key)
             found += page.entries
-            more, after = page.more, found[-1].key if found else b""
-        return RRset(tuple(found), max((entry.mod_revision for entry in found), default=0))
+        return RRset(tuple(found), max((entry.mod_revision for entry in found), default=0), seen)
 
     async def page(
         self, parts: Sequence[str], limit: int, after: str, keep: Callable[[dict[str, Any]], bool]
@@ -133,16 +138,16 @@ class Registry:
                 _check(key, before, expect)
             if before is not None and unchanged(wanted, before):
                 return Written(show(before), False, False)
-            if before is None and wanted.rtype in rdata.SINGLE:
-                await self._check_single(key)
+            # Also where nothing is expected: a write whose answer was lost may still come late.
+            compares = [_as_found(octets, before), *await self._room(key, wanted.rtype, before)]
             value = written(wanted, who, self._clock(), before)
-            compares = (_as_found(octets, before),) if expect else ()
             steps = (Put(octets, to_json(value), wanted.lease),)
             done = await self.store.transaction(compares, steps)
             if done.succeeded:
                 await self.applied.reached(done.revision)
                 record = show_value(key, value, done.revision, wanted.lease)
                 return Written(record, before is None, True)
+            _look_for_alias(key, done.entries)
         raise _contended(key)
 
     async def delete(self, key: Key, who: str, expect: Expect = NOTHING) -> int:
@@ -170,10 +175,9 @@ class Registry:
         """
         if len(wanted) > RRSET_MOST:
             raise Invalid(f"{len(wanted)} records of one owner and type: at most {RRSET_MOST}")
-        if wanted and next(iter(wanted.values())).rtype in rdata.SINGLE:
-            if len(wanted) > 1:
-                raise Invalid(f"{rrset.owner} can have one {rrset.rtype} record, not {len(wanted)}")
-            await self._check_alone(rrset)
+        rtype = rdata.parse_type(rrset.rtype)
+        if len(wanted) > 1 and rtype in rdata.SINGLE:
+            raise Invalid(f"{rrset.owner} can have one {rrset.rtype} record, not {len(wanted)}")
         for _ in range(_TRIES):
             before = await self.rrset(*rrset[:3])
             if expect:
@@ -182,8 +186,12 @@ class Registry:
             revision = before.revision
             if steps:
                 compares = [_as_found(entry.key, entry) for entry in before.entries]
+                compares.append(Compare(prefix(*rrset[:3]), Is.NONE_SINCE, before.seen))
+                if wanted:
+                    compares += await self._room(rrset, rtype, before)
                 done = await self.store.transaction(compares, steps)
                 if not done.succeeded:
+                    _look_for_alias(rrset, done.entries)
                     continue
                 revision = done.revision
                 await self.applied.reached(revision)
@@ -214,26 +222,30 @@ class Registry:
             steps.append(Put(DELETED, by(who)))
         return steps
 
-    async def _check_single(self, key: Key) -> None:
-        """Raise Clash where an owner has a record of a type already of which it can have one."""
-        if (await self.rrset(*key[:3])).entries:
-            raise Clash(
-                f"{_rrset_named(key)}: there can be one, and another is registered: PUT the whole "
-                "RRset to replace it"
-            )
-        await self._check_alone(key)
+    async def _room(self, key: Key, rtype: int, before: Entry | RRset | None) -> list[Compare]:
+        """What must hold so that a record has room in place of another: a CNAME stands alone.
 
-    async def _check_alone(self, key: Key) -> None:
-        """Raise Clash where a CNAME would stand beside other records (RFC 1034 section 3.6.2)."""
-        if key.rtype != "CNAME":
-            return
-        page = await self.store.range(prefix(key.zone, key.owner), limit=PAGE)
-        others = {parse(entry.key).rtype for entry in page.entries} - {"CNAME"}
-        if others:
-            raise Clash(
-                f"{key.owner} has {', '.join(sorted(others))} records, and a CNAME stands alone: "
-                "delete these first"
-            )
+        That is RFC 1034 section 3.6.2. Raises Clash where it has none now.
+        """
+        compares: list[Compare] = []
+        if rtype != CNAME:
+            compares.append(Compare(prefix(key.zone, key.owner, "CNAME"), Is.NONE_SINCE))
+        if rtype in rdata.SINGLE:
+            below = prefix(*key[: 2 if rtype == CNAME else 3])
+            page = await self.store.range(below, limit=PAGE)
+            types = {_type(entry.key) for entry in page.entries}
+            if before is None and key.rtype in types:
+                raise Clash(
+                    f"{_rrset_named(key)}: there can be one, and another is registered: PUT the "
+                    "whole RRset to replace it"
+                )
+            if others := types - {key.rtype}:
+                raise Clash(
+                    f"{key.owner} has {', '.join(sorted(others))} records, and a CNAME stands "
+                    "alone: delete these first"
+                )
+            compares.append(Compare(below, Is.NONE_SINCE, page.revision))
+        return compares
 
 
 def by(who: str) -> bytes:
@@ -258,6 +270,17 @@ def _as_found(key: bytes, entry: Entry | None) -> Compare:
     if entry is None:
         return Compare(key, Is.ABSENT)
     return Compare(key, Is.MODIFIED_AT, entry.mod_revision)
+
+
+def _type(key: bytes) -> str:
+    """The type that a key below an owner has."""
+    return key[len(RECORDS) :].split(b"/")[2].decode("ascii", "backslashreplace")
+
+
+def _look_for_alias(key: Key, found: Iterable[Entry | None]) -> None:
+    """Raise Clash where a CNAME is why a record has no room."""
+    if key.rtype != "CNAME" and any(entry and _type(entry.key) == "CNAME" for entry in found):
+        raise Clash(f"{key.owner} has a CNAME record, which stands alone: delete that first")
 
 
 def _contended(key: Key) -> Mismatch:

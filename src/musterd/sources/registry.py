@@ -1,13 +1,11 @@
 """The registry as a source: what is in the store, then each change of it as soon as it is kept."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from musterd.catalog.rows import SOURCE_OCTETS
-from musterd.catalog.zone import Zone
 from musterd.model import (
     Begin,
     Change,
@@ -34,6 +32,8 @@ AT_ONCE: Final = 1000
 RETRY_LEAST: Final = 0.5
 RETRY_MOST: Final = 30.0
 """Seconds until a store that can't be read is tried again: doubled each time."""
+_OWNER_PARTS: Final = RECORDS.count(b"/") + 2
+"""Of a key of the store, as far as its owner."""
 
 _Told = Put | Delete | Fault
 
@@ -78,11 +78,16 @@ class RegistrySource:
         """List once, and watch from there on. Raises StoreError."""
         yield Begin()
         revision = 0
+        entries: tuple[Entry, ...] = ()
         async with aclosing(self.store.scan(RECORDS)) as pages:
             async for page in pages:
                 revision = page.revision
-                for change in _grouped(map(self._listed, page.entries)):
+                entries += page.entries
+                # The next page may have more of the last owner.
+                end = _last_owner(entries) if page.more else len(entries)
+                for change in _grouped(map(self._listed, entries[:end]), whole=True):
                     yield change
+                entries = entries[end:]
                 # A page may come, and be taken, without a wait; others have their turn here.
                 await asyncio.sleep(0)
         async with self.store.watch(RECORDS, revision + 1) as watch:
@@ -124,7 +129,16 @@ class RegistrySource:
         return Put(path, entry.mod_revision, float(get("modified", 0)), (record,))
 
 
-def _grouped(told: Iterable[_Told]) -> Iterator[Change]:
+def _last_owner(entries: Sequence[Entry]) -> int:
+    """Where the entries of the last owner begin."""
+    owner = entries[-1].key.split(b"/")[:_OWNER_PARTS]
+    end = len(entries)
+    while end and entries[end - 1].key.split(b"/")[:_OWNER_PARTS] == owner:
+        end -= 1
+    return end
+
+
+def _grouped(told: Iterable[_Told], *, whole: bool = False) -> Iterator[Change]:
     """Changes as the catalog takes them, in order; a key that is wrong gives nothing."""
     group: list[Put | Delete] = []
     faults: list[Fault] = []
@@ -136,7 +150,7 @@ def _grouped(told: Iterable[_Told]) -> Iterator[Change]:
             group.append(one)
     yield from faults
     if group:
-        yield Several(group)
+        yield Several(group, whole)
 
 
 async def _events(watch: Watch) -> list[Event]:
@@ -150,13 +164,3 @@ async def _events(watch: Watch) -> list[Event]:
 def _name(key: bytes) -> str:
     """The key of an entry as the catalog and people have it."""
     return key[len(RECORDS) :].decode("utf-8", "backslashreplace")
-
-
-def aliased(zone: Zone, owner: bytes) -> bool:
-    """Whether a CNAME is registered at a folded owner name of a zone."""
-    given = zone.names.get(owner)
-    if given is None:
-        return False
-    mine = [number for number, table in zone.tables.items() if table.name == NAME]
-    every = (given,) if isinstance(given, bytes) else given
-    return any(key[:SOURCE_OCTETS] in mine and b"/CNAME/" in key for key in every)

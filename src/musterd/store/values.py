@@ -49,10 +49,16 @@ class Is(Enum):
     """Its mod_revision is the one given."""
     CREATED_AT = "created at"
     """Its create_revision is the one given: still the same claim, whatever its value."""
+    NONE_SINCE = "none since"
+    """Of a prefix: no key that starts with it was put after the revision given. That some were
+    removed does not count; after 0, there is none."""
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction; the revision counts only where a comparison has one."""
+    """A condition of a transaction; the revision counts only where a comparison has one.
+
+    key: or a prefix, where that is what is compared.
+    """
 
     key: bytes
     test: Is
@@ -81,7 +87,8 @@ class Result(NamedTuple):
 
     succeeded: all its comparisons held, and all its operations are done; revision: at which, or
     that of the store where nothing was changed; entries: where it succeeded, what each operation
-    found before it; else what each comparison found.
+    found before it; else what each comparison found: of a prefix, the first key that
+    speaks against it.
     """
 
     succeeded: bool

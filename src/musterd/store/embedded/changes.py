@@ -18,10 +18,13 @@ from musterd.store.values import (
     Operation,
     Put,
     Result,
+    prefix_end,
 )
 
 # The columns of kv are the fields of an Entry.
 _GET = "SELECT * FROM kv WHERE key = ?"
+_SINCE = "SELECT * FROM kv WHERE key >= ? AND key < ? AND mod_rev > ? ORDER BY key LIMIT 1"
+_SINCE_UPWARD = "SELECT * FROM kv WHERE key >= ? AND mod_rev > ? ORDER BY key LIMIT 1"
 _OF_LEASE = "SELECT * FROM kv WHERE lease = ? ORDER BY key"
 _PUT = (
     "INSERT INTO kv VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
@@ -39,6 +42,7 @@ _HOLDS: Final[dict[Is, Callable[[Entry | None, int], bool]]] = {
     Is.PRESENT: lambda entry, _: entry is not None,
     Is.MODIFIED_AT: lambda entry, at: entry is not None and entry.mod_revision == at,
     Is.CREATED_AT: lambda entry, at: entry is not None and entry.create_revision == at,
+    Is.NONE_SINCE: lambda entry, _: entry is None,
 }
 
 _Row = tuple[object, ...]
@@ -96,7 +100,7 @@ class Changes:
 
     def transaction(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Result:
         """As of the store."""
-        found = tuple(self._get(compare.key) for compare in compares)
+        found = tuple(map(self._found, compares))
         for compare, entry in zip(compares, found, strict=True):
             if not _HOLDS[compare.test](entry, compare.revision):
                 return Result(False, self.revision, found)
@@ -124,6 +128,14 @@ class Changes:
         gone = self._db.execute("DELETE FROM event WHERE rev <= ?", (revision,))
         self._gone += gone.rowcount
         self.compacted = max(self.compacted, min(revision, self.revision))
+
+    def _found(self, compare: Compare) -> Entry | None:
+        if compare.test is not Is.NONE_SINCE:
+            return self._get(compare.key)
+        key, at, end = compare.key, compare.revision, prefix_end(compare.key)
+        asked = (_SINCE_UPWARD, (key, at)) if end is None else (_SINCE, (key, end, at))
+        row = self._db.execute(*asked).fetchone()
+        return Entry._make(row) if row else None
 
     def _get(self, key: bytes) -> Entry | None:
         row = self._db.execute(_GET, (key,)).fetchone()

@@ -1,0 +1,113 @@
+"""Connections: too many, silent, slow, and those that ask too often, over the network."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+
+from musterd import http, serving
+from musterd.api import limits
+from musterd.server import Server
+from tests.api.house import House, answers
+from tests.api.test_limits import pieces
+from tests.catalogkit import until
+
+pytestmark = pytest.mark.slow
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connect(server: Server) -> Connection:
+    host, port = server.api_address.rsplit(":", 1)
+    return await asyncio.open_connection(host, int(port))
+
+
+def at(server: Server) -> int:
+    """Connections of the API now."""
+    assert server._registering is not None
+    assert server._registering.listener is not None
+    uvicorn = server._registering.listener.http._server
+    return 0 if uvicorn is None else len(uvicorn.server_state.connections)
+
+
+async def test_too_many_connections(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "CONNECTIONS", 5)
+    monkeypatch.setattr(http, "TOLD", 3)
+    async with house.serve() as server, house.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        silent = [await connect(server) for _ in range(4)]
+        await until(lambda: at(server) == 5)
+        async with house.client(server) as other:
+            response = await other.get("/status")
+            assert response.status_code == 503
+        many = [await connect(server) for _ in range(10)]
+        await until(lambda: at(server) <= 8)
+        # Who is there goes on to be served, names are answered, and there is room again.
+        assert await answers(server, "nope") == []
+        for _, writer in silent + many:
+            writer.close()
+        await until(lambda: at(server) == 1)
+        async with house.client(server) as other:
+            assert (await other.get("/status")).status_code == 200
+
+
+async def test_who_says_nothing_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
+    async with house.serve() as server:
+        await until(lambda: at(server) == 0)
+        # A server that has not answered anyone yet is still importing what it answers with.
+        async with house.client(server) as client:
+            (await client.get("/status")).raise_for_status()
+        reader, writer = await connect(server)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_a_connection_that_is_used_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
+    async with house.serve() as server, house.client(server) as client:
+        for _ in range(2):
+            async with client.stream("GET", "/watch") as response:
+                # A watch is a request that was made, however long it takes.
+                await asyncio.sleep(0.3)
+                assert response.status_code == 200
+            assert (await client.get("/status")).status_code == 200
+
+
+async def test_a_rate(house: House) -> None:
+    house.set(("[api]\n", "[api]\nrate = 20\n"))
+    async with house.serve() as server, house.client(server) as client:
+        asked = await asyncio.gather(*(client.get("/zones") for _ in range(60)))
+        statuses = [one.status_code for one in asked]
+        assert statuses.count(200) >= 20
+        refused = [one for one in asked if one.status_code == 429]
+        assert refused
+        assert {one.headers["retry-after"] for one in refused} == {"1"}
+        assert "more than 20 times a second" in refused[0].json()["detail"]
+        # Others are not held up, and answers not at all.
+        assert (await client.get("/zones", headers={"authorization": ""})).status_code == 401
+        assert await answers(server, "nope") == []
+
+
+async def test_pages_are_bounded(house: House) -> None:
+    async with house.serve() as server, house.client(server) as client:
+        for path in ("/records", "/history"):
+            assert (await client.get(f"{path}?limit=1000")).status_code == 200
+            assert (await client.get(f"{path}?limit=1001")).status_code == 422
+
+
+async def test_large_bodies_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODIES_MOST", 300_000)
+    async with house.serve() as server, house.client(server) as client, AsyncExitStack() as stack:
+        await client.get("/status")
+
+        async def put(number: int) -> httpx.Response:
+            own = await stack.enter_async_context(house.client(server))
+            return await own.put(f"/records/muster.local/h{number}/A/x", content=pieces(200_000))
+
+        statuses = {one.status_code for one in await asyncio.gather(*(put(n) for n in range(8)))}
+        # What is no JSON is refused as that; what came when there was no room, for now.
+        assert statuses == {422, 503}
+        assert (await put(9)).status_code == 422
