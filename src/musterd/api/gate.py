@@ -29,6 +29,12 @@ BODY_SECONDS: Final = 60.0
 IMPORTS_MOST: Final = 2
 """Large imports at once; others wait before their body is read."""
 _ZONES: Final = "/v1/zones/"
+_STOPPING: Final = Problem(
+    503,
+    "the server stops: what was asked may have been done or not, but never by half; read to know",
+    "stopping",
+    {"Retry-After": "5"},
+)
 _NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 _SMALL: Final = 65_536
 """Octets of a body that are not counted: all connections together have little enough of them."""
@@ -58,6 +64,10 @@ class Gate:
             await problem.response()(scope, receive, send)
         except MusterdError as error:
             await of_error(error).response()(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops, and can't wait for it any more.
+            if not sent.begun:
+                await _STOPPING.response()(scope, receive, send)
         except Exception as error:
             log.exception("a request failed", method=scope["method"], kind=type(error).__name__)
             # What has begun can't be taken back: where it has no end, the connection is closed.
