@@ -40,3 +40,11 @@ class LoopClock:
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call in the event loop after a delay, seconds."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+
+class BootClock(LoopClock):
+    """As the loop's, but its seconds go on while the machine sleeps: leases end by it."""
+
+    def monotonic(self) -> float:
+        """Seconds since the machine started."""
+        return _time.clock_gettime(_time.CLOCK_BOOTTIME)

@@ -83,8 +83,8 @@ class _Listed:
 
     @property
     def saved(self) -> bool:
-        """Whether what it gave is kept in a snapshot; the registry is on disk itself."""
-        return not isinstance(self.source, RegistrySource)
+        """Whether what it gave is kept in a snapshot; a registry on this disk is kept itself."""
+        return not isinstance(self.source, RegistrySource) or bool(self.source.place)
 
     @property
     def spec(self) -> tuple[str, int]:
@@ -143,9 +143,9 @@ class Server:
         _configure(self._core, settings.dns)
         await self.catalog.reconfigure(settings)
         try:
-            if settings.state.dir is not None:
+            if settings.keeps:
                 parts = Parts(self.catalog, self._core, self._clock, lambda: self.running.listening)
-                self._registering = await Registering.open(settings.state.dir, parts, settings)
+                self._registering = await Registering.open(parts, settings)
             elif settings.api.listen:
                 log.warning('there is no registry, and no API, as [state] dir is ""')
             self._http = self._bind_http(settings.metrics.listen)
@@ -166,7 +166,7 @@ class Server:
                 group.create_task(self._save())
             self._start_http(group)
             if self._registering is not None:
-                tasks.append(group.create_task(self._registering.tokens.run()))
+                tasks.append(group.create_task(self._registering.follow()))
                 group.create_task(self._registering.run(self._files))
             self._feed(settings, group)
             names = [zone.text for zone in self.catalog.zones.values()]

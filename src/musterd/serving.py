@@ -6,9 +6,10 @@ registered are answered.
 
 import asyncio
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,9 +20,10 @@ from musterd import __version__
 from musterd._core import Core
 from musterd.catalog import Catalog
 from musterd.clock import Clock
-from musterd.errors import StateError
+from musterd.errors import MusterdError, StateError
 from musterd.http import HttpServer
 from musterd.registry.applied import Applied
+from musterd.registry.keys import ROOT
 from musterd.registry.leases import Leases
 from musterd.registry.names import parse_zone, zone_text
 from musterd.registry.registry import Registry
@@ -46,6 +48,9 @@ LIMITS: Final = Limits(key=1200, operations=2500)
 """The longest names with all their octets escaped; whole RRsets in place of others."""
 CONNECTIONS: Final = 1000
 """HTTP connections at once; more are answered with 503."""
+RETRY_LEAST: Final = 0.5
+RETRY_MOST: Final = 15.0
+"""Seconds until a store that can't be read at first is tried again: doubled each time."""
 LATE: Final = 2.0
 """Seconds after which the API is served though the registry isn't in answers yet."""
 
@@ -109,18 +114,20 @@ class Registering:
         self._context: Context | None = None
         self._rate: Rate | None = None
         self._application: Gate | None = None
+        self._prepared = False
 
     @classmethod
-    async def open(cls, folder: Path, parts: Parts, settings: Settings) -> Self:
-        """Open the store in a directory, see to the first token, and listen.
+    async def open(cls, parts: Parts, settings: Settings) -> Self:
+        """Open the store, see to the first token, and listen.
 
-        Raises StoreError, StateError, ListenError, SettingsError.
+        A store elsewhere need not be there yet. Raises StoreError, StateError, ListenError,
+        SettingsError.
         """
-        store = await Embedded.open(folder / FILE, Options(limits=LIMITS))
+        store = await open_store(settings)
         registering = cls(store, parts, settings)
         try:
-            await registering.tokens.load()
-            await registering.see_to_first_token(folder)
+            if not settings.store.url:
+                await registering._prepare()
             registering.listener = bind(settings.api)
         except BaseException:
             await store.close()
@@ -136,6 +143,24 @@ class Registering:
         """The registry as a source of zones with TTLs, in seconds."""
         seconds = {zone_text(parse_zone(name)): ttl for name, ttl in ttls.items()}
         return RegistrySource(self.store, self.applied, lambda zone: seconds.get(zone, 0))
+
+    async def follow(self) -> None:
+        """Know the tokens as they are in the store, until cancelled."""
+        retry = RETRY_LEAST
+        while not self._prepared:
+            try:
+                await self._prepare()
+            except MusterdError as error:
+                log.warning("the store can't be read yet, the API answers 503", reason=str(error))
+                await asyncio.sleep(retry * random.uniform(0.5, 1))  # noqa: S311
+                retry = min(2 * retry, RETRY_MOST)
+        await self.tokens.run()
+
+    async def _prepare(self) -> None:
+        """Read the tokens, and have the first. Raises StoreError, StateError."""
+        await self.tokens.load()
+        await self._see_to_first_token()
+        self._prepared = True
 
     async def run(self, files: FileWatch) -> None:
         """Serve the API on the present listener until that is stopped."""
@@ -191,16 +216,38 @@ class Registering:
         )
         return application(self._context, self._rate)
 
-    async def see_to_first_token(self, folder: Path) -> None:
-        """Have a token to begin with: that of the settings, else one that a file has or gets."""
-        api = self._settings.api
+    async def _see_to_first_token(self) -> None:
+        """Have a token to begin with: that of the settings, else one that a file has or gets.
+
+        Where servers that share a store begin with it together, each may make one.
+        """
+        api, folder = self._settings.api, self._settings.state.dir
+        path = api.first_token_file or (folder and folder / TOKEN_FILE)
         if api.first_token is not None:
             await self.tokens.ensure_first(api.first_token.get_secret_value())
-        elif not len(self.tokens):
-            path = api.first_token_file or folder / TOKEN_FILE
+        elif not len(self.tokens) and path:
             text = await asyncio.to_thread(_first_token, path)
             await self.tokens.ensure_first(text)
             log.info("the first credential, which may do all, is in a file", file=_normal(path))
+
+
+async def open_store(settings: Settings) -> Store:
+    """The store that the settings say. Raises StoreError."""
+    where = settings.store
+    if not where.url:
+        assert settings.state.dir is not None  # noqa: S101 - `Settings.keeps`
+        return await Embedded.open(settings.state.dir / FILE, Options(limits=LIMITS))
+    # gRPC takes a while to import.
+    await asyncio.to_thread(import_module, "musterd.store.etcd")
+    from musterd.etcd import Options as EtcdOptions  # noqa: PLC0415
+    from musterd.store.etcd import LIMITS as ETCD_LIMITS  # noqa: PLC0415
+    from musterd.store.etcd import Etcd  # noqa: PLC0415
+
+    if where.user and not (where.ca or where.cert):
+        log.warning("the password of etcd crosses the network in plain text: set [store] ca")
+    options = EtcdOptions.of(where.endpoints, where)
+    limits = replace(ETCD_LIMITS, key=LIMITS.key)
+    return Etcd(options, base=where.prefix.rstrip("/").encode(), root=ROOT, limits=limits)
 
 
 def bind(api: Api, old: Listener | None = None) -> Listener | None:

@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 
 from musterd.errors import MusterdError
 from musterd.registry.names import parse_zone, shown, zone_text
-from musterd.store import ABSENT, Compacted, Entry, Store, StoreError
+from musterd.store import ABSENT, Compacted, Conflict, Entry, Store, StoreError
 
 TOKENS: Final = b"/musterd/v1/tokens/"
 TOKENS_MOST: Final = 10_000
@@ -117,6 +117,8 @@ class Tokens:
         self._clock = clock
         self._known: dict[bytes, Token] = {}
         self._revision = 0
+        self.loaded = False
+        """Whether it is known who has a token."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -167,7 +169,11 @@ class Tokens:
         if digest not in self._known:
             for token in [token for token in self._known.values() if token.name == FIRST]:
                 await self.revoke(token.id)
-            await self._add(text, FIRST, (ADMIN,), None)
+            try:
+                await self._add(text, FIRST, (ADMIN,), None)
+            except Conflict:
+                # Another server that was told the same text was faster.
+                await self.load()
         return self._known[digest]
 
     async def _add(
@@ -191,6 +197,7 @@ class Tokens:
                 for entry in page.entries:
                     _take(known, entry.key, entry)
         self._known = known
+        self.loaded = True
 
     async def run(self) -> None:
         """Follow what others change, until cancelled."""

@@ -1,17 +1,27 @@
 """The stores that the contract is held to, and what a test can do to them from outside."""
 
+import asyncio
+import contextlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from musterd.store import Store
+from musterd.etcd import ALL
+from musterd.store import Compacted, Store
 from musterd.store.embedded import Embedded, Options
+from musterd.store.etcd import Etcd as InEtcd
+from tests.etcdkit import Etcd
 
 
 class Backend(Protocol):
     """A store under test."""
+
+    brief: int
+    """The TTL of a lease that ends soon, seconds."""
+    work: float
+    """How much of what only wears it out a test does, from 0 to 1."""
 
     @property
     def store(self) -> Store:
@@ -27,7 +37,7 @@ class Backend(Protocol):
         """Let it forget what was up to a revision."""
 
     async def elapse(self, seconds: float) -> None:
-        """Let the time of its leases go by."""
+        """Let the time of its leases go by, by which they end."""
 
     async def close(self) -> None:
         """End it."""
@@ -83,6 +93,9 @@ class ManualClock:
 class EmbeddedBackend:
     """The embedded store with a clock in the hand of the test."""
 
+    brief = 5
+    work = 1.0
+
     def __init__(self, path: Path, options: Options | None = None) -> None:
         self.path = path
         self.options = options or Options()
@@ -108,3 +121,39 @@ class EmbeddedBackend:
 
     async def close(self) -> None:
         await self.store.close()
+
+
+class EtcdBackend:
+    """A store in an etcd, which has only the real time."""
+
+    brief = 1
+    work = 0.1
+
+    def __init__(self, etcd: Etcd, base: bytes) -> None:
+        self.etcd = etcd
+        self.base = base
+        self.store = InEtcd(etcd.options(), base=base)
+        self._others: list[InEtcd] = []
+
+    async def another(self) -> Store:
+        self._others.append(InEtcd(self.etcd.options(), base=self.base))
+        return self._others[-1]
+
+    async def restart(self) -> None:
+        await self.etcd.restart()
+
+    async def compact(self, revision: int) -> None:
+        await self.store.client.compact(revision)
+
+    async def elapse(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def clean(self) -> None:
+        """Remove all that is kept, and what is known of it."""
+        revision, _ = await self.store.client.delete(ALL, ALL)
+        with contextlib.suppress(Compacted):
+            await self.compact(revision)
+
+    async def close(self) -> None:
+        for store in (self.store, *self._others):
+            await store.close()

@@ -1,7 +1,7 @@
 """Each test of the contract runs once for each store."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,17 +9,37 @@ import pytest
 
 from musterd.store import Store
 from musterd.store.embedded import Options
-from tests.store.backends import Backend, EmbeddedBackend
+from tests.etcdkit import BINARIES, Etcds
+from tests.store.backends import Backend, EmbeddedBackend, EtcdBackend
 
 OpenEmbedded = Callable[[Options], Awaitable[EmbeddedBackend]]
 
 
-@pytest.fixture(params=["embedded"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
-    assert request.param == "embedded"
-    opened = await EmbeddedBackend(tmp_path / "store.db").open()
-    yield opened
-    await opened.close()
+@pytest.fixture(params=["embedded", *BINARIES])
+async def backend(
+    request: pytest.FixtureRequest, tmp_path: Path, etcds: Etcds
+) -> AsyncIterator[Backend]:
+    if request.param == "embedded":
+        opened = await EmbeddedBackend(tmp_path / "store.db").open()
+        yield opened
+        await opened.close()
+        return
+    etcd = etcds[request.param]
+    if not etcd.runs:
+        await etcd.start()
+    chosen = EtcdBackend(etcd, b"")
+    try:
+        await chosen.clean()
+        yield chosen
+    finally:
+        await chosen.close()
+
+
+@pytest.fixture(scope="session")
+def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
+    made = Etcds(tmp_path_factory.mktemp("etcd"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

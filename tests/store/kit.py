@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from musterd.store import Batch, Entry, Store, Watch
+from musterd.store import Batch, Entry, Put, Store, Watch
 
 SEED = 20_261_121
 
@@ -48,6 +48,13 @@ async def meanwhile(*work: Awaitable[object]) -> AsyncIterator[None]:
     for outcome in done:
         if isinstance(outcome, Exception):
             raise outcome
+
+
+async def put_all(store: Store, puts: Sequence[Put], most: int = 1000) -> list[int]:
+    """Put many keys in transactions as large as may be; the revisions of these."""
+    most = min(most, store.limits.operations)
+    pieces = [puts[at : at + most] for at in range(0, len(puts), most)]
+    return [(await store.transaction((), piece)).revision for piece in pieces]
 
 
 def seeded(name: object = "") -> random.Random:

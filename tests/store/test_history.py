@@ -4,7 +4,7 @@ import pytest
 
 from musterd.store import Compare, Delete, Is, Kind, Put, Store, StoreLimit
 from tests.store.backends import Backend
-from tests.store.kit import seeded, take
+from tests.store.kit import put_all, seeded, take
 
 
 async def revisions(
@@ -77,8 +77,7 @@ async def test_what_is_forgotten(backend: Backend) -> None:
 
 async def test_among_many_others(store: Store) -> None:
     first = await store.put(b"mine", b"1")
-    for at in range(0, 6000, 500):
-        await store.transaction((), [Put(b"other/%d" % n, b"x") for n in range(at, at + 500)])
+    await put_all(store, [Put(b"other/%d" % n, b"x") for n in range(6000)], 500)
     for number in range(2500):
         await store.put(b"busy", b"%d" % number)
     last = await store.put(b"mine", b"2")

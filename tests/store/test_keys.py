@@ -6,7 +6,7 @@ import pytest
 
 from musterd.store import ABSENT, Conflict, Delete, Operation, Put, Store, StoreLimit
 from tests.store.backends import Backend
-from tests.store.kit import everything, meanwhile, revision
+from tests.store.kit import everything, meanwhile, put_all, revision
 
 
 async def test_a_key_that_was_never_put(store: Store) -> None:
@@ -132,8 +132,7 @@ async def test_large_values_fill_pages_early(store: Store) -> None:
 async def test_a_scan_is_of_one_revision(store: Store) -> None:
     """Money moves between 3,000 accounts all the time, and each scan finds the same sum."""
     accounts = [b"a/%04d" % number for number in range(3000)]
-    for start in range(0, 3000, 1000):
-        await store.transaction((), [Put(key, b"100") for key in accounts[start : start + 1000]])
+    await put_all(store, [Put(key, b"100") for key in accounts])
 
     async def move() -> None:
         for number in range(10_000):

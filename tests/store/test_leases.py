@@ -11,13 +11,13 @@ from tests.store.kit import everything, revision, take
 
 async def test_keys_go_with_their_lease_in_one_transaction(backend: Backend) -> None:
     store = backend.store
-    lease = await store.lease_grant(5)
+    lease = await store.lease_grant(backend.brief)
     other = await store.lease_grant(600)
     async with store.watch(b"") as watch:
         await store.transaction((), [Put(b"%d" % n, b"v", lease.id) for n in range(10)])
         await store.put(b"other", b"", lease=other.id)
         last = await store.put(b"free", b"")
-        await backend.elapse(8)
+        await backend.elapse(1.6 * backend.brief)
         *_, gone = await take(watch, 4)
     assert gone.revision == last + 1
     assert {event.kind for event in gone.events} == {Kind.EXPIRED}
@@ -34,15 +34,16 @@ async def test_keys_go_with_their_lease_in_one_transaction(backend: Backend) -> 
 
 async def test_a_lease_that_is_renewed_stays(backend: Backend) -> None:
     store = backend.store
-    lease = await store.lease_grant(5)
+    ttl = backend.brief
+    lease = await store.lease_grant(ttl)
     await store.put(b"a", b"", lease=lease.id)
     for _ in range(5):
-        await backend.elapse(3)
+        await backend.elapse(0.6 * ttl)
         renewed = await store.lease_keepalive(lease.id)
-        assert (renewed.id, renewed.ttl) == (lease.id, lease.ttl)
-        assert renewed.remaining > 3
+        assert (renewed.id, renewed.ttl) == (lease.id, ttl)
+        assert renewed.remaining > 0.6 * ttl
     async with store.watch(b"") as watch:
-        await backend.elapse(8)
+        await backend.elapse(1.6 * ttl)
         await take(watch, 1)
     assert await store.get(b"a") is None
 
@@ -108,29 +109,31 @@ async def test_how_long_a_lease_may_be(store: Store) -> None:
 
 async def test_many_leases_end_together(backend: Backend) -> None:
     store = backend.store
-    leases = await asyncio.gather(*(store.lease_grant(5) for _ in range(250)))
+    leases = await asyncio.gather(*(store.lease_grant(2 * backend.brief) for _ in range(250)))
     assert len({lease.id for lease in leases}) == 250
     await asyncio.gather(
         *(store.put(b"%d" % n, b"", lease=lease.id) for n, lease in enumerate(leases))
     )
     at = await revision(store)
     async with store.watch(b"") as watch:
-        await backend.elapse(8)
+        await backend.elapse(3 * backend.brief)
         batches = await take(watch, 250)
     assert [batch.revision for batch in batches] == list(range(at + 1, at + 251))
     assert await everything(store) == {}
 
 
 async def test_after_a_restart_a_lease_has_all_its_time(backend: Backend) -> None:
-    lease = await backend.store.lease_grant(10)
+    ttl = 3 * backend.brief
+    lease = await backend.store.lease_grant(ttl)
     await backend.store.put(b"a", b"", lease=lease.id)
-    await backend.elapse(6)
+    await backend.elapse(0.6 * ttl)
     await backend.restart()
-    assert (await backend.store.lease_info(lease.id)).remaining > 8
-    await backend.elapse(6)
+    # As etcd says it: in whole seconds, of which the present one is over.
+    assert (await backend.store.lease_info(lease.id)).remaining >= ttl - 1
+    await backend.elapse(0.6 * ttl)
     assert await backend.store.get(b"a")
     async with backend.store.watch(b"") as watch:
-        await backend.elapse(8)
+        await backend.elapse(ttl)
         (gone,) = await take(watch, 1)
     assert gone.events[0][:3] == (Kind.EXPIRED, b"a", None)
     with pytest.raises(LeaseNotFound):

@@ -113,7 +113,7 @@ async def test_random_operations_end_as_in_a_model(backend: Backend) -> None:
     chance, leases = seeded(), list[int]()
     start = await revision(backend.store)
     model = Model(start)
-    for _ in range(OPERATIONS):
+    for _ in range(round(OPERATIONS * backend.work)):
         await step(backend, model, chance, leases)
     assert await everything(backend.store) == model.entries
     async with backend.store.watch(b"", start + 1) as watch:

@@ -12,6 +12,13 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}
 
 def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
     """The token of a request. Raises Problem where it has none that is good."""
+    if not tokens.loaded:
+        raise Problem(
+            503,
+            "the store can't be read yet, so nobody's token is known: try again later",
+            "store",
+            {"Retry-After": "5"},
+        )
     value = headers.get(b"authorization")
     if value is None:
         raise Problem(

@@ -86,7 +86,7 @@ class HistoryEntry(BaseModel):
     """One change of one record."""
 
     revision: int
-    time: float = Field(description="seconds since 1970")
+    time: float | None = Field(description="seconds since 1970; null where nothing tells it")
     who: str = Field(description="the name of a token; empty if the end of a lease did it")
     action: Literal["created", "changed", "deleted", "expired"]
     record: Record | None = Field(description="after")

@@ -14,7 +14,7 @@ from musterd.api.problems import Problem, documented
 from musterd.registry.keys import prefix
 from musterd.registry.names import TEXT_MOST, zone_text
 from musterd.registry.record import show
-from musterd.store import Batch, Compacted, StoreError, Watch
+from musterd.store import Batch, Compacted, StoreError, StoreLost, Watch
 
 router = APIRouter(prefix="/v1/watch", tags=["watch"])
 MEDIA: Final = "text/event-stream"
@@ -110,6 +110,9 @@ async def _pump(send: Send, watch: Watch) -> None:
             try:
                 async with asyncio.timeout(ALIVE):
                     batch = await anext(watch)
+            except StoreLost:
+                # It goes on when the store is back.
+                continue
             except TimeoutError:
                 # The id lets a client of a quiet zone resume where others have gone on.
                 await _send(send, f": alive\nid: {watch.revision}\n\n".encode())

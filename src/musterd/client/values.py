@@ -46,7 +46,7 @@ class Change(TypedDict):
     """
 
     revision: int
-    time: float
+    time: float | None
     who: str
     action: str
     record: Record | None

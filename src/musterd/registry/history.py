@@ -1,5 +1,6 @@
 """Who changed what, when: from the store's log of changes, as far back as that goes."""
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -40,6 +41,16 @@ def _deleter(batch: Batch) -> str:
     return ""
 
 
+def _time(batch: Batch) -> float | None:
+    """When a transaction was, by what it wrote, where its store keeps no times."""
+    found: list[float] = []
+    for entry in (event.entry for event in batch.events if event.entry is not None):
+        with suppress(ValueError, TypeError, KeyError):
+            value = from_json(entry.value)
+            found.append(float(value["modified" if entry.key != DELETED else "time"]))
+    return max(found, default=None)
+
+
 def _entry(batch: Batch, event: Event, deleter: str) -> dict[str, Any]:
     if event.entry is None:
         action = "expired" if event.kind is Kind.EXPIRED else "deleted"
@@ -49,7 +60,7 @@ def _entry(batch: Batch, event: Event, deleter: str) -> dict[str, Any]:
         by = _who(event.entry)
     return {
         "revision": batch.revision,
-        "time": batch.time,
+        "time": batch.time or _time(batch),
         "who": by,
         "action": action,
         "record": _shown(event.entry),

@@ -90,9 +90,11 @@ class Importer:
         What others changed meanwhile is overwritten. Raises StoreError.
         """
         revision = self._registry.applied.revision
-        for steps in _transactions(self._steps(plan, who)):
+        # One more says who deleted.
+        most = min(AT_ONCE, self._registry.store.limits.operations - 1)
+        for steps in _transactions(self._steps(plan, who), most):
             if any(isinstance(step, Delete) for step in steps):
-                steps.append(Put(DELETED, by(who)))
+                steps.append(Put(DELETED, by(who, self._registry.now())))
             revision = (await self._registry.store.transaction((), steps)).revision
         await self._registry.applied.reached(revision)
         return revision
@@ -220,13 +222,13 @@ def _foreign(origin: bytes, word: str, words: str) -> tuple[int, bytes]:
     return int(rtype), found.to_wire() or b""
 
 
-def _transactions(steps: Iterator[Operation]) -> Iterator[list[Operation]]:
-    """Steps in pieces that a store takes at once."""
+def _transactions(steps: Iterator[Operation], most: int) -> Iterator[list[Operation]]:
+    """Steps in pieces of a number at most, which a store takes at once."""
     piece: list[Operation] = []
     size = 0
     for step in steps:
         octets = sum(len(part) for part in step[:2])
-        if piece and (len(piece) >= AT_ONCE or size + octets > OCTETS):
+        if piece and (len(piece) >= most or size + octets > OCTETS):
             yield piece
             piece, size = [], 0
         piece.append(step)

@@ -159,7 +159,7 @@ class Registry:
                 _check(key, before, expect)
             if before is None:
                 raise NotRegistered(f"{_named(key)} is not registered")
-            steps = (Delete(octets), Put(DELETED, by(who)))
+            steps = (Delete(octets), Put(DELETED, by(who, self._clock())))
             done = await self.store.transaction((_as_found(octets, before),), steps)
             if done.succeeded:
                 await self.applied.reached(done.revision)
@@ -183,6 +183,12 @@ class Registry:
             if expect:
                 expect.check(_rrset_named(rrset), before.tags, before.revision)
             steps = self._replacement(rrset, before, wanted, who)
+            most = self.store.limits.operations
+            if max(len(steps), len(before.entries)) > most:
+                raise Invalid(
+                    f"{_rrset_named(rrset)}: from {len(before.entries)} records to {len(wanted)} at"
+                    f" once: the store takes {most} changes at once; write single records"
+                )
             revision = before.revision
             if steps:
                 compares = [_as_found(entry.key, entry) for entry in before.entries]
@@ -219,7 +225,7 @@ class Registry:
                 steps.append(Put(key, encode(draft, who, now, entry), draft.lease))
         if there:
             steps += [Delete(key) for key in there]
-            steps.append(Put(DELETED, by(who)))
+            steps.append(Put(DELETED, by(who, now)))
         return steps
 
     async def _room(self, key: Key, rtype: int, before: Entry | RRset | None) -> list[Compare]:
@@ -248,9 +254,9 @@ class Registry:
         return compares
 
 
-def by(who: str) -> bytes:
-    """The value of DELETED."""
-    return to_json({"by": who})
+def by(who: str, now: float) -> bytes:
+    """The value of DELETED: who deleted, and when (epoch seconds)."""
+    return to_json({"by": who, "time": now})
 
 
 def _named(key: Key) -> str:

@@ -38,10 +38,11 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _listeners(raw)
     yield from _undeclared(zones, sources)
     yield from _api(_table(raw.get("api")))
+    yield from _store(raw)
     yield from _reserved(sources)
     by_name = {source.name: source for source in sources}
     for zone in zones:
-        yield from _zone_sources(zone, by_name, kept=_table(raw.get("state")).get("dir") != "")
+        yield from _zone_sources(zone, by_name, kept=_keeps(raw))
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -123,6 +124,40 @@ def _api(api: dict[str, Any]) -> Iterator[Fault]:
                 yield ("api", "listen"), f"{plain}; set tls_cert and tls_key, or allow_plain = true"
 
 
+def _store(raw: dict[str, Any]) -> Iterator[Fault]:
+    store, api = _table(raw.get("store")), _table(raw.get("api"))
+    yield from login(("store",), store)
+    if not store.get("url"):
+        for name in ("ca", "cert", "key", "user", "password"):
+            if store.get(name):
+                yield ("store", name), "is for an etcd; set url to one, or remove it"
+        return
+    given = api.get("first_token") or api.get("first_token_file")
+    if not given and not _has_dir(raw) and api.get("listen") != "":
+        why = 'with [state] dir = "" the first token has no place'
+        yield ("store", "url"), f"{why}; set [api] first_token or first_token_file"
+
+
+def login(loc: Loc, table: dict[str, Any]) -> Iterator[Fault]:
+    """The faults between the keys of an ``EtcdLogin``."""
+    for one, other in (
+        ("cert", "key"),
+        ("key", "cert"),
+        ("user", "password"),
+        ("password", "user"),
+    ):
+        if table.get(one) and not table.get(other):
+            yield (*loc, one), f"needs {other} too"
+
+
+def _has_dir(raw: dict[str, Any]) -> bool:
+    return _table(raw.get("state")).get("dir") != ""
+
+
+def _keeps(raw: dict[str, Any]) -> bool:
+    return _has_dir(raw) or bool(_table(raw.get("store")).get("url"))
+
+
 def _reserved(sources: list[_Named]) -> Iterator[Fault]:
     for source in sources:
         if source.name == REGISTRY:
@@ -136,7 +171,7 @@ def _zone_sources(zone: _Named, by_name: dict[str, _Named], *, kept: bool) -> It
             yield loc, f'source "{name}" is listed twice'
         elif name == REGISTRY:
             if not kept:
-                yield loc, f'there is no {REGISTRY}, as [state] dir is ""; set it'
+                yield loc, f'there is no {REGISTRY}, as [state] dir is ""; set it, or [store] url'
         elif name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""

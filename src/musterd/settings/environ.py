@@ -16,6 +16,9 @@ PREFIX = "MUSTERD_"
 CLIENT = frozenset({"MUSTERD_SERVER", "MUSTERD_TOKEN", "MUSTERD_TOKEN_FILE"})
 """Variables of the client side, which are no settings."""
 
+_ETCD_FILES = {"ca": "ETCD_CACERT", "cert": "ETCD_TLSPEM", "key": "ETCD_TLSKEY"}
+"""As other programs of DNS on etcd have them."""
+
 # Kubernetes gives every container the addresses of the services of its namespace; one that is
 # called musterd, or musterd-metrics, must not be taken for a mistyped key.
 _KUBERNETES = re.compile(
@@ -52,6 +55,23 @@ def overlay(
         elif name.startswith(PREFIX) and name not in CLIENT and not _of_kubernetes(name):
             problems.append(f"{name}: unknown variable, {_instead(model, name, known)}")
     return given, problems
+
+
+def etcd_files(raw: Mapping[str, object], environ: Mapping[str, str]) -> dict[Loc, tuple[str, str]]:
+    """The TLS files of etcds that only the environment names: place -> (variable, value)."""
+    found: dict[Loc, tuple[str, str]] = {}
+    for loc, table in _etcds(raw):
+        for name, variable in _ETCD_FILES.items():
+            if name not in table and environ.get(variable):
+                found[*loc, name] = variable, environ[variable]
+    return found
+
+
+def _etcds(raw: Mapping[str, object]) -> Iterator[tuple[Loc, Mapping[str, object]]]:
+    """The raw tables that speak of an etcd."""
+    store = raw.get("store")
+    if isinstance(store, dict) and store.get("url"):
+        yield ("store",), store
 
 
 def _of_kubernetes(name: str) -> bool:

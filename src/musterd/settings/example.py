@@ -28,7 +28,9 @@ def example() -> str:
 def _section(model: type[BaseModel], path: str, *, array: bool) -> Iterator[str]:
     keys = [(n, f) for n, f in model.model_fields.items() if not _holds_sections(field_kind(f))]
     if keys:
-        yield from (f"# {line}" for line in (model.__doc__ or "").splitlines()[:1])
+        fixed = getattr(model, "fixed", False)
+        restart = " A change needs a restart." if fixed else ""
+        yield from (f"# {line}{restart}" for line in (model.__doc__ or "").splitlines()[:1])
         yield f"[[{path}]]" if array else f"[{path}]"
         yield from (_key(name, field) for name, field in keys)
         yield ""

@@ -20,6 +20,13 @@ STRING_OCTETS = 255
 SUBSET_MOST = 255
 """The most addresses of a ``subset`` policy."""
 
+ETCD_PORT = 2379
+ENDPOINTS_MOST = 16
+PREFIX_OCTETS = 200
+_STORE_URL = "etcd://HOST:PORT,HOST:PORT"
+_ENDPOINT = re.compile(
+    r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
+)
 _ESCAPED = r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5]|[^0-9])"
 _OCTET = re.compile(rf"{_ESCAPED}|[!#%&'*+,\-/0-9:<=>?A-Z^_`a-z{{|}}~]")
 _LABEL = re.compile(rf"(?:{_OCTET.pattern})+")
@@ -158,6 +165,38 @@ def _token(value: object) -> object:
     return SecretStr(value)
 
 
+def _password(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return SecretStr(value) if value else None
+
+
+def _endpoint(text: str) -> str:
+    """Check ``host:port``; a host without a port gets that of etcd."""
+    found = _ENDPOINT.fullmatch(text)
+    if not found or not 0 < int(found[2] or ETCD_PORT) <= PORT_MOST:
+        raise ValueError(f"expected HOST:PORT, as etcd-1:{ETCD_PORT}")
+    return f"{found[1]}:{found[2] or ETCD_PORT}"
+
+
+def _store_url(text: str) -> str:
+    if not text:
+        return text
+    scheme, parted, rest = text.partition("://")
+    if scheme != "etcd" or not parted or "@" in rest:
+        raise ValueError(f'expected "" or {_STORE_URL}; user and password are keys of their own')
+    endpoints = [_endpoint(part) for part in rest.removesuffix("/").split(",")]
+    if len(endpoints) > ENDPOINTS_MOST:
+        raise ValueError(f"expected at most {ENDPOINTS_MOST} endpoints")
+    return "etcd://" + ",".join(endpoints)
+
+
+def _key_prefix(text: str) -> str:
+    if not text.startswith("/") or len(text.encode()) > PREFIX_OCTETS:
+        raise ValueError(f"expected a text that begins with /, of at most {PREFIX_OCTETS} octets")
+    return text.rstrip("/") + "/"
+
+
 def _path(value: object, info: ValidationInfo) -> object:
     """A path of the file is relative to the directory that the file is in."""
     if not isinstance(value, str) or not value:
@@ -194,6 +233,16 @@ TokenOrNone = Annotated[
     SecretStr | None,
     BeforeValidator(_token),
     Expected('the text of a token, or "" for none', secret=True),
+]
+PasswordOrNone = Annotated[
+    SecretStr | None,
+    BeforeValidator(_password),
+    Expected('a password, or "" for none', secret=True),
+]
+Endpoint = Annotated[str, AfterValidator(_endpoint), Expected("HOST:PORT")]
+StoreUrl = Annotated[str, AfterValidator(_store_url), Expected(f'"" or {_STORE_URL}')]
+KeyPrefix = Annotated[
+    str, AfterValidator(_key_prefix), Expected("what keys begin with, itself with /")
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file")]
 PathOrNone = Annotated[

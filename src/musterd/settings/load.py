@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from musterd.errors import SettingsError
 from musterd.settings.check import Fault, cross
 from musterd.settings.describe import Kind, dotted, found, kind_at, suggest
-from musterd.settings.environ import overlay
+from musterd.settings.environ import etcd_files, overlay
 from musterd.settings.locate import Loc, Locator
 from musterd.settings.model import Settings
 
@@ -50,6 +50,10 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
     given, problems = overlay(Settings, environ)
     for loc, (_, value) in given.items():
         _put(raw, loc, value)
+    files = etcd_files(raw, environ)
+    for loc, (_, file) in files.items():
+        _put(raw, loc, file)
+    given |= files
     faults = list(cross(raw))
     settings = None
     try:

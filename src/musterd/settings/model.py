@@ -14,14 +14,17 @@ from musterd.settings.kinds import (
     AddressOrOff,
     Few,
     FilePath,
+    KeyPrefix,
     Many,
     Name,
     Network,
+    PasswordOrNone,
     PathOrNone,
     Policy,
     Secret,
     ShortText,
     SourceName,
+    StoreUrl,
     TokenOrNone,
     is_name,
     key,
@@ -37,6 +40,9 @@ REGISTRY = "registry"
 
 class Section(BaseModel):
     """A table of the file; an unknown key in it is refused."""
+
+    fixed: ClassVar[bool] = False
+    """Whether a change of any of its keys needs a restart."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", validate_default=True)
 
@@ -88,10 +94,37 @@ class Api(Section):
     rate: int = key(0, "requests a second of a token", zero="no limit", ge=0, le=1_000_000)
 
 
-class Store(Section):
+_key = key
+"""For the class that has a key of this name."""
+
+
+class EtcdLogin(Section):
+    """How an etcd is asked: over TLS where it has a ca or cert, and by whom."""
+
+    ca: PathOrNone = key("", "PEM file, who signed for the servers; or ETCD_CACERT")
+    cert: PathOrNone = key("", "PEM file, the client's certificate; or ETCD_TLSPEM")
+    key: PathOrNone = key("", "PEM file of the client's key; or ETCD_TLSKEY")
+    user: ShortText = _key("", 'who logs in; "" is nobody')
+    password: PasswordOrNone = _key("", "of the user")
+    timeout: float = _key(5.0, "a request takes at most", unit="seconds", ge=0.5, le=60)
+
+
+class _Place(Section):
+    """Where a store is."""
+
+    url: StoreUrl = key("", '"" is store.db in [state] dir; or etcd://HOST:PORT,HOST:PORT')
+    prefix: KeyPrefix = key("/", "what all keys in etcd begin with")
+
+
+class Store(EtcdLogin, _Place):
     """Where the registry is kept."""
 
-    url: Literal[""] = key("", '"" is store.db in [state] dir', reload=False)
+    fixed = True
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Those of its etcd, none where it is in a file."""
+        return tuple(self.url.removeprefix("etcd://").split(",")) if self.url else ()
 
 
 class State(Section):
@@ -182,6 +215,8 @@ class RegistrySource(Source):
 
     ttls: dict[str, int]
     """The zones that may list it, which are all, with their TTLs in seconds."""
+    place: str
+    """Of its store if that is elsewhere, empty where it is on this disk."""
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -220,6 +255,11 @@ class Settings(Section):
     zones: Many[Zone] = key((), "")
     sources: Sources = key({}, "")
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a store, and with it a registry and an API."""
+        return self.state.dir is not None or bool(self.store.url)
+
     def sources_of(self, zone: Zone) -> tuple[Source, ...]:
         """The sources of a zone, the first has precedence."""
         serving = self._serving.get(zone.name.lower(), {})
@@ -237,7 +277,8 @@ class Settings(Section):
     @property
     def _built_in(self) -> tuple[Source, ...]:
         """The registry, which has precedence over what it isn't told to follow, if it is kept."""
-        if self.state.dir is None:
+        if not self.keeps:
             return ()
         ttls = {zone.name.lower(): zone.ttl for zone in self.zones}
-        return (RegistrySource(name=REGISTRY, ttls=ttls),)
+        place = self.store.url + self.store.prefix if self.store.url else ""
+        return (RegistrySource(name=REGISTRY, ttls=ttls, place=place),)

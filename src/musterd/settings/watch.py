@@ -114,7 +114,7 @@ def refused(old: Section, new: Section, above: str = "") -> list[str]:
         before, after = getattr(old, name), getattr(new, name)
         if isinstance(before, Section):
             names += refused(before, after, f"{above}{name}.")
-        elif field_kind(field).extra.get("reload") is False and before != after:
+        elif before != after and (old.fixed or field_kind(field).extra.get("reload") is False):
             names.append(above + name)
     return names
 

@@ -23,7 +23,7 @@ from musterd.registry import names, rdata
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS
 from musterd.registry.record import decode
-from musterd.store import Compacted, Entry, Event, Store, StoreError, Watch
+from musterd.store import Compacted, Entry, Event, Store, StoreError, StoreLost, Watch
 
 NAME: Final = "registry"
 """Of the source; no other can have it."""
@@ -93,10 +93,20 @@ class RegistrySource:
         async with self.store.watch(RECORDS, revision + 1) as watch:
             yield Synced(revision)
             self.applied.upto(revision)
+            lost = False
             while True:
-                events = await _events(watch)
+                try:
+                    events = await _events(watch)
+                except StoreLost as error:
+                    lost = True
+                    self.applied.lost()
+                    yield Lost(str(error))
+                    continue
                 for change in _grouped(map(self._changed, events)):
                     yield change
+                if lost:
+                    lost = False
+                    yield Synced(watch.revision)
                 # Who gives the next change has the last in answers.
                 self.applied.upto(watch.revision)
 

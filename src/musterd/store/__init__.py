@@ -9,12 +9,15 @@ from musterd.store.errors import (
     LeaseNotFound,
     StoreBusy,
     StoreCorrupt,
+    StoreDenied,
     StoreError,
     StoreFull,
     StoreLimit,
     StoreLocked,
+    StoreLost,
     StoreNewer,
     StoreUnavailable,
+    StoreUncertain,
 )
 from musterd.store.protocol import Store, Watch
 from musterd.store.values import (
@@ -59,11 +62,14 @@ __all__ = [
     "Store",
     "StoreBusy",
     "StoreCorrupt",
+    "StoreDenied",
     "StoreError",
     "StoreFull",
     "StoreLimit",
     "StoreLocked",
+    "StoreLost",
     "StoreNewer",
     "StoreUnavailable",
+    "StoreUncertain",
     "Watch",
 ]

@@ -7,7 +7,10 @@
         ├── StoreUnavailable  it can't be read or written now; the same request may work later
         │   ├── StoreBusy     more is asked of it at once than it takes
         │   ├── StoreFull     its disk is full
-        │   └── StoreLocked   another process has it
+        │   ├── StoreLocked   another process has it
+        │   ├── StoreDenied   it doesn't let us in, or not to this key
+        │   ├── StoreLost     a watch hears nothing of it, and goes on when it does again
+        │   └── StoreUncertain  no answer came: a write may have happened or not
         ├── StoreCorrupt      what is on disk is damaged, or no store
         ├── StoreNewer        what is on disk was written by a newer musterd
         ├── StoreLimit        a request is larger than a store takes, or contradicts itself
@@ -39,6 +42,18 @@ class StoreFull(StoreUnavailable):
 
 class StoreLocked(StoreUnavailable):
     """Another process has the store."""
+
+
+class StoreDenied(StoreUnavailable):
+    """The store doesn't let us in, or not to what was asked for; nothing was done."""
+
+
+class StoreLost(StoreUnavailable):
+    """Nothing was heard of the store for some seconds; a watch that says so goes on: ask again."""
+
+
+class StoreUncertain(StoreUnavailable):
+    """No answer came to a write: it may have happened or not, but never by half. Read to know."""
 
 
 class StoreCorrupt(StoreError):

@@ -2,7 +2,8 @@
 
 All methods belong to one asyncio loop. Every one raises StoreUnavailable where the store can't be
 used now, and StoreCorrupt where it is damaged. A write that returns is kept: it is on disk, or in
-the quorum. A write whose call was cancelled may have happened or not, but never by half.
+the quorum. A write whose call was cancelled, or that raises StoreUncertain, may have happened or
+not, but never by half.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -40,8 +41,10 @@ class Watch(Protocol):
     async def __anext__(self) -> Batch:
         """The changes of the next transaction that has any.
 
-        Raises Compacted where its reader was so slow, or came from so far back, that the changes
-        to go on with are gone; StoreUnavailable once the store is closed.
+        Raises StoreLost where nothing was heard of the store for some seconds: asked again, it
+        goes on when the store is back, with what changed, or a batch without events. Raises
+        Compacted where its reader was so slow, or came from so far back, that the changes to go on
+        with are gone; StoreUnavailable once the store is closed.
         """
 
 
@@ -95,7 +98,8 @@ class Store(Protocol):
     async def lease_grant(self, ttl: int) -> Lease:
         """A new lease of a number of seconds, counted from its last renewal.
 
-        After a restart of the store each lease has all its time again.
+        After a restart of the store each lease has all its time again. An etcd makes the shortest
+        as long as it needs for a new leader, two seconds if it isn't told otherwise.
         """
 
     async def lease_keepalive(self, lease: int) -> Lease:
@@ -123,7 +127,7 @@ class Store(Protocol):
         """The last transactions that changed keys with a prefix, of revisions below `before`.
 
         It ends with the one that makes the changes of such keys `limit` or more. Only what is kept
-        for watches is found.
+        for watches is found, of an etcd the last 100,000 revisions at most.
         """
 
     async def close(self) -> None:

@@ -103,7 +103,10 @@ class Kind(Enum):
     DELETED = 1
     """By a request."""
     EXPIRED = 2
-    """Because its lease ended: its time was up, or it was revoked."""
+    """Because its lease ended: its time was up, or it was revoked.
+
+    An etcd doesn't tell: there it is what a transaction deleted that hung on one lease, if all that
+    is known of that transaction is such deletions."""
 
 
 class Event(NamedTuple):
@@ -121,7 +124,8 @@ class Event(NamedTuple):
 class Batch(NamedTuple):
     """Those changes of one transaction that a watch asked for, one for each key.
 
-    time: of the transaction, seconds since 1970; it may be behind that of an earlier one.
+    time: of the transaction, seconds since 1970; it may be behind that of an earlier one. It is 0
+    in an etcd, which keeps none. Without events it only says that the store is heard again.
     """
 
     revision: int

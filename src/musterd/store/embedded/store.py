@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from musterd.clock import Clock
+from musterd.clock import BootClock, Clock
 from musterd.store.embedded.changes import Changes, read_leases
-from musterd.store.embedded.clock import BootClock
 from musterd.store.embedded.database import open_writer, translate
 from musterd.store.embedded.leases import Leases
 from musterd.store.embedded.lock import Lock
@@ -19,14 +18,13 @@ from musterd.store.embedded.options import Options
 from musterd.store.embedded.reader import Readers
 from musterd.store.embedded.watches import EmbeddedWatch, Hub
 from musterd.store.embedded.writer import Writer
-from musterd.store.errors import Conflict, StoreBusy, StoreLimit
+from musterd.store.errors import StoreBusy, StoreLimit
+from musterd.store.requests import check_page, check_transaction, check_ttl, one
 from musterd.store.values import (
-    ABSENT,
     NO_LEASE,
     Compare,
     Delete,
     Entry,
-    Is,
     Lease,
     Limits,
     Operation,
@@ -34,8 +32,6 @@ from musterd.store.values import (
     Past,
     Put,
     Result,
-    octets,
-    shown,
 )
 
 _SCAN_PAGE: Final = 1000
@@ -129,8 +125,7 @@ class Embedded:
 
     async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
         """As of `Store`."""
-        if not 0 < limit <= self.limits.page:
-            raise StoreLimit(f"a page of {limit} entries: expected 1 to {self.limits.page}")
+        check_page(self.limits, limit)
         with self._readers.snapshot() as snapshot:
             return await snapshot.page(prefix, after, limit)
 
@@ -153,28 +148,19 @@ class Embedded:
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
         """As of `Store`."""
-        return (await self._one(Put(key, value, lease), expect)).revision
+        return (await one(self.transaction, Put(key, value, lease), expect)).revision
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
         """As of `Store`."""
-        result = await self._one(Delete(key), expect)
+        result = await one(self.transaction, Delete(key), expect)
         return result.revision if result.entries[0] else None
-
-    async def _one(self, step: Operation, expect: int | None) -> Result:
-        if expect is None:
-            return await self.transaction((), (step,))
-        test = Is.MODIFIED_AT if expect != ABSENT else Is.ABSENT
-        result = await self.transaction((Compare(step.key, test, expect),), (step,))
-        if not result.succeeded:
-            raise Conflict(step.key, expect, result.entries[0])
-        return result
 
     async def transaction(
         self, compares: Sequence[Compare], operations: Sequence[Operation]
     ) -> Result:
         """As of `Store`."""
         compares, operations = tuple(compares), tuple(operations)
-        size = self._checked(compares, operations)
+        size = check_transaction(self.limits, compares, operations)
         for lease in {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}:
             self._leases.get(lease)
         return await self._writer.submit(
@@ -183,8 +169,7 @@ class Embedded:
 
     async def lease_grant(self, ttl: int) -> Lease:
         """As of `Store`."""
-        if not 0 < ttl <= self.limits.ttl:
-            raise StoreLimit(f"a lease of {ttl} s: expected 1 to {self.limits.ttl}")
+        check_ttl(self.limits, ttl)
         if len(self._leases) >= self._options.leases:
             raise StoreBusy(f"{len(self._leases)} leases at once: revoke some, or wait for an end")
         lease = 0
@@ -240,31 +225,6 @@ class Embedded:
 
     def _end(self, leases: Sequence[int]) -> asyncio.Future[int]:
         return self._writer.submit(lambda changes: changes.end(leases))
-
-    def _checked(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> int:
-        """The octets of a transaction. Raises StoreLimit."""
-        limits = self.limits
-        if max(len(compares), len(operations)) > limits.operations:
-            raise StoreLimit(
-                f"{len(compares)} comparisons and {len(operations)} operations in a transaction:"
-                f" at most {limits.operations} each"
-            )
-        keys = [step.key for step in operations]
-        if len(set(keys)) != len(keys):
-            raise StoreLimit("two operations of a transaction are on the same key")
-        for key in (*keys, *(compare.key for compare in compares)):
-            if not 0 < len(key) <= limits.key:
-                raise StoreLimit(f"a key of {len(key)} octets: expected 1 to {limits.key}")
-        for step in operations:
-            if isinstance(step, Put) and len(step.value) > limits.value:
-                raise StoreLimit(
-                    f"{shown(step.key)}: a value of {len(step.value)} octets: at most"
-                    f" {limits.value}"
-                )
-        size = octets(operations)
-        if size > limits.octets:
-            raise StoreLimit(f"a transaction of {size} octets: at most {limits.octets}")
-        return size
 
 
 def _open(path: Path, options: Options) -> _Opened:

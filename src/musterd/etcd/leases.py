@@ -1,0 +1,155 @@
+"""Leases: granted, renewed on one stream for all, ended."""
+
+import asyncio
+import random
+from collections import deque
+from typing import Final
+
+import grpc
+
+from musterd.etcd import rpc_pb2 as rpc
+from musterd.etcd.faults import Then
+from musterd.etcd.methods import GRANT, KEEPALIVE, REVOKE, TIME_TO_LIVE
+from musterd.etcd.transport import PAUSE_LEAST, PAUSE_MOST, Stream, Transport
+from musterd.store.errors import LeaseNotFound, StoreBusy, StoreUnavailable
+from musterd.store.values import Lease
+
+PENDING: Final = 100_000
+"""Renewals that may wait for an answer."""
+LEASE_MOST: Final = 2**63 - 1
+
+
+class Leases:
+    """Belongs to the running loop."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Open nothing yet."""
+        self._transport = transport
+        self._waiting: dict[int, deque[asyncio.Future[int]]] = {}
+        """Renewals without an answer, by lease, the oldest first."""
+        self._count = 0
+        self._unsent: list[int] = []
+        """Renewals that wait for the stream to open."""
+        self._stream: Stream[rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def grant(self, ttl: int) -> Lease:
+        """A new lease of some seconds; etcd may make it longer."""
+        granted = await self._transport.ask(GRANT, rpc.LeaseGrantRequest(ttl=ttl))
+        return Lease(granted.id, granted.ttl, float(granted.ttl))
+
+    async def revoke(self, lease: int) -> int:
+        """End a lease; the revision of that. Raises LeaseNotFound."""
+        _check(lease)
+        try:
+            answer = await self._transport.ask(REVOKE, rpc.LeaseRevokeRequest(id=lease))
+        except LeaseNotFound:
+            raise LeaseNotFound(lease) from None
+        return answer.header.revision
+
+    async def info(self, lease: int) -> Lease:
+        """A lease and its keys; of what remains, whole seconds. Raises LeaseNotFound."""
+        _check(lease)
+        question = rpc.LeaseTimeToLiveRequest(id=lease, keys=True)
+        answer = await self._transport.ask(TIME_TO_LIVE, question)
+        # It is at 0 or below from its end until it is removed, and -1 after that.
+        if answer.ttl <= 0:
+            raise LeaseNotFound(lease)
+        return Lease(lease, answer.granted_ttl, float(answer.ttl), tuple(answer.keys))
+
+    async def renew(self, lease: int) -> Lease:
+        """Give a lease all its time again. Raises LeaseNotFound."""
+        _check(lease)
+        if self._count >= PENDING:
+            raise StoreBusy(f"{self._count} renewals wait already: ask again later")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._transport.options.request
+        pause = PAUSE_LEAST
+        self._count += 1
+        try:
+            while True:
+                try:
+                    ttl = await self._renew(lease, deadline)
+                except StoreUnavailable:
+                    if loop.time() + pause >= deadline:
+                        raise
+                    await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+                    pause = min(2 * pause, PAUSE_MOST)
+                    continue
+                if ttl <= 0:
+                    raise LeaseNotFound(lease)
+                return Lease(lease, ttl, float(ttl))
+        finally:
+            self._count -= 1
+
+    async def close(self) -> None:
+        """End the stream; what waits is answered with StoreUnavailable."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _renew(self, lease: int, deadline: float) -> int:
+        """Ask once for the TTL after a renewal. Raises StoreUnavailable."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._session())
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(lease, deque()).append(answer)
+        if self._stream is None:
+            self._unsent.append(lease)
+        else:
+            self._stream.ask(rpc.LeaseKeepAliveRequest(id=lease))
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await answer
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"etcd at {self._transport.options.shown}: no answer to the renewal of a lease"
+            ) from None
+
+    async def _session(self) -> None:
+        """One stream, until it breaks."""
+        error = StoreUnavailable("the client of etcd is closed")
+        try:
+            self._stream = await self._transport.open(KEEPALIVE, PENDING)
+            for lease in self._unsent:
+                self._stream.ask(rpc.LeaseKeepAliveRequest(id=lease))
+            error = await self._read(self._stream)
+        except StoreUnavailable as unavailable:
+            error = unavailable
+        finally:
+            stream, self._stream = self._stream, None
+            waiting, self._waiting, self._unsent = self._waiting, {}, []
+            for answer in (each for answers in waiting.values() for each in answers):
+                if not answer.done():
+                    answer.set_exception(error)
+            if stream is not None:
+                await stream.close()
+
+    async def _read(
+        self, stream: Stream[rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse]
+    ) -> StoreUnavailable:
+        """Take the answers until there are no more; why."""
+        try:
+            async for told in stream.answers():
+                self._answer(told)
+        except grpc.aio.AioRpcError as broken:
+            failed = self._transport.failure(stream.endpoint, broken)
+            if failed.then is Then.LOGIN:
+                self._transport.forget()
+            return StoreUnavailable(str(failed.error))
+        return StoreUnavailable(f"etcd at {stream.endpoint.address} ended the renewals")
+
+    def _answer(self, told: rpc.LeaseKeepAliveResponse) -> None:
+        answers = self._waiting.get(told.id)
+        if answers:
+            answer = answers.popleft()
+            if not answers:
+                del self._waiting[told.id]
+            if not answer.done():
+                answer.set_result(told.ttl)
+
+
+def _check(lease: int) -> None:
+    if not 0 < lease <= LEASE_MOST:
+        raise LeaseNotFound(lease)

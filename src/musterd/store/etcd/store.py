@@ -1,0 +1,251 @@
+"""The store in an etcd: what the contract asks, in the words of etcd's API."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from types import TracebackType
+from typing import Final, Self
+
+from musterd.etcd import Client, Options, span
+from musterd.etcd import rpc_pb2 as rpc
+from musterd.etcd.client import PAGE_FIRST, next_limit
+from musterd.etcd.leases import LEASE_MOST
+from musterd.etcd.values import entry as as_entry
+from musterd.store.errors import LeaseNotFound, StoreLimit
+from musterd.store.etcd.history import Scope, past
+from musterd.store.etcd.watch import EtcdWatch, bare
+from musterd.store.requests import check_page, check_transaction, check_ttl, one
+from musterd.store.values import (
+    NO_LEASE,
+    Compare,
+    Delete,
+    Entry,
+    Is,
+    Lease,
+    Limits,
+    Operation,
+    Page,
+    Past,
+    Put,
+    Result,
+)
+
+LIMITS: Final = Limits(operations=128)
+"""Within etcd's ``--max-txn-ops`` and ``--max-request-bytes`` where these are not set."""
+_REVISION_MOST: Final = 2**63 - 1
+
+_Compare = rpc.Compare
+
+
+class Etcd:
+    """A `Store` in an etcd, whose clients may be many; belongs to the loop."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        base: bytes = b"",
+        root: bytes = b"",
+        limits: Limits = LIMITS,
+    ) -> None:
+        """Open nothing: each request opens what it needs.
+
+        base: what every key begins with at etcd, and not here; root: what all keys here begin
+        with, so that nothing has to be allowed beside.
+        """
+        self.client = Client(options)
+        self._base = base
+        self._root = root
+        self._limits = limits
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """As of `Store`."""
+        await self.client.close()
+
+    @property
+    def limits(self) -> Limits:
+        """As of `Store`."""
+        return self._limits
+
+    async def get(self, key: bytes) -> Entry | None:
+        """As of `Store`."""
+        found = await self.client.range(self._base + key)
+        return bare(found.entries[0], len(self._base)) if found.entries else None
+
+    async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
+        """As of `Store`."""
+        check_page(self.limits, limit)
+        key, end = span(self._base + prefix)
+        if after:
+            key = max(key, self._base + after + b"\0")
+        page = await self.client.range(key, end, limit=min(limit, PAGE_FIRST))
+        entries = list(page.entries)
+        some = min(limit, next_limit(entries))
+        if page.more and some > len(entries):
+            key = entries[-1].key + b"\0"
+            rest = await self.client.range(
+                key, end, revision=page.revision, limit=some - len(entries)
+            )
+            page = rest._replace(revision=page.revision)
+            entries += rest.entries
+        return self._page(entries[:some], page.revision, more=page.more or len(entries) > some)
+
+    async def scan(self, prefix: bytes) -> AsyncGenerator[Page]:
+        """As of `Store`; may last for as long as etcd keeps its revision."""
+        async with aclosing(self.client.pages(*span(self._base + prefix))) as pages:
+            async for page in pages:
+                yield self._page(page.entries, page.revision, more=page.more)
+
+    def _page(self, entries: Sequence[Entry], revision: int, *, more: bool) -> Page:
+        base = len(self._base)
+        return Page(tuple(bare(entry, base) for entry in entries), revision, more)
+
+    async def put(
+        self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
+    ) -> int:
+        """As of `Store`."""
+        return (await one(self.transaction, Put(key, value, lease), expect)).revision
+
+    async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
+        """As of `Store`."""
+        result = await one(self.transaction, Delete(key), expect)
+        return result.revision if result.entries[0] else None
+
+    async def transaction(
+        self, compares: Sequence[Compare], operations: Sequence[Operation]
+    ) -> Result:
+        """As of `Store`."""
+        check_transaction(self.limits, compares, operations)
+        leases = {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}
+        for lease in leases:
+            if not 0 < lease <= LEASE_MOST:
+                raise LeaseNotFound(lease)
+        question = rpc.TxnRequest(
+            compare=[self._compare(compare) for compare in compares],
+            success=[self._operation(step) for step in operations],
+            failure=[rpc.RequestOp(range=self._asked(compare)) for compare in compares],
+        )
+        try:
+            answer = await self.client.transaction(question)
+        except LeaseNotFound:
+            raise LeaseNotFound(await self._ended(leases)) from None
+        found = tuple(map(self._found, answer.responses))
+        return Result(answer.succeeded, answer.header.revision, found)
+
+    def _compare(self, compare: Compare) -> rpc.Compare:
+        key = self._base + compare.key
+        known = 0 < compare.revision <= _REVISION_MOST
+        match compare.test:
+            case Is.NONE_SINCE:
+                key, end = span(key)
+                at = _after(compare.revision)
+                less = _Compare.LESS
+                return _Compare(
+                    key=key, range_end=end, target=_Compare.MOD, mod_revision=at, result=less
+                )
+            case Is.ABSENT:
+                return _Compare(key=key, target=_Compare.VERSION, version=0)
+            case Is.MODIFIED_AT if known:
+                at = compare.revision
+                return _Compare(key=key, target=_Compare.MOD, mod_revision=at)
+            case Is.CREATED_AT if known:
+                at = compare.revision
+                return _Compare(key=key, target=_Compare.CREATE, create_revision=at)
+            case Is.PRESENT:
+                result = _Compare.GREATER
+            case _:
+                # What is not there has revision 0 at etcd, and here none: this never holds.
+                result = _Compare.LESS
+        return _Compare(key=key, target=_Compare.VERSION, version=0, result=result)
+
+    def _asked(self, compare: Compare) -> rpc.RangeRequest:
+        """What tells what a comparison that doesn't hold has found."""
+        key = self._base + compare.key
+        if compare.test is not Is.NONE_SINCE:
+            return rpc.RangeRequest(key=key)
+        key, end = span(key)
+        since = _after(compare.revision)
+        return rpc.RangeRequest(key=key, range_end=end, limit=1, min_mod_revision=since)
+
+    def _operation(self, step: Operation) -> rpc.RequestOp:
+        key = self._base + step.key
+        if isinstance(step, Put):
+            put = rpc.PutRequest(key=key, value=step.value, lease=step.lease, prev_kv=True)
+            return rpc.RequestOp(put=put)
+        return rpc.RequestOp(delete_range=rpc.DeleteRangeRequest(key=key, prev_kv=True))
+
+    def _found(self, answer: rpc.ResponseOp) -> Entry | None:
+        """What was there before an operation, or at a comparison."""
+        match answer.WhichOneof("response"):
+            case "put":
+                found = [answer.put.prev_kv] if answer.put.HasField("prev_kv") else []
+            case "delete_range":
+                found = list(answer.delete_range.prev_kvs)
+            case _:
+                found = list(answer.range.kvs)
+        return bare(as_entry(found[0]), len(self._base)) if found else None
+
+    async def _ended(self, leases: set[int]) -> int:
+        """Which of some leases has ended."""
+        for lease in sorted(leases):
+            try:
+                await self.client.leases.info(lease)
+            except LeaseNotFound:
+                return lease
+        return min(leases)
+
+    async def lease_grant(self, ttl: int) -> Lease:
+        """As of `Store`; where the TTL is below what etcd takes, it is that, a few seconds."""
+        check_ttl(self.limits, ttl)
+        return await self.client.leases.grant(ttl)
+
+    async def lease_keepalive(self, lease: int) -> Lease:
+        """As of `Store`."""
+        return await self.client.leases.renew(lease)
+
+    async def lease_revoke(self, lease: int) -> int:
+        """As of `Store`."""
+        return await self.client.leases.revoke(lease)
+
+    async def lease_info(self, lease: int) -> Lease:
+        """As of `Store`; what remains is in whole seconds."""
+        told = await self.client.leases.info(lease)
+        base = len(self._base)
+        keys = tuple(key[base:] for key in told.keys if key.startswith(self._base))
+        return told._replace(keys=keys)
+
+    @asynccontextmanager
+    async def watch(
+        self, prefix: bytes, from_revision: int | None = None
+    ) -> AsyncIterator[EtcdWatch]:
+        """As of `Store`; the time of each batch is 0, as etcd keeps none."""
+        key, end = span(self._base + prefix)
+        async with self.client.watch(key, end, from_revision=from_revision, previous=True) as watch:
+            yield EtcdWatch(watch, len(self._base))
+
+    async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
+        """As of `Store`, of the last 100,000 revisions at most; the time of each batch is 0."""
+        if limit < 1:
+            raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
+        whole = span(self._base + self._root)
+        now = (await self.client.range(whole[0], limit=1, keys_only=True)).revision
+        before = now + 1 if before is None else min(before, now + 1)
+        scope = Scope(self.client, whole, len(self._base), prefix)
+        return await past(scope, before, min(limit, self.limits.page))
+
+
+def _after(revision: int) -> int:
+    """The next revision, as far as etcd can count."""
+    return min(revision, _REVISION_MOST - 1) + 1

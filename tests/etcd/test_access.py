@@ -1,0 +1,111 @@
+"""TLS, logins, and what is said where they are wrong: never the password."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from musterd.etcd import Client, Options, span
+from musterd.store import StoreDenied, StoreLost, StoreUnavailable
+from tests.etcdkit import Certificates, running
+from tests.needs import needs
+
+PASSWORD = "pa55-word"  # noqa: S105
+
+
+@needs("openssl")
+async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
+    certificates = Certificates(home / "certificates")
+    async with running(home, version, certificates=certificates) as etcd:
+        async with Client(etcd.options()) as client, client.watch(b"a") as watch:
+            at = await client.put(b"a", b"")
+            assert (await anext(watch)).revision == at
+        port = etcd.members[0].port
+        by_name = etcd.options(endpoints=(f"localhost:{port}",))
+        async with Client(by_name) as client:
+            assert (await client.range(b"a")).revision == at
+        other = Certificates(home / "other")
+        for options, word in (
+            (etcd.options(cert=None, key=None), ""),
+            (etcd.options(ca=other.ca), "ca, cert and key"),
+            (etcd.options(ca=None), "ca, cert and key"),
+            (etcd.options(ca=home / "none.pem"), "No such file"),
+            (etcd.options(key=other.key("client")), "KEY_VALUES_MISMATCH"),
+            (etcd.options(ca=None, cert=None, key=None), "ca"),
+        ):
+            short = Options(options.endpoints, options.ca, options.cert, options.key, request=1.0)
+            async with Client(short) as client:
+                with pytest.raises(StoreUnavailable) as caught:
+                    await client.range(b"a")
+            assert etcd.members[0].endpoint in str(caught.value)
+            assert word in str(caught.value)
+
+
+@needs("openssl")
+async def test_new_files_are_read(home: Path) -> None:
+    """A client that has no certificate yet gets in as soon as it is there."""
+    certificates = Certificates(home / "certificates")
+    cert, key = home / "my.pem", home / "my.key"
+    async with (
+        running(home, "etcd-3.5", certificates=certificates) as etcd,
+        Client(etcd.options(cert=cert, key=key, request=1.0)) as client,
+    ):
+        with pytest.raises(StoreUnavailable, match=r"my\.pem"):
+            await client.range(b"a")
+        key.write_bytes(certificates.key("client").read_bytes())
+        cert.write_bytes(certificates.cert("client").read_bytes())
+        assert (await client.range(b"a")).revision == 1
+
+
+async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with running(home, version) as etcd:
+        await etcd.with_users(("app", PASSWORD, "a/"))
+        right = etcd.options(user="app", password=PASSWORD, request=2.0)
+        async with Client(right) as client:
+            async with client.watch(*span(b"a/")) as watch:
+                await client.put(b"a/x", b"")
+                assert (await anext(watch)).changes[0].key == b"a/x"
+            with pytest.raises(StoreDenied, match="user app may not") as caught:
+                await client.put(b"b", b"")
+            async with client.watch(*span(b"b/"), from_revision=1) as watch:
+                with pytest.raises(StoreLost, match="user app may not"):
+                    await anext(watch)
+        assert PASSWORD not in str(caught.value)
+        for options, word in (
+            (etcd.options(user="app", password=PASSWORD + "x", request=2.0), "user app in"),
+            (etcd.options(user="nobody", password=PASSWORD, request=2.0), "user nobody in"),
+            (etcd.options(request=2.0), "set user and password"),
+        ):
+            assert PASSWORD not in repr(options)
+            async with Client(options) as client:
+                with pytest.raises(StoreDenied, match=word) as caught:
+                    await client.range(b"a/x")
+            assert PASSWORD not in str(caught.value)
+    assert PASSWORD not in caplog.text
+
+
+async def test_a_user_where_logins_are_off(home: Path) -> None:
+    async with running(home, "etcd-3.5") as etcd:
+        options = etcd.options(user="app", password=PASSWORD)
+        async with Client(options) as client:
+            await client.put(b"a/x", b"")
+            await etcd.with_users(("app", PASSWORD, "a/"))
+            await client.put(b"a/x", b"")
+
+
+async def test_who_may_do_what_can_change_under_way(home: Path, version: str) -> None:
+    """Each such change makes every token old."""
+    async with running(home, version) as etcd:
+        await etcd.with_users(("app", PASSWORD, "a/"))
+        options = etcd.options(user="app", password=PASSWORD)
+        async with Client(options) as client, client.watch(*span(b"a/")) as watch:
+            await client.put(b"a/1", b"")
+            root = await etcd.gateway("auth/authenticate", {"name": "root", "password": "root"})
+            for name in ("one", "two"):
+                await etcd.gateway("auth/role/add", {"name": name}, root["token"])
+                await client.put(b"a/2", b"")
+            async with asyncio.timeout(5):
+                found = [(await anext(watch)).changes[0].key for _ in range(3)]
+    assert found == [b"a/1", b"a/2", b"a/2"]

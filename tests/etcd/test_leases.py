@@ -1,0 +1,90 @@
+"""Leases live as long as they are renewed, and who holds one knows when it may have ended."""
+
+import asyncio
+from pathlib import Path
+
+from musterd.etcd import Client, Options
+from musterd.etcd.holding import hold
+from musterd.store import LeaseNotFound
+from tests.etcdkit import Etcd, Proxy, running
+
+
+async def test_renewals_at_once(client: Client) -> None:
+    leases = [await client.leases.grant(60) for _ in range(20)]
+    renewed = await asyncio.gather(*(client.leases.renew(lease.id) for lease in leases * 20))
+    assert [lease.id for lease in renewed] == [lease.id for lease in leases] * 20
+    await client.leases.revoke(leases[0].id)
+    outcomes = await asyncio.gather(
+        *(client.leases.renew(lease.id) for lease in leases), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], LeaseNotFound)
+    assert [lease.id for lease in leases[1:]] == [o.id for o in outcomes[1:]]  # type: ignore[union-attr]
+
+
+async def test_a_lease_is_kept_over_restarts(client: Client, etcd: Etcd) -> None:
+    async with hold(client, 1) as holding:
+        await client.put(b"claim", b"", lease=holding.lease)
+        created = (await client.range(b"claim")).entries[0].create_revision
+        for _ in range(2):
+            await etcd.restart()
+            await asyncio.sleep(1.2)
+        assert holding.alive
+        assert (await client.range(b"claim")).entries[0].create_revision == created
+    assert not (await client.range(b"claim")).entries
+
+
+async def test_a_renewal_waits_for_a_restart(client: Client, etcd: Etcd) -> None:
+    lease = await client.leases.grant(60)
+    etcd.kill()
+    renewing = asyncio.create_task(client.leases.renew(lease.id))
+    await asyncio.sleep(0)
+    await etcd.start()
+    assert (await renewing).id == lease.id
+
+
+async def test_a_holder_that_is_cut_off_knows_before_etcd_lets_go(
+    client: Client, etcd: Etcd
+) -> None:
+    async with (
+        Proxy(etcd.members[0].endpoint) as proxy,
+        Client(Options((proxy.address,))) as far,
+        hold(far, 3) as holding,
+        client.watch(b"claim") as watch,
+    ):
+        await client.put(b"claim", b"", lease=holding.lease)
+        await anext(watch)
+        proxy.silence()
+        async with asyncio.timeout(10):
+            gone = asyncio.ensure_future(anext(watch))
+            await holding.lost.wait()
+            assert not gone.done()
+            assert (await gone).changes[0].entry is None
+        assert not holding.alive
+        proxy.cut()
+
+
+async def test_a_holder_learns_that_a_lease_was_revoked(client: Client) -> None:
+    async with hold(client, 2) as holding:
+        await client.leases.revoke(holding.lease)
+        async with asyncio.timeout(5):
+            await holding.lost.wait()
+
+
+async def test_with_a_login_whose_token_ends(home: Path, version: str) -> None:
+    async with running(home, version, flags=["--auth-token-ttl", "1"]) as etcd:
+        await etcd.with_users(("app", "secret", "a/"))
+        options = etcd.options(user="app", password="secret")  # noqa: S106
+        async with Client(options) as client, hold(client, 1) as holding:
+            async with client.watch(b"a/", b"a0") as watch:
+                for number in range(3):
+                    await client.put(b"a/%d" % number, b"", lease=holding.lease)
+                    await asyncio.sleep(1.5)
+                await etcd.restart()
+                await client.put(b"a/3", b"")
+                found = [(await anext(watch)).changes[0].key for _ in range(4)]
+            assert found == [b"a/0", b"a/1", b"a/2", b"a/3"]
+            assert holding.alive
+            assert len((await client.range(b"a/", b"a0")).entries) == 4
+            async with client.watch(b"a/", b"a0") as late:
+                await client.delete(b"a/3")
+                assert (await anext(late)).changes[0].key == b"a/3"

@@ -1,0 +1,144 @@
+"""Requests: pages of any size, and what is said where one is not answered."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from musterd.etcd import Client, Options, endpoint, span
+from musterd.store import (
+    ABSENT,
+    Compacted,
+    Conflict,
+    LeaseNotFound,
+    StoreLimit,
+    StoreUnavailable,
+    StoreUncertain,
+)
+from musterd.store.etcd import Etcd as Store
+from tests.etcdkit import Etcd, Proxy, running
+
+
+async def test_pages_of_a_changing_range_are_of_one_revision(client: Client) -> None:
+    keys = [b"a/%04d" % number for number in range(1000)]
+    for key in keys:
+        last = await client.put(key, b"1")
+    found: list[bytes] = []
+    async with aclosing(client.pages(*span(b"a/"))) as pages:
+        async for page in pages:
+            assert page.revision == last
+            found += [entry.key for entry in page.entries if entry.value == b"1"]
+            await client.put(keys[-1], b"2")
+    assert found == keys
+
+
+async def test_pages_of_large_values(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together they are more than a message may have."""
+    value = bytes(1_000_000)
+    for number in range(80):
+        await client.put(b"a/%02d" % number, value)
+    async with aclosing(client.pages(*span(b"a/"))) as pages:
+        sizes = [len(page.entries) async for page in pages]
+    assert sum(sizes) == 80
+    assert 80 * len(value) > endpoint.ANSWER_OCTETS
+    names = await client.range(*span(b"a/"), keys_only=True)
+    assert (len(names.entries), names.entries[0].value) == (80, b"")
+
+
+async def test_pages_of_nothing(client: Client) -> None:
+    async with aclosing(client.pages(*span(b"a/"))) as pages:
+        assert [(page.entries, page.more) async for page in pages] == [((), False)]
+
+
+async def test_a_revision_that_is_gone(client: Client) -> None:
+    first = await client.put(b"a", b"1")
+    last = await client.put(b"a", b"2")
+    assert (await client.range(b"a", revision=first)).entries[0].value == b"1"
+    await client.compact(last)
+    for revision in (first, last + 1):
+        with pytest.raises(Compacted):
+            await client.range(b"a", revision=revision)
+
+
+async def test_what_etcd_refuses(client: Client) -> None:
+    with pytest.raises(StoreLimit, match="max-request-bytes"):
+        await client.put(b"a", bytes(2_000_000))
+    with pytest.raises(LeaseNotFound) as caught:
+        await client.put(b"a", b"", lease=7)
+    assert caught.value.lease == 7
+
+
+async def test_nothing_there() -> None:
+    """The error names each endpoint, and comes at once when it was so for long."""
+    loop = asyncio.get_running_loop()
+    async with Client(Options(("127.0.0.1:1",), request=0.5)) as client:
+        for _ in range(2):
+            with pytest.raises(
+                StoreUnavailable, match=r"127\.0\.0\.1:1.*Connection refused"
+            ) as caught:
+                await client.put(b"a", b"")
+            assert not isinstance(caught.value, StoreUncertain)
+        started = loop.time()
+        with pytest.raises(StoreUnavailable):
+            await client.put(b"a", b"")
+        assert loop.time() - started < 0.5
+
+
+async def test_a_write_without_an_answer(client: Client, etcd: Etcd) -> None:
+    """It says that it may have happened; a read that fails says nothing of the kind."""
+    async with (
+        Proxy(etcd.members[0].endpoint) as proxy,
+        Client(Options((proxy.address,), request=1.0)) as far,
+    ):
+        await far.put(b"a", b"1")
+        proxy.silence()
+        with pytest.raises(StoreUncertain, match="may have happened or not"):
+            await far.put(b"a", b"2")
+        with pytest.raises(StoreUnavailable) as caught:
+            await far.range(b"a")
+        assert not isinstance(caught.value, StoreUncertain)
+        proxy.forward()
+        assert (await client.range(b"a")).entries[0].value in {b"1", b"2"}
+
+
+async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str) -> None:
+    """Each counts one up 500 times, by the revision that it read."""
+
+    async def count(store: Store) -> None:
+        done = 0
+        while done < 500:
+            try:
+                entry = await store.get(b"n")
+                value, at = (int(entry.value), entry.mod_revision) if entry else (0, ABSENT)
+                await store.put(b"n", b"%d" % (value + 1), expect=at)
+                done += 1
+            except Conflict:
+                continue
+            except StoreUncertain:
+                uncertain.append(value)
+
+    uncertain: list[int] = []
+    async with (
+        running(home, version) as etcd,
+        Store(etcd.options()) as one,
+        Store(etcd.options()) as other,
+    ):
+        tasks = [asyncio.create_task(count(store)) for store in (one, other)]
+        for _ in range(2):
+            await asyncio.sleep(0.3)
+            await etcd.restart()
+        await asyncio.gather(*tasks)
+        entry = await one.get(b"n")
+    assert entry
+    # Those that were acknowledged are all there, and at most those beside that may have happened.
+    assert 1000 <= int(entry.value) <= 1000 + len(uncertain)
+    assert entry.version == int(entry.value)
+
+
+async def test_a_client_that_is_closed(etcd: Etcd) -> None:
+    client = Client(etcd.options())
+    await client.put(b"a", b"")
+    await client.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await client.range(b"a")

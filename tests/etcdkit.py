@@ -1,0 +1,372 @@
+"""Real etcds on loopback: one or three, with TLS and logins; killed, frozen, cut off."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from musterd.etcd import Options
+from tests.needs import CI
+
+ROOT = Path(__file__).parent.parent
+BINARIES = {
+    "etcd-3.4": os.environ.get("ETCD_OLD") or shutil.which("etcd"),
+    "etcd-3.5": os.environ.get("ETCD_NEW") or str(ROOT / ".venv/etcd-new/usr/bin/etcd"),
+}
+"""By what they are called in tests; the first may be a newer one where the system has that."""
+START_SECONDS = 30.0
+_READY = "serving client traffic"
+_LINES = 15
+"""Of a log that are shown when something fails."""
+
+
+def binary(name: str) -> str:
+    """The program of a version; the test is skipped where there is none, and fails under CI."""
+    found = BINARIES[name]
+    if found is None or not os.access(found, os.X_OK):
+        reason = f"{name} is not here: make setup"
+        if CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def ports(count: int) -> list[int]:
+    """Ports that nobody uses now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass
+class Certificates:
+    """A CA, and what it signed for servers on loopback and for a client."""
+
+    home: Path
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._run(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+            " -subj /CN=ca -keyout ca.key -out ca.pem"
+        )
+        self.sign("server", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+        self.sign("client", "extendedKeyUsage=clientAuth")
+
+    @property
+    def ca(self) -> Path:
+        return self.home / "ca.pem"
+
+    def cert(self, name: str) -> Path:
+        return self.home / f"{name}.pem"
+
+    def key(self, name: str) -> Path:
+        return self.home / f"{name}.key"
+
+    def sign(self, name: str, extension: str) -> None:
+        self._run(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+            f" -subj /CN={name} -keyout {name}.key -out {name}.csr"
+        )
+        (self.home / "extensions").write_text(extension + "\n")
+        self._run(
+            f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
+            f" -extfile extensions -out {name}.pem"
+        )
+
+    def _run(self, line: str) -> None:
+        subprocess.run(["openssl", *line.split()], cwd=self.home, check=True, capture_output=True)
+
+
+@dataclass
+class Member:
+    """One process of etcd."""
+
+    name: str
+    home: Path
+    port: int
+    peer_port: int
+    process: subprocess.Popen[bytes] | None = None
+    read: int = 0
+    """Octets of the log that were looked at."""
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.home / f"{self.name}.log"
+
+
+@dataclass
+class Etcd:
+    """A cluster of some members."""
+
+    home: Path
+    program: str
+    size: int = 1
+    certificates: Certificates | None = None
+    flags: Sequence[str] = ()
+    members: list[Member] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        free = ports(2 * self.size)
+        self.members = [
+            Member(f"m{number}", self.home, free[2 * number], free[2 * number + 1])
+            for number in range(self.size)
+        ]
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(member.endpoint for member in self.members)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its members all do."""
+        processes = [member.process for member in self.members]
+        return all(process is not None and process.poll() is None for process in processes)
+
+    def options(self, **more: Any) -> Options:
+        """For a client of it."""
+        if self.certificates is not None:
+            found = self.certificates
+            tls = {"ca": found.ca, "cert": found.cert("client"), "key": found.key("client")}
+            more = {**tls, **more}
+        return Options(**{"endpoints": self.endpoints, **more})
+
+    async def start(self, *numbers: int, wait: bool = True) -> None:
+        """Start members, all if none is named, and wait until they answer."""
+        some = [self.members[number] for number in numbers] or self.members
+        for member in some:
+            self._start(member)
+        if wait:
+            for member in some:
+                await self._ready(member)
+
+    def kill(self, *numbers: int) -> None:
+        """As ``kill -9``: members, all if none is named."""
+        for member in [self.members[number] for number in numbers] or self.members:
+            if member.process is not None:
+                member.process.kill()
+                member.process.wait()
+                member.process = None
+
+    async def restart(self) -> None:
+        """Kill all and start them again."""
+        self.kill()
+        await self.start()
+
+    def freeze(self, number: int) -> None:
+        """Let a member do nothing, its connections open."""
+        self._signal(number, signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        """Let it go on."""
+        self._signal(number, signal.SIGCONT)
+
+    def forget(self) -> None:
+        """Remove all that it knows, while it doesn't run."""
+        for member in self.members:
+            shutil.rmtree(member.home / member.name)
+
+    async def gateway(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+        """Ask the first member over JSON, as only what sets a test up does."""
+        async with httpx.AsyncClient() as client:
+            url = f"http://{self.members[0].endpoint}/v3/{path}"
+            headers = {"Authorization": token} if token else {}
+            answer = await client.post(url, json=body, headers=headers)
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+            return found
+
+    async def with_users(self, *users: tuple[str, str, str]) -> None:
+        """Turn logins on: root (password root), and (name, password, prefix of keys) each."""
+        for name, password, prefix in (("root", "root", ""), *users):
+            await self.gateway("auth/user/add", {"name": name, "password": password})
+            await self.gateway("auth/role/add", {"name": name})
+            if name != "root":
+                await self.gateway("auth/role/grant", {"name": name, "perm": _all_of(prefix)})
+            await self.gateway("auth/user/grant", {"user": name, "role": name})
+        await self.gateway("auth/enable", {})
+
+    def tail(self) -> str:
+        """The ends of its logs."""
+        return "\n".join(
+            f"== {member.name}\n" + "\n".join(member.log.read_text().splitlines()[-_LINES:])
+            for member in self.members
+            if member.log.exists()
+        )
+
+    def _signal(self, number: int, which: signal.Signals) -> None:
+        process = self.members[number].process
+        assert process is not None
+        process.send_signal(which)
+
+    def _start(self, member: Member) -> None:
+        with member.log.open("ab") as log:
+            member.read = log.tell()
+            # It dies with the thread that started it, the tests' main thread.
+            member.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", self.program, *self._flags(member)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={"PATH": os.defpath},
+            )
+
+    def _flags(self, member: Member) -> list[str]:
+        scheme = "http" if self.certificates is None else "https"
+        client, peer = f"{scheme}://{member.endpoint}", f"http://127.0.0.1:{member.peer_port}"
+        cluster = ",".join(f"{m.name}=http://127.0.0.1:{m.peer_port}" for m in self.members)
+        # One member elects itself; three need time to hear each other on a busy machine.
+        beat, election = (20, 200) if self.size == 1 else (100, 1000)
+        flags = [
+            *("--name", member.name, "--data-dir", str(member.home / member.name)),
+            *("--listen-client-urls", client, "--advertise-client-urls", client),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--initial-cluster", cluster, "--logger", "zap"),
+            *("--heartbeat-interval", str(beat), "--election-timeout", str(election)),
+        ]
+        if self.certificates is not None:
+            found = self.certificates
+            flags += ["--client-cert-auth", "--trusted-ca-file", str(found.ca)]
+            flags += ["--cert-file", str(found.cert("server"))]
+            flags += ["--key-file", str(found.key("server"))]
+        return [*flags, *self.flags]
+
+    async def _ready(self, member: Member) -> None:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while _READY not in _after(member):
+                    assert member.process is not None
+                    assert member.process.poll() is None, self.tail()
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"etcd doesn't start:\n{self.tail()}") from None
+
+
+class Etcds(dict[str, Etcd]):
+    """Etcds that many tests use, by version; made when first wanted."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self.home = home
+
+    def __missing__(self, version: str) -> Etcd:
+        self[version] = Etcd(self.home / version, binary(version))
+        return self[version]
+
+    def close(self) -> None:
+        for etcd in self.values():
+            etcd.kill()
+
+
+def _after(member: Member) -> str:
+    with member.log.open("rb") as log:
+        log.seek(member.read)
+        return log.read().decode("utf-8", "replace")
+
+
+def _all_of(prefix: str) -> dict[str, str]:
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return {
+        "permType": "READWRITE",
+        "key": base64.b64encode(prefix.encode()).decode(),
+        "range_end": base64.b64encode(end.encode()).decode(),
+    }
+
+
+@contextlib.asynccontextmanager
+async def running(home: Path, name: str, **more: Any) -> AsyncIterator[Etcd]:
+    """An etcd while the block runs; where that fails, the log is shown."""
+    etcd = Etcd(home, binary(name), **more)
+    try:
+        await etcd.start()
+        yield etcd
+    except BaseException:
+        print(etcd.tail())
+        raise
+    finally:
+        etcd.kill()
+
+
+class Proxy:
+    """Stands between a client and an endpoint, and stops forwarding when told to."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._host, _, port = endpoint.rpartition(":")
+        self._port = int(port)
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.address = ""
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        assert self._server is not None
+        self._server.close()
+
+    def silence(self) -> None:
+        """Forward nothing any more, and leave what is open open."""
+        self._open.clear()
+
+    def forward(self) -> None:
+        """Forward again, what waited too."""
+        self._open.set()
+
+    def cut(self) -> None:
+        """Close what is open."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            await self._open.wait()
+            there, back = await asyncio.open_connection(self._host, self._port)
+            self._writers.add(back)
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
