@@ -1,5 +1,6 @@
 """``musterd completion``: the scripts are right by their shells, and complete."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_its_shell_can_read_it(shell: str, capsys: Capture, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
+LINES = pytest.mark.parametrize(
     ("line", "words"),
     [
         ("musterd re", ["record"]),
@@ -43,6 +44,45 @@ def test_its_shell_can_read_it(shell: str, capsys: Capture, tmp_path: Path) -> N
         ("musterd token create x --sc", ["--scope"]),
     ],
 )
+
+
+@needs("fish")
+@LINES
+def test_fish_completes(line: str, words: list[str], capsys: Capture) -> None:
+    ask = script("fish", capsys) + f"complete -C {line!r}"
+    done = subprocess.run(["fish", "-N", "-c", ask], capture_output=True, text=True, check=True)
+    assert sorted(told.split("\t")[0] for told in done.stdout.splitlines()) == words
+
+
+@needs("fish")
+@pytest.mark.parametrize(
+    "line", ["serve -c ", "zone check ", "record list --token-file ", "zone import a.test "]
+)
+def test_fish_completes_files_where_they_belong(line: str, capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "here.zone").touch()
+    ask = script("fish", capsys) + f"complete -C 'musterd {line}'"
+    command = ["fish", "-N", "-c", ask]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "here.zone" in done.stdout
+
+
+ZSH = """
+autoload -U compinit; compinit -u -D
+eval "$(cat)"
+print -r -- $_comps[musterd]
+"""
+
+
+@needs("zsh")
+def test_zsh_knows_the_command(capsys: Capture, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["zsh", "-f", "-c", ZSH], input=script("zsh", capsys), capture_output=True, text=True,
+        check=True, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert done.stdout == "_cyclopts_musterd\n"
+
+
+@LINES
 def test_bash_completes(line: str, words: list[str], capsys: Capture) -> None:
     ask = f"""
 COMP_LINE={line!r} COMP_POINT={len(line)}

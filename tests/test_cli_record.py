@@ -1,5 +1,7 @@
 """``musterd record`` and ``musterd lease``."""
 
+import time
+
 import pytest
 
 from tests.apikit import Api
@@ -251,3 +253,43 @@ def test_a_long_list_comes_in_pages(api: Api) -> None:
     rows = api.rows("record", "list")
     assert sorted(row[2] for row in rows) == sorted(addresses)
     assert len(api.objects("record", "list")) == 1200
+
+
+def test_what_is_said_of_a_record_is_shown(api: Api) -> None:
+    details = ["--ttl", "90", "--weight", "7", "--policy", "sticky", "--description", "the front"]
+    more = ["--label", "team=dns", "--lease", "1h"]
+    api("record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2", *details, *more)
+    (lease, _) = [str(one["lease"]) for one in api.objects("record", "list")]
+    shown = api("record", "show", "web.muster.local")
+    for text in ("90", "7", "sticky", "the front", "team=dns", lease, "first"):
+        assert shown.count(text) >= 2
+    assert api("record", "list").count(lease) == 2
+    explained = api("explain", "web.muster.local", "A", "--client", "192.0.2.1").splitlines()
+    assert "policy  sticky" in explained
+    known = explained[explained.index("known, and answered:") + 2 :][:2]
+    assert [line.split()[1:4] for line in known] == [
+        ["10.0.0.1", "90", "7"],
+        ["10.0.0.2", "90", "7"],
+    ]
+    assert explained[-1].startswith("  web.muster.local. 90 IN A 10.0.0.")
+    assert explained[-2] == "the answer: NOERROR"
+    api("record", "set", "web.muster.local", "A", "10.0.0.2", "--description", "alone")
+    changes = [line.split() for line in api("record", "history", "web.muster.local").splitlines()]
+    assert [line[3:7] for line in changes[1:3]] == [
+        ["first", "changed", "A", "10.0.0.2"], ["first", "deleted", "A", "10.0.0.1"],
+    ]  # fmt: skip
+    assert "description the front to alone" in " ".join(changes[1])
+    assert "lease" in " ".join(changes[1])
+
+
+def test_a_lease_that_ends_takes_its_records_and_says_so(api: Api) -> None:
+    api("record", "set", "web.muster.local", "A", "10.0.0.1", "--lease", "1s")
+    explained = api("explain", "web.muster.local")
+    # A client must not keep an answer for longer than the lease.
+    assert explained.splitlines()[-1].split()[1] == "1"
+    end = time.monotonic() + 30
+    while api.objects("record", "list") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "the answer: NXDOMAIN" in api("explain", "web.muster.local")
+    (first, *_) = api("record", "history", "web.muster.local").splitlines()[1:]
+    assert first.split()[3:] == ["expired", "A", "10.0.0.1"]

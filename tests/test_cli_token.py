@@ -46,7 +46,7 @@ def test_a_scope_that_is_missing_is_named(api: Api, token_of: Path) -> None:
     by = ["--token-file", str(token_of)]
     said = api.fails("record", "set", "web.deep.muster.local", "A", "10.0.0.1", *by)
     assert said.splitlines()[-1] == (
-        f"the token from {token_of} lacks the scope write:deep.muster.local; "
+        f"the token is from {token_of}; "
         "musterd token create NAME --scope write:deep.muster.local makes one that has it"
     )
     assert "--scope admin" in api.fails("token", "list", *by)

@@ -161,7 +161,7 @@ class Tokens:
                 await self._store.delete(_key(token.digest))
                 self._known.pop(token.digest, None)
                 return token
-        raise TokenNotFound(f'no token has the id "{shown(name)}"')
+        raise TokenNotFound(f'no token has the id "{shown(name)}": the list of tokens has the ids')
 
     async def ensure_first(self, text: str) -> Token:
         """Have a token of the name ``first`` with this text, which may do all."""

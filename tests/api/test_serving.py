@@ -221,11 +221,13 @@ async def test_tls_with_a_certificate_that_is_renewed(house: House) -> None:
         old = names(cert)
         async with house.client(server, verify=old) as client:
             assert (await client.put(ONE, json=BODY)).status_code == 201
-        certificate(house.folder, "two")
-        new = names(cert)
-        async with asyncio.timeout(30):
-            while not await _trusted(house, server, new):  # noqa: ASYNC110 - no event tells it
-                await asyncio.sleep(0.05)
+            certificate(house.folder, "two")
+            new = names(cert)
+            async with asyncio.timeout(30):
+                while not await _trusted(house, server, new):  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(0.05)
+            # Its connection is still there: it would not trust another.
+            assert (await client.get(ONE)).status_code == 200
         assert not await _trusted(house, server, old)
         cert.write_text("no certificate")
         async with house.client(server, verify=new) as client:

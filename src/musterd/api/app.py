@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from musterd.api import explain, history, leases, limits, records, status, tokens, watch, zones
 from musterd.api.context import Context
+from musterd.api.faults import FAULTS_MOST, fault
 from musterd.api.gate import Gate
 from musterd.api.problems import Problem, ProblemDetails, of_error
 from musterd.errors import MusterdError
 
 TITLE: Final = "musterd"
 _ROUTERS: Final = (records, history, leases, zones, explain, status, watch, tokens)
-_ERRORS_MOST: Final = 20
 
 
 def application(context: Context, rate: limits.Rate) -> Gate:
@@ -72,11 +72,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """A request that is not as the description says."""
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = [
-        {"where": ".".join(str(part) for part in fault["loc"]), "problem": fault["msg"]}
-        for fault in error.errors()[:_ERRORS_MOST]
-    ]
-    detail = "; ".join(f"{fault['where']}: {fault['problem']}" for fault in faults)
+    faults = [fault(found) for found in error.errors()[:FAULTS_MOST]]
+    detail = "; ".join(f"{one['where']}: {one['problem']}" for one in faults)
     return Problem(422, detail, "invalid", errors=faults).response()
 
 

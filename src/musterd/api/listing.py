@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from musterd.api import answers
+from musterd.api import answers, models
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import PAGE, Listed, Registry
 
@@ -18,7 +18,7 @@ REVISION: Final = "Musterd-Revision"
 """The header with the revision at which a stream of records began: to watch from there on."""
 LIMIT: Final = 100
 _RRSET_PARTS: Final = 3
-_LABEL: Final = Field(pattern="^[^=]+=", max_length=400)
+_LABEL: Final = Field(pattern=models.LABEL_QUERY, max_length=400)
 
 Keep = Callable[[dict[str, Any]], bool]
 

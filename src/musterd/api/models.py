@@ -12,7 +12,21 @@ from musterd.tokens import NAME
 _LABELS_MOST = 64
 _POLICY = r"^(all|one|rotate|sticky|subset:([1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))$"
 
-LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LABEL_QUERY = "^[^=]+="
+EVENT_ID = "^[0-9]{1,18}$"
+_LABEL = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+EXPECTED = {
+    _POLICY: "all, one, rotate, sticky or subset:K with K up to 255",
+    _LABEL: "1 to 63 of A-Z a-z 0-9 . _ / - as the name of a label",
+    f"^{NAME}$": "1 to 63 of A-Z a-z 0-9 . _ @ - as the name of a token",
+    f"^{leases.ID}$": "the 16 hexadecimal digits of a lease",
+    f"^{keys.ID}$": "an id: 1 to 64 of A-Z a-z 0-9 _ . : -",
+    LABEL_QUERY: "NAME=VALUE",
+    EVENT_ID: "a revision",
+}
+"""What patterns stand for, in words."""
+
+LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=_LABELS_MOST)]
 LeaseId = Annotated[str, StringConstraints(pattern=f"^{leases.ID}$")]

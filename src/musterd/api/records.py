@@ -94,7 +94,8 @@ async def put_rrset(
         checked = await _draft(call, place.rtype, record)
         name = checked.id if record.id is None else check_id(record.id)
         if name in wanted:
-            raise Invalid(f"two of the records have the id {name}: give them the same data once")
+            what = f"data {checked.data}" if record.id is None else f"id {name}"
+            raise Invalid(f"two of the records have the {what}: leave one out")
         wanted[name] = checked
     expected = expect.parse(if_match, if_none_match)
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)

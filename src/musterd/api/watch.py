@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from musterd.api import models
 from musterd.api.context import CallDep, Context
 from musterd.api.problems import Problem, documented
 from musterd.registry.keys import prefix
@@ -43,7 +44,7 @@ async def watch(
         int | None, Query(alias="from", ge=1, le=_REVISION, description="the first to tell")
     ] = None,
     last_event_id: Annotated[
-        str | None, Header(pattern="^[0-9]{1,18}$", description="the last that was seen")
+        str | None, Header(pattern=models.EVENT_ID, description="the last that was seen")
     ] = None,
 ) -> Response:
     """Each put and delete of a record, with the record: of a deletion, as it was.

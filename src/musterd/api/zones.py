@@ -83,15 +83,16 @@ async def import_zone(
     if problems and not dry_run:
         raise Problem(
             422,
-            f"{len(problems)} records of the file are wrong, so nothing of it was registered; the "
-            f"first: line {problems[0]['line']}: {problems[0]['problem']}",
+            "nothing of the file was registered, as there are problems in it "
+            f"({len(problems)}); the first: line {problems[0]['line']}: {problems[0]['problem']}",
             "bad-file",
             problems=problems[:PROBLEMS_MOST],
         )
     if not dry_run:
         revision = await importer.carry_out(plan, call.token.name)
-        done = f"{plan.added} added, {plan.changed} changed, {plan.removed} removed"
-        call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
+        if plan.added or plan.changed or plan.removed:
+            done = f"{plan.added} added, {plan.changed} changed, {plan.removed} removed"
+            call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
     counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
     return answers.answer({**counts, "problems": problems[:PROBLEMS_MOST]})
 

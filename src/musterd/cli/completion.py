@@ -6,8 +6,14 @@ from cyclopts import Parameter
 
 Shell = Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")]
 
-_REGISTER = {"zsh": "compdef _cyclopts_musterd musterd\n"}
-"""What a script lacks that is evaluated, not found by name in a folder of the shell's."""
+_MORE = {
+    "zsh": "compdef _cyclopts_musterd musterd\n",
+    "fish": """\
+complete -c musterd -n 'not __fish_seen_subcommand_from serve check import' -f
+complete -c musterd -l token-file -r -F
+""",
+}
+"""What a script lacks: zsh evaluates it, so does not find it by its name; fish offers files."""
 
 
 def completion(shell: Shell, /) -> None:
@@ -18,4 +24,4 @@ def completion(shell: Shell, /) -> None:
     """
     from musterd.cli import app
 
-    print(app.generate_completion(shell=shell) + _REGISTER.get(shell, ""), end="")
+    print(app.generate_completion(shell=shell) + _MORE.get(shell, ""), end="")

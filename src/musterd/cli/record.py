@@ -1,8 +1,10 @@
 """``musterd record``: the records of the registry."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -115,7 +117,7 @@ def set_(
         raise UsageError(f"{name}: has no data; musterd record delete {name} {rtype} deletes it")
     way.check()
     with options.client() as client:
-        rrset = (*client.locate(name, way.zone), type_of(rtype))
+        rrset = (*_place(client, name, way.zone), type_of(rtype))
         lease = _granted(client, rrset, way.seconds())
         written = _write(client, rrset, [details.record(rrset[2], one, lease) for one in data], way)
         if options.json:
@@ -125,6 +127,21 @@ def set_(
         if lease is not None:
             print(f"lease of {way.seconds()} s; before it ends: musterd lease renew {lease}")
         print(_question(client, rrset))
+
+
+def _place(client: "Client", name: str, zone: str | None) -> tuple[str, str]:
+    """The zone and the owner of a name that is written to. Raises MusterdError."""
+    from musterd.client.problems import ApiError
+
+    try:
+        return client.locate(name, zone)
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        # Who may only write can't look which zones there are.
+        raise MusterdError(
+            *error.problems, f"or say which zone {name} is in: --zone ZONE"
+        ) from None
 
 
 def _granted(client: "Client", rrset: "RRset", seconds: int | None) -> str | None:
@@ -236,7 +253,7 @@ def delete(
     if data is not None and which.id is not None:
         raise UsageError("DATA and --id both name the record: leave one out")
     with reach.client() as client:
-        rrset = (*client.locate(name, which.zone), type_of(rtype))
+        rrset = (*_place(client, name, which.zone), type_of(rtype))
         if data is None:
             client.delete(rrset, which.id or "", which.if_revision)
             print(f"{_titled(rrset)}: deleted{f' {which.id}' if which.id else ''}")
@@ -282,7 +299,8 @@ def history(
             (moment(one["time"]), str(one["revision"]), one["who"], one["action"], *_changed(one))
             for one in changes
         )
-        output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows)
+        if not output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows):
+            print(f"{name}: no change of it is known", file=sys.stderr)
 
 
 _KEPT = ("data", "ttl", "weight", "policy", "description", "labels", "lease")

@@ -91,11 +91,8 @@ def _unauthorized(place: Place) -> str:
 
 
 def _forbidden(place: Place, scope: str) -> str:
-    origin = f" from {place.token.origin}" if place.token else ""
-    return (
-        f"the token{origin} lacks the scope {scope}; "
-        f"musterd token create NAME --scope {scope} makes one that has it"
-    )
+    origin = f"the token is from {place.token.origin}; " if place.token else ""
+    return f"{origin}musterd token create NAME --scope {scope} makes one that has it"
 
 
 def _later(headers: Mapping[str, str]) -> str:
