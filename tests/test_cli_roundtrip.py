@@ -7,6 +7,7 @@ from typing import Any
 
 import dns.name
 import dns.rdata
+import pytest
 
 from tests.apikit import Api
 from tests.needs import needs
@@ -82,9 +83,15 @@ UNLIKE = {"NID": ["+unknownformat"], "L64": ["+unknownformat"]}
 """Types that dig writes as dnspython does not read them."""
 
 
-def dig(api: Api, name: str, rtype: str, *more: str) -> list[list[str]]:
+@pytest.fixture
+def listener(api: Api) -> str:
+    """Where the server answers DNS."""
+    (found,) = json.loads(api("status", "--json"))["listeners"]
+    return str(found)
+
+
+def dig(listener: str, name: str, rtype: str, *more: str) -> list[list[str]]:
     """The answer to a program that has its own mind about escapes: name, TTL, class, type, data."""
-    (listener,) = _listeners(api)
     host, _, port = listener.rpartition(":")
     words = ["dig", f"@{host}", "-p", port, "+noall", "+answer", "+noidnin", "+noidnout", "+tcp"]
     done = subprocess.run(
@@ -100,11 +107,6 @@ def dig(api: Api, name: str, rtype: str, *more: str) -> list[list[str]]:
 def lines(api: Api, noun: str, verb: str, *words: str) -> list[dict[str, Any]]:
     """The objects that a command prints; its words may begin with a dash."""
     return [json.loads(text) for text in api(noun, verb, "--json", "--", *words).splitlines()]
-
-
-def _listeners(api: Api) -> list[str]:
-    found: list[str] = json.loads(api("status", "--json"))["listeners"]
-    return found
 
 
 def records(api: Api) -> list[dict[str, object]]:
@@ -130,7 +132,7 @@ def moved(api: Api, folder: Path) -> None:
 
 
 @needs("dig")
-def test_names(api: Api, tmp_path: Path) -> None:
+def test_names(api: Api, listener: str, tmp_path: Path) -> None:
     for number, (typed, _) in enumerate(NAMES):
         address = f"10.0.0.{number}"
         api("record", "set", "--", f"{typed}.muster.local", "A", address)
@@ -142,7 +144,7 @@ def test_names(api: Api, tmp_path: Path) -> None:
         for one in api.objects("record", "list"):
             name = f"{one['owner']}.muster.local"
             found[dns.name.from_text(name)] = one["data"]
-            ((owner, *_, data),) = dig(api, name, "A")
+            ((owner, *_, data),) = dig(listener, name, "A")
             assert dns.name.from_text(owner) == dns.name.from_text(name)
             assert data == one["data"]
             if not again:
@@ -163,7 +165,7 @@ def taken(api: Api, name: str, record: dict[str, Any]) -> None:
 
 
 @needs("dig")
-def test_data(api: Api, tmp_path: Path) -> None:
+def test_data(api: Api, listener: str, tmp_path: Path) -> None:
     given = [*DATA, *(("TXT", text) for text in TEXTS)]
     for number, (rtype, data) in enumerate(given):
         api("record", "set", f"t{number}.muster.local", rtype, "--", data)
@@ -173,7 +175,7 @@ def test_data(api: Api, tmp_path: Path) -> None:
         for number, (rtype, _) in enumerate(given):
             record = found[f"t{number}"]
             kind = str(record["type"])
-            answer = dig(api, f"t{number}.muster.local", kind, *UNLIKE.get(kind, ()))
+            answer = dig(listener, f"t{number}.muster.local", kind, *UNLIKE.get(kind, ()))
             assert len(answer) == 1, answer
             told = answer[0][4]
             assert wire(kind, told) == wire(kind, str(record["data"])), rtype
@@ -190,8 +192,8 @@ def wire(rtype: str, text: str) -> bytes:
 
 
 @needs("dig")
-def test_name_servers_of_a_part(api: Api, tmp_path: Path) -> None:
+def test_name_servers_of_a_part(api: Api, listener: str, tmp_path: Path) -> None:
     api("record", "set", "muster.local", "NS", "ns.test")
-    ((*_, told),) = dig(api, "muster.local", "NS")
+    ((*_, told),) = dig(listener, "muster.local", "NS")
     assert told == "ns.test."
     moved(api, tmp_path)

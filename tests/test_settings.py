@@ -10,6 +10,7 @@ from musterd import settings
 from musterd.errors import SettingsError
 from musterd.settings.environ import variables
 from musterd.settings.model import Settings
+from musterd.settings.watch import refused
 from tests.conftest import Write
 
 GOOD = """\
@@ -313,7 +314,7 @@ def test_the_example_has_every_key_and_its_default(write: Write) -> None:
     )
     assert set(uncommented["zones"][0]) == set(settings.Zone.model_fields)
     assert set(uncommented["zones"][0]["soa"]) == set(settings.Soa.model_fields)
-    for name in ("dns", "metrics", "state", "log"):
+    for name in ("dns", "metrics", "store", "state", "log"):
         section = Settings.model_fields[name].annotation
         assert section is not None
         assert set(uncommented[name]) == set(section.model_fields)
@@ -324,3 +325,55 @@ def test_every_scalar_has_a_variable() -> None:
     names = set(variables(Settings))
     assert {"MUSTERD_DNS__LISTEN", "MUSTERD_STATE__DIR", "MUSTERD_LOG__FORMAT"} <= names
     assert not [name for name in names if "ZONES" in name or "SOURCES" in name]
+
+
+def test_a_store_in_etcd(write: Write) -> None:
+    text = (
+        '[store]\nurl = "etcd://a,b.test:23790,[::1]:2379"\nprefix = "/prod"\nca = "ca.pem"\n'
+        'user = "app"\npassword = "pa55"\n[state]\ndir = ""\n[api]\nlisten = ""\n' + ONE
+    )
+    path = write(text)
+    environ = {"ETCD_CACERT": "other.pem", "ETCD_TLSPEM": "c.pem", "ETCD_TLSKEY": "/k.pem"}
+    loaded = settings.load(path, environ)
+    store = loaded.store
+    assert store.endpoints == ("a:2379", "b.test:23790", "[::1]:2379")
+    assert (store.ca, store.cert) == (path.parent / "ca.pem", path.parent / "c.pem")
+    assert (store.key, store.prefix) == (Path("/k.pem"), "/prod/")
+    assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["registry"]
+    for told in (repr(loaded), loaded.model_dump_json()):
+        assert "pa55" not in told
+    # Without a store in etcd, these variables are others'.
+    assert settings.load(write(ONE), environ).store.ca is None
+
+
+ETCD = "[store]\nurl = 'etcd://a'\n"
+STORES: list[tuple[str, list[str]]] = [
+    ("store.url = 'a:2379'", ['1: store.url: got "a:2379", expected "" or etcd://HOST:PORT']),
+    (
+        "store.url = 'etcd://me:secret@a'",
+        ['1: store.url: got "etcd://…@a", expected "" or etcd://HOST:PORT'],
+    ),
+    ("store.url = 'etcd://a:0'", ['1: store.url: got "etcd://a:0", expected HOST:PORT']),
+    ("store.url = 'etcd://'", ['1: store.url: got "etcd://", expected HOST:PORT']),
+    (f"{ETCD}prefix = 'x'", ['3: store.prefix: got "x", expected a text that begins with /']),
+    (
+        f"{ETCD}user = 'u'\npassword = 5",
+        ["4: store.password: got a secret of 1 characters, expected"],
+    ),
+    (f"{ETCD}cert = 'c'", ["3: store.cert: needs key too"]),
+    (f"{ETCD}user = 'u'", ["3: store.user: needs password too"]),
+    (f"{ETCD}timeout = 0", ["3: store.timeout: got 0, expected a number from 0.5 to 60"]),
+    ("store.ca = 'c'", ["1: store.ca: is for an etcd; set url to one, or remove it"]),
+    (f"{ETCD}[state]\ndir = ''", ['2: store.url: with [state] dir = "" the first token has no']),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), STORES, ids=[text[:50] for text, _ in STORES])
+def test_stores_that_are_refused(write: Write, text: str, expected: list[str]) -> None:
+    test_refused(write, text, expected)
+
+
+def test_a_changed_store_needs_a_restart(write: Write) -> None:
+    one = settings.load(write(ETCD), {})
+    other = settings.load(write(ETCD + "user = 'u'\npassword = 'p'\n"), {})
+    assert refused(one, other) == ["store.user", "store.password"]

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -23,15 +23,14 @@ from musterd.clock import Clock
 from musterd.errors import MusterdError, StateError
 from musterd.http import HttpServer
 from musterd.registry.applied import Applied
-from musterd.registry.keys import ROOT
 from musterd.registry.leases import Leases
 from musterd.registry.names import parse_zone, zone_text
 from musterd.registry.registry import Registry
 from musterd.settings import Api, Settings
 from musterd.sources.registry import RegistrySource
 from musterd.sources.watch import FileWatch
-from musterd.store import Limits, Store
-from musterd.store.embedded import Embedded, Options
+from musterd.store import Store
+from musterd.store.opening import open_etcd, open_file
 from musterd.tls import Certificate
 from musterd.tokens import Tokens, is_token, new_text
 
@@ -44,8 +43,6 @@ FILE: Final = "store.db"
 TOKEN_FILE: Final = "token"  # noqa: S105 - its name, no secret
 TOKEN_OCTETS: Final = 4096
 """The most that is read of a file for a token."""
-LIMITS: Final = Limits(key=1200, operations=2500)
-"""The longest names with all their octets escaped; whole RRsets in place of others."""
 CONNECTIONS: Final = 1000
 """HTTP connections at once; more are answered with 503."""
 RETRY_LEAST: Final = 0.5
@@ -114,7 +111,6 @@ class Registering:
         self._context: Context | None = None
         self._rate: Rate | None = None
         self._application: Gate | None = None
-        self._prepared = False
 
     @classmethod
     async def open(cls, parts: Parts, settings: Settings) -> Self:
@@ -126,6 +122,7 @@ class Registering:
         store = await open_store(settings)
         registering = cls(store, parts, settings)
         try:
+            registering.tokens.ready = False
             if not settings.store.url:
                 await registering._prepare()
             registering.listener = bind(settings.api)
@@ -147,7 +144,7 @@ class Registering:
     async def follow(self) -> None:
         """Know the tokens as they are in the store, until cancelled."""
         retry = RETRY_LEAST
-        while not self._prepared:
+        while not self.tokens.ready:
             try:
                 await self._prepare()
             except MusterdError as error:
@@ -160,7 +157,7 @@ class Registering:
         """Read the tokens, and have the first. Raises StoreError, StateError."""
         await self.tokens.load()
         await self._see_to_first_token()
-        self._prepared = True
+        self.tokens.ready = True
 
     async def run(self, files: FileWatch) -> None:
         """Serve the API on the present listener until that is stopped."""
@@ -233,21 +230,12 @@ class Registering:
 
 async def open_store(settings: Settings) -> Store:
     """The store that the settings say. Raises StoreError."""
-    where = settings.store
-    if not where.url:
-        assert settings.state.dir is not None  # noqa: S101 - `Settings.keeps`
-        return await Embedded.open(settings.state.dir / FILE, Options(limits=LIMITS))
-    # gRPC takes a while to import.
-    await asyncio.to_thread(import_module, "musterd.store.etcd")
-    from musterd.etcd import Options as EtcdOptions  # noqa: PLC0415
-    from musterd.store.etcd import LIMITS as ETCD_LIMITS  # noqa: PLC0415
-    from musterd.store.etcd import Etcd  # noqa: PLC0415
-
-    if where.user and not (where.ca or where.cert):
-        log.warning("the password of etcd crosses the network in plain text: set [store] ca")
-    options = EtcdOptions.of(where.endpoints, where)
-    limits = replace(ETCD_LIMITS, key=LIMITS.key)
-    return Etcd(options, base=where.prefix.rstrip("/").encode(), root=ROOT, limits=limits)
+    where, folder = settings.store, settings.state.dir
+    if where.url or folder is None:
+        if where.user and not (where.ca or where.cert):
+            log.warning("the password of etcd crosses the network in plain text: set [store] ca")
+        return await open_etcd(where)
+    return await open_file(folder / FILE)
 
 
 def bind(api: Api, old: Listener | None = None) -> Listener | None:

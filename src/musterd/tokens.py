@@ -117,8 +117,8 @@ class Tokens:
         self._clock = clock
         self._known: dict[bytes, Token] = {}
         self._revision = 0
-        self.loaded = False
-        """Whether it is known who has a token."""
+        self.ready = True
+        """False while a store that is elsewhere couldn't be read yet."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -197,7 +197,6 @@ class Tokens:
                 for entry in page.entries:
                     _take(known, entry.key, entry)
         self._known = known
-        self.loaded = True
 
     async def run(self) -> None:
         """Follow what others change, until cancelled."""

@@ -74,6 +74,12 @@ class House:
         )
 
 
+async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the API of a server, which nothing was said on."""
+    host, port = server.api_address.rsplit(":", 1)
+    return await asyncio.open_connection(host, int(port))
+
+
 async def answers(server: Server, name: str, rtype: str = "A") -> list[str]:
     """What is answered over the network for a name in muster.local, sorted."""
     host, port = server.running.listening[0].rsplit(":", 1)

@@ -19,10 +19,10 @@ from musterd.feeder import Feeder
 from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.registry import Registry
-from musterd.serving import LIMITS
 from musterd.settings import Settings
 from musterd.sources.registry import RegistrySource
 from musterd.store.embedded import Embedded, Options
+from musterd.store.opening import LIMITS
 from musterd.tokens import Tokens, new_text
 from tests.dnskit import ask
 

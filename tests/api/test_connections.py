@@ -9,17 +9,12 @@ import pytest
 from musterd import http, serving
 from musterd.api import limits
 from musterd.server import Server
-from tests.api.house import House, answers
+from tests.api.house import House, answers, connect
 from tests.api.test_limits import pieces
 from tests.catalogkit import until
 
 pytestmark = pytest.mark.slow
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def connect(server: Server) -> Connection:
-    host, port = server.api_address.rsplit(":", 1)
-    return await asyncio.open_connection(host, int(port))
 
 
 def at(server: Server) -> int:

@@ -8,7 +8,7 @@ import pytest
 from musterd import http
 from musterd.api import gate, limits
 from musterd.api.problems import Problem
-from tests.api.house import House
+from tests.api.house import House, connect
 from tests.api.kit import Api
 
 ONE = "/records/muster.local/web/A/one"
@@ -64,8 +64,7 @@ async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.Monke
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()
-        host, port = server.api_address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(server)
         head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
         writer.write(f"{head}Content-Length: 10\r\n\r\n123".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
@@ -76,8 +75,7 @@ async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.Monke
 async def test_a_client_that_waits_to_be_asked_for_the_body(house: House) -> None:
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()
-        host, port = server.api_address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(server)
         head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
         more = (
             "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
@@ -99,8 +97,7 @@ async def test_a_head_that_has_no_end(
         monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()
-        host, port = server.api_address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(server)
         writer.write(b"GET /v1/status HTTP/1.1\r\n")
         while not slow and not reader.at_eof() and not writer.is_closing():
             writer.write(b"X-More: " + b"x" * 1000 + b"\r\n")
@@ -115,8 +112,7 @@ async def test_a_head_that_has_no_end(
 async def test_what_is_no_http(house: House) -> None:
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()
-        host, port = server.api_address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(server)
         writer.write(b"\x16\x03\x01\x02\x00 nonsense\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
         writer.close()

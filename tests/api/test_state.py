@@ -15,9 +15,10 @@ import pytest
 from musterd.model import A
 from musterd.registry.keys import Key
 from musterd.registry.record import draft, encode
-from musterd.serving import FILE, LIMITS
+from musterd.serving import FILE
 from musterd.store import Put
 from musterd.store.embedded import Embedded, Options
+from musterd.store.opening import LIMITS
 from tests.api.house import House
 from tests.api.process import MUSTERD, Process, started
 from tests.needs import CI, needs

@@ -11,6 +11,7 @@ from musterd.store import StoreDenied, StoreLost, StoreUnavailable
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
 
+pytestmark = pytest.mark.slow
 PASSWORD = "pa55-word"  # noqa: S105
 
 

@@ -10,6 +10,8 @@ from musterd.etcd import Client, span
 from musterd.store import StoreLost, StoreUnavailable, StoreUncertain
 from tests.etcdkit import Etcd, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def three(home: Path, version: str) -> AsyncIterator[Etcd]:

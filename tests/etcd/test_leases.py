@@ -3,10 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from musterd.etcd import Client, Options
 from musterd.etcd.holding import hold
 from musterd.store import LeaseNotFound
 from tests.etcdkit import Etcd, Proxy, running
+
+pytestmark = pytest.mark.slow
 
 
 async def test_renewals_at_once(client: Client) -> None:

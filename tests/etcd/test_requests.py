@@ -19,6 +19,8 @@ from musterd.store import (
 from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Etcd, Proxy, running
 
+pytestmark = pytest.mark.slow
+
 
 async def test_pages_of_a_changing_range_are_of_one_revision(client: Client) -> None:
     keys = [b"a/%04d" % number for number in range(1000)]

@@ -12,6 +12,7 @@ from musterd.etcd import watch as watch_module
 from musterd.store import Compacted, StoreLost, StoreUnavailable
 from tests.etcdkit import Etcd, Proxy, running
 
+pytestmark = pytest.mark.slow
 TOLD = 10.0
 """Seconds within which a reader must know that nothing is heard of etcd."""
 

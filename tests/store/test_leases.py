@@ -107,6 +107,17 @@ async def test_how_long_a_lease_may_be(store: Store) -> None:
     assert (await store.lease_grant(store.limits.ttl)).ttl == store.limits.ttl
 
 
+async def test_a_lease_of_a_given_id(store: Store) -> None:
+    lease = await store.lease_grant(60, 0x1234567890ABCDEF)
+    assert (lease.id, lease.ttl) == (0x1234567890ABCDEF, 60)
+    for taken in (lease.id, -1, 1 << 63):
+        with pytest.raises(StoreLimit):
+            await store.lease_grant(60, taken)
+    await store.lease_revoke(lease.id)
+    assert (await store.lease_grant(60, lease.id)).id == lease.id
+    await store.lease_revoke(lease.id)
+
+
 async def test_many_leases_end_together(backend: Backend) -> None:
     store = backend.store
     leases = await asyncio.gather(*(store.lease_grant(2 * backend.brief) for _ in range(250)))

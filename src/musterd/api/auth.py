@@ -12,7 +12,7 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}
 
 def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
     """The token of a request. Raises Problem where it has none that is good."""
-    if not tokens.loaded:
+    if not tokens.ready:
         raise Problem(
             503,
             "the store can't be read yet, so nobody's token is known: try again later",

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from musterd.api import answers, models
 from musterd.api.context import Call, CallDep
+from musterd.api.params import REVISION_MOST
 from musterd.api.problems import Problem, documented
 from musterd.registry import keys
 from musterd.registry.history import changes
@@ -15,7 +16,6 @@ from musterd.registry.keys import check_id, prefix
 from musterd.registry.names import TEXT_MOST, zone_text
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
-_REVISION = 2**62
 
 
 class Which(BaseModel):
@@ -28,7 +28,9 @@ class Which(BaseModel):
     type: str | None = Field(None, min_length=1, max_length=20, description="needs an owner")
     id: str | None = Field(None, pattern=f"^{keys.ID}$", description="needs a type")
     limit: int = Field(100, ge=1, le=1000, description="the most, but of one revision all are told")
-    after: int | None = Field(None, ge=0, le=_REVISION, description="the `next` of the last page")
+    after: int | None = Field(
+        None, ge=0, le=REVISION_MOST, description="the `next` of the last page"
+    )
 
 
 @router.get(

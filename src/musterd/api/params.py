@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Header, Path, Query
+from fastapi import Header, Path
 
 from musterd.registry import keys, leases
 from musterd.registry.names import TEXT_MOST
@@ -27,4 +27,4 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     str | None, Header(description="* for only if it is not there", max_length=1000)
 ]
-Limit = Annotated[int, Query(ge=1, le=1000, description="the most of one page")]
+REVISION_MOST = 2**62

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from musterd.api import models
 from musterd.api.context import CallDep, Context
+from musterd.api.params import REVISION_MOST
 from musterd.api.problems import Problem, documented
 from musterd.registry.keys import prefix
 from musterd.registry.names import TEXT_MOST, zone_text
@@ -26,7 +27,6 @@ PATIENCE: Final = 30.0
 WATCHERS_MOST: Final = 500
 PIECE: Final = 65_536
 """Octets of events after which the client must have taken them before more are made."""
-_REVISION: Final = 2**62
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Events without end", "content": {MEDIA: {"schema": {"type": "string"}}}},
 }
@@ -41,7 +41,7 @@ async def watch(
     call: CallDep,
     zone: Annotated[str | None, Query(min_length=1, max_length=TEXT_MOST)] = None,
     from_: Annotated[
-        int | None, Query(alias="from", ge=1, le=_REVISION, description="the first to tell")
+        int | None, Query(alias="from", ge=1, le=REVISION_MOST, description="the first to tell")
     ] = None,
     last_event_id: Annotated[
         str | None, Header(pattern=models.EVENT_ID, description="the last that was seen")

@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import musterd
-from musterd.cli import completion, config, explain, lease, record, serve, status, token, zone
+from musterd.cli import (
+    completion,
+    config,
+    explain,
+    lease,
+    record,
+    serve,
+    status,
+    store,
+    token,
+    zone,
+)
 from musterd.errors import MusterdError, UsageError
 
 FAILED = 1
@@ -29,6 +40,7 @@ for command in (
     explain.explain,
     status.status,
     token.app,
+    store.app,
     config.app,
     completion.completion,
 ):

@@ -19,12 +19,14 @@ def check(file: Path, /) -> None:
     Args:
         file: The settings file, in TOML.
     """
+    from musterd.client.text import count
+
     with server_side("musterd config check"):
         from musterd.settings import load
 
     settings = load(file, os.environ)
     zones, sources = len(settings.zones), len(settings.sources.each())
-    print(f"{file}: ok, {_count(zones, 'zone')}, {_count(sources, 'source')}")
+    print(f"{file}: ok, {count(zones, 'zone')}, {count(sources, 'source')}")
 
 
 @app.command(name="example")
@@ -34,7 +36,3 @@ def write_example() -> None:
         from musterd.settings import example
 
     print(example(), end="")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -9,6 +9,8 @@ _SERVER_SIDE = frozenset(
     {
         "dns",
         "fastapi",
+        "google",
+        "grpc",
         "httptools",
         "idna",
         "prometheus_client",

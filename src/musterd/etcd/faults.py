@@ -126,6 +126,8 @@ def _refused(code: Code, details: str, endpoint: str, options: Options) -> Store
     elif code is Code.PERMISSION_DENIED:
         who = f"user {options.user}" if options.user else "who has this certificate"
         found = StoreDenied(f"{at}{who} may not: grant a role for these keys")
+    elif "lease already exists" in details:
+        found = StoreLimit(f"{at}{details}: take another ID")
     elif "authentication failed" in details:
         why = "the password is wrong, or there is no such user"
         found = StoreDenied(_login(endpoint, why, options))

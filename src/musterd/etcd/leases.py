@@ -12,11 +12,11 @@ from musterd.etcd.faults import Then
 from musterd.etcd.methods import GRANT, KEEPALIVE, REVOKE, TIME_TO_LIVE
 from musterd.etcd.transport import PAUSE_LEAST, PAUSE_MOST, Stream, Transport
 from musterd.store.errors import LeaseNotFound, StoreBusy, StoreUnavailable
+from musterd.store.requests import LEASE_MOST
 from musterd.store.values import Lease
 
 PENDING: Final = 100_000
 """Renewals that may wait for an answer."""
-LEASE_MOST: Final = 2**63 - 1
 
 
 class Leases:
@@ -33,9 +33,12 @@ class Leases:
         self._stream: Stream[rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def grant(self, ttl: int) -> Lease:
-        """A new lease of some seconds; etcd may make it longer."""
-        granted = await self._transport.ask(GRANT, rpc.LeaseGrantRequest(ttl=ttl))
+    async def grant(self, ttl: int, lease: int = 0) -> Lease:
+        """A new lease of some seconds, or a few where these are too few, and of an ID if given.
+
+        Raises StoreLimit if there is a lease of this ID.
+        """
+        granted = await self._transport.ask(GRANT, rpc.LeaseGrantRequest(ttl=ttl, id=lease))
         return Lease(granted.id, granted.ttl, float(granted.ttl))
 
     async def revoke(self, lease: int) -> int:

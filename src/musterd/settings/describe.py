@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -139,6 +140,8 @@ def found(value: object, *, secret: bool) -> str:
         return f"a secret of {len(str(value))} characters"
     plain = not isinstance(value, bool | str)
     text = str(value) if plain else json.dumps(value, ensure_ascii=False)
+    # Who logs in may be in an URL, where it isn't expected.
+    text = re.sub(r"//[^/@]*@", "//…@", text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -95,8 +95,10 @@ class Store(Protocol):
         No key may be in two operations. Raises LeaseNotFound.
         """
 
-    async def lease_grant(self, ttl: int) -> Lease:
+    async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
         """A new lease of a number of seconds, counted from its last renewal.
+
+        lease: its ID where it must be one; raises StoreLimit if there is such a lease.
 
         After a restart of the store each lease has all its time again. An etcd makes the shortest
         as long as it needs for a new leader, two seconds if it isn't told otherwise.

@@ -1,6 +1,7 @@
 """What every store makes of a request before it does it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from musterd.store.errors import Conflict, StoreLimit
 from musterd.store.values import (
@@ -14,6 +15,9 @@ from musterd.store.values import (
     octets,
     shown,
 )
+
+LEASE_MOST: Final = 2**63 - 1
+"""The greatest ID of a lease."""
 
 Transaction = Callable[[Sequence[Compare], Sequence[Operation]], Awaitable[Result]]
 
@@ -39,6 +43,17 @@ def check_ttl(limits: Limits, ttl: int) -> None:
     """Raise StoreLimit where a lease is too long, or none."""
     if not 0 < ttl <= limits.ttl:
         raise StoreLimit(f"a lease of {ttl} s: expected 1 to {limits.ttl}")
+
+
+def check_new_lease(lease: int) -> None:
+    """Raise StoreLimit where an ID is none that a lease can have; 0 is for any."""
+    if not 0 <= lease <= LEASE_MOST:
+        raise StoreLimit(f"a lease of the ID {lease}: expected 1 to {LEASE_MOST}")
+
+
+def taken(lease: int) -> StoreLimit:
+    """There is such a lease already."""
+    return StoreLimit(f"there is a lease of the ID {lease:016x} already: take another")
 
 
 def check_transaction(

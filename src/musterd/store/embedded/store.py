@@ -19,7 +19,14 @@ from musterd.store.embedded.reader import Readers
 from musterd.store.embedded.watches import EmbeddedWatch, Hub
 from musterd.store.embedded.writer import Writer
 from musterd.store.errors import StoreBusy, StoreLimit
-from musterd.store.requests import check_page, check_transaction, check_ttl, one
+from musterd.store.requests import (
+    check_new_lease,
+    check_page,
+    check_transaction,
+    check_ttl,
+    one,
+    taken,
+)
 from musterd.store.values import (
     NO_LEASE,
     Compare,
@@ -167,12 +174,14 @@ class Embedded:
             lambda changes: changes.transaction(compares, operations), size
         )
 
-    async def lease_grant(self, ttl: int) -> Lease:
+    async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
         """As of `Store`."""
         check_ttl(self.limits, ttl)
         if len(self._leases) >= self._options.leases:
             raise StoreBusy(f"{len(self._leases)} leases at once: revoke some, or wait for an end")
-        lease = 0
+        check_new_lease(lease)
+        if lease in self._leases:
+            raise taken(lease)
         while not lease or lease in self._leases:
             lease = secrets.randbits(_LEASE_BITS)
         granted = self._writer.submit(lambda changes: changes.grant(lease, ttl))

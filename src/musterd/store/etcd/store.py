@@ -8,12 +8,18 @@ from typing import Final, Self
 from musterd.etcd import Client, Options, span
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.client import PAGE_FIRST, next_limit
-from musterd.etcd.leases import LEASE_MOST
 from musterd.etcd.values import entry as as_entry
 from musterd.store.errors import LeaseNotFound, StoreLimit
 from musterd.store.etcd.history import Scope, past
 from musterd.store.etcd.watch import EtcdWatch, bare
-from musterd.store.requests import check_page, check_transaction, check_ttl, one
+from musterd.store.requests import (
+    LEASE_MOST,
+    check_new_lease,
+    check_page,
+    check_transaction,
+    check_ttl,
+    one,
+)
 from musterd.store.values import (
     NO_LEASE,
     Compare,
@@ -206,10 +212,11 @@ class Etcd:
                 return lease
         return min(leases)
 
-    async def lease_grant(self, ttl: int) -> Lease:
-        """As of `Store`; where the TTL is below what etcd takes, it is that, a few seconds."""
+    async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
+        """As of `Store`."""
         check_ttl(self.limits, ttl)
-        return await self.client.leases.grant(ttl)
+        check_new_lease(lease)
+        return await self.client.leases.grant(ttl, lease)
 
     async def lease_keepalive(self, lease: int) -> Lease:
         """As of `Store`."""

@@ -1,0 +1,161 @@
+"""A server whose registry is in etcd: started before it, beside another, and while it is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import dns.asyncquery
+import dns.message
+import dns.rcode
+import httpx
+import pytest
+from dns.edns import EDEOption
+
+from musterd.etcd import ALL, Client
+from musterd.server import Server
+from musterd.tokens import new_text
+from tests.api.house import House, answers
+from tests.catalogkit import until
+from tests.etcdkit import Etcd, running
+
+pytestmark = pytest.mark.slow
+ONE = "/records/muster.local/web/A/one"
+TWO = "/records/muster.local/web/A/two"
+VERSION = "etcd-3.5"
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
+    async with running(tmp_path / "etcd", VERSION) as etcd:
+        yield etcd
+
+
+def house_on(etcd: Etcd, folder: Path, more: str = "") -> House:
+    """The directory of a server on an etcd."""
+    folder.mkdir()
+    house = House(folder)
+    url = "etcd://" + ",".join(etcd.endpoints)
+    house.set(("[state]\n", f'[store]\nurl = "{url}"\ntimeout = 1.0\n{more}\n[state]\n'))
+    return house
+
+
+async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Wait until the server knows the token of a client, as of another server."""
+    async with asyncio.timeout(20):
+        while not (await client.get("/records")).is_success:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return client
+
+
+async def put(client: httpx.AsyncClient, path: str, data: str) -> None:
+    answer = await client.put(path, json={"data": data})
+    assert answer.is_success, answer.text
+
+
+async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
+    one, two = (house_on(etcd, tmp_path / name) for name in ("one", "two"))
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(house.serve()) for house in (one, two)]
+        # Who was first has made a token; both may have.
+        await until(lambda: any((house.state / "token").exists() for house in (one, two)))
+        token = next(house.token for house in (one, two) if (house.state / "token").exists())
+        clients = [
+            await ready(await stack.enter_async_context(one.client(server, token=token)))
+            for server in servers
+        ]
+        await put(clients[0], ONE, "10.0.0.1")
+        await put(clients[1], TWO, "10.0.0.2")
+        for server in servers:
+            await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
+        await clients[1].delete(ONE)
+        await until_answered(servers[0], "web", ["10.0.0.2"])
+        entries = (await clients[0].get("/history")).json()["entries"]
+        assert [entry["action"] for entry in entries] == ["deleted", "created", "created"]
+        assert all(entry["time"] > 1_700_000_000 for entry in entries)
+        many = {"records": [{"data": f"10.1.{n // 250}.{n % 250}"} for n in range(200)]}
+        answer = await clients[0].put("/records/muster.local/many/A", json=many)
+        assert answer.status_code == 422
+        assert "the store takes 128 changes at once" in answer.text
+
+
+async def until_answered(server: Server, name: str, wanted: list[str]) -> None:
+    async with asyncio.timeout(10):
+        while await answers(server, name) != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_start_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
+    """It starts, says what it can't do yet, and does it when etcd is there."""
+    etcd.kill()
+    house = house_on(etcd, tmp_path / "one")
+    async with house.serve() as server:
+        assert await rcode(server) == "SERVFAIL"
+        async with house.client(server, token=new_text()) as client:
+            async with asyncio.timeout(10):
+                answer = await client.get("/records")
+        assert answer.status_code == 503
+        assert "can't be read yet" in answer.text
+        await etcd.start()
+        await until((house.state / "token").exists)
+        async with house.client(server) as client:
+            await put(await ready(client), ONE, "10.0.0.1")
+            await until_answered(server, "web", ["10.0.0.1"])
+
+
+async def test_etcd_goes_and_comes_back(etcd: Etcd, tmp_path: Path) -> None:
+    """Answers go on, writes fail clearly, and a restart meanwhile answers from the snapshot."""
+    house = house_on(etcd, tmp_path / "one")
+    async with house.serve() as server:
+        await until((house.state / "token").exists)
+        async with house.client(server) as client:
+            await put(await ready(client), ONE, "10.0.0.1")
+            await until_answered(server, "web", ["10.0.0.1"])
+            etcd.kill()
+            answer = await client.put(ONE, json={"data": "10.0.0.2"})
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "urn:musterd:problem:store"
+            assert etcd.endpoints[0] in answer.text
+            assert await answers(server, "web") == ["10.0.0.1"]
+            await until(lambda: state(server) == "lost")
+            await etcd.start()
+            await until(lambda: state(server) == "synced")
+            await put(client, TWO, "10.0.0.2")
+            assert await answers(server, "web") == ["10.0.0.1", "10.0.0.2"]
+    etcd.kill()
+    async with house.serve() as server:
+        await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
+        assert state(server) in {"restored", "lost"}
+        await etcd.start()
+        await until(lambda: state(server) == "synced")
+
+
+def state(server: Server) -> str:
+    (report,) = server.catalog.source_reports()
+    return report.state
+
+
+async def rcode(server: Server) -> str:
+    host, port = server.running.listening[0].rsplit(":", 1)
+    query = dns.message.make_query("web.muster.local", "A", use_edns=0)
+    reply = await dns.asyncquery.udp(query, host, port=int(port), timeout=10)
+    # RFC 8914 section 4.15: not ready.
+    assert [option.code for option in reply.options if isinstance(option, EDEOption)] == [14]
+    return dns.rcode.to_text(reply.rcode())
+
+
+async def test_without_a_state_directory(etcd: Etcd, tmp_path: Path) -> None:
+    text = new_text()
+    house = house_on(etcd, tmp_path / "one", 'prefix = "/prod"')
+    house.text = house.settings.read_text()
+    house.set((f'dir = "{house.state}"', 'dir = ""'))
+    async with (
+        house.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
+        house.client(server, token=text) as client,
+    ):
+        await put(await ready(client), ONE, "10.0.0.1")
+        await until_answered(server, "web", ["10.0.0.1"])
+    async with Client(etcd.options()) as raw:
+        found = await raw.range(ALL, ALL, keys_only=True)
+    assert found.entries
+    assert all(entry.key.startswith(b"/prod/musterd/v1/") for entry in found.entries)

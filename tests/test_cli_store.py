@@ -1,0 +1,84 @@
+"""``musterd store``: a registry is copied, without a server."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from musterd.cli import run
+from musterd.registry.keys import ROOT
+from musterd.store.etcd import Etcd as Store
+from musterd.store.opening import open_file
+from tests.etcdkit import running
+
+
+def command(capsys: pytest.CaptureFixture[str], *line: str, code: int = 0) -> tuple[str, str]:
+    found = run(["store", "copy", *line])
+    captured = capsys.readouterr()
+    assert found == code, captured.err
+    return captured.out, captured.err
+
+
+async def fill(path: Path) -> None:
+    async with await open_file(path) as store:
+        for number in range(5):
+            await store.put(ROOT + b"%d" % number, b"x")
+
+
+async def test_into_etcd_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, back = tmp_path / "store.db", tmp_path / "new" / "store.db"
+    await fill(path)
+    async with running(tmp_path / "etcd", "etcd-3.5") as etcd:
+        await etcd.with_users(("app", "pa55", "/prod/"))
+        monkeypatch.setenv("MUSTERD_STORE__PASSWORD", "pa55")
+        url = f"etcd://{etcd.endpoints[0]}/prod"
+
+        def both() -> None:
+            out, err = command(capsys, str(path), url, "--user", "app", "--json")
+            assert json.loads(out)["written"] == 5
+            out, err = command(capsys, url, str(back), "--user", "app")
+            assert out == f"{back}: 5 keys written, 0 were there, 0 removed\n"
+            out, err = command(capsys, str(path), str(back), "--json")
+            assert json.loads(out)["same"] == 5
+            out, err = command(capsys, str(path), url, code=1)
+            assert "set user and password" in err
+
+        await asyncio.to_thread(both)
+        options = etcd.options(user="app", password="pa55")  # noqa: S106
+        async with Store(options, base=b"/prod") as store:
+            await store.put(ROOT + b"1", b"y")
+
+        def others() -> None:
+            _, err = command(capsys, str(path), url, "--user", "app", code=1)
+            assert "--overwrite" in err
+            out, _ = command(capsys, str(path), url, "--user", "app", "--overwrite", "--json")
+            assert json.loads(out)["written"] == 1
+
+        await asyncio.to_thread(others)
+
+
+async def test_a_store_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "store.db"
+    await fill(path)
+    async with await open_file(path):
+        _, err = await asyncio.to_thread(command, capsys, str(path), str(tmp_path / "b.db"), code=1)
+    assert "store.db" in err
+
+
+def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "store.db"
+    asyncio.run(fill(path))
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    for line, told in (
+        ((str(tmp_path / "none"), str(path)), "there is no such store.db"),
+        ((str(path), str(link)), "the same store"),
+        ((str(path), "etcd://a:x"), "expected HOST:PORT"),
+        ((str(path), "etcd://me:secret@a"), "expected"),
+    ):
+        _, err = command(capsys, *line, code=2)
+        assert told in err
+        assert "secret" not in err
