@@ -175,14 +175,21 @@ async def test_an_etcd_that_is_away_from_the_beginning(home: Path, version: str)
 @pytest.mark.parametrize("more", [False, True])
 async def test_another_etcd_at_the_same_place(home: Path, version: str, more: bool) -> None:
     """As after a backup was restored; with ``more`` it has gone past what was seen before."""
-    async with alone(home, version) as (etcd, client), client.watch(*span(b"a/")) as watch:
+    async with (
+        running(home, version) as etcd,
+        through(etcd) as (proxy, client),
+        client.watch(*span(b"a/")) as watch,
+    ):
         await put(client, "1", "2")
         await keys(watch, 2)
+        proxy.silence()
         etcd.kill()
         etcd.forget()
         await etcd.start()
         async with Client(etcd.options()) as other:
             last = await put(other, *("0123456789" if more else "0"))
+        proxy.cut()
+        proxy.forward()
         with pytest.raises(Compacted) as caught:
             await keys(watch, 1)
         assert caught.value.revision == last + 1

@@ -57,6 +57,7 @@ class Endpoint:
         self.address = address
         self._options = options
         self._channel: grpc.aio.Channel | None = None
+        self._closed = False
         self._made = 0.0
         """When the channel was made, or last seen connected."""
         self._making = asyncio.Lock()
@@ -79,6 +80,8 @@ class Endpoint:
                     if state not in {_State.IDLE, _State.CONNECTING}:
                         return
                     await channel.wait_for_state_change(state)
+        except grpc.aio.UsageError:
+            raise StoreUnavailable(f"etcd at {self.address}: the connection was closed") from None
         except TimeoutError:
             raise StoreUnavailable(
                 f"etcd at {self.address}: not connected in {seconds:.1f} s: see that it runs, and"
@@ -101,7 +104,11 @@ class Endpoint:
         )
 
     async def close(self, grace: float) -> None:
-        """Let go of the channel; what was asked has some seconds to be answered."""
+        """Let go of the channel for ever; what was asked has some seconds to be answered."""
+        self._closed = True
+        await self._let_go(grace)
+
+    async def _let_go(self, grace: float) -> None:
         channel, self._channel = self._channel, None
         self._callables.clear()
         if channel is not None:
@@ -123,7 +130,9 @@ class Endpoint:
             credentials = None
             if self._options.secure:
                 credentials = await asyncio.to_thread(_credentials, self._options)
-            await self.close(0.0)
+            await self._let_go(0.0)
+            if self._closed:
+                raise StoreUnavailable(f"etcd at {self.address}: the client is closed")
             self._made = now
             target = f"dns:///{self.address}"
             if credentials is None:

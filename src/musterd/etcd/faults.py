@@ -56,6 +56,13 @@ class Failure(NamedTuple):
     error: StoreError
 
 
+_UNSURE: Final = frozenset(
+    {
+        *(Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.INTERNAL),
+        # As gRPC calls a stream that was removed.
+        Code.UNKNOWN,
+    }
+)
 _RETRY: Final = (
     "etcdserver: no leader",
     "etcdserver: not capable",
@@ -88,7 +95,7 @@ def failure(
         return Failure(Then.RETRY, _unready(endpoint, details))
     if code is Code.RESOURCE_EXHAUSTED:
         return _exhausted(details, endpoint)
-    if code in {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.INTERNAL}:
+    if code in _UNSURE:
         why = "no answer in time" if code is Code.DEADLINE_EXCEEDED else details
         return Failure(Then.UNSURE, _unsure(endpoint, why, writes=writes))
     return Failure(Then.FINAL, _refused(code, details, endpoint, options))

@@ -89,8 +89,8 @@ class Transport:
         self._at = 0
         self._token = ""
         self._login = asyncio.Lock()
-        self._answered = asyncio.get_running_loop().time()
-        """When a request was last answered; before the first, since when one could have been."""
+        self._failing: float | None = None
+        """Since when no request was answered."""
         self._sound: dict[int, bool] = {}
         """Members of etcd, and whether what they tell of their progress is to be believed."""
         self._closed = False
@@ -108,7 +108,8 @@ class Transport:
         started = loop.time()
         deadline = started + self.options.request
         # Where nothing was answered for long, nobody waits for it: one look at each, and an error.
-        looks = len(self._endpoints) if started - self._answered > self.options.request else 0
+        failing = started if self._failing is None else self._failing
+        looks = len(self._endpoints) if started - failing > self.options.request else 0
         pause, tries, logins = PAUSE_LEAST, 0, 0
         reasons: dict[str, StoreError] = {}
         while True:
@@ -122,7 +123,7 @@ class Transport:
             except StoreUnavailable as error:
                 failed = Failure(Then.RETRY, error)
             else:
-                self._answered = loop.time()
+                self._failing = None
                 return answer
             tries += 1
             if failed.then is Then.LOGIN and self.options.user and logins < LOGINS:
@@ -134,7 +135,8 @@ class Transport:
             ):
                 raise failed.error
             reasons[endpoint.address] = failed.error
-            if loop.time() + pause >= deadline or tries == looks or self._closed:
+            self._failing = loop.time() if self._failing is None else self._failing
+            if loop.time() + pause >= deadline or 0 < looks <= tries or self._closed:
                 raise _all(list(reasons.values()))
             if tries % len(self._endpoints) == 0:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
@@ -187,6 +189,8 @@ class Transport:
             return await endpoint.unary(method)(
                 question, metadata=metadata, timeout=max(deadline - loop.time(), 0.001)
             )
+        except grpc.aio.UsageError:
+            raise StoreUnavailable(f"etcd at {endpoint.address}: cut off") from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -49,6 +49,8 @@ class Watch:
         self._part: list[Change] = []
         """Of a revision of which more may come, ``_at``."""
         self._at = 0
+        self._began: int | None = None
+        """The revision of etcd when it began to watch; None while it doesn't."""
         self.paused = False
         """Whether it hears nothing because its queue is full."""
         self.refused = False
@@ -125,6 +127,7 @@ class Watch:
                 self.reach(answer.header.revision)
         if self._events >= QUEUE or self._octets >= QUEUE_OCTETS:
             self.paused = True
+            self._began = None
             self._part.clear()
             self._owner.pause(self)
 
@@ -133,16 +136,26 @@ class Watch:
         if not self._part:
             self.next = max(self.next, revision + 1)
 
+    def reach_with_all(self, revision: int) -> None:
+        """All up to a revision was told to all watches that there were when etcd said so.
+
+        That may have been before this one, unless etcd has changed since this one began.
+        """
+        if self._began is not None and revision > self._began:
+            self.reach(revision)
+
     def cut(self, reason: str, at: float) -> None:
         """Nothing is heard of etcd; the reader is told at some time of the loop, if still so."""
         self.id = 0
+        self._began = None
         self._part.clear()
         if self._lost is None and not self._told:
             self._due = asyncio.get_running_loop().call_at(at, self._tell_now)
         self._lost = StoreLost(reason)
 
-    def back(self) -> None:
-        """Etcd is heard again."""
+    def back(self, revision: int) -> None:
+        """Etcd, which is at a revision, is heard again."""
+        self._began = revision
         if self._due is not None:
             self._due.cancel()
             self._due = None

@@ -69,6 +69,7 @@ class Watches:
         """The id of the last of these."""
         self._stream: Stream[rpc.WatchRequest, rpc.WatchResponse] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._heard = 0.0
         self._history = 0, 0
         """Cluster and term of the last revision that was read."""
@@ -82,6 +83,8 @@ class Watches:
         self, span: tuple[bytes, bytes], first: int | None, previous: bool
     ) -> AsyncIterator[Watch]:
         """As `Client.watch`."""
+        if self._closed:
+            raise StoreUnavailable("the client of etcd is closed")
         if len(self._watches) >= WATCHES:
             raise StoreBusy(f"{len(self._watches)} watches at once: end some")
         watch = Watch(self, span, 0 if first is None else max(first, 1), previous)
@@ -103,6 +106,7 @@ class Watches:
 
     async def close(self) -> None:
         """End all watches."""
+        self._closed = True
         for watch in self._watches:
             watch.end(StoreUnavailable("the store that was watched is closed"))
         task, self._task = self._task, None
@@ -137,14 +141,19 @@ class Watches:
             try:
                 await self._session()
                 continue
-            except StoreUnavailable as error:
+            except StoreError as error:
                 self._lost(error)
+            except Exception as error:
+                # None of those that can be expected; nobody may wait for what never comes.
+                for watch in self._watches:
+                    watch.end(StoreUnavailable(f"{type(error).__name__}: {error}"))
+                raise
             if loop.time() - began >= STEADY:
                 pause = RETRY_LEAST
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(2 * pause, RETRY_MOST)
 
-    def _lost(self, error: StoreUnavailable) -> None:
+    def _lost(self, error: StoreError) -> None:
         """The stream broke, or there was none."""
         now = asyncio.get_running_loop().time()
         # Without a leader etcd has waited for one already before it says so.
@@ -154,7 +163,7 @@ class Watches:
             watch.cut(str(error), at)
 
     async def _session(self) -> None:
-        """One stream, from its opening until no watch is left. Raises StoreUnavailable."""
+        """One stream, from its opening until no watch is left. Raises StoreError."""
         self._by_id.clear()
         self._todo = deque(watch for watch in self._watches if not watch.paused)
         self._more.set()
@@ -167,6 +176,9 @@ class Watches:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                if task.cancelled():
+                    # Its channel was closed under it.
+                    raise StoreUnavailable(f"etcd at {stream.endpoint.address}: cut off")
                 task.result()
         finally:
             self._stream = None
@@ -284,10 +296,10 @@ class Watches:
         elif answer.watch_id == _ALL_PROGRESS:
             if self._sound:
                 for each in self._by_id.values():
-                    each.reach(answer.header.revision)
+                    each.reach_with_all(answer.header.revision)
         elif (watch := self._by_id.get(answer.watch_id)) is not None:
             if answer.created:
-                watch.back()
+                watch.back(answer.header.revision)
             else:
                 watch.take(answer)
 
