@@ -39,8 +39,9 @@ bench:           ## measure side by side with other name servers
 bench-setup: setup
 	@scripts/setup bench
 
-conformance: setup  ## compare at length: 100,000 questions, 1,000,000 messages
+conformance: setup  ## compare at length: 100,000 questions, 1,000,000 messages, 300 sets of keys
 	$(BIN)/python -m tests.conformance.differential --count 100000
+	$(BIN)/python -m tests.conformance.etcd_coredns --sets 300
 	$(BIN)/python -m tests.conformance.parsing --count 1000000
 
 fuzz:            ## run each fuzzer of the core for an hour

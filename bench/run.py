@@ -27,6 +27,7 @@ SUBJECTS = (
     "scale",
     "flood",
     "registry",
+    "etcd",
 )
 WIDTH = 140
 RESULTS = Path(__file__).resolve().parent / "results"

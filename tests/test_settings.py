@@ -307,6 +307,8 @@ def test_the_example_has_every_key_and_its_default(write: Write) -> None:
     bare = (
         "[[zones]]\nname = 'muster.local'\n"
         "[[sources.zonefile]]\nname = 'example'\nzone = 'muster.local'\npath = 'example.zone'\n"
+        "[[sources.etcd]]\nname = 'example-etcd'\nzones = ['muster.local']\n"
+        "endpoints = ['127.0.0.1:2379']\n"
     )
     assert loaded == settings.load(write(bare), {})
     uncommented = tomllib.loads(

@@ -74,7 +74,6 @@ class Feeder:
 
     async def _restore(self) -> None:
         """Take the snapshot, once, unless the source is better."""
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is not None and self._catalog.awaits(self._source.name):
-            folder, settings = snapshot
+        if self._snapshot is not None and self._catalog.awaits(self._source.name):
+            (folder, settings), self._snapshot = self._snapshot, None
             await folder.restore(self._source.name, settings)

@@ -28,16 +28,18 @@ from musterd._core import Core, read_zone
 from musterd.catalog import Catalog
 from musterd.clock import LoopClock
 from musterd.errors import ListenError, MusterdError, SettingsError
+from musterd.etcd import Options
 from musterd.feeder import Feeder
 from musterd.http import HttpServer
 from musterd.metrics import CONNECTIONS, Running, app
 from musterd.model import fold, name_from_text
 from musterd.serving import Listener, Parts, Registering, bind
 from musterd.settings import Dns, RegistrySource, Settings, ZoneFileSource
+from musterd.settings import EtcdSource as EtcdSettings
 from musterd.settings import Source as SourceSettings
 from musterd.settings.watch import Watcher, refused
 from musterd.snapshot import Snapshots, open_folder
-from musterd.sources import Source, zonefile
+from musterd.sources import Source, etcd, zonefile
 from musterd.sources.watch import FileWatch
 
 SNAPSHOT_PERIOD: Final = 60.0
@@ -87,16 +89,17 @@ class _Listed:
         return not isinstance(self.source, RegistrySource) or bool(self.source.place)
 
     @property
-    def spec(self) -> tuple[str, int]:
+    def spec(self) -> tuple[str, int, object]:
         """What decides about its records: where it differs, the source starts anew."""
-        return self.digest, self.ttl
+        # A digest says nothing of secrets.
+        return self.digest, self.ttl, getattr(self.source, "password", None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fed:
     """A source that is fed from."""
 
-    spec: tuple[str, int]
+    spec: tuple[str, int, object]
     task: asyncio.Task[None]
 
 
@@ -298,6 +301,16 @@ class Server:
                 origin = fold(name_from_text(zone))
                 return zonefile.ZoneFileSource(
                     name, str(path), origin, one.ttl, read_zone, self._files
+                )
+            case EtcdSettings() as given:
+                return etcd.EtcdSource(
+                    name=given.name,
+                    options=Options.of(given.endpoints, given),
+                    layout=given.layout,
+                    prefix=given.prefix.rstrip("/"),
+                    zones=tuple(fold(name_from_text(zone)) for zone in given.zones),
+                    ttl=one.ttl,
+                    subtree=given.subtree,
                 )
         raise NotImplementedError(f"source {one.source.name} is of no known kind")
 

@@ -181,7 +181,7 @@ class Table:
                 continue
             row = ROW.pack(self._generation, change.revision, change.time) + encode(change.records)
             records = change.records
-            if len(records) != 1 or not self._add(key, row, records[0]):
+            if not self._add_all(key, row, records):
                 for owner, rtype, packed in records:
                     self._own_policies |= bool(packed[POLICY_AT])
                     if deepest(self.zones, owner.lower()) is None:
@@ -232,14 +232,40 @@ class Table:
         self._add_to(zone, key, row, Record(owner, rtype, packed))
         return True
 
-    def _add_to(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
-        """Take a new row that is simple; its owner is folded."""
-        owner, rtype, packed = record
-        zone.add(owner, key)
-        zone.records[self.number] += count(packed)
+    def _add_all(self, key: bytes, row: bytes, records: Sequence[Record]) -> bool:
+        """Take a row if it is new, and all that there is of one owner name, or is simple."""
+        if len(records) == 1:
+            return self._add(key, row, records[0])
+        if not records or key in self.rows:
+            return False
+        owner = records[0].owner
+        folded = owner.lower()
+        zone = deepest(self.zones, folded)
+        if zone is None or folded == zone.apex or folded in zone.names or self._own_policies:
+            return False
+        types = {one.rtype for one in records if one.owner == owner and not one.packed[POLICY_AT]}
+        if len(types) != len(records) or CNAME in types:
+            return False
+        zone.add(folded, key)
         self.rows[key] = row
         self._current += self._is_current(row)
         self.changed = True
+        for _, rtype, packed in records:
+            self._tell(zone, Record(folded, rtype, packed))
+        return True
+
+    def _add_to(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
+        """Take a new row that is simple; its owner is folded."""
+        zone.add(record.owner, key)
+        self.rows[key] = row
+        self._current += self._is_current(row)
+        self.changed = True
+        self._tell(zone, record)
+
+    def _tell(self, zone: Zone, record: Record) -> None:
+        """Tell the core an RRset that is there beside what it has."""
+        owner, rtype, packed = record
+        zone.records[self.number] += count(packed)
         filled = fill(packed, rtype, zone.defaults[self.number])
         self._pending.batch.append((zone.apex, owner, rtype, filled))
         if zone.ptr and rtype in (A, AAAA):

@@ -12,6 +12,7 @@ from musterd.cli import (
     completion,
     config,
     explain,
+    import_,
     lease,
     record,
     serve,
@@ -42,6 +43,7 @@ for command in (
     token.app,
     store.app,
     config.app,
+    import_.app,
     completion.completion,
 ):
     app.command(command)

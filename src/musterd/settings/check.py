@@ -40,6 +40,9 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _api(_table(raw.get("api")))
     yield from _store(raw)
     yield from _reserved(sources)
+    for source in sources:
+        if "endpoints" in source.raw:
+            yield from login(source.loc, source.raw)
     by_name = {source.name: source for source in sources}
     for zone in zones:
         yield from _zone_sources(zone, by_name, kept=_keeps(raw))

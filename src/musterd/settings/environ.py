@@ -72,6 +72,11 @@ def _etcds(raw: Mapping[str, object]) -> Iterator[tuple[Loc, Mapping[str, object
     store = raw.get("store")
     if isinstance(store, dict) and store.get("url"):
         yield ("store",), store
+    sources = raw.get("sources")
+    kept = sources.get("etcd") if isinstance(sources, dict) else None
+    for index, table in enumerate(kept if isinstance(kept, list) else ()):
+        if isinstance(table, dict):
+            yield ("sources", "etcd", index), table
 
 
 def _of_kubernetes(name: str) -> bool:

@@ -94,9 +94,12 @@ def _put(raw: dict[str, Any], loc: Loc, value: object) -> None:
     """Set a value in nested tables, unless one of these is no table, which is reported anyway."""
     table: object = raw
     for part in loc[:-1]:
-        if not isinstance(table, dict):
+        if isinstance(table, list) and isinstance(part, int):
+            table = table[part]
+        elif isinstance(table, dict):
+            table = table.setdefault(part, {})
+        else:
             return
-        table = table.setdefault(part, {})
     if isinstance(table, dict):
         table[loc[-1]] = value
 

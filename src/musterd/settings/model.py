@@ -7,11 +7,12 @@ the environment variables and ``example`` are all made from them.
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from musterd.settings.kinds import (
     Address,
     AddressOrOff,
+    Endpoint,
     Few,
     FilePath,
     KeyPrefix,
@@ -204,7 +205,7 @@ class Source(Section):
     )
 
     @property
-    def zones(self) -> tuple[str, ...]:
+    def served(self) -> tuple[str, ...]:
         """The names of the zones that it serves."""
         held = [getattr(self, name) for name in self.zone_keys]
         return tuple(z for h in held for z in ((h,) if isinstance(h, str) else h))
@@ -219,7 +220,7 @@ class RegistrySource(Source):
     """Of its store if that is elsewhere, empty where it is on this disk."""
 
     @property
-    def zones(self) -> tuple[str, ...]:
+    def served(self) -> tuple[str, ...]:
         """The names of the zones that it serves."""
         return tuple(self.ttls)
 
@@ -233,10 +234,42 @@ class ZoneFileSource(Source):
     path: FilePath = key(..., "relative to the directory of this file", example="example.zone")
 
 
+class EtcdSource(EtcdLogin, Source):
+    """Records that others write to etcd, as for SkyDNS, CoreDNS, Hades or ContainerDNS."""
+
+    zone_keys = ("zones",)
+
+    name: SourceName = key(..., "unique among all sources", example="example-etcd")
+    endpoints: Few[Endpoint] = key(..., "of its members", min_length=1, example=("127.0.0.1:2379",))
+    layout: Literal["skydns", "hades", "containerdns"] = key("skydns", "how keys and values look")
+    prefix: KeyPrefix = key("", "of its keys", derived="/skydns/")
+    zones: Few[Name] = key(
+        ..., "of its records, declared in [[zones]]", min_length=1, example=("muster.local",)
+    )
+    subtree: bool = key(True, "a name answers with the keys below it, too")
+    ttl: int | None = key(300, "of records without one", ge=0, le=TTL_MOST, unit="seconds")
+
+    @field_validator("zones")
+    @classmethod
+    def _below_root(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        if "." in zones:
+            raise ValueError("expected zones below the root, which has no key")
+        return zones
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, data: object) -> object:
+        """Give the prefix that the layout has."""
+        if not isinstance(data, dict) or data.get("prefix"):
+            return data
+        return {**data, "prefix": f"/{data.get('layout', 'skydns')}"}
+
+
 class Sources(Section):
     """Where records come from, by kind. A new kind is one class above and one line here."""
 
     zonefile: Many[ZoneFileSource] = key((), "")
+    etcd: Few[EtcdSource] = key((), "")
 
     def each(self) -> tuple[Source, ...]:
         """Every source of every kind, in the order of the kinds and of the file."""
@@ -270,7 +303,7 @@ class Settings(Section):
         """Zone in lower case -> name of a source -> the source."""
         serving: dict[str, dict[str, Source]] = {}
         for source in (*self._built_in, *self.sources.each()):
-            for zone in source.zones:
+            for zone in source.served:
                 serving.setdefault(zone.lower(), {})[source.name] = source
         return serving
 

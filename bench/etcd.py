@@ -1,0 +1,274 @@
+"""etcd: records that others write there: start, memory a key, and from a put to its answer."""
+
+import asyncio
+import contextlib
+import random
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+
+from bench.context import Context
+from bench.load import pace
+from bench.peers import CoreDns, Musterd, Peer
+from bench.procs import BenchError, Process
+from bench.report import Result, Table, Target
+from bench.running import Running, free_port, running
+from bench.zone import ZONE, Question, address, host, questions, write_wire
+from musterd.etcd import Client, Options
+from musterd.etcd import rpc_pb2 as rpc
+
+SIZES = (1_000, 5_000)
+RATE = 50_000.0
+"""Questions a second while keys are put."""
+PUTS = 50.0
+"""Puts a second."""
+WITHIN_MILLISECONDS = 10.0
+OCTETS_A_KEY = 1000
+START_SECONDS = 10.0
+AT_ONCE = 100
+"""Puts of a transaction."""
+PATIENCE = 2.0
+"""Seconds after which an answer is given up."""
+
+
+@dataclass(frozen=True)
+class MusterdEtcd(Musterd):
+    """musterd with its records from an etcd."""
+
+    endpoint: str = ""
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No snapshots: a start is a start."""
+        argv = super().prepare(home, zone, port)
+        config = home / "musterd.toml"
+        text, _, _ = config.read_text().partition("[[sources.zonefile]]")
+        source = f'name = "bench"\nzones = ["{ZONE}"]\nendpoints = ["{self.endpoint}"]\n'
+        config.write_text(f"{text}[[sources.etcd]]\n{source}")
+        return argv
+
+
+@dataclass(frozen=True)
+class CorednsEtcd(CoreDns):
+    """CoreDNS with its etcd plugin."""
+
+    endpoint: str = ""
+
+    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
+        """No cache: it asks etcd for each question."""
+        argv = super().prepare(home, zone, port)
+        (home / "Corefile").write_text(
+            f".:{port} {{\n bind 127.0.0.1\n etcd {ZONE} {{\n  path /skydns\n"
+            f"  endpoint http://{self.endpoint}\n }}\n}}\n"
+        )
+        return argv
+
+
+@dataclass(frozen=True)
+class Puts:
+    """Milliseconds from a put to the first answer with it, and what of the load was answered."""
+
+    p50: float
+    p99: float
+    max: float
+    answered: float
+    missed: int
+    """Puts that no answer had in PATIENCE."""
+
+
+@contextlib.contextmanager
+def etcd() -> Iterator[str]:
+    """An empty etcd, its data in memory: how fast a disk is does not count. Gives its endpoint."""
+    program = shutil.which("etcd")
+    if program is None:
+        raise BenchError("etcd is missing: install the package etcd-server")
+    client, peer = free_port(), free_port()
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there.
+    with TemporaryDirectory(prefix="bench-", dir=memory if memory.is_dir() else None) as home:
+        argv = [program, "--data-dir", f"{home}/data", "--quota-backend-bytes", str(8 << 30)]
+        for option, port in (("client", client), ("peer", peer)):
+            argv += [f"--listen-{option}-urls", f"http://127.0.0.1:{port}"]
+        argv += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
+        argv += ["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"]
+        argv += ["--initial-cluster", f"default=http://127.0.0.1:{peer}", "--logger", "zap"]
+        with Process(argv, Path(home) / "log", None):
+            yield f"127.0.0.1:{client}"
+
+
+def key(number: int) -> bytes:
+    """Where host ``number`` is."""
+    labels = [*reversed(ZONE.split(".")), host(number)]
+    return ("/skydns/" + "/".join(labels)).encode()
+
+
+def value(number: int, which: int = 0) -> bytes:
+    """What is there."""
+    return b'{"host":"%s","port":8080}' % address(number, which).encode()
+
+
+async def fill(endpoint: str, size: int) -> None:
+    """Put so many keys."""
+    async with Client(Options((endpoint,), request=60.0)) as client:
+        for at in range(0, size, AT_ONCE):
+            puts = [
+                rpc.RequestOp(put=rpc.PutRequest(key=key(n), value=value(n)))
+                for n in range(at, min(size, at + AT_ONCE))
+            ]
+            await client.transaction(rpc.TxnRequest(success=puts))
+
+
+def run(context: Context) -> Result:
+    """Each server with few keys and with many, each round."""
+    starts: dict[str, dict[int, list[tuple[float, int]]]] = {}
+    puts: dict[str, dict[int, list[Puts]]] = {}
+    versions: dict[str, str] = {}
+    for size in SIZES:
+        with etcd() as endpoint:
+            asyncio.run(fill(endpoint, size))
+            peers: list[Peer] = [MusterdEtcd(endpoint=endpoint), CorednsEtcd(endpoint=endpoint)]
+            here = context.present(peers)
+            file = write_wire(context.scratch / f"questions-{size}", questions(hosts=size))
+            for number in range(context.options.rounds):
+                for peer in here:
+                    with running(peer, context.scratch, hosts=size) as server:
+                        start = server.ready_after, server.process.memory()
+                        found = asyncio.run(
+                            _puts(server, endpoint, size, file, context.options.seconds)
+                        )
+                    starts.setdefault(peer.label, {}).setdefault(size, []).append(start)
+                    puts.setdefault(peer.label, {}).setdefault(size, []).append(found)
+                    versions[peer.label] = peer.version()
+                    context.say(
+                        f"round {number + 1}/{context.options.rounds} {peer.label}, {size:,}: "
+                        f"{start[0]:.2f} s, put p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, "
+                        f"{found.missed} missed, {100 * found.answered:.0f} % answered"
+                    )
+    data = {
+        "starts": {name: {str(n): got for n, got in by.items()} for name, by in starts.items()},
+        "puts": {
+            name: {str(n): [asdict(one) for one in got] for n, got in by.items()}
+            for name, by in puts.items()
+        },
+    }
+    tables = [_starts_table(starts), _puts_table(puts)]
+    return Result("etcd", tables, data, _targets(starts, puts), _notes(), versions)
+
+
+async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: float) -> Puts:
+    """Put keys, one after the other, while questions come."""
+    load = asyncio.create_task(asyncio.to_thread(pace, server.port, file, seconds, RATE))
+    took: list[float] = []
+    missed = 0
+    pick = random.Random(size)
+    async with Client(Options((endpoint,))) as client:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.05)
+            sock.connect(("127.0.0.1", server.port))
+            turn = 0
+            while not load.done():
+                turn += 1
+                number, which = pick.randrange(size), 1 + turn % 15
+                begun = time.perf_counter()
+                await client.put(key(number), value(number, which))
+                if await asyncio.to_thread(_seen, sock, number, which):
+                    took.append(1000 * (time.perf_counter() - begun))
+                else:
+                    missed += 1
+                await asyncio.sleep(max(0.0, begun + 1 / PUTS - time.perf_counter()))
+    paced = await load
+    cuts = quantiles(took, n=100) if len(took) > 1 else [1000 * PATIENCE] * 99
+    answered = paced.received / max(1, paced.sent)
+    return Puts(median(cuts), cuts[98], max(took, default=1000 * PATIENCE), answered, missed)
+
+
+def _seen(sock: socket.socket, number: int, which: int) -> bool:
+    """Ask until an answer has an address."""
+    question = Question(f"{host(number)}.{ZONE}", "A").wire(7)
+    wanted = socket.inet_aton(address(number, which))
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            sock.send(question)
+            if wanted in sock.recv(4096):
+                return True
+    return False
+
+
+def _starts_table(found: dict[str, dict[int, list[tuple[float, int]]]]) -> Table:
+    columns = ["server", *(f"{size:,}: s" for size in SIZES), "octets a key"]
+    rows = []
+    for name, by_size in found.items():
+        cells = [name, *(f"{median(s for s, _ in by_size[size]):.2f}" for size in SIZES)]
+        rows.append([*cells, f"{_octets(by_size):.0f}"])
+    return Table("From exec to the right answer for the last key", columns, rows)
+
+
+def _octets(by_size: dict[int, list[tuple[float, int]]]) -> float:
+    few, many = SIZES
+    grown = median(m for _, m in by_size[many]) - median(m for _, m in by_size[few])
+    return grown / (many - few)
+
+
+def _puts_table(found: dict[str, dict[int, list[Puts]]]) -> Table:
+    columns = [
+        "server, keys",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "p99 / CoreDNS",
+        "missed",
+        "answered %",
+    ]
+    rows = []
+    for name, by_size in found.items():
+        for size, got in by_size.items():
+            other = found.get("coredns", {}).get(size)
+            p99 = median(one.p99 for one in got)
+            ratio = f"{p99 / median(one.p99 for one in other):.2f}" if other else ""
+            rows.append(
+                [
+                    f"{name}, {size:,}",
+                    f"{median(one.p50 for one in got):.2f}",
+                    f"{p99:.2f}",
+                    f"{max(one.max for one in got):.1f}",
+                    ratio,
+                    str(sum(one.missed for one in got)),
+                    f"{100 * median(one.answered for one in got):.0f}",
+                ]
+            )
+    return Table(
+        f"From a put to an answer with it, at {RATE:,.0f} questions a second", columns, rows
+    )
+
+
+def _targets(
+    starts: dict[str, dict[int, list[tuple[float, int]]]], puts: dict[str, dict[int, list[Puts]]]
+) -> list[Target]:
+    if "musterd" not in starts:
+        return []
+    mine = starts["musterd"]
+    return [
+        *(
+            Target(
+                f"p99 ms of a put among {size:,}", median(p.p99 for p in got), WITHIN_MILLISECONDS
+            )
+            for size, got in puts["musterd"].items()
+        ),
+        Target(f"octets a key of {SIZES[1]:,}", _octets(mine), OCTETS_A_KEY),
+        Target(
+            f"s to answer from {SIZES[1]:,}", median(s for s, _ in mine[SIZES[1]]), START_SECONDS
+        ),
+    ]
+
+
+def _notes() -> list[str]:
+    return [
+        "A put is measured from before it is sent to the first answer that has it, etcd's own time "
+        "in it; etcd keeps its data in memory here. The server has one CPU, etcd what is left.",
+        "CoreDNS asks etcd for every question, so what is put is in its next answer, if it comes: "
+        "see what it answers of the load.",
+    ]

@@ -1,0 +1,133 @@
+"""``musterd import``: takes over from the systems that musterd replaces."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import App, Parameter
+
+from musterd.cli.extra import server_side
+from musterd.cli.options import Flag
+from musterd.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from musterd.etcd import Options
+    from musterd.importers.etcd_v2 import Node
+    from musterd.importers.hades_etcd import Report
+
+app = App(name="import", help="Take over from the systems that musterd replaces.")
+
+SHOWN: Final = 20
+"""Keys that can't be read and are named; all are counted."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The etcd to copy to, and how to come in; the files are for the one to copy from, too."""
+
+    to: str = ""
+    """HOST:PORT,... of the etcd to copy to; without it the keys are printed, as JSON."""
+    ca: Path | None = None
+    """PEM file of who signs for both etcds."""
+    cert: Path | None = None
+    """PEM file of our certificate."""
+    key: Path | None = None
+    """PEM file of its key."""
+    user: str = ""
+    """Who logs in to API v3, with the password in ETCD_PASSWORD."""
+
+    def options(self) -> "Options":
+        """For a client. Raises UsageError."""
+        from musterd.etcd import Options
+
+        endpoints = tuple(self.to.split(","))
+        if any("://" in one or ":" not in one for one in endpoints):
+            raise UsageError(f'--to: got "{self.to}", expected HOST:PORT, as 127.0.0.1:2379')
+        password = os.environ.get("ETCD_PASSWORD", "") if self.user else ""
+        return Options(endpoints, self.ca, self.cert, self.key, self.user, password)
+
+
+_TARGET = Target()
+
+
+@app.command(name="hades-etcd")
+def hades_etcd(
+    url: str,
+    /,
+    *,
+    prefix: str = "/hades",
+    replace: Annotated[bool, Flag] = False,
+    dry_run: Annotated[bool, Flag] = False,
+    target: Target = _TARGET,
+) -> int:
+    """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if some can't be read.
+
+    Hades spoke API v2, whose keys API v3 can't see. What is there already is not put again: what
+    was cut off goes on when it is started once more.
+
+    Args:
+        url: The etcd that has API v2, as http://127.0.0.1:4001.
+        prefix: Of the keys.
+        replace: Put keys that are there with another value, too.
+        dry_run: Only say what would be done.
+        target: Where to, and how to come in.
+    """
+    with server_side("musterd import hades-etcd"):
+        from musterd.importers import etcd_v2
+        from musterd.importers.hades_etcd import Report, wanted
+
+    report = Report()
+    prefix = "/" + prefix.strip("/")
+    place = etcd_v2.Place(url, target.ca, target.cert, target.key)
+    nodes = wanted(etcd_v2.nodes(place, prefix), prefix, report)
+    if target.to:
+        copying = _copy(nodes, target.options(), report, replace=replace, dry_run=dry_run)
+        asyncio.run(copying)
+    else:
+        for node in nodes:
+            print(json.dumps({"key": node.key, "value": node.value}))
+    _tell(report, target.to, dry_run=dry_run)
+    return 1 if report.bad else 0
+
+
+async def _copy(
+    nodes: "Iterable[Node]", options: "Options", report: "Report", *, replace: bool, dry_run: bool
+) -> None:
+    from musterd.etcd import Client
+    from musterd.importers.hades_etcd import copy
+
+    shown = sys.stderr.isatty()
+    async with Client(options) as client:
+        async for _ in copy(nodes, client, report, replace=replace, dry_run=dry_run):
+            if shown:
+                print(f"\r{report.found} keys", end="", file=sys.stderr, flush=True)
+    if shown:
+        print(file=sys.stderr)
+
+
+def _tell(report: "Report", to: str, *, dry_run: bool) -> None:
+    """Say what became of the keys, where it is not in the way of these."""
+    would = "would be " if dry_run else ""
+    said = [
+        (report.put, f"{would}copied"),
+        (report.replaced, f"{would}replaced"),
+        (report.same, "there already"),
+        (report.other, "there with another value, left (see --replace)"),
+        (report.work, "of scanners and schedulers, not needed"),
+        (report.expiring, "with a TTL, left to who renews them"),
+        (len(report.bad), "left out, as they can't be read"),
+    ]
+    out = sys.stdout if to else sys.stderr
+    print(f"{report.found} keys found", file=out)
+    for number, what in said:
+        if number:
+            print(f"{number:>8} {what}", file=out)
+    for name, reason in report.bad[:SHOWN]:
+        print(f"{name}: {reason}", file=sys.stderr)

@@ -1,0 +1,69 @@
+"""A full list of what is in etcd, compared page by page to what is known, without a second copy."""
+
+from collections.abc import Sequence
+
+from musterd.model import Fault
+from musterd.sources.etcd.index import Index
+from musterd.sources.etcd.leases import Leases
+from musterd.store.values import Entry
+
+
+class Listing:
+    """One list, in the order of its keys."""
+
+    def __init__(self, index: Index, leases: Leases) -> None:
+        """The leases of what is taken must be known (see ``wanted``)."""
+        self._index = index
+        self._leases = leases
+        self._after = index.keys.prefix
+        self._first = not len(index)
+        self._odd: set[bytes] = set()
+        self._bad: set[bytes] = set()
+        self._down: set[bytes] = set()
+
+    def wanted(self, entries: Sequence[Entry]) -> list[int]:
+        """The leases of those that are new or differ."""
+        return [one.lease for one in entries if one.lease and self._differs(one)]
+
+    def take(self, entries: Sequence[Entry], revision: int) -> list[Fault]:
+        """Take the next entries, as they are at a revision; what is wrong with them."""
+        index, faults = self._index, []
+        gone: set[bytes] = set()
+        if entries and not self._first:
+            gone = index.between(self._after, entries[-1].key)
+            gone.difference_update([one.key for one in entries])
+        for one in entries:
+            if self._first or self._differs(one):
+                ttl = self._leases.ttl(one.lease)
+                fault = index.put(one.key, one.value, one.mod_revision, ttl)
+                if fault is not None:
+                    faults.append(fault)
+            self._note(one.key)
+        for key in gone:
+            index.delete(key, revision)
+        if entries:
+            self._after = entries[-1].key
+        return faults
+
+    def end(self, revision: int) -> None:
+        """There are no more."""
+        index = self._index
+        for key in set() if self._first else index.between(self._after, None):
+            index.delete(key, revision)
+        for known, seen in ((index.odd, self._odd), (index.bad.keys(), self._bad)):
+            for key in known - seen:
+                index.delete(key, revision)
+        for key in set(index.statuses.down.values()) - self._down:
+            index.delete(key, revision)
+
+    def _differs(self, entry: Entry) -> bool:
+        return self._first or self._index.revision(entry.key) != entry.mod_revision
+
+    def _note(self, key: bytes) -> None:
+        index = self._index
+        if key in index.odd:
+            self._odd.add(key)
+        if key in index.bad:
+            self._bad.add(key)
+        if index.statuses.owns(key) and index.statuses.address(key) in index.statuses.down:
+            self._down.add(key)

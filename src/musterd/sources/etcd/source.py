@@ -1,0 +1,189 @@
+"""A source that is an etcd to which others write: listed once, then watched."""
+
+import asyncio
+import time as clock
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+from musterd.etcd import Change as Event
+from musterd.etcd import Client, Options, Watch, span
+from musterd.model import Begin, Change, Fault, Lost, Several, Synced
+from musterd.sources.etcd.index import Index, Told
+from musterd.sources.etcd.layout import LAYOUTS
+from musterd.sources.etcd.leases import Leases
+from musterd.sources.etcd.listing import Listing
+from musterd.store import Compacted, StoreError, StoreLost
+
+AT_ONCE: Final = 500
+"""Keys that are taken without a break."""
+REST: Final = 0.003
+"""Seconds for which names with many services wait, that what comes next is taken with it."""
+REST_PART: Final = 2.0
+"""By how much longer they wait, as a part of the time that they took the last time."""
+TURNS: Final = 8
+"""Turns of the loop after a step, as what comes takes some to be here."""
+RETRY_LEAST: Final = 0.5
+RETRY_MOST: Final = 10.0
+"""Seconds until an etcd that can't be read is tried again: doubled each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSource:
+    """The records below a prefix.
+
+    layout: one of ``LAYOUTS``; prefix: as ``/skydns``; zones: folded wire names; ttl: seconds, of
+    records that have none; subtree: whether a name answers with the keys below it, too.
+    """
+
+    name: str
+    options: Options
+    layout: str
+    prefix: str
+    zones: tuple[bytes, ...]
+    ttl: int
+    subtree: bool = True
+    time: Callable[[], float] = field(default=clock.time)
+
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Give what is there, then what changes; never ends."""
+        layout = LAYOUTS[self.layout]
+        index = Index(layout, self.prefix, self.zones, self.ttl, subtree=self.subtree)
+        async with Client(self.options) as client:
+            follower = _Follower(index, client, self.time)
+            retry = RETRY_LEAST
+            while True:
+                try:
+                    async with aclosing(follower.follow()) as changes:
+                        async for change in changes:
+                            yield change
+                            retry = RETRY_LEAST if isinstance(change, Synced) else retry
+                except Compacted:
+                    # More changed than etcd keeps, or it is another one: list again.
+                    continue
+                except StoreError as error:
+                    yield Lost(str(error))
+                await asyncio.sleep(retry)
+                retry = min(2 * retry, RETRY_MOST)
+
+
+class _Follower:
+    """Keeps an index as etcd is, and tells what changes."""
+
+    def __init__(self, index: Index, client: Client, time: Callable[[], float]) -> None:
+        self._index = index
+        self._client = client
+        self._time = time
+        self._begun = False
+        self._listed = 0
+        """The revision of the last list."""
+        self._leases = Leases(self._granted)
+        self._span = span(index.keys.prefix)
+
+    async def follow(self) -> AsyncGenerator[Change]:
+        """List, and watch from there on. Raises StoreError, Compacted among them."""
+        async with aclosing(self._list()) as changes:
+            async for change in changes:
+                yield change
+        async with self._client.watch(*self._span, from_revision=self._listed + 1) as watch:
+            yield Synced(self._listed)
+            async with aclosing(self._watch(watch)) as changes:
+                async for change in changes:
+                    yield change
+
+    async def _list(self) -> AsyncGenerator[Change]:
+        """What is new in the list."""
+        listing = Listing(self._index, self._leases)
+        async with aclosing(self._client.pages(*self._span)) as pages:
+            async for page in pages:
+                self._listed = page.revision
+                if not self._begun:
+                    # Of later lists only the differences are told: all rows stay true.
+                    self._begun = True
+                    yield Begin()
+                for at in range(0, len(page.entries), AT_ONCE):
+                    some = page.entries[at : at + AT_ONCE]
+                    await self._leases.learn(listing.wanted(some))
+                    faults = listing.take(some, self._listed)
+                    for change in [*faults, *self._changes(self._index.take(self._time()))]:
+                        yield change
+                    await asyncio.sleep(0)
+        listing.end(self._listed)
+        for told in self._index.later(self._time()):
+            for change in self._changes(told):
+                yield change
+
+    async def _watch(self, watch: Watch) -> AsyncGenerator[Change]:
+        lost = False
+        later: Iterator[list[Told]] = iter(())
+        rest = REST
+        coming = asyncio.ensure_future(_events(watch))
+        try:
+            while True:
+                # What comes is told at once, in between the steps of what takes long.
+                while not coming.done():
+                    begun = clock.perf_counter()
+                    told = next(later, None)
+                    if told is not None:
+                        for change in self._changes(told):
+                            yield change
+                        rest += REST_PART * (clock.perf_counter() - begun)
+                        for _ in range(TURNS):
+                            await asyncio.sleep(0)
+                    elif self._index.waits:
+                        await asyncio.wait({coming}, timeout=rest)
+                        rest = REST
+                        later = self._index.later(self._time())
+                    else:
+                        await asyncio.wait({coming})
+                try:
+                    revision, events = await coming
+                except StoreLost as error:
+                    coming = asyncio.ensure_future(_events(watch))
+                    lost = True
+                    yield Lost(str(error))
+                    continue
+                coming = asyncio.ensure_future(_events(watch))
+                for change in await self._changed(events):
+                    yield change
+                if lost:
+                    lost = False
+                    yield Synced(revision)
+        finally:
+            coming.cancel()
+
+    async def _changed(self, events: Sequence[tuple[int, Event]]) -> list[Change]:
+        """What the events of some revisions change, names with many services apart."""
+        index, faults = self._index, []
+        await self._leases.learn(one.entry.lease for _, one in events if one.entry)
+        for revision, one in events:
+            if one.entry is None:
+                index.delete(one.key, revision)
+                continue
+            ttl = self._leases.ttl(one.entry.lease)
+            fault = index.put(one.key, one.entry.value, revision, ttl)
+            if fault is not None:
+                faults.append(fault)
+        return [*faults, *self._changes(index.take(self._time()))]
+
+    def _changes(self, told: Sequence[Told]) -> list[Change]:
+        """What is told, as the catalog takes it."""
+        several = [one for one in told if not isinstance(one, Fault)]
+        changes: list[Change] = [one for one in told if isinstance(one, Fault)]
+        if several:
+            changes.append(Several(several))
+        return changes
+
+    async def _granted(self, lease: int) -> int:
+        return (await self._client.leases.info(lease)).ttl
+
+
+async def _events(watch: Watch) -> tuple[int, list[tuple[int, Event]]]:
+    """The next changes with their revisions, those too that need no wait; and the last revision."""
+    found: list[tuple[int, Event]] = []
+    while True:
+        events = await anext(watch)
+        found += [(events.revision, one) for one in events.changes]
+        if not watch.ready or len(found) >= AT_ONCE:
+            return events.revision, found

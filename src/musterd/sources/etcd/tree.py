@@ -1,0 +1,111 @@
+"""Octet strings in order, in blocks: one object each, found and changed in logarithmic time."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Final
+
+BLOCK: Final = 512
+"""Items of a block when it is cut in two."""
+
+
+class Tree:
+    """Items in order; each begins with a head, and no head begins with another."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._blocks: list[list[bytes]] = [[]]
+        self._firsts: list[bytes] = [b""]
+        """What is not above the first item of each block, and above all of the last block."""
+        self._size = 0
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return self._size
+
+    def get(self, head: bytes) -> bytes | None:
+        """The item with a head."""
+        block, at = self._find(head)
+        return block[at] if at < len(block) and block[at].startswith(head) else None
+
+    def put(self, head: bytes, item: bytes) -> bytes | None:
+        """Set the item with a head, and give what was there."""
+        number = bisect_right(self._firsts, head) - 1
+        block = self._blocks[number]
+        at = bisect_left(block, head)
+        if at < len(block) and block[at].startswith(head):
+            old, block[at] = block[at], item
+            return old
+        block.insert(at, item)
+        self._size += 1
+        if len(block) > BLOCK:
+            # What comes in order fills its blocks.
+            half = BLOCK if at == BLOCK and block is self._blocks[-1] else BLOCK // 2
+            self._blocks.insert(number + 1, block[half:])
+            self._blocks[number] = block[:half]
+            self._firsts.insert(number + 1, block[half])
+        return None
+
+    def pop(self, head: bytes) -> bytes | None:
+        """Remove the item with a head, and give it."""
+        number = bisect_right(self._firsts, head) - 1
+        block = self._blocks[number]
+        at = bisect_left(block, head)
+        if at == len(block) or not block[at].startswith(head):
+            return None
+        self._size -= 1
+        item = block.pop(at)
+        if not block and number:
+            del self._blocks[number], self._firsts[number]
+        return item
+
+    def after(self, low: bytes) -> tuple[bytes, bytes]:
+        """The first two items that are not below a string, empty where there are none."""
+        number = bisect_right(self._firsts, low) - 1
+        block = self._blocks[number]
+        at = bisect_left(block, low)
+        if at + 1 < len(block):
+            return block[at], block[at + 1]
+        rest = block[at:] + (self._blocks[number + 1] if number + 1 < len(self._blocks) else [])
+        first, second, *_ = *rest, b"", b""
+        return first, second
+
+    def slice(self, low: bytes, high: bytes, most: int) -> list[bytes]:
+        """The first items that are not below one string, and below another."""
+        number = bisect_right(self._firsts, low) - 1
+        block = self._blocks[number]
+        at = bisect_left(block, low)
+        if at < len(block) and block[at] >= high:
+            return []
+        found = block[at : at + most]
+        while len(found) < most and number + 1 < len(self._blocks):
+            number += 1
+            if self._firsts[number] >= high:
+                break
+            found += self._blocks[number][: most - len(found)]
+        if found and found[-1] >= high:
+            del found[bisect_left(found, high) :]
+        return found
+
+    def count(self, low: bytes, high: bytes) -> int:
+        """How many items there are that are not below one string, and below another."""
+        return self._rank(high) - self._rank(low)
+
+    def each(self, low: bytes, high: bytes) -> Iterator[bytes]:
+        """The items that are not below one string, and below another; none may change meanwhile."""
+        number = bisect_right(self._firsts, low) - 1
+        at = bisect_left(self._blocks[number], low)
+        for block in self._blocks[number:]:
+            for item in block[at:]:
+                if item >= high:
+                    return
+                yield item
+            at = 0
+
+    def _rank(self, head: bytes) -> int:
+        number = bisect_right(self._firsts, head) - 1
+        before = sum(map(len, self._blocks[:number]))
+        return before + bisect_left(self._blocks[number], head)
+
+    def _find(self, head: bytes) -> tuple[list[bytes], int]:
+        block = self._blocks[bisect_right(self._firsts, head) - 1]
+        return block, bisect_left(block, head)

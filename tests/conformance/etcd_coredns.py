@@ -1,0 +1,232 @@
+"""The same keys in etcd for CoreDNS's etcd plugin and for musterd: who differs?
+
+``python -m tests.conformance.etcd_coredns --sets 200 --seed 1`` prints each intended difference
+with its count, the first unexplained ones in full, and ends with 1 if there were any.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+from bench.native import coredns
+
+from musterd._core import Core
+from musterd.clock import LoopClock
+from musterd.etcd import Client
+from tests.catalogkit import until
+from tests.conformance import etcd_keys
+from tests.conformance.etcd_intended import INTENDED, Case, View, explain
+from tests.conformance.etcd_keys import PREFIX, ZONES, Keys
+from tests.conformance.peers import free_port
+from tests.conformance.transport import Address, tcp_many, udp
+from tests.etcd_records.kit import Fed, feeding
+from tests.etcdkit import running
+
+START_SECONDS = 30.0
+SHOWN = 12
+
+
+@dataclass
+class Report:
+    """What a run found."""
+
+    asked: int = 0
+    intended: Counter[str] = field(default_factory=Counter)
+    unexplained: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For a terminal: counts, reasons, then the first of the unexplained."""
+        lines = [f"{self.asked} questions"]
+        lines += [f"{self.intended[line.id]:8} {line.id}: {line.reason}" for line in INTENDED]
+        lines.append(f"{len(self.unexplained):8} unexplained")
+        return "\n\n".join(["\n".join(lines), *self.unexplained[:SHOWN]])
+
+
+@contextlib.contextmanager
+def running_coredns(program: Path, home: Path, endpoint: str) -> Iterator[Address]:
+    """CoreDNS with the zones of an etcd, once it answers."""
+    address = ("127.0.0.1", free_port())
+    zones = " ".join(ZONES)
+    corefile = home / "Corefile"
+    corefile.write_text(
+        f".:{address[1]} {{\n bind 127.0.0.1\n etcd {zones} {{\n  path /skydns\n"
+        f"  endpoint http://{endpoint}\n }}\n}}\n"
+    )
+    with (home / "coredns.log").open("wb") as log:
+        command = [str(program), "-conf", str(corefile)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            question = dns.message.make_query(ZONES[0], "SOA").to_wire()
+            deadline = time.monotonic() + START_SECONDS
+            while udp(address, question, timeout=0.2, tries=1) is None:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((home / "coredns.log").read_text())
+                # It refuses at once while it isn't listening; there is nothing to wait on.
+                time.sleep(0.05)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+@dataclass
+class Both:
+    """Both servers, on one etcd."""
+
+    client: Client
+    fed: Fed
+    core: Core
+    coredns: Address
+    report: Report = field(default_factory=Report)
+
+    async def compare(self, seed: int) -> None:
+        """Put a set of keys in the place of the last, and ask all about it."""
+        keys = etcd_keys.make(seed)
+        await self.client.delete(PREFIX.encode(), PREFIX[:-1].encode() + b"0")
+        for path in keys.values:
+            await self.client.put(*keys.put(path))
+        await self._settled(seed)
+        asked = list(etcd_keys.questions(keys, seed))
+        wires = [_question(*question) for question in asked]
+        theirs = await tcp_many(self.coredns, wires)
+        mine = [self.core.answer(wire, tcp=True) for wire in wires]
+        for question, one, other in zip(asked, mine, theirs, strict=True):
+            self._judge(keys, question, one, other)
+        self.report.asked += len(asked)
+
+    async def _settled(self, seed: int) -> None:
+        """Wait until a name that is put last is answered."""
+        last = f"{PREFIX}local/muster/last"
+        await self.client.put(last.encode(), b'{"text":"%d"}' % seed)
+        question = _question("last.muster.local", "TXT")
+        await until(lambda: b"%d" % seed in (self.core.answer(question, tcp=True) or b"")[40:])
+        await self.client.delete(last.encode())
+        await until(lambda: view(self.core.answer(question, tcp=True) or b"").answer == frozenset())
+        # Names with many services come a little later.
+        await asyncio.sleep(0.02)
+
+    def _judge(
+        self, keys: Keys, question: tuple[str, str], mine: bytes | None, theirs: bytes | None
+    ) -> None:
+        if mine is None or theirs is None:
+            self.report.unexplained.append(f"===== no reply to {question}")
+            return
+        case = Case(keys, *question, view(mine), view(theirs))
+        fields = differences(case)
+        if not fields:
+            return
+        used, left = explain(case, fields)
+        self.report.intended.update(line.id for line in used)
+        if left:
+            self.report.unexplained.append(_show(case, left, mine, theirs))
+
+
+def _question(name: str, rtype: str) -> bytes:
+    return dns.message.make_query(name, rtype, use_edns=True, payload=4096).to_wire()
+
+
+def view(wire: bytes) -> View:
+    """What a message says."""
+    message = dns.message.from_wire(wire)
+    return View(
+        dns.rcode.to_text(message.rcode()),
+        _records(message.answer),
+        _records(message.additional),
+        tuple(sorted((dns.rdatatype.to_text(one.rdtype), one.ttl) for one in message.answer)),
+    )
+
+
+def _records(section: Sequence[dns.rrset.RRset]) -> frozenset[tuple[str, str, str]]:
+    return frozenset(
+        (rrset.name.to_text().lower(), dns.rdatatype.to_text(rrset.rdtype), rdata.to_text().lower())
+        for rrset in section
+        for rdata in rrset
+    )
+
+
+def differences(case: Case) -> set[str]:
+    """In what the answers differ: rcode, answer, ttl, additional.
+
+    Of an answer only what was asked for counts; how aliases lead there has lines of its own.
+    """
+    mine, theirs = case.mine, case.theirs
+    fields = set()
+    if mine.rcode != theirs.rcode:
+        fields.add("rcode")
+    if mine.rdatas(case.rtype) != theirs.rdatas(case.rtype):
+        fields.add("answer")
+    elif _ttl(mine, case.rtype) != _ttl(theirs, case.rtype):
+        fields.add("ttl")
+    wanted = {one for one in theirs.additional if one[1] in {"A", "AAAA"}}
+    if not wanted <= mine.additional:
+        fields.add("additional")
+    return fields
+
+
+def _ttl(view: View, rtype: str) -> int | None:
+    """The lowest: an RRset has one TTL (RFC 2181 section 5.2), that CoreDNS does not level."""
+    return min((ttl for kind, ttl in view.ttls if kind == rtype), default=None)
+
+
+def _show(case: Case, fields: set[str], mine: bytes, theirs: bytes) -> str:
+    there = {one: case.keys.values[one] for path in case.reached for one in case.keys.at(path)}
+    lines = [f"===== {', '.join(sorted(fields))} differ: {case.name} {case.rtype}"]
+    lines += [f"{path}: {value}" for path, value in there.items()]
+    for name, wire in (("musterd", mine), ("coredns", theirs)):
+        lines += [f"--- {name}", dns.message.from_wire(wire).to_text()]
+    return "\n".join(lines)
+
+
+@contextlib.asynccontextmanager
+async def both(program: Path) -> AsyncIterator[Both]:
+    """An etcd with both servers."""
+    with tempfile.TemporaryDirectory() as home:
+        async with (
+            running(Path(home) / "etcd", "etcd-3.4") as etcd,
+            Client(etcd.options()) as client,
+        ):
+            core = Core()
+            async with feeding(etcd.options(), core, zones=ZONES, clock=LoopClock) as fed:
+                with running_coredns(program, Path(home), etcd.endpoints[0]) as address:
+                    yield Both(client, fed, core, address)
+            core.close()
+
+
+async def run(program: Path, sets: int, seed: int) -> Report:
+    """Compare so many sets of keys, from a seed on."""
+    async with both(program) as pair:
+        for number in range(seed, seed + sets):
+            await pair.compare(number)
+        return pair.report
+
+
+def main() -> int:
+    """Run from the command line; 1 if something is unexplained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", type=int, default=50, help="sets of keys (default: 50)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first (default: 1)")
+    arguments = parser.parse_args()
+    program = coredns()
+    if program is None:
+        sys.stdout.write("go is missing: CoreDNS can't be built\n")
+        return 2
+    report = asyncio.run(run(program, arguments.sets, arguments.seed))
+    sys.stdout.write(report.text() + "\n")
+    return 1 if report.unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Sets of keys as SkyDNS has them, and questions about their names; both from a seed."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+PREFIX = "/skydns/"
+ZONES = ("muster.local", "deep.muster.local", "10.in-addr.arpa")
+TYPES = ("A", "AAAA", "SRV", "TXT", "MX", "CNAME", "PTR", "NS")
+
+_LABELS = ("a", "b", "web", "db", "_http", "_tcp", "x-1", "node01", "dns", "apex", "ns", "deep")
+_OUTSIDE = ("www.example.com", "elsewhere.test.")
+
+
+def path_of(name: str) -> str:
+    """The path of a name without its final dot."""
+    return "/".join(reversed(name.split(".")))
+
+
+def name_of(path: str) -> str:
+    """The name of a path."""
+    return ".".join(reversed(path.split("/")))
+
+
+@dataclass
+class Keys:
+    """Path -> value: an object, or octets that are none."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    plain: bool = False
+    """Whether nothing in it is odd: few differences are meant then."""
+
+    def own(self, path: str) -> list[str]:
+        """The paths of the key at a path itself, if there is one."""
+        return [path] if path in self.values else []
+
+    def below(self, path: str) -> list[str]:
+        """The paths of the keys below a path, in the order of etcd."""
+        return sorted(one for one in self.values if one.startswith(path + "/"))
+
+    def at(self, path: str) -> list[str]:
+        """Both."""
+        return self.own(path) + self.below(path)
+
+    def put(self, path: str) -> tuple[bytes, bytes]:
+        """A key and its value as they are in etcd."""
+        value = self.values[path]
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return (PREFIX + path).encode(), text
+
+
+def make(seed: int) -> Keys:
+    """Some dozens of keys: services, aliases, reverse names, what external-dns writes.
+
+    Those of every other seed are plain: no key is below another, and none says two things at once.
+    """
+    pick = random.Random(seed)
+    keys = Keys(plain=seed % 2 == 0)
+    names = [_name(pick) for _ in range(pick.randrange(5, 40))]
+    for name in names:
+        keys.values[path_of(name)] = _value(pick, names, plain=keys.plain)
+    for _ in range(pick.randrange(4)):
+        _external_dns(pick, keys, names)
+    for number in range(pick.randrange(5)):
+        keys.values[f"arpa/in-addr/10/0/{number}"] = {"host": pick.choice(names)}
+    for number in range(pick.randrange(3)):
+        value = {"host": f"10.9.0.{number}"}
+        keys.values[f"local/muster/dns/{pick.choice(['ns', 'apex'])}/n{number}"] = value
+    if keys.plain:
+        for path in [path for path in keys.values if keys.below(path)]:
+            del keys.values[path]
+    return keys
+
+
+def _name(pick: random.Random) -> str:
+    zone = pick.choices(ZONES[:2], (5, 1))[0]
+    depth = pick.choices((0, 1, 2, 3, 4), (1, 8, 8, 3, 1))[0]
+    return ".".join([*(pick.choice(_LABELS) for _ in range(depth)), zone])
+
+
+def _value(pick: random.Random, names: list[str], *, plain: bool) -> Any:
+    if not plain and pick.random() < 0.01:
+        return pick.choice((b"{", b"[]", b'{"host":5}', b'{"port":"http","host":"10.0.0.1"}'))
+    value: dict[str, Any] = {}
+    kind = pick.choices(("v4", "v6", "alias", "outside", "none"), (10, 3, 4, 1, 1))[0]
+    if kind == "v4":
+        value["host"] = f"10.0.{pick.randrange(3)}.{pick.randrange(6)}"
+    elif kind == "v6":
+        value["host"] = f"fd00::{pick.randrange(6):x}"
+    elif kind == "alias":
+        value["host"] = pick.choice(names)
+    elif kind == "outside":
+        value["host"] = pick.choice(_OUTSIDE)
+    some: dict[str, Any] = {
+        "port": pick.choice((80, 443, 8080, -1)),
+        "priority": pick.choice((1, 10, 20)),
+        "weight": pick.choice((1, 7, 50, 100, 300)),
+        "ttl": pick.choice((5, 30, 600)),
+        "text": pick.choice(("hello", "v=1 x", "t" * pick.choice((254, 256, 600)))),
+        "mail": True,
+        "targetstrip": pick.choice((1, 1, 2, 9)),
+        "group": pick.choice(("g1", "g2")),
+    }
+    if plain:
+        for name in {"group", "targetstrip", *({"text"} if kind != "none" else ())}:
+            del some[name]
+        some["text"] = some.get("text", "")[:200]
+    chance = {"port": 0.5, "text": 0.12, "mail": 0.1, "targetstrip": 0.15, "group": 0.08}
+    value |= {name: held for name, held in some.items() if pick.random() < chance.get(name, 0.25)}
+    return value
+
+
+def _external_dns(pick: random.Random, keys: Keys, names: list[str]) -> None:
+    """A name with some targets below it, and who owns it as a text of its own."""
+    name = f"app{pick.randrange(3)}.{ZONES[0]}"
+    alias = pick.random() < 0.3
+    for number in range(1 if alias else pick.randrange(1, 4)):
+        target = pick.choice(names) if alias else f"10.7.{number}.{pick.randrange(9)}"
+        prefix = f"{pick.getrandbits(31):08x}"
+        value = {"host": target, "targetstrip": 1, "ttl": 60}
+        keys.values[f"{path_of(name)}/{prefix}"] = value
+    owner = '"heritage=external-dns,external-dns/owner=me"'
+    text = {"text": owner, "targetstrip": 1}
+    keys.values[f"{path_of('a-' + name)}/{pick.getrandbits(31):08x}"] = text
+
+
+def questions(keys: Keys, seed: int) -> Iterator[tuple[str, str]]:
+    """Every name that there is or could be, above the keys or beside them, with every type."""
+    pick = random.Random(seed)
+    names = set(ZONES)
+    for path in keys.values:
+        labels = path.split("/")
+        for depth in range(2, len(labels) + 1):
+            name = ".".join(reversed(labels[:depth]))
+            if any(name == zone or name.endswith("." + zone) for zone in ZONES):
+                names.add(name)
+    names |= {f"nothing.{name}" for name in pick.sample(sorted(names), 3)}
+    for name in sorted(names):
+        for rtype in TYPES:
+            yield name, rtype

@@ -1,0 +1,185 @@
+"""What the tests of etcd's records share: keys in, zone text out."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from musterd._core import Core
+from musterd.catalog import Catalog
+from musterd.clock import Clock
+from musterd.etcd import Client, Options
+from musterd.feeder import Feeder
+from musterd.model import Delete, Fault, Put, Record, name_from_text
+from musterd.settings import Settings
+from musterd.sources.etcd import EtcdSource
+from musterd.sources.etcd.index import Index, Told
+from musterd.sources.etcd.layout import LAYOUTS
+from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
+
+ZONE = "muster.local"
+TTL = 300
+NAME = "there"
+"""Of the source."""
+
+Values = Mapping[str, Any]
+"""Key below the zone, the last label first -> value: an object, or text as it is."""
+
+
+def octets(value: Any) -> bytes:
+    """A value as it is in etcd."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def wire(*names: str) -> tuple[bytes, ...]:
+    """Names in wire form."""
+    return tuple(map(name_from_text, names))
+
+
+class Model:
+    """An index, and the rows that it told."""
+
+    def __init__(
+        self, layout: str = "skydns", zones: Sequence[str] = (ZONE,), *, subtree: bool = True
+    ) -> None:
+        self.layout = LAYOUTS[layout]
+        prefix = self.layout.prefix
+        self.index = Index(self.layout, prefix, wire(*zones), TTL, subtree=subtree)
+        self.rows: dict[str, tuple[int, tuple[Record, ...]]] = {}
+        self.faults: list[Fault] = []
+        self.revision = 1
+        self.later: Iterator[list[Told]] = iter(())
+
+    def key(self, path: str) -> bytes:
+        """The key in etcd of a path below the zone; one that begins with a slash is whole."""
+        below = path if path.startswith("/") else f"{self.layout.prefix}/local/muster/{path}"
+        return below.encode()
+
+    def put(self, path: str, value: Any, lease: int | None = None) -> None:
+        self.revision += 1
+        fault = self.index.put(self.key(path), octets(value), self.revision, lease)
+        if fault:
+            self.faults.append(fault)
+
+    def delete(self, path: str) -> None:
+        self.revision += 1
+        self.index.delete(self.key(path), self.revision)
+
+    def take(self, steps: int = 1_000_000) -> None:
+        """Take what is new, of names with many services no more than so many steps."""
+        self.note(self.index.take(0.0))
+        for _ in range(steps):
+            told = next(self.later, None)
+            if told is not None:
+                self.note(told)
+            elif self.index.waits:
+                self.later = self.index.later(0.0)
+            else:
+                break
+
+    def note(self, several: Iterable[Told]) -> None:
+        for told in several:
+            match told:
+                case Put(key, revision, _, records):
+                    self.rows[key] = revision, records
+                case Delete(key):
+                    self.rows.pop(key, None)
+                case Fault():
+                    self.faults.append(told)
+
+    def text(self, *, ttl: bool = False) -> list[str]:
+        """What the names answer, sorted, relative to the zone."""
+        self.take()
+        lines = [
+            line
+            for _, records in self.rows.values()
+            for owner, rtype, packed in records
+            for line in lines_of(owner, rtype, packed)
+        ]
+        if not ttl:
+            lines = [
+                " ".join(one for at, one in enumerate(line.split(" ")) if at != 1) for line in lines
+            ]
+        return sorted(line.replace(f".{ZONE}.", "").replace(f"{ZONE}.", "@") for line in lines)
+
+    def of(self, name: str, *types: str) -> list[str]:
+        """What one name answers, of some types or all."""
+        lines = (line.split(" ", 2) for line in self.text())
+        return [
+            f"{rtype} {rdata}"
+            for owner, rtype, rdata in lines
+            if owner == name and (not types or rtype in types)
+        ]
+
+
+def model(values: Values, layout: str = "skydns", **more: Any) -> Model:
+    """A model of keys."""
+    made = Model(layout, **more)
+    for path, value in values.items():
+        made.put(path, value)
+    made.take()
+    return made
+
+
+class Fed:
+    """A catalog that is fed from an etcd."""
+
+    def __init__(self, catalog: Catalog, client: Client) -> None:
+        self.catalog = catalog
+        self.client = client
+        self.synced = 0
+        self.changed = asyncio.Event()
+
+    @property
+    def state(self) -> str:
+        (report,) = [one for one in self.catalog.source_reports() if one.name == NAME]
+        return report.state
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem.where for problem in self.catalog.tables[NAME].problems]
+
+    def on_synced(self, _: str) -> None:
+        self.synced += 1
+
+
+def settings(zones: Sequence[str], **more: Any) -> Settings:
+    """Settings of a source in some zones."""
+    source = {"name": NAME, "zones": list(zones), "endpoints": ["127.0.0.1:1"], **more}
+    return Settings.model_validate(
+        {
+            "state": {"dir": ""},
+            "zones": [{"name": zone} for zone in zones],
+            "sources": {"etcd": [source]},
+        }
+    )
+
+
+@asynccontextmanager
+async def feeding(
+    options: Options,
+    core: Core | RecordingCore,
+    *,
+    zones: Sequence[str] = (ZONE,),
+    layout: str = "skydns",
+    subtree: bool = True,
+    clock: Callable[[], Clock] = ManualClock,
+    catalog: Catalog | None = None,
+) -> AsyncIterator[Fed]:
+    """A catalog of zones, new or given, that is fed from an etcd, when it has synced."""
+    if catalog is None:
+        catalog = Catalog(core, clock())
+        await catalog.reconfigure(settings(zones, layout=layout))
+    source = EtcdSource(
+        NAME, options, layout, LAYOUTS[layout].prefix, wire(*zones), TTL, subtree=subtree
+    )
+    async with Client(options) as client:
+        fed = Fed(catalog, client)
+        task = asyncio.create_task(Feeder(source, catalog, None, fed.on_synced).run())
+        try:
+            await until(lambda: bool(fed.synced))
+            yield fed
+        finally:
+            task.cancel()
+            await asyncio.wait([task])

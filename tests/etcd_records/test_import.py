@@ -1,0 +1,116 @@
+"""``musterd import hades-etcd``, from an etcd that still has API v2."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from musterd.cli import run
+from musterd.etcd import Client, span
+from tests.catalogkit import RecordingCore
+from tests.etcd_records.kit import ZONE, feeding
+from tests.etcdkit import Etcd, running
+from tests.needs import needs
+
+Capture = pytest.CaptureFixture[str]
+pytestmark = needs("etcd")
+
+RECORDS = {
+    "/hades/local/muster/web/a1": {"host": "10.0.0.1", "type": "A"},
+    "/hades/local/muster/web/a2": {"host": "10.0.0.2", "type": "A"},
+    "/hades/local/muster/www": {"host": "web.muster.local", "type": "CNAME"},
+    "/hades/monitor/status/10.0.0.2": {"status": "DOWN", "ports": ["80"]},
+}
+OTHERS = {
+    "/hades/monitor/report/10.0.0.1": {"hostname": "scanner"},
+    "/hades/monitor/heart/scanner": {"hostname": "scanner"},
+    "/hades/local/muster/bad": "{",
+}
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
+    async with running(tmp_path / "etcd", "etcd-3.4", flags=("--enable-v2=true",)) as etcd:
+        async with httpx.AsyncClient(base_url=f"http://{etcd.endpoints[0]}/v2/keys") as http:
+            for key, value in {**RECORDS, **OTHERS}.items():
+                text = value if isinstance(value, str) else json.dumps(value)
+                (await http.put(key, data={"value": text})).raise_for_status()
+            answer = await http.put("/hades/local/muster/short", data={"value": "{}", "ttl": "600"})
+            answer.raise_for_status()
+        yield etcd
+
+
+async def keys(etcd: Etcd) -> dict[str, object]:
+    """What API v3 has."""
+    async with Client(etcd.options()) as client:
+        found = (await client.range(*span(b"/"))).entries
+    return {one.key.decode(): json.loads(one.value) for one in found}
+
+
+def musterd(etcd: Etcd, *more: str) -> int:
+    return run(["import", "hades-etcd", f"http://{etcd.endpoints[0]}", *more])
+
+
+async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
+    to = ("--to", etcd.endpoints[0])
+    assert await _run(etcd, *to, "--dry-run") == 1
+    assert "4 would be copied" in capsys.readouterr().out
+    assert await keys(etcd) == {}
+    assert await _run(etcd, *to) == 1
+    told = capsys.readouterr()
+    assert [line.strip() for line in told.out.splitlines()] == [
+        "8 keys found",
+        "4 copied",
+        "2 of scanners and schedulers, not needed",
+        "1 with a TTL, left to who renews them",
+        "1 left out, as they can't be read",
+    ]
+    assert "/hades/local/muster/bad: its value is no JSON" in told.err
+    assert await keys(etcd) == RECORDS
+    assert await _run(etcd, *to) == 1
+    assert "4 there already" in capsys.readouterr().out
+    core = RecordingCore()
+    async with feeding(etcd.options(), core, layout="hades"):
+        found = [line for line in core.text(ZONE) if line.startswith("w")]
+        assert found == [
+            "web.muster.local. 300 A 10.0.0.1",
+            "www.muster.local. 300 CNAME web.muster.local.",
+        ]
+
+
+async def test_another_value_stays_unless_it_is_to_be_replaced(etcd: Etcd, capsys: Capture) -> None:
+    key = b"/hades/local/muster/www"
+    async with Client(etcd.options()) as client:
+        await client.put(key, b'{"host":"mine.muster.local"}')
+        await _run(etcd, "--to", etcd.endpoints[0])
+        assert "1 there with another value" in capsys.readouterr().out
+        assert b"mine" in (await client.range(key)).entries[0].value
+        await _run(etcd, "--to", etcd.endpoints[0], "--replace")
+        assert "1 replaced" in capsys.readouterr().out
+        assert b"web" in (await client.range(key)).entries[0].value
+
+
+async def test_printed(etcd: Etcd, capsys: Capture) -> None:
+    assert await _run(etcd) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["key"]: json.loads(one["value"]) for one in lines} == RECORDS
+
+
+async def test_a_place_without_api_v2(etcd: Etcd, tmp_path: Path, capsys: Capture) -> None:
+    assert await _run(etcd, "--prefix", "/none") == 1
+    assert "there is no key /none" in capsys.readouterr().err
+    async with running(tmp_path / "other", "etcd-3.4", flags=("--enable-v2=false",)) as other:
+        assert await _run(other) == 1
+        assert "--enable-v2=true" in capsys.readouterr().err
+    assert run(["import", "hades-etcd", "http://127.0.0.1:1"]) == 1
+    assert "can't be read" in capsys.readouterr().err
+    assert run(["import", "hades-etcd", "127.0.0.1:2379"]) == 2
+    assert run(["import", "hades-etcd", "http://127.0.0.1:1", "--to", "http://127.0.0.1:1"]) == 2
+
+
+async def _run(etcd: Etcd, *more: str) -> int:
+    """In a thread, as the command has a loop of its own."""
+    return await asyncio.to_thread(musterd, etcd, *more)

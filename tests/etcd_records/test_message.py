@@ -1,0 +1,147 @@
+"""What a value says, and what is wrong with it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from musterd.model import MX, A, name_from_text
+from musterd.sources.etcd.message import (
+    IPV4,
+    IPV6,
+    NAME,
+    address_of,
+    is_down,
+    is_hashed,
+    pack,
+    unpack,
+)
+
+
+def read(value: Any, lease: int | None = None, *, typed: bool = False) -> Any:
+    octets = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return unpack(b"p", b"head" + pack(octets, 7, 300, lease, typed=typed), 4)
+
+
+def test_all_that_it_can_say() -> None:
+    found = read(
+        {
+            "host": "10.0.0.1", "port": 80, "priority": 5, "weight": 7, "text": "tä", "mail": True,
+            "ttl": 60, "targetstrip": 1, "group": "g", "unknown": [1],
+        }
+    )  # fmt: skip
+    assert found == (b"p", IPV4, True, 0, 1, 60, 5, 7, 80, 7, b"\x0a\0\0\1", b"g", "tä".encode())
+
+
+def test_all_that_it_need_not_say() -> None:
+    assert read({}) == (b"p", 0, False, 0, 0, 300, 10, 0, 0, 7, b"", b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "octets"),
+    [
+        ("10.0.0.1", IPV4, b"\x0a\0\0\1"),
+        ("fd00::1", IPV6, b"\xfd" + bytes(14) + b"\1"),
+        ("::ffff:10.0.0.1", IPV4, b"\x0a\0\0\1"),
+        ("Web.muster.local", NAME, name_from_text("web.muster.local")),
+        ("web.muster.local.", NAME, name_from_text("web.muster.local")),
+        ("_http._tcp.x", NAME, name_from_text("_http._tcp.x")),
+    ],
+)
+def test_hosts(host: str, kind: int, octets: bytes) -> None:
+    found = read({"host": host, "text": "\0after"})
+    assert (found.kind, found.host, found.text) == (kind, octets, b"\0after")
+
+
+@pytest.mark.parametrize(
+    ("value", "lease", "ttl"),
+    [({}, None, 300), ({"ttl": 60}, None, 60), ({"ttl": 60}, 40, 40), ({"ttl": 60}, 90, 60),
+     ({}, 40, 40), ({}, 3600, 3600), ({"ttl": 0}, None, 300)],
+)  # fmt: skip
+def test_the_lower_of_ttl_and_lease(value: Any, lease: int | None, ttl: int) -> None:
+    assert read(value, lease).ttl == ttl
+
+
+def test_fields_in_any_case_and_null() -> None:
+    found = read({"Host": "10.0.0.1", "PORT": 80, "ttl": None})
+    assert (found.host, found.port, found.ttl) == (b"\x0a\0\0\1", 80, 300)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\xff{}", "no JSON"),
+        (b'{"host":"\\ud800"}', "host"),
+        (b'{"text":"\\ud800"}', "no Unicode"),
+        (b"[" * 60_000, "too deeply|no JSON"),
+        (b'{"text":"' + b"x" * 70_000 + b'"}', "octets, at most 65536"),
+        ({"text": "x" * 60_001}, "text has 60001 octets"),
+        ({"group": "x" * 256}, "group has 256"),
+        (b"[]", "expected a JSON object"),
+        (b"null", "expected a JSON object"),
+        (b'"10.0.0.1"', "expected a JSON object"),
+        ({"host": 5}, "host is 5, expected a text"),
+        ({"host": "10.0.0.256"}, "IP address or a name"),
+        ({"host": "10.0.0.01"}, "IP address or a name"),
+        ({"host": "10.0.0.1:80"}, "IP address or a name"),
+        ({"host": "fe80::1%eth0"}, "IP address or a name"),
+        ({"host": "http://web"}, "IP address or a name"),
+        ({"host": "a b"}, "IP address or a name"),
+        ({"host": "."}, "IP address or a name"),
+        ({"host": "a..b"}, "label"),
+        ({"host": "x" * 64}, "label"),
+        ({"port": "80"}, 'port is "80", expected a whole number'),
+        ({"port": 80.0}, "expected a whole number"),
+        ({"port": True}, "expected a whole number"),
+        ({"port": 65536}, "expected -1 to 65535"),
+        ({"port": -2}, "expected -1 to 65535"),
+        ({"ttl": -1}, "expected 0 to"),
+        ({"ttl": 2**31}, "expected 0 to"),
+        ({"priority": 65536}, "expected 0 to 65535"),
+        ({"weight": -1}, "expected 0 to"),
+        ({"targetstrip": 128}, "expected 0 to 127"),
+        ({"mail": 1}, "true or false"),
+        (b'{"ttl":1' + b"0" * 5000 + b"}", "no JSON"),
+    ],
+)
+def test_refused(value: Any, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        read(value)
+
+
+def test_types() -> None:
+    assert read({"host": "10.0.0.1", "type": "A"}, typed=True).rtype == A
+    assert read({"host": "mx.x", "type": "mx"}, typed=True).rtype == MX
+    assert read({"host": "mx.x", "type": "mx"}).rtype == 0
+    assert read({"host": "mx.x"}, typed=True).rtype == 0
+    for wrong in (
+        {"type": "SOA"},
+        {"host": "x.y", "type": "A"},
+        {"host": "10.0.0.1", "type": "CNAME"},
+    ):
+        with pytest.raises(ValueError, match="type"):
+            read(wrong, typed=True)
+
+
+def test_hashed_labels() -> None:
+    value = b'{"host":"10.0.0.1","type":"A"}'
+    # FNV-1a of 32 bits, from its authors' test vectors.
+    assert is_hashed(b"bf9cf968", b'{"host":"foobar"}')
+    assert not is_hashed(b"bf9cf969", b'{"host":"foobar"}')
+    assert not is_hashed(b"web", value)
+
+
+def test_statuses() -> None:
+    assert is_down(b'{"status":"DOWN","ports":["80"]}')
+    assert not is_down(b'{"status":"up"}')
+    for wrong in (b"{}", b'{"status":1}', b'{"status":"?"}', b"DOWN"):
+        with pytest.raises(ValueError, match=r"status|no JSON"):
+            is_down(wrong)
+
+
+def test_addresses() -> None:
+    assert address_of("10.0.0.1") == b"\x0a\0\0\1"
+    for wrong in ("", "10.0.0", "x", "10.0.0.1\0", "fe80::1%1", "\xe4"):
+        assert address_of(wrong) is None

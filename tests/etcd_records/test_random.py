@@ -1,0 +1,98 @@
+"""Whatever changes in whatever order: an index is as if it had been made of what is there.
+
+``OPERATIONS=200000 pytest tests/etcd_records/test_random.py`` does as many for each layout.
+"""
+
+import os
+import random
+from typing import Any
+
+import pytest
+
+from musterd.sources.etcd import answers, index
+from tests.etcd_records.kit import Model
+
+OPERATIONS = int(os.environ.get("OPERATIONS", "2000"))
+LABELS = ("a", "a-b", "b", "b!", "dns", "ns", "apex", "dns-ip", "mail", "txt", "x.y", "B", "*")
+ZONES = ("muster.local", "b.muster.local", "10.in-addr.arpa")
+MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
+         ("containerdns", True)]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few services are enough for a name to be cut, or to be told later."""
+    for module in (answers, index):
+        monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(index, "LARGE", 2)
+    monkeypatch.setattr(index, "STEP", 1)
+
+
+def value(pick: random.Random, names: list[str]) -> Any:
+    if pick.random() < 0.05:
+        return b"{"
+    host = pick.choice((
+        f"10.0.0.{pick.randrange(4)}", f"10.0.0.{pick.randrange(4)}", f"fd00::{pick.randrange(3)}",
+        pick.choice(names), pick.choice(names), "out.test", "",
+    ))  # fmt: skip
+    some = {
+        "port": pick.choice((80, -1)), "weight": pick.randrange(3), "ttl": pick.randrange(1, 9),
+        "text": pick.choice("tu"), "mail": True, "targetstrip": pick.randrange(3),
+        "group": pick.choice("gh"), "type": pick.choice(("A", "CNAME", "SRV", "TXT", "MX", "NS")),
+    }  # fmt: skip
+    return {"host": host} | {name: held for name, held in some.items() if pick.random() < 0.25}
+
+
+def path(pick: random.Random, layout: str) -> str:
+    if layout != "skydns" and pick.random() < 0.15:
+        return f"/{layout}/monitor/status/10.0.0.{pick.randrange(4)}"
+    if pick.random() < 0.05:
+        return f"/{layout}/arpa/in-addr/10/{pick.randrange(3)}"
+    depth = pick.choices((0, 1, 2, 3), (1, 8, 8, 2))[0]
+    end = pick.choice(("", "/", "/")) if layout == "containerdns" else ""
+    whole = "/".join(["local/muster", *(pick.choice(LABELS) for _ in range(depth))])
+    return f"/{layout}/{whole}{end}"
+
+
+@pytest.mark.parametrize(("layout", "subtree"), MODES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
+    pick = random.Random(f"{layout} {subtree} {seed}")  # noqa: S311
+    names = [
+        "muster.local",
+        "a.muster.local",
+        "b.a.muster.local",
+        "b.muster.local",
+        "dns.a.b.muster.local",
+    ]
+    held: dict[str, tuple[Any, int]] = {}
+    mine = Model(layout, ZONES, subtree=subtree)
+    for step in range(OPERATIONS // 2):
+        where = pick.choice(sorted(held)) if held and pick.random() < 0.4 else path(pick, layout)
+        if where in held and pick.random() < 0.5:
+            del held[where]
+            mine.delete(where)
+        else:
+            what: Any = {"status": pick.choice(("UP", "DOWN"))}
+            if "/monitor/" not in where:
+                what = value(pick, names)
+            mine.put(where, what)
+            held[where] = what, mine.revision
+        if pick.random() < 0.5:
+            mine.take(steps=pick.randrange(5))
+        if pick.random() < 0.1:
+            mine.take()
+            assert mine.rows == anew(layout, held, subtree=subtree).rows, f"after {step} steps"
+        if len(held) > 30:
+            mine.delete(last := pick.choice(sorted(held)))
+            del held[last]
+
+
+def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> Model:
+    """A model of what is there, in the order of the keys."""
+    made = Model(layout, ZONES, subtree=subtree)
+    for where, (what, revision) in sorted(held.items()):
+        made.revision = revision - 1
+        made.put(where, what)
+    made.take()
+    return made

@@ -1,0 +1,245 @@
+"""A source on a real etcd: what is written is answered, and what happens to etcd is survived."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.catalog import Catalog
+from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
+from musterd.etcd import Client
+from musterd.sources.etcd import leases
+from tests.catalogkit import ManualClock, RecordingCore, until
+from tests.etcd_records.kit import NAME, ZONE, Fed, Model, feeding, settings
+from tests.etcdkit import Etcd, Proxy, running
+from tests.needs import needs
+
+pytestmark = needs("etcd")
+BASE = "/skydns/local/muster/"
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
+    async with running(tmp_path / "etcd", "etcd-3.4") as etcd:
+        yield etcd
+
+
+class Writer:
+    """Writes past the proxy."""
+
+    def __init__(self, etcd: Etcd) -> None:
+        self._client = Client(etcd.options())
+
+    async def __aenter__(self) -> "Writer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def __call__(self, path: str, value: Any) -> int:
+        """Put a value, or delete for None; gives the revision."""
+        key = (BASE + path).encode()
+        if value is None:
+            return (await self._client.delete(key))[0]
+        octets = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return await self._client.put(key, octets)
+
+
+async def put(fed: Fed, path: str, value: Any, lease: int = 0) -> None:
+    key = path if path.startswith("/") else BASE + path
+    octets = value if isinstance(value, bytes) else json.dumps(value).encode()
+    await fed.client.put(key.encode(), octets, lease=lease)
+
+
+def address(number: int) -> dict[str, Any]:
+    return {"host": f"10.0.0.{number}", "port": -1}
+
+
+def lines(core: RecordingCore, name: str) -> list[str]:
+    """What a name below the zone answers."""
+    return [
+        line.split(" ", 1)[1] for line in core.text(ZONE) if line.startswith(f"{name}.{ZONE}. ")
+    ]
+
+
+async def answered(core: RecordingCore, name: str, *expected: str) -> None:
+    await until(lambda: lines(core, name) == list(expected))
+
+
+async def test_what_is_there_and_what_changes(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        await put(fed, "web/a", address(1))
+        await put(fed, "web/b", {**address(2), "ttl": 5})
+        await answered(core, "web", "5 A 10.0.0.1", "5 A 10.0.0.2")
+        await fed.client.delete(f"{BASE}web/b".encode())
+        await answered(core, "web", "300 A 10.0.0.1")
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        assert lines(core, "web") == ["300 A 10.0.0.1"]
+        assert fed.state == "synced"
+        (given,) = fed.catalog.explain(b"\x06muster\x05local\0", b"\1a\3web\x06muster\x05local\0")
+        assert given.key == f"{BASE}web/a"
+        assert given.revision == 2
+
+
+async def test_a_bad_value_is_shown_and_hurts_nobody(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        await put(fed, "web/a", b'{"host":')
+        await put(fed, "web/b", address(2))
+        await answered(core, "web", "300 A 10.0.0.2")
+        assert fed.problems == [f"{BASE}web/a"]
+        await put(fed, "web/a", address(1))
+        await answered(core, "web", "300 A 10.0.0.1", "300 A 10.0.0.2")
+
+
+async def test_a_lease_makes_a_ttl_of_what_was_granted(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        for name, ttl in (("short", 5), ("some", 60), ("long", 100_000)):
+            lease = await fed.client.leases.grant(ttl)
+            await put(fed, name, {**address(1), "ttl": 100_000}, lease.id)
+            least, most = leases.TTL_LEAST, leases.TTL_MOST
+            await answered(core, name, f"{min(max(ttl, least), most)} A 10.0.0.1")
+            await fed.client.leases.revoke(lease.id)
+            await answered(core, name)
+
+
+async def test_a_restart_of_etcd_is_no_reason_to_list_again(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        await put(fed, "web", address(1))
+        await answered(core, "web", "300 A 10.0.0.1")
+        await etcd.restart()
+        core.forget()
+        await put(fed, "web", address(2))
+        await answered(core, "web", "300 A 10.0.0.2")
+        assert {row[1] for batch in core.batches for row in batch} <= {
+            b"\6muster\5local\0",
+            b"\3web\6muster\5local\0",
+        }
+
+
+@pytest.mark.slow
+async def test_an_etcd_that_is_cut_off_is_lost_and_then_gone_on_with(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with (
+        Proxy(etcd.endpoints[0]) as proxy,
+        feeding(etcd.options(endpoints=(proxy.address,)), core) as fed,
+        Writer(etcd) as write,
+    ):
+        await write("web", address(1))
+        await answered(core, "web", "300 A 10.0.0.1")
+        proxy.silence()
+        async with asyncio.timeout(10):
+            await until(lambda: fed.state == "lost")
+        assert lines(core, "web") == ["300 A 10.0.0.1"]
+        other = fed.synced
+        proxy.cut()
+        proxy.forward()
+        await until(lambda: fed.state == "synced")
+        assert fed.synced == other + 1
+        await write("web", address(2))
+        await answered(core, "web", "300 A 10.0.0.2")
+
+
+@pytest.mark.slow
+async def test_what_was_compacted_away_is_listed_again_and_compared(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with (
+        Proxy(etcd.endpoints[0]) as proxy,
+        feeding(etcd.options(endpoints=(proxy.address,)), core) as fed,
+        Writer(etcd) as write,
+    ):
+        for number in range(1, 4):
+            await write(f"w{number}", address(number))
+        await write("Odd", address(8))
+        await write("bad", b"{")
+        await answered(core, "odd", "300 A 10.0.0.8")
+        proxy.silence()
+        await write("w1", None)
+        await write("Odd", None)
+        await write("bad", None)
+        await write("w2", address(7))
+        await write("w4", address(4))
+        revision = await write("last", address(9))
+        await etcd.gateway("kv/compaction", {"revision": revision, "physical": True})
+        await until(lambda: fed.state == "lost")
+        core.forget()
+        proxy.cut()
+        proxy.forward()
+        await answered(core, "last", "300 A 10.0.0.9")
+        await until(lambda: fed.state == "synced")
+        found = {name: lines(core, name) for name in ("w1", "w2", "w3", "w4", "odd")}
+        assert found == {
+            "w1": [], "w2": ["300 A 10.0.0.7"], "w3": ["300 A 10.0.0.3"],
+            "w4": ["300 A 10.0.0.4"], "odd": [],
+        }  # fmt: skip
+        told = {row[1] for batch in core.batches for row in batch}
+        assert b"\2w3\6muster\5local\0" not in told
+
+
+async def test_status_keys(etcd: Etcd) -> None:
+    core = RecordingCore()
+    base = "/containerdns/local/muster/web/"
+    async with feeding(etcd.options(), core, layout="containerdns") as fed:
+        for number in (1, 2):
+            await put(fed, f"{base}{number}/", {"host": f"10.0.0.{number}", "type": "A"})
+        await answered(core, "web", "300 A 10.0.0.1", "300 A 10.0.0.2")
+        status = "/containerdns/monitor/status/10.0.0.1"
+        await put(fed, status, {"status": "DOWN", "ports": ["80"]})
+        await answered(core, "web", "300 A 10.0.0.2")
+    core = RecordingCore()
+    async with feeding(etcd.options(), core, layout="containerdns") as fed:
+        assert lines(core, "web") == ["300 A 10.0.0.2"]
+        await fed.client.delete(status.encode())
+        await answered(core, "web", "300 A 10.0.0.1", "300 A 10.0.0.2")
+
+
+async def test_a_snapshot_answers_and_gives_way_to_the_list(etcd: Etcd) -> None:
+    core = RecordingCore()
+    async with feeding(etcd.options(), core) as fed:
+        await put(fed, "web/a", address(1))
+        await put(fed, "gone", address(2))
+        await answered(core, "gone", "300 A 10.0.0.2")
+        taken = fed.catalog.snapshot(NAME)
+        assert taken
+        before = core.text(ZONE)
+        await fed.client.delete(f"{BASE}gone".encode())
+        await answered(core, "gone")
+    saved = [(key[SOURCE_OCTETS:], row[GENERATION_OCTETS:]) for key, row in taken[0].items()]
+    core = RecordingCore()
+    catalog = Catalog(core, ManualClock())
+    await catalog.reconfigure(settings([ZONE]))
+    assert await catalog.restore(NAME, 1.0, iter(saved))
+    assert core.text(ZONE) == before
+    async with feeding(etcd.options(), core, catalog=catalog):
+        assert lines(core, "gone") == []
+        assert lines(core, "web") == ["300 A 10.0.0.1"]
+
+
+async def test_many_keys_in_pages(etcd: Etcd) -> None:
+    """As many as etcd gives in several pages, and more below a name than it answers with."""
+    model = Model()
+    core = RecordingCore()
+    async with Writer(etcd) as write:
+        for at in range(0, 1200, 100):
+            await asyncio.gather(
+                *(
+                    write(f"n{n}", {"host": f"10.1.{n // 200}.{n % 200}"})
+                    for n in range(at, at + 100)
+                )
+            )
+    for n in range(1200):
+        model.put(f"n{n}", {"host": f"10.1.{n // 200}.{n % 200}"})
+    async with feeding(etcd.options(), core) as fed:
+        assert fed.problems == [f"{ZONE}."]
+        expected = [line for line in model.text() if line.startswith("n")]
+        assert len(expected) == 2400
+        found = [line for line in core.text(ZONE) if line.startswith("n")]
+        assert len(found) == 2400
+        assert len([line for line in core.text(ZONE) if line.startswith(f"{ZONE}. 300 A ")]) == 1000
