@@ -7,6 +7,7 @@ registered are answered.
 import asyncio
 import os
 import random
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.names import parse_zone, zone_text
 from musterd.registry.registry import Registry
+from musterd.servers import Servers, Told
 from musterd.settings import Api, Settings
 from musterd.sources.registry import RegistrySource
 from musterd.sources.watch import FileWatch
@@ -48,6 +50,8 @@ CONNECTIONS: Final = 1000
 RETRY_LEAST: Final = 0.5
 RETRY_MOST: Final = 15.0
 """Seconds until a store that can't be read at first is tried again: doubled each time."""
+LEAVE: Final = 1.0
+"""Seconds in which the others are told that this server stops."""
 LATE: Final = 2.0
 """Seconds after which the API is served though the registry isn't in answers yet."""
 
@@ -105,6 +109,11 @@ class Registering:
         self.applied = Applied()
         self.tokens = Tokens(store, parts.clock.time)
         self.listener: Listener | None = None
+        self.servers: Servers | None = None
+        """Who shares the store, if anybody can."""
+        if settings.store.url:
+            name = socket.gethostname()
+            self.servers = Servers(store, parts.clock, name, __version__, self._told)
         self._parts = parts
         self._settings = settings
         self._started = parts.clock.time()
@@ -142,7 +151,19 @@ class Registering:
         return RegistrySource(self.store, self.applied, lambda zone: seconds.get(zone, 0))
 
     async def follow(self) -> None:
-        """Know the tokens as they are in the store, until cancelled."""
+        """Know the tokens as they are in the store, and be known there, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_tokens())
+            if self.servers is not None:
+                group.create_task(self.servers.run())
+
+    def _told(self) -> Told:
+        """What the servers that share the store are told of this one."""
+        addresses = [*self._parts.listening(), *filter(None, [self.address])]
+        zones = [zone_text(apex) for apex in self._parts.catalog.zones]
+        return Told(addresses, zones, self.applied.revision, self.applied.lag)
+
+    async def _follow_tokens(self) -> None:
         retry = RETRY_LEAST
         while not self.tokens.ready:
             try:
@@ -189,6 +210,10 @@ class Registering:
         """Let go of the store and the address."""
         if self.listener is not None:
             self.listener.http.close()
+        if self.servers is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE):
+                    await self.servers.leave()
         await self.store.close()
 
     def _build(self) -> "Gate":
@@ -201,6 +226,7 @@ class Registering:
         self._rate.limit = self._settings.api.rate
         self._context = Context(
             registry=Registry(self.store, self.applied, now),
+            servers=self.servers,
             leases=Leases(self.store),
             tokens=self.tokens,
             catalog=parts.catalog,

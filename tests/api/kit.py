@@ -127,9 +127,9 @@ async def running(
         await tokens.load()
         await tokens.ensure_first(admin)
         context = Context(
-            registry=Registry(store, applied, clock.time), leases=Leases(store), tokens=tokens,
-            catalog=catalog, core=core, settings=config, listening=lambda: ["127.0.0.1:53"],
-            clock=clock.time, started=clock.time(), version="1",
+            registry=Registry(store, applied, clock.time), servers=None, leases=Leases(store),
+            tokens=tokens, catalog=catalog, core=core, settings=config,
+            listening=lambda: ["127.0.0.1:53"], clock=clock.time, started=clock.time(), version="1",
         )  # fmt: skip
         api = Api(context, core, store, admin)
         try:

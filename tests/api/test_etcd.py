@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import dns.asyncquery
 import dns.message
@@ -48,6 +49,16 @@ async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
     return client
 
 
+async def until_servers(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
+    """The status as soon as it shows so many servers."""
+    async with asyncio.timeout(30):
+        while True:
+            status: dict[str, Any] = (await client.get("/status")).json()
+            if len(status["servers"]) >= count:
+                return status
+            await asyncio.sleep(0.1)
+
+
 async def put(client: httpx.AsyncClient, path: str, data: str) -> None:
     answer = await client.put(path, json={"data": data})
     assert answer.is_success, answer.text
@@ -66,6 +77,12 @@ async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
         ]
         await put(clients[0], ONE, "10.0.0.1")
         await put(clients[1], TWO, "10.0.0.2")
+        status = await until_servers(clients[0], 2)
+        assert status["store"]["kind"] == "etcd"
+        assert all(server["running"] for server in status["servers"])
+        assert {server["addresses"][0] for server in status["servers"]} == {
+            server.running.listening[0] for server in servers
+        }
         for server in servers:
             await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
         await clients[1].delete(ONE)

@@ -18,6 +18,7 @@ from musterd.registry.leases import Leases
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
+from musterd.servers import Servers
 from musterd.settings import Settings
 from musterd.sources.registry import NAME
 from musterd.tokens import Token, Tokens
@@ -36,10 +37,12 @@ class Core(Protocol):
 class Context:
     """The parts of a running server that the API shows and changes.
 
-    listening: the addresses on which DNS is answered now; started: epoch seconds.
+    servers: that share the store, None where none can; listening: the addresses on which DNS is
+    answered now; started: epoch seconds.
     """
 
     registry: Registry
+    servers: Servers | None
     leases: Leases
     tokens: Tokens
     catalog: Catalog

@@ -221,6 +221,20 @@ class StoreState(BaseModel):
     revision: int = Field(description="up to which it is in answers")
 
 
+class Server(BaseModel):
+    """A server that shares the store, or did."""
+
+    name: str
+    running: bool
+    version: str
+    started: float
+    seen: float = Field(description="when it last told of itself")
+    addresses: list[str]
+    zones: list[str]
+    revision: int = Field(description="of the store, up to which its answers are")
+    lag: float = Field(description="seconds for which its answers may have differed")
+
+
 class Status(BaseModel):
     """How the server is."""
 
@@ -230,6 +244,7 @@ class Status(BaseModel):
     zones: list[Zone]
     sources: list[SourceState]
     store: StoreState
+    servers: list[Server] = Field(description="none where the store is not shared")
     problems: list[str]
 
 

@@ -1,7 +1,8 @@
 """``/v1/status``: how the server is."""
 
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import asdict
+from itertools import chain, islice
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -13,6 +14,7 @@ from musterd.api.problems import documented
 from musterd.api.zones import shown as zone_shown
 from musterd.catalog import SourceReport
 from musterd.model import name_to_text, type_text
+from musterd.store import StoreError
 
 router = APIRouter(prefix="/v1/status", tags=["status"])
 PROBLEMS_MOST: Final = 100
@@ -24,16 +26,31 @@ async def status(call: CallDep) -> Response:
     call.reads()
     context = call.context
     sources = context.catalog.source_reports()
+    servers, unread = await _servers(context)
     found = {
         "version": context.version,
         "started": context.started,
         "listeners": list(context.listening()),
         "zones": [zone_shown(context, report) for report in context.catalog.zone_reports()],
         "sources": [_source(report) for report in sources],
-        "store": {"kind": "embedded", "revision": context.registry.applied.revision},
-        "problems": list(islice(_problems(context, sources), PROBLEMS_MOST)),
+        "store": {
+            "kind": "embedded" if context.servers is None else "etcd",
+            "revision": context.registry.applied.revision,
+        },
+        "servers": servers,
+        "problems": list(islice(chain(unread, _problems(context, sources)), PROBLEMS_MOST)),
     }
     return answers.answer(found)
+
+
+async def _servers(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
+    """The servers that share the store, and why they are not known."""
+    if context.servers is None:
+        return [], []
+    try:
+        return [asdict(server) for server in await context.servers.all()], []
+    except StoreError as error:
+        return [], [f"the servers that share the store are not known: {error}"]
 
 
 def _source(report: SourceReport) -> dict[str, Any]:

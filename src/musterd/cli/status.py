@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from musterd.cli.options import OPTIONS, Options
 
 if TYPE_CHECKING:
-    from musterd.client.values import Source, Status, Zone
+    from musterd.client.values import Server, Source, Status, Zone
 
 
 def status(*, options: Options = OPTIONS) -> None:
@@ -39,10 +39,23 @@ def _print(found: "Status") -> None:
     print()
     columns = ("source", "state", "lost since", "keys", "problems", "reason")
     output.table(columns, map(_source_row, found["sources"]))
+    if found["servers"]:
+        print()
+        titles = ("server", "state", "revision", "lag", "seen", "started", "version", "answers on")
+        output.table(titles, map(_server_row, found["servers"]))
     if found["problems"]:
         print("\nproblems:")
     for problem in found["problems"]:
         print(f"  {printable(problem)}")
+
+
+def _server_row(server: "Server") -> tuple[str, ...]:
+    from musterd.client.text import moment, span
+
+    state = "running" if server["running"] else "stopped"
+    seen, started = moment(server["seen"]), moment(server["started"])
+    place = str(server["revision"]), span(server["lag"]), seen, started, server["version"]
+    return server["name"], state, *place, ", ".join(server["addresses"])
 
 
 def zone_table(zones: "list[Zone]") -> None:

@@ -163,6 +163,20 @@ class Store(TypedDict):
     revision: int
 
 
+class Server(TypedDict):
+    """A server that shares the store, or did. lag: seconds."""
+
+    name: str
+    running: bool
+    version: str
+    started: float
+    seen: float
+    addresses: list[str]
+    zones: list[str]
+    revision: int
+    lag: float
+
+
 class Status(TypedDict):
     """How the server is."""
 
@@ -172,4 +186,5 @@ class Status(TypedDict):
     zones: list[Zone]
     sources: list[Source]
     store: Store
+    servers: list[Server]
     problems: list[str]

@@ -1,6 +1,8 @@
 """How far what the registry keeps is in answers."""
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 WAIT: Final = 1.0
@@ -10,16 +12,25 @@ WAIT: Final = 1.0
 class Applied:
     """The last revision of the store that is in answers, as the source of the registry says."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """Nothing yet. clock: seconds, never falls."""
         self.revision = 0
+        self._clock = clock
+        self._behind: float | None = clock()
+        """Since when answers may differ from the store, None where they don't."""
         self._live = False
         self._first = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], int] = {}
 
-    def upto(self, revision: int) -> None:
-        """All changes up to a revision are in answers."""
+    @property
+    def lag(self) -> float:
+        """Seconds for which answers may have differed from the store; 0 where they don't."""
+        return 0.0 if self._behind is None else self._clock() - self._behind
+
+    def upto(self, revision: int, *, more: bool = False) -> None:
+        """All changes up to a revision are in answers; whether more are known already."""
         self.revision = revision
+        self._behind = (self._behind or self._clock()) if more else None
         self._live = True
         self._first.set()
         for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
@@ -27,6 +38,7 @@ class Applied:
 
     def lost(self) -> None:
         """The source can't tell any more; nobody needs to wait for it."""
+        self._behind = self._behind or self._clock()
         self._live = False
         for waiting in list(self._waiting):
             self._wake(waiting)

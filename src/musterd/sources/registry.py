@@ -76,11 +76,13 @@ class RegistrySource:
 
     async def _follow(self) -> AsyncGenerator[Change]:
         """List once, and watch from there on. Raises StoreError."""
-        yield Begin()
         revision = 0
         entries: tuple[Entry, ...] = ()
         async with aclosing(self.store.scan(RECORDS)) as pages:
             async for page in pages:
+                if not revision:
+                    # Not before: while a store elsewhere can't be read, a snapshot is better.
+                    yield Begin()
                 revision = page.revision
                 entries += page.entries
                 # The next page may have more of the last owner.
@@ -108,7 +110,7 @@ class RegistrySource:
                     lost = False
                     yield Synced(watch.revision)
                 # Who gives the next change has the last in answers.
-                self.applied.upto(watch.revision)
+                self.applied.upto(watch.revision, more=watch.ready)
 
     def _changed(self, event: Event) -> _Told:
         if event.entry is None:
