@@ -22,7 +22,7 @@ from bench.zone import ZONE, Question, address, host, questions, write_wire
 from musterd.etcd import Client, Options
 from musterd.etcd import rpc_pb2 as rpc
 
-SIZES = (1_000, 5_000)
+SIZES = (1_000, 500_000)
 RATE = 50_000.0
 """Questions a second while keys are put."""
 PUTS = 50.0

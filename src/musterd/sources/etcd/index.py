@@ -78,9 +78,10 @@ class Index:
         """Path -> those whose addresses it gives; and the other way round."""
         self._dependents: dict[bytes, set[bytes]] = {}
 
-    def __len__(self) -> int:
-        """How many keys are known that can be read."""
-        return len(self._tree)
+    @property
+    def empty(self) -> bool:
+        """Whether no key is known."""
+        return not (self._tree or self.bad or self.statuses.down)
 
     def revision(self, raw: bytes) -> int | None:
         """The revision of a key that is known, if it isn't a status."""

@@ -5,7 +5,7 @@ web`` is web.muster.local. That without the prefix is a *path* here: ``local/mus
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -85,6 +85,7 @@ class Keys:
         """Follows the path in the head of a key as it should be."""
         self._places = tuple({b"/" + place for place in layout.apex.values()})
         self._top = b""
+        self._above: tuple[bytes, list[bytes]] = b"", []
 
     def read(self, raw: bytes) -> Key | None:
         """What a key says, None where it is of no name in the zones.
@@ -155,11 +156,16 @@ class Keys:
                 return top
         return None
 
-    def above(self, path: bytes) -> list[bytes]:
+    def above(self, path: bytes) -> Sequence[bytes]:
         """The paths above a path, up to that of the highest zone."""
+        at = path.rfind(b"/")
+        parent, found = self._above
+        if path[:at] == parent:
+            # As that of its neighbour mostly is.
+            return found
         found = []
         least = len(self.top(path) or path)
-        at = path.rfind(b"/")
+        self._above = path[:at], found
         while at >= least:
             path = path[:at]
             found.append(path)

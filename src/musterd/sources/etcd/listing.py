@@ -16,7 +16,7 @@ class Listing:
         self._index = index
         self._leases = leases
         self._after = index.keys.prefix
-        self._first = not len(index)
+        self._first = index.empty
         self._odd: set[bytes] = set()
         self._bad: set[bytes] = set()
         self._down: set[bytes] = set()
@@ -38,7 +38,8 @@ class Listing:
                 fault = index.put(one.key, one.value, one.mod_revision, ttl)
                 if fault is not None:
                     faults.append(fault)
-            self._note(one.key)
+            if not self._first:
+                self._note(one.key)
         for key in gone:
             index.delete(key, revision)
         if entries:
@@ -48,7 +49,9 @@ class Listing:
     def end(self, revision: int) -> None:
         """There are no more."""
         index = self._index
-        for key in set() if self._first else index.between(self._after, None):
+        if self._first:
+            return
+        for key in index.between(self._after, None):
             index.delete(key, revision)
         for known, seen in ((index.odd, self._odd), (index.bad.keys(), self._bad)):
             for key in known - seen:
