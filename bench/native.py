@@ -31,19 +31,12 @@ def program(name: str) -> str:
     return str(binary)
 
 
-def built_coredns() -> Path | None:
-    """Path of CoreDNS; None where it was not built yet."""
-    binary = ROOT / ".run" / "go" / COREDNS_VERSION / "coredns"
-    return binary if binary.exists() else None
-
-
 def coredns() -> Path | None:
     """Path of CoreDNS, built by ``go install`` the first time (minutes); None where Go is not."""
-    binary = built_coredns()
-    if binary is not None:
-        return binary
     home = ROOT / ".run" / "go"
     binary = home / COREDNS_VERSION / "coredns"
+    if binary.exists():
+        return binary
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
         return None
