@@ -7,7 +7,7 @@ BIN := .venv/bin
 CARGO := cargo
 CORE := --manifest-path core/Cargo.toml
 
-.PHONY: help setup run test test-rust check bench-setup conformance fuzz fuzz-short clean
+.PHONY: help setup run test test-rust check bench-setup conformance faults fuzz fuzz-short clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ conformance: setup  ## compare at length: 100,000 questions, 1,000,000 messages,
 	$(BIN)/python -m tests.conformance.differential --count 100000
 	$(BIN)/python -m tests.conformance.etcd_coredns --sets 300
 	$(BIN)/python -m tests.conformance.parsing --count 1000000
+
+faults: setup    ## let etcds die, freeze, part and forget at length: a quarter of an hour
+	FAULTS=1 $(BIN)/pytest -n 0 --timeout 900 tests/cluster
 
 fuzz:            ## run each fuzzer of the core for an hour
 	@scripts/fuzz

@@ -24,7 +24,7 @@ from musterd.model import (
 from musterd.settings import Settings
 
 NOW = 1_700_000_000.0
-STATES = ("live", "loading", "stale")
+STATES = ("live", "loading", "stale", "restoring")
 SOURCES = ("one", "two", "three")
 
 

@@ -113,6 +113,18 @@ async def test_a_zone_that_is_gone_has_no_state() -> None:
     assert core.state.keys() == {b"\x05other\0"}
 
 
+async def test_what_a_snapshot_has_is_marked_from_the_first() -> None:
+    catalog, core, _ = await new_catalog({"name": ZONE}, sources=TWO)
+    states = [core.state_of(ZONE)]
+    assert await catalog.restore("two", NOW - 60, iter(()))
+    states.append(core.state_of(ZONE))
+    catalog.apply("two", Begin(), Synced(1))
+    states.append(core.state_of(ZONE))
+    catalog.apply("one", Begin(), Synced(1))
+    states.append(core.state_of(ZONE))
+    assert states == ["loading", "restoring", "loading", "live"]
+
+
 async def test_a_snapshot_is_stale_until_its_source_syncs() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE}, sources=TWO)
     catalog.apply("one", Begin(), Synced(1), Lost("gone"))

@@ -21,7 +21,7 @@ use crate::rrset::{POLICY_STICKY, RECORD_HEADER, RRset};
 use crate::shared::Shared;
 use crate::table::Node;
 use crate::wire::{self, CLASS_CH, CLASS_IN, HEADER, Name, Out, ede, rcode, rtype};
-use crate::zones::{STATE_LOADING, STATE_STALE, Zone};
+use crate::zones::{STATE_LOADING, STATE_RESTORING, STATE_STALE, Zone};
 
 /// Largest message over TCP.
 pub const MAX_MESSAGE: usize = 65535;
@@ -251,7 +251,8 @@ impl Responder {
         let mut name = asked;
         let mut seen = ArrayVec::<u64, MAX_CHAIN>::new();
         for _ in 0..MAX_CHAIN {
-            if zone.state() == STATE_STALE {
+            let state = zone.state();
+            if matches!(state, STATE_STALE | STATE_RESTORING) {
                 reply.ede = Some(ede::STALE);
             }
             match zones.look_up(zone, name, rtype, batch.clock.boot, guard) {
@@ -283,7 +284,9 @@ impl Responder {
                     let skip = name.wire().len() - node.name().len();
                     return self.refer(batch, node, ns, owner.end(skip, node.name()), reply);
                 }
-                Lookup::NoData | Lookup::NoName if zone.state() == STATE_LOADING => {
+                Lookup::NoData | Lookup::NoName
+                    if matches!(state, STATE_LOADING | STATE_RESTORING) =>
+                {
                     reply.empty();
                     reply.flags &= !AA;
                     return reply.fail(rcode::SERVFAIL, Some(ede::NOT_READY));

@@ -17,7 +17,7 @@ use crate::listen::{Listeners, random};
 use crate::net::Networks;
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_STALE};
+use crate::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_RESTORING, STATE_STALE};
 use crate::{rrset, udp, zonefile};
 
 /// The name server.
@@ -133,7 +133,7 @@ impl Core {
     }
 
     fn set_state(&self, apex: &[u8], state: u8) -> PyResult<()> {
-        if ![STATE_LIVE, STATE_LOADING, STATE_STALE].contains(&state) {
+        if ![STATE_LIVE, STATE_LOADING, STATE_STALE, STATE_RESTORING].contains(&state) {
             return Err(wrong(format!("{state} is no state of a zone")));
         }
         let known = self.shared.zones.set_state(apex, state);
@@ -245,6 +245,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("STATE_LIVE", STATE_LIVE)?;
     module.add("STATE_LOADING", STATE_LOADING)?;
     module.add("STATE_STALE", STATE_STALE)?;
+    module.add("STATE_RESTORING", STATE_RESTORING)?;
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;

@@ -13,6 +13,8 @@ use crate::wire::{self, MAX_LABELS, Name, rtype};
 pub const STATE_LIVE: u8 = 0;
 pub const STATE_LOADING: u8 = 1;
 pub const STATE_STALE: u8 = 2;
+/// What is unknown is as in one that loads, what is known as in one that is stale.
+pub const STATE_RESTORING: u8 = 3;
 
 const WILDCARD: &[u8] = b"\x01*";
 

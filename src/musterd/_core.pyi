@@ -23,6 +23,7 @@ POLICY_SUBSET: int  # k addresses, the same for the same client
 STATE_LIVE: int  # negatives are true
 STATE_LOADING: int  # what is unknown is SERVFAIL with EDE 14
 STATE_STALE: int  # answers carry EDE 3
+STATE_RESTORING: int  # what is unknown is SERVFAIL with EDE 14, what is known carries EDE 3
 
 class Core:
     """The name server: zones in memory, and the workers that answer from them.

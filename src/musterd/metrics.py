@@ -22,7 +22,7 @@ from musterd.snapshot import Snapshots
 CONNECTIONS: Final = 64
 """HTTP connections at once; more are answered with 503."""
 
-ZONE_STATES: Final = ("live", "loading", "stale")
+ZONE_STATES: Final = ("live", "loading", "stale", "restoring")
 SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
 _GROUPS: Final = {
     "queries": ("musterd_dns_queries", "Queries by transport.", "transport"),
@@ -56,7 +56,9 @@ class Running:
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """Whether what is asked is answered truly, and what is not as it should be, since when."""
         zones = self.catalog.zone_reports()
-        ready = bool(self.listening) and all(zone.state != "loading" for zone in zones)
+        ready = bool(self.listening) and not any(
+            zone.state in {"loading", "restoring"} for zone in zones
+        )
         return ready, {
             "ready": ready,
             "listening": list(self.listening),

@@ -9,7 +9,7 @@ import dns.rcode
 import pytest
 from dns.rcode import BADVERS, FORMERR, NOERROR, REFUSED
 
-from musterd._core import STATE_LOADING, STATE_STALE, Core
+from musterd._core import STATE_LOADING, STATE_RESTORING, STATE_STALE, Core
 from tests.conformance.questions import DO, ECS, KEEPALIVE, NSID, PADDING, Edns, Question
 from tests.dnskit import core_with_zone, new_core, wire
 
@@ -168,6 +168,10 @@ def test_extended_errors() -> None:
     core.set_state(wire("example."), STATE_STALE)
     reply = exchange(core, www())
     assert (reply.rcode(), extended_error(reply)) == (NOERROR, STALE)
+    core.set_state(wire("example."), STATE_RESTORING)
+    assert extended_error(exchange(core, www())) == STALE
+    reply = exchange(core, Question((b"new", b"example"), 1, edns=Edns()))
+    assert (reply.rcode(), extended_error(reply)) == (dns.rcode.SERVFAIL, NOT_READY)
     assert extended_error(exchange(core_with_zone(ZONE), www())) is None
 
 

@@ -133,7 +133,7 @@ class Zone(BaseModel):
     """A declared zone."""
 
     name: str
-    state: Literal["live", "loading", "stale"]
+    state: Literal["live", "loading", "stale", "restoring"]
     since: float = Field(description="of its state, seconds since 1970")
     serial: int
     records: dict[str, int] = Field(description="by source, hidden ones too")
@@ -195,7 +195,7 @@ class Explanation(BaseModel):
     type: str
     client: str
     zone: str
-    state: Literal["live", "loading", "stale"]
+    state: Literal["live", "loading", "stale", "restoring"]
     policy: str
     records: list[Given]
     answer: Answer

@@ -108,6 +108,7 @@ class Catalog:
 
         False if the source itself began a list before they were all taken: it knows better.
         """
+        self.states.restoring(source)
         await self._run(self._restoring(source, rows))
         if not self.awaits(source):
             return False

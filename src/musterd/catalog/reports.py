@@ -33,8 +33,8 @@ class SourceReport:
 class ZoneReport:
     """How a zone is.
 
-    state: ``loading``, ``live`` or ``stale``, since then (epoch seconds); records: by source,
-    those that are hidden too; refused: RRsets that the core did not take.
+    state: ``loading``, ``restoring``, ``live`` or ``stale``, since then (epoch seconds); records:
+    by source, those that are hidden too; refused: RRsets that the core did not take.
     """
 
     name: str

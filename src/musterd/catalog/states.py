@@ -1,4 +1,4 @@
-"""Whether what is known of a zone can be trusted: loading, live, stale."""
+"""Whether what is known of a zone can be trusted: loading, restoring, live, stale."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from musterd.clock import Clock, Timer
 LIVE: Final = 0
 LOADING: Final = 1
 STALE: Final = 2
+RESTORING: Final = 3
 """As the core's ``STATE_*``."""
-STATE_TEXT: Final = ("live", "loading", "stale")
+STATE_TEXT: Final = ("live", "loading", "stale", "restoring")
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Status:
     """A full list is on its way."""
     synced: float | None = None
     """When it was last complete."""
+    restoring: bool = False
+    """Whether rows of a snapshot are taken, or were."""
     restored: float | None = None
     """When the snapshot was taken that its rows are from."""
     lost: float | None = None
@@ -84,6 +87,11 @@ class States:
         self.sources[name] = Status(begun=True, synced=self._clock.time(), revision=revision)
         self.refresh(self._needed_by.get(name, ()))
 
+    def restoring(self, name: str) -> None:
+        """Rows of a snapshot come, which may be old."""
+        self.sources[name].restoring = True
+        self.refresh(self._needed_by.get(name, ()))
+
     def restored(self, name: str, time: float) -> None:
         """The rows of a source are those of a snapshot of that time."""
         self.sources[name].restored = time
@@ -113,7 +121,8 @@ class States:
         """The state, and in how many seconds it changes by itself."""
         needs = [self.sources[name] for name in zone.needs]
         if not all(status.known for status in needs):
-            return LOADING, None
+            old = any(status.restoring and status.synced is None for status in needs)
+            return RESTORING if old else LOADING, None
         if any(status.synced is None for status in needs):
             return STALE, None
         lost = [status.lost_monotonic for status in needs if status.lost is not None]

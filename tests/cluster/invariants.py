@@ -1,0 +1,275 @@
+"""What must hold of the answers of servers that share an etcd, whatever fails.
+
+A writer notes every write with its outcome, a prober every answer. All names are written by one
+writer each, one write after the other, so the values of a name have an order; the revisions of
+acknowledged writes order those of different names.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import islice
+from math import inf
+from typing import NamedTuple
+
+Value = frozenset[str]
+"""The addresses of a name, none if it isn't there."""
+
+BATCH_SECONDS = 1.0
+"""For which two names may be of different revisions: only one name changes at once."""
+LOST_SECONDS = 10.0
+"""From the loss of etcd to its notice; the zone's ``stale_after`` comes upon that."""
+WAKE_SECONDS = 3.0
+"""In which a server that was frozen finds out what it missed."""
+SHOWN = 4
+"""Answers before a wrong one that are shown with it."""
+
+
+class Outcome(Enum):
+    """What the answer to a write says of it."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """Nothing was done."""
+    UNSURE = "unsure"
+    """It may have been done or not: no answer came, or one that says so."""
+
+
+class Write(NamedTuple):
+    """One write of a name. begun, ended: seconds of the steady clock; told: by the API."""
+
+    server: str
+    name: str
+    value: Value
+    begun: float
+    ended: float
+    outcome: Outcome
+    revision: int | None
+    told: str
+
+
+class Answer(Enum):
+    """What kind of answer came."""
+
+    VALUE = "value"
+    LOADING = "loading"
+    """SERVFAIL that says that the zone is loading (EDE 14)."""
+    WRONG = "wrong"
+    """None, or one that never may be."""
+
+
+class Seen(NamedTuple):
+    """One answer. run: which start of the server, from 0; stale: it has EDE 3."""
+
+    server: str
+    run: int
+    name: str
+    kind: Answer
+    value: Value
+    stale: bool
+    asked: float
+    answered: float
+    told: str = ""
+
+
+class Version(NamedTuple):
+    """A value that a name had, or may have had, at revisions from ``low`` to before ``high``."""
+
+    value: Value
+    low: float
+    high: float
+    write: Write | None
+
+
+class Past:
+    """The versions of every name, in order."""
+
+    def __init__(self, writes: Iterable[Write]) -> None:
+        """Refused writes make none."""
+        self.writes: dict[str, list[Write]] = defaultdict(list)
+        for write in writes:
+            self.writes[write.name].append(write)
+        self.versions = {name: _versions(told) for name, told in self.writes.items()}
+        self._places: dict[tuple[str, Value], list[int]] = defaultdict(list)
+        self._done: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        for name, versions in self.versions.items():
+            for number, version in enumerate(versions):
+                self._places[name, version.value].append(number)
+                if version.write and version.write.outcome is Outcome.DONE:
+                    self._done[name].append((version.write.ended, number))
+
+    def places(self, name: str, value: Value) -> Sequence[int]:
+        """The versions of a name that have a value."""
+        return self._places.get((name, value), ())
+
+    def last_done(self, name: str, before: float = inf) -> int:
+        """The version of the last write that was acknowledged before a time."""
+        done = self._done[name]
+        at = bisect_left(done, (before, 0))
+        return done[at - 1][1] if at else 0
+
+
+def _versions(writes: Sequence[Write]) -> list[Version]:
+    happened = [write for write in writes if write.outcome is not Outcome.REFUSED]
+    lows = [0.0]
+    for write in happened:
+        lows.append(lows[-1] if write.revision is None else float(write.revision))
+    values = [Value(), *(write.value for write in happened)]
+    told = [None, *happened]
+    highs = [inf]
+    for low, write in zip(reversed(lows[1:]), reversed(happened), strict=True):
+        highs.append(highs[-1] if write.revision is None else low)
+    highs.reverse()
+    return [Version(*one) for one in zip(values, lows, highs, told, strict=True)]
+
+
+class Run(NamedTuple):
+    """Answers of one server, in order, with where each is wrong."""
+
+    seen: Sequence[Seen]
+
+    def tell(self, at: int, why: str) -> str:
+        """What was asked and seen, and what the same name answered before."""
+        one = self.seen[at]
+        earlier = (other for other in reversed(self.seen[:at]) if other.name == one.name)
+        before = [*islice(earlier, SHOWN)][::-1]
+        lines = [f"{one.server} (start {one.run}): {one.name}: {why}"]
+        lines += [f"    {shown(other)}" for other in [*before, one]]
+        return "\n".join(lines)
+
+
+def shown(one: Seen) -> str:
+    """An answer in a line."""
+    value = " ".join(sorted(one.value)) or "nothing"
+    stale = ", stale" if one.stale else ""
+    told = f" {one.told}" if one.told else ""
+    return f"at {one.asked:.3f}: {one.kind.value} {value}{stale}{told}"
+
+
+def wrong(
+    past: Past,
+    seen: Sequence[Seen],
+    stale_after: float,
+    crashed: Container[int] = (),
+    woken: Sequence[float] = (),
+) -> Iterator[str]:
+    """All that contradicts the rules, in words.
+
+    seen: the answers of one server; crashed: those of its starts that came after a crash; woken:
+    when it went on after it was frozen.
+    """
+    run = Run(seen)
+    yield from answers(run)
+    yield from backwards(past, run, crashed)
+    yield from unmarked(past, run, LOST_SECONDS + stale_after, woken)
+
+
+def answers(run: Run) -> Iterator[str]:
+    """Each question is answered; a name that was answered is not loading again."""
+    known: set[tuple[int, str]] = set()
+    for at, one in enumerate(run.seen):
+        if one.kind is Answer.WRONG:
+            yield run.tell(at, "is not answered as it must be")
+        elif one.kind is Answer.VALUE:
+            known.add((one.run, one.name))
+        elif (one.run, one.name) in known:
+            yield run.tell(at, "is loading after it was answered")
+
+
+class _Least:
+    """From where on answers may be: a version of each name, and a revision for all."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {}
+        self.bound = 0.0
+        self._recent: deque[tuple[float, float]] = deque()
+
+    def take(self, past: Past, one: Seen) -> bool:
+        """Go on to an answer, if it may be."""
+        while self._recent and self._recent[0][0] < one.asked - BATCH_SECONDS:
+            self.bound = max(self.bound, self._recent.popleft()[1])
+        versions, same = past.versions[one.name], past.places(one.name, one.value)
+        later = same[bisect_left(same, self.versions.get(one.name, 0)) :]
+        found = next((number for number in later if versions[number].high > self.bound), None)
+        if found is None:
+            return False
+        self.versions[one.name] = found
+        self._recent.append((one.answered, versions[found].low))
+        return True
+
+
+def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[str]:
+    """Each answer is of one past revision, which never falls, over restarts too.
+
+    After a crash the snapshot is that of a minute ago, or none. What is answered from it is marked.
+    """
+    least, restored, number = _Least(), _Least(), 0
+    for at, one in enumerate(run.seen):
+        if one.run != number:
+            restored, number = _Least(), one.run
+        if one.kind is not Answer.VALUE:
+            continue
+        if one.stale and one.run in crashed:
+            right = least.take(past, one) or restored.take(past, one)
+        else:
+            right = least.take(past, one)
+        if right:
+            continue
+        same = past.places(one.name, one.value)
+        before = least.versions.get(one.name, 0)
+        if not same:
+            yield run.tell(at, f"never was so{_told_of(past, one)}")
+        elif same[-1] < before:
+            was = _of(past.versions[one.name][before])
+            yield run.tell(at, f"went back, {was} was answered before")
+        else:
+            yield run.tell(at, f"is of before revision {least.bound:.0f}, answered for others")
+
+
+def _told_of(past: Past, one: Seen) -> str:
+    """What is known of a value that never was: refused writes of it, or parts of several."""
+    refused = [w for w in past.writes[one.name] if w.value == one.value]
+    parts = [_of(v) for v in past.versions[one.name] if v.value & one.value]
+    if refused:
+        return f", its write was refused: {refused[0].told}"
+    return f", it has parts of {'; '.join(parts)}" if parts else ""
+
+
+def _of(version: Version) -> str:
+    write = version.write
+    if write is None:
+        return "nothing"
+    value = " ".join(sorted(version.value)) or "nothing"
+    return f"{value} ({write.outcome.value} at {write.ended:.3f}, revision {write.revision})"
+
+
+def unmarked(past: Past, run: Run, seconds: float, woken: Sequence[float] = ()) -> Iterator[str]:
+    """What is not marked as stale is as of some seconds ago at the earliest."""
+    for at, one in enumerate(run.seen):
+        if one.kind is not Answer.VALUE or one.stale:
+            continue
+        if any(one.asked - WAKE_SECONDS < wake <= one.asked for wake in woken):
+            continue
+        least = past.last_done(one.name, one.asked - seconds)
+        if max(past.places(one.name, one.value), default=least) < least:
+            was = _of(past.versions[one.name][least])
+            yield run.tell(at, f"is not marked, and was {was} before")
+
+
+def marked(seen: Iterable[Seen], since: float, until: float, *, stale: bool) -> Iterator[str]:
+    """Between two times every answer is marked as stale, or none is."""
+    for one in seen:
+        within = since < one.asked and one.answered < until
+        if within and one.kind is Answer.VALUE and one.stale is not stale:
+            word = "is not marked" if stale else "is marked"
+            yield f"{one.server}: {one.name}: {word} as stale: {shown(one)}"
+
+
+def kept(past: Past, found: Mapping[str, Value], where: str) -> Iterator[str]:
+    """What is there at the end is what was acknowledged last, or what may have been done since."""
+    for name, versions in past.versions.items():
+        there, last = found.get(name, Value()), past.last_done(name)
+        if max(past.places(name, there), default=-1) < last:
+            value = " ".join(sorted(there)) or "nothing"
+            yield f"{where}: {name} is {value}, but {_of(versions[last])} was acknowledged"

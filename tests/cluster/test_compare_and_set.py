@@ -1,0 +1,105 @@
+"""Clients that compare and set one record by two servers lose nothing of each other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from tests.cluster.house import House, lasting
+from tests.cluster.server import ZONE
+from tests.cluster.writer import PATIENCE, UNSURE, address
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TIMES = round(lasting(1000, 60))
+"""Increments by all together."""
+
+Count = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+def body(number: int) -> dict[str, str]:
+    return {"data": address(number), "description": str(number)}
+
+
+def one(owner: str) -> Count:
+    """Counts one up in a record."""
+    path = f"/records/{ZONE}/{owner}/A/one"
+
+    async def count(client: httpx.AsyncClient) -> httpx.Response:
+        found = await client.get(path)
+        if not found.is_success:
+            return found
+        number = int(found.json()["description"]) + 1
+        return await client.put(
+            path, json=body(number), headers={"if-match": found.headers["etag"]}
+        )
+
+    return count
+
+
+def whole(owner: str) -> Count:
+    """Counts one up in an RRset, whose record is another each time."""
+    path = f"/records/{ZONE}/{owner}/A"
+
+    async def count(client: httpx.AsyncClient) -> httpx.Response:
+        found = await client.get(path)
+        if not found.is_success:
+            return found
+        (record,) = found.json()["records"]
+        new = {"records": [body(int(record["description"]) + 1)]}
+        return await client.put(path, json=new, headers={"if-match": found.headers["etag"]})
+
+    return count
+
+
+class Counting:
+    """Counts by one server. done: acknowledged; unsure: may have been counted."""
+
+    def __init__(self, count: Count, client: httpx.AsyncClient) -> None:
+        self.done = self.unsure = self.beaten = 0
+        self._count = count
+        self._client = client
+
+    async def run(self, until: int) -> None:
+        """Count until so many are acknowledged."""
+        while self.done < until:
+            answer = await self._count(self._client)
+            if answer.is_success:
+                self.done += 1
+            elif answer.status_code == httpx.codes.PRECONDITION_FAILED:
+                self.beaten += 1
+            else:
+                assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text
+                self.unsure += UNSURE in answer.text
+                await asyncio.sleep(0.05)
+
+
+async def counted(house: House, owner: str, meanwhile: Awaitable[None], count: Count) -> None:
+    servers = house.servers[:2]
+    async with servers[0].client(PATIENCE) as first, servers[1].client(PATIENCE) as second:
+        path = f"/records/{ZONE}/{owner}/A/one"
+        (await first.put(path, json=body(0))).raise_for_status()
+        both = [Counting(count, client) for client in (first, second)]
+        await asyncio.gather(*(each.run(TIMES // 2) for each in both), meanwhile)
+        answer = await first.get(f"/records/{ZONE}/{owner}/A")
+        (record,) = answer.json()["records"]
+        done, unsure = sum(each.done for each in both), sum(each.unsure for each in both)
+        assert done <= int(record["description"]) <= done + unsure
+        assert sum(each.beaten for each in both)
+        for server in house.servers:
+            assert record["data"] in {each.data for each in await house.exported(server)}
+
+
+@pytest.mark.parametrize("count", [one, whole])
+async def test_nothing_is_lost(house: House, count: Callable[[str], Count]) -> None:
+    await counted(house, f"cas-{count.__name__}", asyncio.sleep(0), count(f"cas-{count.__name__}"))
+
+
+async def test_nothing_is_lost_with_the_leader(house: House) -> None:
+    async def lose() -> None:
+        leader = await house.leader()
+        house.etcd.kill(leader)
+        await asyncio.sleep(lasting(20, 1))
+        await house.etcd.start(leader)
+
+    await counted(house, "cas-leader", lose(), whole("cas-leader"))

@@ -1,0 +1,71 @@
+"""A list that is read again shows nothing that never was, while it is read."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from musterd.registry.applied import Applied
+from musterd.registry.keys import Key
+from musterd.registry.rdata import parse_type
+from musterd.registry.record import draft
+from musterd.registry.registry import Registry
+from musterd.store import Put
+from musterd.store.etcd import Etcd as Store
+from tests.catalogkit import NOW, until
+from tests.cluster.watching import ZONES, Watcher
+from tests.etcdkit import Etcd, running
+
+pytestmark = pytest.mark.slow
+ZONE = ZONES[0]
+MANY = 3000
+"""Records that come after, so that the list is read in several pages."""
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
+    async with running(tmp_path, "etcd-3.5") as found:
+        yield found
+
+
+async def replace(store: Store, rtype: str, *data: str) -> None:
+    """Make these all records of a name, at once."""
+    registry = Registry(store, Applied(), lambda: NOW)
+    drafts = [draft(parse_type(rtype), each) for each in data]
+    await registry.put_rrset(Key(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
+
+
+async def fill(store: Store) -> None:
+    steps = [Put(Key(ZONE, f"z{n}", "A", "x").octets, b'{"data": "10.9.9.9"}') for n in range(MANY)]
+    for at in range(0, MANY, 100):
+        await store.transaction((), steps[at : at + 100])
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [("A", "10.0.0.4", "10.0.0.5", "10.0.0.6")],
+        [("A", "10.0.0.2", "10.0.0.9")],
+        [("A",), ("CNAME", "z1.muster.local.")],
+        [("A",)],
+    ],
+)
+async def test_an_rrset_changes_at_once(etcd: Etcd, after: list[tuple[str, ...]]) -> None:
+    """It was replaced, and etcd has forgotten how, while nobody watched."""
+    async with Store(etcd.options()) as store:
+        await replace(store, "A", "10.0.0.1", "10.0.0.2", "10.0.0.3")
+        await fill(store)
+        watcher = Watcher(etcd)
+        await watcher.start()
+        await until(lambda: len(watcher.core.text(ZONE)) == MANY + 3)
+        await watcher.stop()
+        for each in after:
+            await replace(store, *each)
+        page = await store.range(b"/", limit=1)
+        await store.client.compact(page.revision)
+        watcher.core.name = "a"
+        await watcher.start(anew=False)
+        wanted = sorted(after[-1][1:])
+        await until(lambda: watcher.core.steps[-1:] == [wanted])
+        await watcher.stop()
+        assert watcher.core.steps == [wanted]

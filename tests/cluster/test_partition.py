@@ -1,0 +1,94 @@
+"""A server that can't reach etcd any more, though both go on; each has a network of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from musterd.tokens import new_text
+from tests.cluster.house import AT_ONCE, LENGTH, House, lasting
+from tests.cluster.invariants import LOST_SECONDS, Outcome, marked
+from tests.cluster.server import STALE_AFTER, Server
+from tests.cluster.wires import Wires, wires
+from tests.etcdkit import Etcd, binary
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+VERSION = "etcd-3.5"
+
+
+_ELSEWHERE = """#!/bin/sh
+# Runs etcd on another host, where clients of other hosts reach it; its members stay on loopback.
+left=$#
+while [ $left -gt 0 ]; do
+    word=$1; shift
+    [ "$flag" != --listen-client-urls ] || word=http://0.0.0.0:${word##*:}
+    set -- "$@" "$word"; flag=$word; left=$((left - 1))
+done
+exec %s "$@"
+"""
+
+
+class Parted:
+    """A cluster whose servers can be cut off from etcd."""
+
+    def __init__(self, folder: Path, net: Wires) -> None:
+        self.net = net
+        there = net.host("etcd")
+        program = folder / "etcd.sh"
+        program.write_text(_ELSEWHERE % " ".join([*there.before, binary(VERSION)]))
+        program.chmod(0o700)
+        etcd = Etcd(folder / "etcd", str(program), size=1 if LENGTH < 1 else 3)
+        behind = [f"{there.back}:{member.port}" for member in etcd.members]
+        self.hosts = [net.host(f"s{number}") for number in range(2)]
+        token = new_text()
+        servers = [
+            Server(folder / host.name, behind, token, address=host.front, before=host.before)
+            for host in self.hosts
+        ]
+        self.house = House(etcd, servers, host=there.front)
+
+
+@pytest.fixture
+async def parted(tmp_path: Path) -> AsyncIterator[Parted]:
+    with wires() as net:
+        made = Parted(tmp_path, net)
+        try:
+            await made.house.start()
+            yield made
+        finally:
+            made.house.close()
+
+
+@pytest.mark.parametrize("ending", ["restart", "crash"] if LENGTH >= 1 else ["restart"])
+async def test_one_server_is_cut_off(parted: Parted, ending: str) -> None:
+    """It answers what it knows, marked, and refuses to write; the other doesn't notice.
+
+    What changed meanwhile is compacted, so it must list all anew.
+    """
+    house, net = parted.house, parted.net
+    lonely, other = house.servers
+    loop = asyncio.get_running_loop()
+    late = LOST_SECONDS + STALE_AFTER
+    async with house.watched():
+        net.cut(parted.hosts[0])
+        since = loop.time()
+        await house.until(lambda: house.seen(lonely)[-1].stale, "an answer that is marked")
+        await asyncio.sleep(since + lasting(30, 0) - loop.time())
+        noticed = loop.time()
+        again = house.restart if ending == "restart" else house.crash
+        await again(lonely, synced=False)
+        ready = loop.time()
+        if ending == "restart":
+            await house.answered(lonely)
+        await asyncio.sleep(lasting(30, 0.2))
+        until = loop.time()
+        await house.compact()
+        net.mend(parted.hosts[0])
+        await house.acknowledged(lonely, other)
+    for begin, end in ((since + late, noticed), (ready, until)):
+        assert list(marked(house.seen(lonely), begin, end, stale=True)) == []
+    assert list(marked(house.seen(other), since, until, stale=False)) == []
+    refused = [w for w in house.writes(lonely) if since + late < w.begun and w.ended < noticed]
+    assert all(w.outcome is Outcome.REFUSED and w.ended - w.begun < AT_ONCE for w in refused)
+    assert refused or LENGTH < 1

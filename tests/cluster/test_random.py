@@ -1,0 +1,258 @@
+"""Random operations in etcd, from a seed, while etcd and its watcher are restarted: what the
+registry's source makes of them is what a model of a few lines says.
+
+How many, the environment says: ``FAULTS=1`` is 100,000.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.registry.applied import Applied
+from musterd.registry.keys import RECORDS, Key
+from musterd.registry.record import draft
+from musterd.registry.registry import Registry
+from musterd.store import (
+    Compare,
+    Delete,
+    Is,
+    LeaseNotFound,
+    Operation,
+    Put,
+    StoreUncertain,
+)
+from musterd.store.etcd import Etcd as Store
+from tests.catalogkit import NOW, until
+from tests.cluster.house import LENGTH, lasting
+from tests.cluster.watching import TTL, ZONES, Watcher
+from tests.etcdkit import BINARIES, Etcd, running
+from tests.store.kit import seeded
+
+pytestmark = pytest.mark.slow
+OPERATIONS = round(lasting(100_000, 2000))
+CHECK = min(OPERATIONS // 2, 5000)
+"""Operations between two looks whether all is equal."""
+OWNERS = [f"n{number}" for number in range(20)] + ["a.n1", "*", "@"]
+BRIEF = 1
+"""The TTL of a lease that ends by itself, seconds."""
+BAD = (
+    b"", b"{", b"[]", b"{}", b'{"data": 1}', b"\xff\xfe", b'{"data": "\\"10.0.0"}',
+    b'{"data": "10.0.0.1", "ttl": -1}', b'{"data": "10.0.0.1", "weight": "x"}', bytes(5000),
+)  # fmt: skip
+BAD_KEYS = (
+    b"/musterd/v1/records/short", b"/musterd/v1/records/muster.local/n1/A/x/more",
+    b"/musterd/v1/records/muster.local/n1/NOPE/x", b"/musterd/v1/records/c.test/n1/A/x",
+    b"/musterd/v1/records/\xff/n1/A/x", b"/musterd/v1/records/muster.local/n..1/A/x",
+)  # fmt: skip
+
+
+class World:
+    """The store as it is written, and the model of it."""
+
+    def __init__(self, etcd: Etcd, chance: random.Random) -> None:
+        self.etcd = etcd
+        self.chance = chance
+        self.store = Store(etcd.options())
+        self.registry = Registry(self.store, Applied(), lambda: NOW)
+        self.watcher = Watcher(etcd)
+        self.model: dict[bytes, tuple[bytes, int]] = {}
+        """Key -> value and lease."""
+        self.lasting: list[int] = []
+        self.ending: list[int] = []
+        """Leases that nobody renews."""
+        self._marks = 0
+
+    def key(self) -> bytes:
+        if self.chance.random() < 0.03:
+            return self.chance.choice(BAD_KEYS)
+        zone, rtype = self.chance.choice(ZONES), self.chance.choice(("A", "A", "TXT"))
+        return Key(zone, self.chance.choice(OWNERS), rtype, self.chance.choice("xyz")).octets
+
+    def value(self, key: bytes) -> bytes:
+        if self.chance.random() < 0.1:
+            return self.chance.choice(BAD)
+        number = self.chance.randrange(5)
+        told: dict[str, Any] = {"data": f"10.0.0.{number}" if b"/A/" in key else f'"{number}"'}
+        if self.chance.random() < 0.5:
+            told["ttl"] = self.chance.randrange(60)
+        if self.chance.random() < 0.1:
+            told["lease_ttl"] = self.chance.randrange(1, 60)
+        return json.dumps(told).encode()
+
+    def put(self) -> Put:
+        key = self.key()
+        lease = self.chance.choice((0, 0, 0, *self.lasting, *self.ending))
+        return Put(key, self.value(key), lease)
+
+    async def write(self, compares: list[Compare], steps: list[Operation]) -> None:
+        """Do a transaction in the store, and if it says that it did, in the model."""
+        try:
+            done = (await self.store.transaction(compares, steps)).succeeded
+        except LeaseNotFound:
+            return
+        except StoreUncertain:
+            await self.learn(step.key for step in steps)
+            return
+        if done:
+            for step in steps:
+                self.model.pop(step.key, None)
+                if isinstance(step, Put):
+                    self.model[step.key] = step.value, step.lease
+
+    async def learn(self, keys: Any) -> None:
+        """Take to the model what is there, where it isn't known what happened."""
+        for key in keys:
+            entry = await self.store.get(key)
+            self.model.pop(key, None)
+            if entry is not None:
+                self.model[key] = entry.value, entry.lease
+
+    async def one(self) -> None:
+        await self.write([], [self.put()])
+
+    async def delete(self) -> None:
+        keys = [*self.model] or [self.key()]
+        await self.write([], [Delete(self.chance.choice(keys))])
+
+    async def several(self) -> None:
+        steps: dict[bytes, Operation] = {}
+        for _ in range(self.chance.randint(2, 8)):
+            step = Delete(self.key()) if self.chance.random() < 0.3 else self.put()
+            steps[step.key] = step
+        where = self.key()
+        compares = [Compare(where, self.chance.choice((Is.ABSENT, Is.PRESENT)))]
+        await self.write(compares if self.chance.random() < 0.5 else [], [*steps.values()])
+
+    async def rrset(self) -> None:
+        """Replace an RRset as the API does."""
+        owner, zone = self.chance.choice(OWNERS), self.chance.choice(ZONES)
+        data = {f"10.0.1.{self.chance.randrange(9)}" for _ in range(self.chance.randrange(5))}
+        drafts = [draft(1, each) for each in sorted(data)]
+        key = Key(zone, owner, "A", "")
+        prefix = key.octets
+        with contextlib.suppress(StoreUncertain, LeaseNotFound):
+            await self.registry.put_rrset(key, {each.id: each for each in drafts}, "me")
+        there = {entry.key async for page in self.store.scan(prefix) for entry in page.entries}
+        await self.learn(there | {known for known in self.model if known.startswith(prefix)})
+
+    async def grant(self) -> None:
+        if self.chance.random() < 0.5 and len(self.lasting) < 4:
+            self.lasting.append((await self.store.lease_grant(600)).id)
+        elif len(self.ending) < 4:
+            self.ending.append((await self.store.lease_grant(BRIEF)).id)
+
+    async def revoke(self) -> None:
+        if self.lasting:
+            lease = self.lasting.pop(self.chance.randrange(len(self.lasting)))
+            await self.store.lease_revoke(lease)
+            self.end(lease)
+
+    def end(self, lease: int) -> None:
+        self.model = {key: told for key, told in self.model.items() if told[1] != lease}
+
+    async def compact(self) -> None:
+        page = await self.store.range(b"/", limit=1)
+        # Nothing may have changed since the last time.
+        with contextlib.suppress(Exception):
+            await self.store.client.compact(page.revision)
+
+    async def restart(self) -> None:
+        await self.etcd.restart()
+        await self.store.get(b"/")
+
+    async def rewatch(self) -> None:
+        await self.watcher.stop()
+        # Meanwhile it may miss some, and what it missed may be forgotten.
+        for _ in range(self.chance.randrange(20)):
+            await self.one()
+        if self.chance.random() < 0.5:
+            await self.compact()
+        await self.watcher.start(anew=self.chance.random() < 0.5)
+
+    async def check(self) -> None:
+        """Wait for leases to end and for a last write to arrive; then all must be equal."""
+        for lease in self.ending:
+            # Before it is revoked it may be said to have ended.
+            while lease in {told[1] for told in (await self.entries()).values()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            self.end(lease)
+        self.ending.clear()
+        self._marks += 1
+        mark = f"10.9.{self._marks >> 8}.{self._marks & 255}"
+        key = Key(ZONES[0], "mark", "A", "x").octets
+        await self.write([], [Put(key, json.dumps({"data": mark}).encode())])
+        line = f"mark.{ZONES[0]}. {TTL} A {mark}"
+        try:
+            async with asyncio.timeout(30):
+                await until(lambda: line in self.watcher.core.text(ZONES[0]))
+        except TimeoutError:
+            raise AssertionError(
+                f"the watcher does not come to the end: {self.etcd.tail()}"
+            ) from None
+        assert await self.entries() == self.model
+        for zone in ZONES:
+            assert self.watcher.core.text(zone) == answered(self.model, zone)
+
+    async def entries(self) -> dict[bytes, tuple[bytes, int]]:
+        """What is in etcd, as the model has it."""
+        return {
+            entry.key: (entry.value, entry.lease)
+            async for page in self.store.scan(RECORDS)
+            for entry in page.entries
+        }
+
+
+def answered(model: Mapping[bytes, tuple[bytes, int]], zone: str) -> list[str]:
+    """The lines that a zone answers."""
+    rrsets: dict[tuple[str, str], tuple[set[str], list[int]]] = {}
+    for key, (value, _) in model.items():
+        parts = key.split(b"/")[4:]
+        if key in BAD_KEYS or value in BAD or len(parts) != 4 or parts[0] != zone.encode():
+            continue
+        told = json.loads(value)
+        ttl = told.get("ttl", TTL)
+        data, ttls = rrsets.setdefault((parts[1].decode(), parts[2].decode()), (set(), []))
+        data.add(told["data"])
+        ttls.append(min(ttl, told.get("lease_ttl", ttl)))
+    return sorted(
+        f"{zone if owner == '@' else f'{owner}.{zone}'}. {min(ttls)} {rtype} {one}"
+        for (owner, rtype), (data, ttls) in rrsets.items()
+        for one in data
+    )
+
+
+OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
+    World.one: 50,
+    World.delete: 20,
+    World.several: 15,
+    World.rrset: 8,
+    World.grant: 3,
+    World.revoke: 1.5,
+    World.compact: 0.5,
+    World.rewatch: 0.3,
+    World.restart: 0.1,
+}
+
+
+@pytest.mark.timeout(120 + 3600 * LENGTH)
+@pytest.mark.parametrize("version", BINARIES)
+async def test_the_registry_ends_as_a_model(tmp_path: Path, version: str) -> None:
+    async with running(tmp_path, version) as etcd:
+        world = World(etcd, seeded())
+        await world.watcher.start()
+        try:
+            kinds, weights = [*OPERATION], [*OPERATION.values()]
+            for number in range(OPERATIONS):
+                (kind,) = world.chance.choices(kinds, weights)
+                await kind(world)
+                if number % CHECK == CHECK - 1:
+                    await world.check()
+        finally:
+            await world.watcher.stop()
+            await world.store.close()

@@ -1,0 +1,65 @@
+"""A catalog that is fed from the registry in etcd, in this process."""
+
+import asyncio
+from collections.abc import Sequence
+
+from musterd.catalog import Catalog
+from musterd.catalog.zone import Row
+from musterd.feeder import Feeder
+from musterd.registry.applied import Applied
+from musterd.settings import Settings
+from musterd.sources.registry import RegistrySource
+from musterd.store.etcd import Etcd as Store
+from tests.catalogkit import ManualClock, RecordingCore
+from tests.etcdkit import Etcd
+
+ZONES = ("muster.local", "b.test")
+TTL = 30
+
+
+class Steps(RecordingCore):
+    """Also keeps all that some name answered, step by step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.steps: list[list[str]] = []
+
+    def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]:
+        refused = super().apply(batch)
+        if self.name:
+            lines = [line for line in self.text(ZONES[0]) if line.startswith(f"{self.name}.")]
+            now = [line.split()[-1] for line in lines]
+            if [now] != self.steps[-1:]:
+                self.steps.append(now)
+        return refused
+
+
+class Watcher:
+    """A catalog that is fed from the registry in etcd, by a client of its own."""
+
+    def __init__(self, etcd: Etcd) -> None:
+        self._etcd = etcd
+        self._task: asyncio.Task[None] | None = None
+        self._store: Store | None = None
+        self._catalog: Catalog | None = None
+        self.core = Steps()
+
+    async def start(self, *, anew: bool = True) -> None:
+        """Follow, with a new catalog or the one there is."""
+        if self._catalog is None or anew:
+            self.core = Steps()
+            self._catalog = Catalog(self.core, ManualClock())
+            raw = {"zones": [{"name": zone} for zone in ZONES]}
+            await self._catalog.reconfigure(Settings.model_validate(raw))
+        self._store = Store(self._etcd.options())
+        source = RegistrySource(self._store, Applied(), lambda _: TTL)
+        feeder = Feeder(source, self._catalog, None, lambda _: None)
+        self._task = asyncio.create_task(feeder.run())
+
+    async def stop(self) -> None:
+        assert self._task
+        assert self._store
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._store.close()
