@@ -20,8 +20,8 @@ AT_ONCE: Final = 500
 """Keys that are taken without a break."""
 REST: Final = 0.003
 """Seconds for which names with many services wait, that what comes next is taken with it."""
-REST_PART: Final = 2.0
-"""By how much longer they wait, as a part of the time that they took the last time."""
+REST_PART: Final = 9.0
+"""How long they wait after the last time, as a part of what that took: a tenth is theirs."""
 TURNS: Final = 8
 """Turns of the loop after a step, as what comes takes some to be here."""
 RETRY_LEAST: Final = 0.5
@@ -117,26 +117,30 @@ class _Follower:
     async def _watch(self, watch: Watch) -> AsyncGenerator[Change]:
         lost = False
         later: Iterator[list[Told]] = iter(())
-        rest = REST
+        # When names with many services may be told next, and when they have rested.
+        due = rested = 0.0
         coming = asyncio.ensure_future(_events(watch))
         try:
             while True:
                 # What comes is told at once, in between the steps of what takes long.
                 while not coming.done():
-                    begun = clock.perf_counter()
+                    now = clock.perf_counter()
                     told = next(later, None)
                     if told is not None:
                         for change in self._changes(told):
                             yield change
-                        rest += REST_PART * (clock.perf_counter() - begun)
+                        took = clock.perf_counter() - now
+                        rested = max(rested, now) + (1 + REST_PART) * took
                         for _ in range(TURNS):
                             await asyncio.sleep(0)
-                    elif self._index.waits:
-                        await asyncio.wait({coming}, timeout=rest)
-                        rest = REST
-                        later = self._index.later(self._time())
-                    else:
+                    elif not self._index.waits:
+                        due = 0.0
                         await asyncio.wait({coming})
+                    elif now < (due := max(due or now + REST, rested)):
+                        await asyncio.wait({coming}, timeout=due - now)
+                    else:
+                        due = 0.0
+                        later = self._index.later(self._time())
                 try:
                     revision, events = await coming
                 except StoreLost as error:
