@@ -1,12 +1,22 @@
 """What every test may use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from musterd import server
+
 Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_priority() -> Iterator[None]:
+    """A server in the process of the tests does not lower the priority of these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "NICENESS", 0)
+        yield
 
 
 @pytest.fixture(autouse=True)

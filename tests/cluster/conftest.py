@@ -46,3 +46,11 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
 @pytest.fixture
 async def house(houses: Houses) -> House:
     return await houses.sound()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has the cluster: each would need three etcds and two servers more."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cluster"))
