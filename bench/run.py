@@ -28,6 +28,7 @@ SUBJECTS = (
     "flood",
     "registry",
     "etcd",
+    "cluster",
 )
 WIDTH = 140
 RESULTS = Path(__file__).resolve().parent / "results"

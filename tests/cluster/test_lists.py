@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from musterd.etcd import Client, Watch, span
+from musterd.etcd.watches import Watches
 from musterd.registry.applied import Applied
 from musterd.registry.keys import Key
 from musterd.registry.rdata import parse_type
 from musterd.registry.record import draft
 from musterd.registry.registry import Registry
-from musterd.store import Put
+from musterd.store import Compacted, Put
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
 from tests.cluster.watching import ZONES, Watcher
-from tests.etcdkit import Etcd, running
+from tests.etcdkit import BINARIES, Etcd, running
 
 pytestmark = pytest.mark.slow
 ZONE = ZONES[0]
@@ -26,6 +28,29 @@ MANY = 3000
 async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
     async with running(tmp_path, "etcd-3.5") as found:
         yield found
+
+
+@pytest.mark.parametrize("version", BINARIES)
+async def test_no_deletion_is_left_out(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was deleted at the revision of a compaction etcd tells nothing, or refuses it."""
+    async with running(tmp_path, version) as etcd, Client(etcd.options()) as client:
+        await client.put(b"a/1", b"")
+        deleted, _ = await client.delete(b"a/1")
+        await client.put(b"a/2", b"")
+        look = Watches._look
+
+        async def late(self: Watches, watch: Watch) -> int:
+            """As much may happen between a look and the watch."""
+            first = await look(self, watch)
+            await client.compact(deleted)
+            return first
+
+        monkeypatch.setattr(Watches, "_look", late)
+        with pytest.raises(Compacted):
+            async with client.watch(*span(b"a/"), from_revision=deleted) as watch:
+                await anext(watch)
 
 
 async def replace(store: Store, rtype: str, *data: str) -> None:
