@@ -19,7 +19,7 @@ run: setup       ## serve the example in the foreground, register a name and ask
 	@exec scripts/run
 
 test: setup test-rust  ## run the tests
-	$(BIN)/pytest -n 3 --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadgroup $(PYTEST)
 
 test-rust: setup
 	$(CARGO) test --release --no-default-features $(CORE)
