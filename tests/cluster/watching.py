@@ -27,6 +27,7 @@ class Steps(RecordingCore):
 
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]:
         refused = super().apply(batch)
+        self.forget()
         if self.name:
             lines = [line for line in self.text(ZONES[0]) if line.startswith(f"{self.name}.")]
             now = [line.split()[-1] for line in lines]
