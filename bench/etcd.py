@@ -1,9 +1,10 @@
-"""etcd: records that others write there: start, memory a key, and from a put to its answer."""
+"""etcd: records that others write there: start, memory a key, a put in an answer, a new list."""
 
 import asyncio
 import contextlib
 import random
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ PUTS = 50.0
 WITHIN_MILLISECONDS = 10.0
 OCTETS_A_KEY = 1000
 START_SECONDS = 10.0
+RELIST_PEAK = 1.3
+"""Of a new list, the most memory to what there was before."""
 AT_ONCE = 100
 """Puts of a transaction."""
 PATIENCE = 2.0
@@ -75,28 +78,51 @@ class Puts:
     p50: float
     p99: float
     max: float
+    bare: float
+    """p99 of the put alone, until etcd has it."""
     answered: float
     missed: int
     """Puts that no answer had in PATIENCE."""
 
 
-@contextlib.contextmanager
-def etcd() -> Iterator[str]:
-    """An empty etcd, its data in memory: how fast a disk is does not count. Gives its endpoint."""
-    program = shutil.which("etcd")
-    if program is None:
-        raise BenchError("etcd is missing: install the package etcd-server")
-    client, peer = free_port(), free_port()
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there.
-    with TemporaryDirectory(prefix="bench-", dir=memory if memory.is_dir() else None) as home:
+class Etcd:
+    """An etcd that runs."""
+
+    def __init__(self, home: Path) -> None:
+        """Start it, empty."""
+        program = shutil.which("etcd")
+        if program is None:
+            raise BenchError("etcd is missing: install the package etcd-server")
+        client, peer = free_port(), free_port()
         argv = [program, "--data-dir", f"{home}/data", "--quota-backend-bytes", str(8 << 30)]
         for option, port in (("client", client), ("peer", peer)):
             argv += [f"--listen-{option}-urls", f"http://127.0.0.1:{port}"]
         argv += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
         argv += ["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"]
         argv += ["--initial-cluster", f"default=http://127.0.0.1:{peer}", "--logger", "zap"]
-        with Process(argv, Path(home) / "log", None):
-            yield f"127.0.0.1:{client}"
+        self.endpoint = f"127.0.0.1:{client}"
+        self._argv, self._log = argv, home / "log"
+        self._process = Process(argv, self._log, None)
+
+    def stop(self) -> None:
+        """Stop it; its keys stay."""
+        self._process.stop()
+
+    def start(self) -> None:
+        """Start it again."""
+        self._process = Process(self._argv, self._log, None)
+
+
+@contextlib.contextmanager
+def etcd() -> Iterator[Etcd]:
+    """An empty etcd, its data in memory: how fast a disk is does not count."""
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there.
+    with TemporaryDirectory(prefix="bench-", dir=memory if memory.is_dir() else None) as home:
+        running = Etcd(Path(home))
+        try:
+            yield running
+        finally:
+            running.stop()
 
 
 def key(number: int) -> bytes:
@@ -125,20 +151,25 @@ def run(context: Context) -> Result:
     """Each server with few keys and with many, each round."""
     starts: dict[str, dict[int, list[tuple[float, int]]]] = {}
     puts: dict[str, dict[int, list[Puts]]] = {}
+    peaks: list[float] = []
     versions: dict[str, str] = {}
     for size in SIZES:
-        with etcd() as endpoint:
+        with etcd() as store:
+            endpoint = store.endpoint
             asyncio.run(fill(endpoint, size))
             peers: list[Peer] = [MusterdEtcd(endpoint=endpoint), CorednsEtcd(endpoint=endpoint)]
             here = context.present(peers)
             file = write_wire(context.scratch / f"questions-{size}", questions(hosts=size))
             for number in range(context.options.rounds):
                 for peer in here:
-                    with running(peer, context.scratch, hosts=size) as server:
+                    with running(peer, context.scratch, hosts=size, cpu=None) as server:
                         start = server.ready_after, server.process.memory()
                         found = asyncio.run(
                             _puts(server, endpoint, size, file, context.options.seconds)
                         )
+                        if isinstance(peer, MusterdEtcd) and size == SIZES[-1]:
+                            peaks.append(_relist(server, store, size))
+                            context.say(f"a new list: {peaks[-1]:.2f} times the memory")
                     starts.setdefault(peer.label, {}).setdefault(size, []).append(start)
                     puts.setdefault(peer.label, {}).setdefault(size, []).append(found)
                     versions[peer.label] = peer.version()
@@ -147,21 +178,26 @@ def run(context: Context) -> Result:
                         f"{start[0]:.2f} s, put p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, "
                         f"{found.missed} missed, {100 * found.answered:.0f} % answered"
                     )
-    data = {
+    data: dict[str, object] = {
         "starts": {name: {str(n): got for n, got in by.items()} for name, by in starts.items()},
         "puts": {
             name: {str(n): [asdict(one) for one in got] for n, got in by.items()}
             for name, by in puts.items()
         },
     }
+    data["peaks"] = peaks
     tables = [_starts_table(starts), _puts_table(puts)]
-    return Result("etcd", tables, data, _targets(starts, puts), _notes(), versions)
+    targets = _targets(starts, puts)
+    if peaks:
+        targets.append(Target("memory of a new list, at most to before", max(peaks), RELIST_PEAK))
+    return Result("etcd", tables, data, targets, _notes(), versions)
 
 
 async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: float) -> Puts:
     """Put keys, one after the other, while questions come."""
-    load = asyncio.create_task(asyncio.to_thread(pace, server.port, file, seconds, RATE))
+    load = asyncio.create_task(asyncio.to_thread(pace, server.port, file, seconds, RATE, naps=True))
     took: list[float] = []
+    bare: list[float] = []
     missed = 0
     pick = random.Random(size)
     async with Client(Options((endpoint,))) as client:
@@ -174,15 +210,50 @@ async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: 
                 number, which = pick.randrange(size), 1 + turn % 15
                 begun = time.perf_counter()
                 await client.put(key(number), value(number, which))
+                bare.append(1000 * (time.perf_counter() - begun))
                 if await asyncio.to_thread(_seen, sock, number, which):
                     took.append(1000 * (time.perf_counter() - begun))
                 else:
                     missed += 1
                 await asyncio.sleep(max(0.0, begun + 1 / PUTS - time.perf_counter()))
     paced = await load
-    cuts = quantiles(took, n=100) if len(took) > 1 else [1000 * PATIENCE] * 99
+    none = 1000 * PATIENCE
+    cuts = quantiles(took, n=100) if len(took) > 1 else [none] * 99
+    alone = quantiles(bare, n=100)[98] if len(bare) > 1 else none
     answered = paced.received / max(1, paced.sent)
-    return Puts(median(cuts), cuts[98], max(took, default=1000 * PATIENCE), answered, missed)
+    return Puts(median(cuts), cuts[98], max(took, default=none), alone, answered, missed)
+
+
+def _relist(server: Running, store: Etcd, size: int) -> float:
+    """The most memory while all is listed anew, to what there was before.
+
+    What the server would go on with is compacted away while it sleeps.
+    """
+    server.process.forget_peak()
+    _, before = server.process.peak()
+    server.process.signal(signal.SIGSTOP)
+    number, which = size // 2, 15
+    asyncio.run(_compact(store.endpoint, number, which))
+    store.stop()
+    store.start()
+    server.process.signal(signal.SIGCONT)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.05)
+        sock.connect(("127.0.0.1", server.port))
+        deadline = time.monotonic() + 12 * START_SECONDS
+        while not _seen(sock, number, which):
+            if time.monotonic() > deadline:
+                raise BenchError("the new list is not answered")
+    # Until its end: the key that was put is in its middle.
+    time.sleep(START_SECONDS)
+    return server.process.peak()[0] / before
+
+
+async def _compact(endpoint: str, number: int, which: int) -> None:
+    """Put a key, and let all earlier revisions be forgotten."""
+    async with Client(Options((endpoint,))) as client:
+        await client.put(key(number), value(number, which))
+        await client.compact(await client.put(b"/other", b""))
 
 
 def _seen(sock: socket.socket, number: int, which: int) -> bool:
@@ -219,6 +290,7 @@ def _puts_table(found: dict[str, dict[int, list[Puts]]]) -> Table:
         "p50 ms",
         "p99 ms",
         "max ms",
+        "put alone p99",
         "p99 / CoreDNS",
         "missed",
         "answered %",
@@ -235,6 +307,7 @@ def _puts_table(found: dict[str, dict[int, list[Puts]]]) -> Table:
                     f"{median(one.p50 for one in got):.2f}",
                     f"{p99:.2f}",
                     f"{max(one.max for one in got):.1f}",
+                    f"{median(one.bare for one in got):.2f}",
                     ratio,
                     str(sum(one.missed for one in got)),
                     f"{100 * median(one.answered for one in got):.0f}",
@@ -268,7 +341,8 @@ def _targets(
 def _notes() -> list[str]:
     return [
         "A put is measured from before it is sent to the first answer that has it, etcd's own time "
-        "in it; etcd keeps its data in memory here. The server has one CPU, etcd what is left.",
+        "in it; etcd keeps its data in memory here. The server, etcd, who puts and who asks share "
+        "all CPUs; who asks sleeps between its questions.",
         "CoreDNS asks etcd for every question, so what is put is in its next answer, if it comes: "
         "see what it answers of the load.",
     ]

@@ -123,11 +123,14 @@ class Paced:
     late_p999: float
 
 
-def pace(port: int, file: Path, seconds: float, rate: float, clients: int = 1) -> Paced:
-    """Ask at ``rate`` a second whatever the answers do."""
+def pace(port: int, file: Path, seconds: float, rate: float, *, naps: bool = False) -> Paced:
+    """Ask at ``rate`` a second whatever the answers do.
+
+    naps: sleep in between, so that others have the CPU; then only what was answered means much.
+    """
     argv = [program("pace"), "-p", str(port), "-f", str(file), "-l", f"{seconds:g}"]
-    argv += ["-r", f"{rate:g}", "-c", str(clients)]
-    told = json.loads(run_client(argv, seconds + SPARE_SECONDS))
+    argv += ["-r", f"{rate:g}", *(["-n"] if naps else [])]
+    told = json.loads(run_client(argv, seconds + SPARE_SECONDS, None if naps else LOAD_CPU))
     return Paced(**told)
 
 

@@ -5,13 +5,14 @@
  * held up. What the client itself was late is measured apart ("late"): where that is large, the
  * machine is too busy for the figure to mean anything.
  *
- * usage: pace -p PORT -f QUERIES -l SECONDS -r RATE [-c CLIENTS]
+ * usage: pace -p PORT -f QUERIES -l SECONDS -r RATE [-c CLIENTS] [-n]
+ * -n: nap until a query is due, which leaves others the CPU but makes this client late.
  * prints one line of JSON, times in microseconds.
  */
 #include "client.h"
 #include <unistd.h>
 
-enum { STEP_NS = 100, STEPS = 5000000, IDS = 65536 }; /* a histogram of 0.1 us up to 0.5 s */
+enum { STEP_NS = 100, STEPS = 5000000, IDS = 65536, NAP_US = 200 }; /* a histogram of 0.1 us up to 0.5 s */
 
 struct histogram {
     uint32_t *counts;
@@ -26,6 +27,7 @@ struct run {
     double seconds;
     double rate;
     uint32_t clients;
+    int naps;
     uint64_t start;
     uint64_t count; /* queries to send in all */
     uint64_t sent;
@@ -60,18 +62,19 @@ static double percentile(const struct histogram *h, double part)
 static void parse(struct run *run, int argc, char **argv)
 {
     run->clients = 1;
-    for (int c; (c = getopt(argc, argv, "p:f:l:r:c:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "p:f:l:r:c:n")) != -1;) {
         switch (c) {
         case 'p': run->port = (uint16_t)number(optarg, 1, 65535, "-p"); break;
         case 'f': run->file = optarg; break;
         case 'l': run->seconds = number(optarg, 0.01, 600, "-l"); break;
         case 'r': run->rate = number(optarg, 1, 1e7, "-r"); break;
         case 'c': run->clients = (uint32_t)number(optarg, 1, CLIENTS_MAX, "-c"); break;
+        case 'n': run->naps = 1; break;
         default: exit(2);
         }
     }
     if (!run->port || !run->file || run->seconds <= 0 || run->rate <= 0 || optind != argc) {
-        fprintf(stderr, "usage: pace -p PORT -f QUERIES -l SECONDS -r RATE [-c CLIENTS]\n");
+        fprintf(stderr, "usage: pace -p PORT -f QUERIES -l SECONDS -r RATE [-c CLIENTS] [-n]\n");
         exit(2);
     }
     run->count = (uint64_t)(run->rate * run->seconds);
@@ -150,13 +153,16 @@ int main(int argc, char **argv)
     }
     run.fd = open_client(4 << 20);
     run.start = now_ns() + 1000000;
-    /* half a second after the last query for the last answers; never sleeps, it owns its CPU */
+    /* half a second after the last query for the last answers */
     uint64_t end = due_at(&run, run.count) + 500000000u;
     for (uint64_t now = now_ns(); now < end; now = now_ns()) {
         send_due(&run, &set, out, now);
         take_answers(&run, in);
         if (run.sent == run.count && run.latency.total + run.lost >= run.count) {
             break;
+        }
+        if (run.naps) {
+            usleep(NAP_US);
         }
     }
     report(&run);

@@ -112,6 +112,23 @@ class Process:
         """Octets in memory, each shared page divided among those that share it (PSS)."""
         return sum(_pss(pid) for pid in _tree(self._popen.pid))
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(number)
+
+    def forget_peak(self) -> None:
+        """Let ``peak`` count from now: proc(5), clear_refs."""
+        Path(f"/proc/{self._popen.pid}/clear_refs").write_text("5")
+
+    def peak(self) -> tuple[int, int]:
+        """Octets in memory at most so far, and now, shared pages too (VmHWM, VmRSS)."""
+        fields = dict(
+            line.split(":", 1)
+            for line in Path(f"/proc/{self._popen.pid}/status").read_text().splitlines()
+        )
+        most, now = (int(fields[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+        return most, now
+
     def stop(self) -> None:
         """TERM, so that it stops its children itself; KILL to the session after STOP_SECONDS."""
         _running.discard(self)

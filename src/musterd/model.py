@@ -279,8 +279,7 @@ class Begin:
     """A full list follows, up to ``Synced``; keys unseen in it are gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """All that one key gives now.
 
     key: the source's own, as text; revision: of the key, counted by the source; time: of its

@@ -62,6 +62,15 @@ class Model:
         if fault:
             self.faults.append(fault)
 
+    def load(self, path: str, value: Any, revision: int) -> None:
+        """Take a key of a first list."""
+        put = self.index.load(self.key(path), octets(value), revision, None, 0.0)
+        if put:
+            self.note([put])
+        else:
+            self.revision = revision - 1
+            self.put(path, value)
+
     def delete(self, path: str) -> None:
         self.revision += 1
         self.index.delete(self.key(path), self.revision)

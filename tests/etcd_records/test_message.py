@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from musterd.model import MX, A, name_from_text
+from musterd.sources.etcd import message
 from musterd.sources.etcd.message import (
     IPV4,
     IPV6,
     NAME,
+    Rules,
     address_of,
     is_down,
     is_hashed,
@@ -20,7 +22,9 @@ from musterd.sources.etcd.message import (
 
 def read(value: Any, lease: int | None = None, *, typed: bool = False) -> Any:
     octets = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return unpack(b"p", b"head" + pack(octets, 7, 300, lease, typed=typed), 4)
+    service = message.read(b"p", octets, 7, lease, Rules(300, typed))
+    assert unpack(b"p", b"head" + pack(service), 4) == service
+    return service
 
 
 def test_all_that_it_can_say() -> None:

@@ -64,6 +64,7 @@ def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
         "b.a.muster.local",
         "b.muster.local",
         "dns.a.b.muster.local",
+        "txt.muster.local",
     ]
     held: dict[str, tuple[Any, int]] = {}
     mine = Model(layout, ZONES, subtree=subtree)
@@ -89,10 +90,11 @@ def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
 
 
 def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> Model:
-    """A model of what is there, in the order of the keys."""
+    """A model of what is there, listed in the order of the keys in a few steps."""
     made = Model(layout, ZONES, subtree=subtree)
-    for where, (what, revision) in sorted(held.items()):
-        made.revision = revision - 1
-        made.put(where, what)
+    for number, (where, (what, revision)) in enumerate(sorted(held.items())):
+        made.load(where, what, revision)
+        if number % 7 == 0:
+            made.note(made.index.take(0.0))
     made.take()
     return made

@@ -234,24 +234,26 @@ class Table:
 
     def _add_all(self, key: bytes, row: bytes, records: Sequence[Record]) -> bool:
         """Take a row if it is new, and all that there is of one owner name, or is simple."""
-        if len(records) == 1:
-            return self._add(key, row, records[0])
-        if not records or key in self.rows:
+        if not records or key in self.rows or self._own_policies:
             return False
-        owner = records[0].owner
-        folded = owner.lower()
+        first = records[0].owner
+        folded = first.lower()
         zone = deepest(self.zones, folded)
-        if zone is None or folded == zone.apex or folded in zone.names or self._own_policies:
+        if zone is None or folded == zone.apex or folded in zone.names:
             return False
-        types = {one.rtype for one in records if one.owner == owner and not one.packed[POLICY_AT]}
-        if len(types) != len(records) or CNAME in types:
+        types: set[int] = set()
+        for owner, rtype, packed in records:
+            if owner != first or packed[POLICY_AT]:
+                return False
+            types.add(rtype)
+        if len(types) != len(records) or (CNAME in types and len(types) > 1):
             return False
-        zone.add(folded, key)
+        zone.names[folded] = key
         self.rows[key] = row
         self._current += self._is_current(row)
         self.changed = True
         for _, rtype, packed in records:
-            self._tell(zone, Record(folded, rtype, packed))
+            self._tell(zone, folded, rtype, packed)
         return True
 
     def _add_to(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
@@ -260,11 +262,10 @@ class Table:
         self.rows[key] = row
         self._current += self._is_current(row)
         self.changed = True
-        self._tell(zone, record)
+        self._tell(zone, *record)
 
-    def _tell(self, zone: Zone, record: Record) -> None:
+    def _tell(self, zone: Zone, owner: bytes, rtype: int, packed: bytes) -> None:
         """Tell the core an RRset that is there beside what it has."""
-        owner, rtype, packed = record
         zone.records[self.number] += count(packed)
         filled = fill(packed, rtype, zone.defaults[self.number])
         self._pending.batch.append((zone.apex, owner, rtype, filled))

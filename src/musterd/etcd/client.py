@@ -1,5 +1,6 @@
 """The client of an etcd, API v3: ranges, transactions, leases, watches."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -86,28 +87,37 @@ class Client:
     ) -> AsyncGenerator[Found]:
         """All of a range as it is at one revision, in pages; at least one, if empty.
 
-        Each is of about a MiB at most, however large values are. Close it
-        (`contextlib.aclosing`) where it isn't read to its end. Raises Compacted where the reader
-        takes too long.
+        Each is of about a MiB at most, however large values are; while one is read, the next
+        comes. Close it (`contextlib.aclosing`) where it isn't read to its end. Raises Compacted
+        where the reader takes too long.
         """
-        limit = PAGE_FIRST
-        more = True
-        while more:
-            try:
-                page = await self.range(
-                    key, end, revision=revision, limit=limit, keys_only=keys_only
-                )
-            except StoreLimit:
-                if limit == 1:
-                    raise
-                limit = max(1, limit // 4)
-                continue
-            revision = revision or page.revision
-            more = page.more and bool(page.entries)
-            yield page._replace(revision=revision)
-            if more:
-                key = page.entries[-1].key + b"\0"
-                limit = next_limit(page.entries)
+
+        async def ask(first: bytes, limit: int) -> Found:
+            while True:
+                try:
+                    return await self.range(
+                        first, end, revision=revision, limit=limit, keys_only=keys_only
+                    )
+                except StoreLimit:
+                    if limit == 1:
+                        raise
+                    limit = max(1, limit // 4)
+
+        asked = asyncio.create_task(ask(key, PAGE_FIRST))
+        try:
+            while True:
+                page = await asked
+                revision = revision or page.revision
+                more = page.more and bool(page.entries)
+                if more:
+                    after = page.entries[-1].key + b"\0"
+                    asked = asyncio.create_task(ask(after, next_limit(page.entries)))
+                yield page._replace(revision=revision)
+                if not more:
+                    return
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def put(self, key: bytes, value: bytes, *, lease: int = 0) -> int:
         """Set a key; the revision of that. Raises LeaseNotFound."""

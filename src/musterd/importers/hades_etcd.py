@@ -12,7 +12,7 @@ from typing import Final
 from musterd.etcd import Client
 from musterd.importers.etcd_v2 import Node
 from musterd.sources.etcd.layout import LAYOUTS
-from musterd.sources.etcd.message import is_down, pack
+from musterd.sources.etcd.message import Rules, is_down, read
 
 LAYOUT: Final = LAYOUTS["hades"]
 AT_ONCE: Final = 100
@@ -56,7 +56,7 @@ def wanted(nodes: Iterable[Node], prefix: str, report: Report) -> Iterator[Node]
             if node.key.startswith(status):
                 is_down(node.value.encode())
             else:
-                pack(node.value.encode(), 0, 0, None, typed=LAYOUT.typed)
+                read(b"", node.value.encode(), 0, None, Rules(0, LAYOUT.typed))
         except ValueError as error:
             report.bad.append((node.key, str(error)))
             continue

@@ -58,13 +58,15 @@ def with_host(services: Sequence[Service]) -> Sequence[Service]:
     return grouped([service for service in services if service.kind])
 
 
-def address_records(service: Service) -> tuple[Record, ...]:
-    """The records of the name of a service with an address and no text; else nothing."""
+def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
+    """The records of the name of a service with an address and no text; else nothing.
+
+    owner: the wire name of its path.
+    """
     path, kind, mail, rtype, strip, ttl, priority, weight, port, _, host, _, text = service
     family = _FAMILIES.get(kind)
     if family is None or text or mail or rtype not in {0, family}:
         return ()
-    owner = name_of(path)
     head = _SINGLE.pack(ttl, 0, 0, 0, 1, min(weight or 1, _WEIGHT_MOST), len(host))
     address = Record(owner, family, head + host)
     if port == NO_PORT or rtype:

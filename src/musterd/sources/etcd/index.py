@@ -15,7 +15,7 @@ from musterd.model import AAAA, A, Delete, Fault, Put, Record, name_to_text
 from musterd.sources.etcd import answers
 from musterd.sources.etcd.answers import MOST, RRsets
 from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of
-from musterd.sources.etcd.message import Service, is_hashed, pack, revision_of, unpack
+from musterd.sources.etcd.message import Rules, Service, is_hashed, pack, read, revision_of, unpack
 from musterd.sources.etcd.status import Statuses
 from musterd.sources.etcd.tree import Tree
 
@@ -62,7 +62,7 @@ class Index:
         self.bad: dict[bytes, int] = {}
         """Keys that can't be read, and their revisions."""
         self._layout = layout
-        self._ttl = ttl
+        self._rules = Rules(ttl, layout.typed)
         self._subtree = subtree
         self._hashes = layout.typed and not subtree
         self._tree = Tree()
@@ -104,14 +104,14 @@ class Index:
                 address, down = self.statuses.read(raw, value)
                 self._set_status(raw, address, revision, down=down)
             elif key := self.keys.read(raw):
-                packed = pack(value, revision, self._ttl, lease_ttl, typed=self._layout.typed)
+                service = read(key.path, value, revision, lease_ttl, self._rules)
                 if self._hashes and is_hashed(key.path.rpartition(b"/")[2], value):
                     key = self.keys.odd(key.path.rpartition(b"/")[0], raw)
                 before = self._key(raw) if self._hashes else None
                 if before and before.head != key.head:
                     self._replace(before, None, revision)
                     self.odd.discard(raw)
-                self._replace(key, key.head + packed, revision)
+                self._replace(key, key.head + pack(service), revision)
                 if key.odd:
                     self.odd.add(raw)
         except ValueError as error:
@@ -121,6 +121,33 @@ class Index:
         if self.bad:
             self.bad.pop(raw, None)
         return None
+
+    def load(
+        self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None, time: float
+    ) -> Put | None:
+        """Take a key that is new: what its name gives, where that is all in its value.
+
+        It is what ``put`` and ``take`` do, at half the cost, for a key that comes in order and is
+        alone at its name, as most are. None where it is not that simple: then nothing is taken.
+        """
+        child = self.keys.child(raw)
+        if child is None:
+            return None
+        path, owner, above = child
+        if path in self._below or path in self._targets or path in self._dependents:
+            return None
+        try:
+            service = read(path, value, revision, lease_ttl, self._rules)
+        except ValueError:
+            return None
+        records = answers.address_records(service, owner)
+        if not records or not self._tree.append(path + self.keys.plain + pack(service)):
+            return None
+        if self._subtree:
+            for one in above:
+                if one not in self._dirty:
+                    self._mark(one, revision)
+        return Put(self.keys.text(path), revision, time, records)
 
     def delete(self, raw: bytes, revision: int) -> None:
         """Forget a key."""
@@ -207,7 +234,7 @@ class Index:
         if not item.startswith(head) or (after and after < path + b"0"):
             return None
         service = unpack(path, item, len(head))
-        records = answers.address_records(service)
+        records = answers.address_records(service, name_of(path))
         return Put(keys.text(path), service.revision, time, records) if records else None
 
     @property

@@ -15,6 +15,7 @@ PATH_OCTETS: Final = NAME_OCTETS - 2
 """The most octets of a path: its name has an octet before the first label and one at the end."""
 _PLAIN = rb"[!-,\-0-@\[-~]{1,63}"
 """A label as such keys have it: printable, in lower case, without dots."""
+_LABEL = re.compile(_PLAIN)
 _ANY = re.compile(rb"[!-.0-~]+(?:/[!-.0-~]+)*/?")
 _LENGTHS = tuple(bytes([octets]) for octets in range(LABEL_OCTETS + 1))
 
@@ -67,6 +68,14 @@ class Key(NamedTuple):
     odd: bool
 
 
+class Family(NamedTuple):
+    """The names below one path. start: of their paths; name: of the path, in wire form."""
+
+    start: bytes
+    name: bytes
+    above: Sequence[bytes]
+
+
 class Keys:
     """The keys below one prefix, of names in some zones.
 
@@ -84,6 +93,9 @@ class Keys:
         self.plain = self._end + b"\0\0"
         """Follows the path in the head of a key as it should be."""
         self._places = tuple({b"/" + place for place in layout.apex.values()})
+        self._family: Family | None = None
+        self._parent = b""
+        """Of the last key that ``child`` read, and what it found of that."""
         self._top = b""
         self._above: tuple[bytes, list[bytes]] = b"", []
 
@@ -103,6 +115,35 @@ class Keys:
         if len(path) > PATH_OCTETS:
             raise ValueError(f"its name has {len(path) + 2} octets, at most {NAME_OCTETS}")
         return Key(path, rest + b"\0\0", odd=False) if plain else self.odd(path, raw)
+
+    def child(self, raw: bytes) -> tuple[bytes, bytes, Sequence[bytes]] | None:
+        """What a key says that is as it should be and nothing special: path, wire name, ``above``.
+
+        As ``read`` does, for one whose neighbours have the same parent. None where that must be
+        asked.
+        """
+        at = raw.rfind(b"/")
+        if raw[:at] != self._parent:
+            self._parent = raw[:at]
+            self._family = self._family_of(raw[len(self.prefix) : at])
+        family, label = self._family, raw[at + 1 :]
+        if family is None or not _LABEL.fullmatch(label):
+            return None
+        path = family.start + label
+        if len(path) > PATH_OCTETS or path in self.zones:
+            return None
+        return path, _LENGTHS[len(label)] + label + family.name, family.above
+
+    def _family_of(self, parent: bytes) -> Family | None:
+        """What the names below a path have in common, None where some may be special."""
+        if self._end or not self._plain.fullmatch(parent) or self.top(parent) is None:
+            return None
+        start = parent + b"/"
+        if is_reverse(start) or any(
+            place[: place.rindex(b"/") + 1] in start for place in self._places
+        ):
+            return None
+        return Family(start, name_of(parent), self.above(start))
 
     def odd(self, path: bytes, raw: bytes) -> Key:
         """A key that belongs to a path in its own way."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from musterd.model import Fault
-from musterd.sources.etcd.index import Index
+from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.leases import Leases
 from musterd.store.values import Entry
 
@@ -25,26 +24,32 @@ class Listing:
         """The leases of those that are new or differ."""
         return [one.lease for one in entries if one.lease and self._differs(one)]
 
-    def take(self, entries: Sequence[Entry], revision: int) -> list[Fault]:
-        """Take the next entries, as they are at a revision; what is wrong with them."""
-        index, faults = self._index, []
+    def take(self, entries: Sequence[Entry], revision: int, time: float) -> list[Told]:
+        """Take the next entries, as they are at a revision; what is wrong with them.
+
+        Of a first list, also what some of them give, at a time in epoch seconds.
+        """
+        index = self._index
+        told: list[Told] = []
         gone: set[bytes] = set()
         if entries and not self._first:
             gone = index.between(self._after, entries[-1].key)
             gone.difference_update([one.key for one in entries])
         for one in entries:
             if self._first or self._differs(one):
-                ttl = self._leases.ttl(one.lease)
-                fault = index.put(one.key, one.value, one.mod_revision, ttl)
-                if fault is not None:
-                    faults.append(fault)
+                key, value, _, changed, _, lease = one
+                ttl = self._leases.ttl(lease)
+                load = index.load(key, value, changed, ttl, time) if self._first else None
+                new = load or index.put(key, value, changed, ttl)
+                if new is not None:
+                    told.append(new)
             if not self._first:
                 self._note(one.key)
         for key in gone:
             index.delete(key, revision)
         if entries:
             self._after = entries[-1].key
-        return faults
+        return told
 
     def end(self, revision: int) -> None:
         """There are no more."""

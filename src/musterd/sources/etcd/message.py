@@ -29,13 +29,13 @@ NAME: Final = 3
 
 _TYPES: Final = {"": 0, "A": A, "AAAA": AAAA, "CNAME": CNAME, "SRV": SRV, "NS": NS, "MX": MX,
                  "TXT": TXT}  # fmt: skip
-_FIELDS: Final[dict[str, type]] = {
-    "host": str, "port": int, "priority": int, "weight": int, "text": str, "mail": bool,
-    "ttl": int, "targetstrip": int, "group": str, "type": str,
+_FIELDS: Final[dict[str, type | tuple[int, int]]] = {
+    "host": str, "port": (NO_PORT, 0xFFFF), "priority": (0, 0xFFFF), "weight": (0, 0x7FFF_FFFF),
+    "text": str, "mail": bool, "ttl": (0, 0x7FFF_FFFF), "targetstrip": (0, 127), "group": str,
+    "type": str,
 }  # fmt: skip
-_RANGES: Final = {"port": (NO_PORT, 0xFFFF), "priority": (0, 0xFFFF), "weight": (0, 0x7FFF_FFFF),
-                  "ttl": (0, 0x7FFF_FFFF), "targetstrip": (0, 127)}  # fmt: skip
-_WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false"}
+"""The type of a field, or of a whole number the least and the most."""
+_WORDS: Final = {str: "a text", bool: "true or false"}
 _NAME = re.compile(r"[!-~]+")
 _NOT_IN_NAME = re.compile(r"""[:/\\"'(),;<>@\[\]]|\.[0-9]+\.?$|^[0-9.]+$""")
 """What is no name, or meant to be an address."""
@@ -43,7 +43,7 @@ _HASH = re.compile(rb"[0-9a-f]{1,8}")
 _GROUP_OCTETS: Final = 255
 _SHOWN: Final = 60
 
-_decode = json.JSONDecoder().decode
+_decoder = json.JSONDecoder()
 _HEAD = struct.Struct("!BBBBIHIiQ")
 """host kind, mail, type, targetstrip, ttl, priority, weight, port, revision."""
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -73,24 +73,35 @@ class Service(NamedTuple):
     text: bytes
 
 
-def pack(value: bytes, revision: int, ttl: int, lease_ttl: int | None, *, typed: bool) -> bytes:
-    """A value in packed form.
+class Rules(NamedTuple):
+    """How values are read.
 
-    ttl: seconds, where neither value nor lease has one; lease_ttl: that of its lease, if it hangs
-    on one. Raises ValueError saying what is wrong.
+    ttl: seconds, where neither value nor lease has one; typed: whether a value says which type its
+    record has.
+    """
+
+    ttl: int
+    typed: bool
+
+
+def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules: Rules) -> Service:
+    """What the value of a key at a path says.
+
+    lease_ttl: seconds, of its lease, if it hangs on one. Raises ValueError saying what is wrong.
     """
     fields = _fields(value)
     get = fields.get
     kind, host = _host(get("host", ""))
-    text = _octets(get("text", ""))
-    group = _octets(get("group", ""))
+    text = _octets(get("text"))
+    group = _octets(get("group"))
     if len(text) > TEXT_OCTETS:
         raise ValueError(f"its text has {len(text)} octets, at most {TEXT_OCTETS}")
     if len(group) > _GROUP_OCTETS:
         raise ValueError(f"its group has {len(group)} octets, at most {_GROUP_OCTETS}")
-    rtype = _type(get("type", ""), kind) if typed else 0
-    given = get("ttl") or lease_ttl or ttl
-    head = _HEAD.pack(
+    rtype = _type(get("type", ""), kind) if rules.typed else 0
+    given = get("ttl") or lease_ttl or rules.ttl
+    return Service(
+        path,
         kind,
         get("mail", False),
         rtype,
@@ -100,8 +111,17 @@ def pack(value: bytes, revision: int, ttl: int, lease_ttl: int | None, *, typed:
         get("weight", 0),
         get("port", 0),
         revision,
+        host,
+        group,
+        text,
     )
-    return b"".join((head, host, bytes((len(group),)), group, text))
+
+
+def pack(service: Service) -> bytes:
+    """A service in packed form, without its path."""
+    group = service.group
+    head = _HEAD.pack(*service[1:10])
+    return b"".join((head, service.host, bytes((len(group),)), group, service.text))
 
 
 def unpack(path: bytes, item: bytes, at: int) -> Service:
@@ -163,7 +183,7 @@ def _object(value: bytes) -> dict[str, Any]:
     if len(value) > VALUE_OCTETS:
         raise ValueError(f"its value has {len(value)} octets, at most {VALUE_OCTETS}")
     try:
-        found = _decode(value.decode())
+        found = _json(value.decode())
     except RecursionError:
         raise ValueError("its value is nested too deeply") from None
     except ValueError as error:
@@ -171,6 +191,15 @@ def _object(value: bytes) -> dict[str, Any]:
     if type(found) is not dict:
         raise ValueError(f"its value is {_shown(found)}, expected a JSON object")
     return found
+
+
+def _json(text: str) -> Any:
+    """As ``json.loads``, at half the cost where no white space is around it."""
+    try:
+        found, end = _decoder.raw_decode(text)
+    except ValueError:
+        end = -1
+    return found if end == len(text) else _decoder.decode(text)
 
 
 def _fields(value: bytes) -> dict[str, Any]:
@@ -181,12 +210,13 @@ def _fields(value: bytes) -> dict[str, Any]:
         expected = _FIELDS.get(name)
         if expected is None or held is None:
             continue
-        if type(held) is not expected:
-            raise ValueError(f"its {name} is {_shown(held)}, expected {_WORDS[expected]}")
-        if isinstance(held, int) and name in _RANGES:
-            least, most = _RANGES[name]
-            if not least <= held <= most:
-                raise ValueError(f"its {name} is {held}, expected {least} to {most}")
+        if isinstance(expected, type):
+            if type(held) is not expected:
+                raise ValueError(f"its {name} is {_shown(held)}, expected {_WORDS[expected]}")
+        elif type(held) is not int:
+            raise ValueError(f"its {name} is {_shown(held)}, expected a whole number")
+        elif not expected[0] <= held <= expected[1]:
+            raise ValueError(f"its {name} is {held}, expected {expected[0]} to {expected[1]}")
         fields[name] = held
     return fields
 
@@ -211,9 +241,9 @@ def _type(word: str, kind: int) -> int:
     return rtype
 
 
-def _octets(text: str) -> bytes:
+def _octets(text: str | None) -> bytes:
     try:
-        return text.encode()
+        return text.encode() if text else b""
     except UnicodeEncodeError:
         raise ValueError(f"{_shown(text)} is no Unicode text") from None
 

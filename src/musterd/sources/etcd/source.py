@@ -105,8 +105,9 @@ class _Follower:
                 for at in range(0, len(page.entries), AT_ONCE):
                     some = page.entries[at : at + AT_ONCE]
                     await self._leases.learn(listing.wanted(some))
-                    faults = listing.take(some, self._listed)
-                    for change in [*faults, *self._changes(self._index.take(self._time()))]:
+                    time = self._time()
+                    told = listing.take(some, self._listed, time)
+                    for change in self._changes([*told, *self._index.take(time)]):
                         yield change
                     await asyncio.sleep(0)
         listing.end(self._listed)

@@ -45,6 +45,19 @@ class Tree:
             self._firsts.insert(number + 1, block[half])
         return None
 
+    def append(self, item: bytes) -> bool:
+        """Add an item that is above all others; False where it isn't: then it is not added."""
+        last = self._blocks[-1]
+        if last and last[-1] >= item:
+            return False
+        if len(last) == BLOCK:
+            self._firsts.append(item)
+            self._blocks.append([item])
+        else:
+            last.append(item)
+        self._size += 1
+        return True
+
     def pop(self, head: bytes) -> bytes | None:
         """Remove the item with a head, and give it."""
         number = bisect_right(self._firsts, head) - 1
