@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import dns.asyncquery
+import dns.edns
 import dns.flags
 import dns.message
+import dns.query
 import dns.rcode
 import pytest
 
+from musterd import heartbeat
 from musterd.errors import ListenError, StateError
 from musterd.server import Server
 from musterd.settings.watch import Watcher
@@ -106,6 +109,25 @@ async def test_a_file_is_answered(house: House) -> None:
         house.zone.write_text("a A 10.0.0.2\nb A 10.0.0.3\n")
         await answers(server, "b", ["10.0.0.3"])
         await answers(server, "a", ["10.0.0.2"])
+
+
+def marked(reply: dns.message.Message) -> bool:
+    """Whether it says that it is stale (EDE 3)."""
+    return any(isinstance(one, dns.edns.EDEOption) and one.code == 3 for one in reply.options)
+
+
+async def test_the_event_loop_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "PERIOD", 0.01)
+    monkeypatch.setattr(heartbeat, "LIMIT", 0.5)
+    async with house.serve() as server:
+        await answers(server, "a", ["10.0.0.1"])
+        host, port = server.running.listening[0].rsplit(":", 1)
+        query = dns.message.make_query("a.muster.local", "A", use_edns=True)
+        # It blocks the loop, which is that of the server.
+        while not marked(dns.query.udp(query, host, port=int(port), timeout=10)):
+            pass
+        while marked(await ask(server, "a")):
+            pass
 
 
 async def test_a_file_that_is_missing(house: House) -> None:

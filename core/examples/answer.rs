@@ -173,7 +173,7 @@ fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
     for batch in queries.chunks(BATCH).cycle() {
         let asked = &batch[..batch.len().min(left)];
         let guard = &epoch::pin();
-        let batch = Batch { shared, options: shared.options(guard), clock: clock(), guard };
+        let batch = Batch::new(shared, clock(), guard);
         for Query { packet, client } in asked {
             let length = responder.respond(batch, packet, *client, Transport::Udp, &mut buffer);
             answered += usize::from(length > 0);

@@ -52,7 +52,17 @@ pub struct Batch<'g> {
     pub shared: &'g Shared,
     pub options: &'g Options,
     pub clock: Clock,
+    /// Every answer is marked as stale: see `Shared::lapsed`.
+    pub lapsed: bool,
     pub guard: &'g Guard,
+}
+
+impl<'g> Batch<'g> {
+    /// Of packets that are answered now.
+    pub fn new(shared: &'g Shared, clock: Clock, guard: &'g Guard) -> Batch<'g> {
+        let (options, lapsed) = (shared.options(guard), shared.lapsed(clock.boot));
+        Batch { shared, options, clock, lapsed, guard }
+    }
 }
 
 /// Who asks.
@@ -252,7 +262,7 @@ impl Responder {
         let mut seen = ArrayVec::<u64, MAX_CHAIN>::new();
         for _ in 0..MAX_CHAIN {
             let state = zone.state();
-            if matches!(state, STATE_STALE | STATE_RESTORING) {
+            if batch.lapsed || matches!(state, STATE_STALE | STATE_RESTORING) {
                 reply.ede = Some(ede::STALE);
             }
             match zones.look_up(zone, name, rtype, batch.clock.boot, guard) {

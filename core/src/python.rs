@@ -140,6 +140,10 @@ impl Core {
         if known { Ok(()) } else { Err(PyKeyError::new_err(apex.to_vec())) }
     }
 
+    fn live_until(&self, time: u64) {
+        self.shared.set_live_until(time);
+    }
+
     fn apply(
         &self, py: Python<'_>,
         batch: Vec<(PyBackedBytes, PyBackedBytes, u16, Option<PyBackedBytes>)>,
@@ -165,8 +169,7 @@ impl Core {
             if tcp { (Transport::Tcp, MAX_MESSAGE) } else { (Transport::Udp, udp::ANSWER_SIZE) };
         let mut buffer = vec![0; size];
         let guard = &epoch::pin();
-        let shared = &*self.shared;
-        let batch = Batch { shared, options: shared.options(guard), clock: udp::clock(), guard };
+        let batch = Batch::new(&self.shared, udp::clock(), guard);
         let length = lock(&self.responder).respond(batch, query, client, transport, &mut buffer);
         Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
     }

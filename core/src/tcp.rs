@@ -283,8 +283,7 @@ impl Server<'_> {
             }
         }
         let guard = &epoch::pin();
-        let options = self.shared.options(guard);
-        let batch = Batch { shared: self.shared, options, clock: clock(), guard };
+        let batch = Batch::new(self.shared, clock(), guard);
         while connection.output.len() < HIGH_WATER && end - used >= 2 {
             let length = usize::from(u16_at(&self.scratch, used));
             let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };

@@ -203,7 +203,7 @@ pub fn serve(
             }
         };
         let guard = &epoch::pin();
-        let batch = Batch { shared, options: shared.options(guard), clock: clock(), guard };
+        let batch = Batch::new(shared, clock(), guard);
         let mut answers = 0;
         for index in 0..count {
             let length = buffers.incoming[index].msg_len as usize;

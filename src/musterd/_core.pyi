@@ -85,6 +85,12 @@ class Core:
     def set_state(self, apex: bytes, state: int) -> None:
         """Set one of the ``STATE_*`` for a known zone. Raises KeyError."""
 
+    def live_until(self, time: int) -> None:
+        """Let answers be marked with EDE 3 from a time on, whatever the state of their zone.
+
+        time: ns of the boot-time clock, compared at each answer. Until the first call: never.
+        """
+
     def apply(
         self, batch: Sequence[tuple[bytes, bytes, int, bytes | None]]
     ) -> list[tuple[int, str]]:

@@ -26,10 +26,11 @@ import structlog
 from musterd import log as logs
 from musterd._core import Core, read_zone
 from musterd.catalog import Catalog
-from musterd.clock import LoopClock
+from musterd.clock import BootClock
 from musterd.errors import ListenError, MusterdError, SettingsError
 from musterd.etcd import Options
 from musterd.feeder import Feeder
+from musterd.heartbeat import Heartbeat
 from musterd.http import HttpServer
 from musterd.metrics import CONNECTIONS, Running, app
 from musterd.model import fold, name_from_text
@@ -110,7 +111,7 @@ class Server:
         """Of the settings that ``watcher`` follows; nothing is opened yet."""
         self._watcher = watcher
         self._settings = watcher.settings
-        self._clock = LoopClock()
+        self._clock = BootClock()
         self._core = Core()
         self._files = FileWatch()
         self._fed: dict[str, _Fed] = {}
@@ -165,7 +166,9 @@ class Server:
         gc.disable()
         self._clock.call_later(LOADING_MOST, _loaded)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._files.run()), group.create_task(self._reload(group))]
+            heartbeat = Heartbeat(self._core.live_until, self.catalog.states, self._clock)
+            parts = heartbeat.run(), self._files.run(), self._reload(group)
+            tasks = [group.create_task(part) for part in parts]
             if self.running.snapshots is not None:
                 group.create_task(self._save())
             self._start_http(group)

@@ -277,9 +277,7 @@ class House:
         past = Past(write for writer in self._writers.values() for write in writer.writes)
         found = [text for writer in self._writers.values() for text in writer.wrong]
         for server in self.servers:
-            found += wrong(
-                past, self.seen(server), STALE_AFTER, self.crashed[server.name], server.woken
-            )
+            found += wrong(past, self.seen(server), STALE_AFTER, self.crashed[server.name])
             found += [f"{server.name} said:\n{text}" for text in [server.broken()] if text]
         if found:
             more = [f"and {len(found) - WRONG_MOST} more"] if len(found) > WRONG_MOST else []

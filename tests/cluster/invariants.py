@@ -20,8 +20,6 @@ BATCH_SECONDS = 1.0
 """For which two names may be of different revisions: only one name changes at once."""
 LOST_SECONDS = 10.0
 """From the loss of etcd to its notice; the zone's ``stale_after`` comes upon that."""
-WAKE_SECONDS = 3.0
-"""In which a server that was frozen finds out what it missed."""
 SHOWN = 4
 """Answers before a wrong one that are shown with it."""
 
@@ -152,17 +150,15 @@ def wrong(
     seen: Sequence[Seen],
     stale_after: float,
     crashed: Container[int] = (),
-    woken: Sequence[float] = (),
 ) -> Iterator[str]:
     """All that contradicts the rules, in words.
 
-    seen: the answers of one server; crashed: those of its starts that came after a crash; woken:
-    when it went on after it was frozen.
+    seen: the answers of one server; crashed: those of its starts that came after a crash.
     """
     run = Run(seen)
     yield from answers(run)
     yield from backwards(past, run, crashed)
-    yield from unmarked(past, run, LOST_SECONDS + stale_after, woken)
+    yield from unmarked(past, run, LOST_SECONDS + stale_after)
 
 
 def answers(run: Run) -> Iterator[str]:
@@ -244,12 +240,10 @@ def _of(version: Version) -> str:
     return f"{value} ({write.outcome.value} at {write.ended:.3f}, revision {write.revision})"
 
 
-def unmarked(past: Past, run: Run, seconds: float, woken: Sequence[float] = ()) -> Iterator[str]:
+def unmarked(past: Past, run: Run, seconds: float) -> Iterator[str]:
     """What is not marked as stale is as of some seconds ago at the earliest."""
     for at, one in enumerate(run.seen):
         if one.kind is not Answer.VALUE or one.stale:
-            continue
-        if any(one.asked - WAKE_SECONDS < wake <= one.asked for wake in woken):
             continue
         least = past.last_done(one.name, one.asked - seconds)
         if max(past.places(one.name, one.value), default=least) < least:

@@ -62,8 +62,6 @@ class Server:
         """How often it was started."""
         self.dns: tuple[str, int] | None = None
         """Where it answers; None while it doesn't run, or isn't ready."""
-        self.woken: list[float] = []
-        """When it went on after it was frozen."""
         self._frozen: tuple[str, int] | None = None
         self.api = ""
         self.metrics = ""
@@ -197,5 +195,4 @@ class Server:
         """Let it go on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
-        self.woken.append(asyncio.get_running_loop().time())
         self.dns = self._frozen

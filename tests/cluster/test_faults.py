@@ -86,12 +86,36 @@ async def test_it_is_compacted_all_the_time(house: House) -> None:
 
 
 async def test_a_server_sleeps_while_it_is_compacted(house: House) -> None:
-    """What it missed may be forgotten when it wakes."""
+    """What it missed may be forgotten when it wakes; its first answers are marked."""
     sleeper = house.servers[-1]
     async with house.watched():
         for _ in range(round(lasting(3, 1))):
             sleeper.freeze()
-            await asyncio.sleep(lasting(12, 0.5))
+            await asyncio.sleep(asleep := lasting(12, 0.5))
             await house.compact()
+            woken = now()
             sleeper.thaw()
             await house.acknowledged(*house.servers)
+            if asleep > LOST_SECONDS:
+                seen = house.seen(sleeper)
+                assert list(marked(seen, woken, woken + LOST_SECONDS - 1, stale=True)) == []
+
+
+@pytest.mark.skipif(LENGTH < 1, reason="a server sleeps for long: make faults")
+async def test_etcd_is_lost_while_a_server_sleeps(house: House) -> None:
+    """It finds so when it wakes, and its answers are marked until etcd is back."""
+    sleeper = house.servers[-1]
+    async with house.watched():
+        # What it misses would be answered for a moment when it hears etcd again.
+        await house.quiet()
+        sleeper.freeze()
+        await asyncio.sleep(LOST_SECONDS + 2)
+        house.etcd.kill()
+        woken = now()
+        sleeper.thaw()
+        await asyncio.sleep(2 * LOST_SECONDS + 2)
+        until = now()
+        await house.etcd.start()
+        house.loud()
+        await house.acknowledged(*house.servers)
+    assert list(marked(house.seen(sleeper), woken, until, stale=True)) == []

@@ -96,12 +96,6 @@ def test_what_is_wrong(line: str, why: str) -> None:
     assert why in "".join(found)
 
 
-def test_who_wakes_has_a_moment() -> None:
-    answers = seen("14.5:a=1 18:a=1")
-    assert len(list(wrong(past(), answers, STALE_AFTER))) == 2
-    assert len(list(wrong(past(), answers, STALE_AFTER, woken=[14]))) == 1
-
-
 def test_marks() -> None:
     answers = seen("1:a=1 2:a=1! 3:a=1")
     assert len(list(marked(answers, 0, 9, stale=True))) == 2

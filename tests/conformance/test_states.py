@@ -6,6 +6,7 @@ import time
 
 import dns.flags
 import dns.message
+import dns.query
 import dns.rcode
 import dns.rdatatype
 import pytest
@@ -14,7 +15,17 @@ from dns.rcode import NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from musterd._core import STATE_LIVE, STATE_LOADING, STATE_STALE, Core
 from tests.conformance.questions import Edns, Question
 from tests.conformance.transport import parse_address
-from tests.dnskit import ask, core_with_zone, listening, load, new_core, pack, rdata, wire
+from tests.dnskit import (
+    ask,
+    core_with_zone,
+    listening,
+    load,
+    make_query,
+    new_core,
+    pack,
+    rdata,
+    wire,
+)
 
 APEX = wire("example.")
 ZONE = """
@@ -71,6 +82,37 @@ def test_stale_zone_goes_on() -> None:
     assert reply.answer[0].ttl == 60
     core.set_state(APEX, STATE_LIVE)
     assert ede(core, "www") == (NOERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "codes"),
+    [
+        (STATE_LIVE, [(NOERROR, 3), (NXDOMAIN, 3)]),
+        (STATE_LOADING, [(NOERROR, 3), (SERVFAIL, 14)]),
+        (STATE_STALE, [(NOERROR, 3), (NXDOMAIN, 3)]),
+    ],
+)
+def test_all_is_stale_when_nobody_follows(state: int, codes: list[tuple[int, int]]) -> None:
+    """RFC 8914 section 4.4: whatever the state, from the time on that was not put off."""
+    core = in_state(state)
+    before = [ede(core, name) for name in ("www", "new")]
+    now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    core.live_until(now)
+    assert [ede(core, name) for name in ("www", "new")] == codes
+    core.live_until(now + 10**12)
+    assert [ede(core, name) for name in ("www", "new")] == before
+
+
+def test_listeners_see_that_nobody_follows() -> None:
+    """Over UDP and TCP, without being told when it is time."""
+    core = in_state(STATE_LIVE)
+    query = make_query("www", use_edns=0)
+    core.live_until(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 20_000_000)
+    with listening(core) as bound:
+        host, port = parse_address(bound[0])
+        for send in (dns.query.udp, dns.query.tcp):
+            while not send(query, host, port=port, timeout=10).options:
+                pass
 
 
 def test_new_zone_is_loading_and_empty() -> None:

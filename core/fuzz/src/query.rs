@@ -145,7 +145,8 @@ impl Servers {
     fn ask(&mut self, turn: usize, choices: &Choices, packet: &[u8]) -> Vec<u8> {
         let guard = &epoch::pin();
         let clock = Clock { boot: self.boot, unix: UNIX };
-        let batch = Batch { shared: &world().shared, options: choices.options, clock, guard };
+        let options = choices.options;
+        let batch = Batch { options, ..Batch::new(&world().shared, clock, guard) };
         let size = match choices.transport {
             Transport::Udp => ANSWER_SIZE,
             Transport::Tcp => MAX_MESSAGE,

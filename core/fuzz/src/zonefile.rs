@@ -129,8 +129,8 @@ impl<'w> Client<'w> {
 
     fn send(&mut self, packet: &[u8], transport: Transport, size: usize) {
         let (guard, client) = (&epoch::pin(), [192, 0, 2, 1].into());
-        let batch =
-            Batch { shared: self.shared, options: &self.options, clock: Clock::default(), guard };
+        let options = &self.options;
+        let batch = Batch { options, ..Batch::new(self.shared, Clock::default(), guard) };
         let buffer = &mut self.buffer[..size];
         let length = self.responder.respond(batch, packet, client, transport, buffer);
         let (options, model) = (&self.options, self.model);

@@ -105,6 +105,12 @@ class States:
             status.lost, status.lost_monotonic = self._clock.time(), self._clock.monotonic()
         self.refresh(self._needed_by.get(name, ()))
 
+    def backdate(self, since: float) -> None:
+        """What was found lost after a time, by the monotonic clock, may have been lost then."""
+        for status in self.sources.values():
+            status.lost_monotonic = min(status.lost_monotonic, since)
+        self.refresh(self.zones)
+
     def refresh(self, apexes: Iterable[bytes]) -> None:
         """Find the state of some zones anew, and tell those that changed."""
         for apex in apexes:
