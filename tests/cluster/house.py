@@ -72,7 +72,7 @@ class House:
         self._probers = {server.name: Prober(server, names) for server in servers}
         self.crashed: dict[str, set[int]] = {server.name: set() for server in servers}
         """Which starts of each server came after a crash."""
-        self._writing: list[asyncio.Task[None]] = []
+        self._writing: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Start all, and register what fills the zone."""
@@ -111,23 +111,25 @@ class House:
             print(self.tail())
             raise
         finally:
-            await _end([*asking, *self._writing])
+            await _end([*asking, *self._writing.values()])
         self._judge()
         self.sound = True
 
     def _write(self) -> None:
-        self._writing = [asyncio.create_task(w.run()) for w in self._writers.values()]
+        for name, writer in self._writers.items():
+            if name not in self._writing:
+                self._writing[name] = asyncio.create_task(writer.run())
 
-    async def quiet(self) -> None:
-        """Write no more, once what is under way is answered."""
-        for writer in self._writers.values():
-            writer.stop()
-        await asyncio.wait(self._writing)
-        for task in self._writing:
-            task.result()
+    async def quiet(self, *servers: Server) -> None:
+        """Write no more by some servers or by all, once what is under way is answered."""
+        names = {server.name for server in servers} or set(self._writing)
+        for name in names:
+            self._writers[name].stop()
+        ending = [self._writing.pop(name) for name in names & self._writing.keys()]
+        await asyncio.gather(*ending)
 
     def loud(self) -> None:
-        """Write again."""
+        """Write again by all."""
         self._write()
 
     async def _each_acknowledged(self) -> None:
@@ -154,7 +156,7 @@ class House:
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
                 while not condition():
-                    for task in self._writing:
+                    for task in self._writing.values():
                         if task.done():
                             task.result()
                     await asyncio.sleep(0.02)

@@ -106,8 +106,7 @@ async def test_etcd_is_lost_while_a_server_sleeps(house: House) -> None:
     """It finds so when it wakes, and its answers are marked until etcd is back."""
     sleeper = house.servers[-1]
     async with house.watched():
-        # What it misses would be answered for a moment when it hears etcd again.
-        await house.quiet()
+        await house.quiet(sleeper)
         sleeper.freeze()
         await asyncio.sleep(LOST_SECONDS + 2)
         house.etcd.kill()

@@ -51,6 +51,10 @@ class Watch:
         self._at = 0
         self._began: int | None = None
         """The revision of etcd when it began to watch; None while it doesn't."""
+        self._target = 0
+        """The revision of etcd when it was heard again: up to here changes may be missing."""
+        self.silence = 0
+        """How often it was looked at since it heard something; see `Watches`."""
         self.paused = False
         """Whether it hears nothing because its queue is full."""
         self.refused = False
@@ -61,6 +65,8 @@ class Watch:
         self._due: asyncio.TimerHandle | None = None
         self._tell = self._told = False
         """Whether the reader is to be told that it is lost, and whether it was."""
+        self._owed = False
+        """Whether the reader was told so, and not yet that nothing is missing any more."""
         self._reader: asyncio.Future[None] | None = None
         if first:
             self.started.set_result(None)
@@ -76,6 +82,16 @@ class Watch:
         return bool(self._queue)
 
     @property
+    def behind(self) -> bool:
+        """Whether changes may be missing that etcd had before it was heard again."""
+        return self.next <= self._target
+
+    @property
+    def current(self) -> bool:
+        """Whether etcd is heard, and the reader has all that it had when that began."""
+        return self._lost is None and self.revision >= self._target
+
+    @property
     def ended(self) -> bool:
         """Whether it ended with an error."""
         return self._end is not None
@@ -88,7 +104,8 @@ class Watch:
         """The changes of the next revision that has any.
 
         Raises StoreLost, once each time, when nothing was heard of etcd for some seconds: ask
-        again, and when etcd is back there are changes, or an ``Events`` without any. Every other
+        again, and when etcd is back there are changes; when those are all that were missed, and
+        the watch is ``current``, there is an ``Events`` without any if need be. Every other
         error is the end: Compacted where the changes to go on with are gone, or it is another
         etcd now; StoreUnavailable where it was closed.
         """
@@ -97,6 +114,7 @@ class Watch:
                 raise self._end
             if self._tell and self._lost is not None:
                 self._tell, self._told = False, True
+                self._owed = True
                 raise self._lost
             self._reader = asyncio.get_running_loop().create_future()
             try:
@@ -106,6 +124,7 @@ class Watch:
         events = self._queue.popleft()
         self._count(events, -1)
         self._told = False
+        self._owed = self._owed and not self.current
         if self.paused and not self._queue:
             self.paused = False
             self._owner.resume(self)
@@ -113,6 +132,7 @@ class Watch:
 
     def take(self, answer: rpc.WatchResponse) -> None:
         """Queue what etcd tells, revision by revision, as a later answer may tell the rest."""
+        self.silence = 0
         for event in answer.events:
             revision = event.kv.mod_revision
             if revision >= self.next:
@@ -135,14 +155,18 @@ class Watch:
         """All up to a revision was told."""
         if not self._part:
             self.next = max(self.next, revision + 1)
+            self._catch_up()
 
     def reach_with_all(self, revision: int) -> None:
         """All up to a revision was told to all watches that there were when etcd said so.
 
-        That may have been before this one, unless etcd has changed since this one began.
+        That may have been before this one, unless etcd has changed since this one began. It mostly
+        was not, which is enough to say that nothing is missing, but not to ignore what comes.
         """
         if self._began is not None and revision > self._began:
             self.reach(revision)
+        elif self._began is not None and revision >= self._target:
+            self.settle()
 
     def cut(self, reason: str, at: float) -> None:
         """Nothing is heard of etcd; the reader is told at some time of the loop, if still so."""
@@ -155,14 +179,24 @@ class Watch:
 
     def back(self, revision: int) -> None:
         """Etcd, which is at a revision, is heard again."""
-        self._began = revision
+        self._began = self._target = revision
+        self.silence = 0
         if self._due is not None:
             self._due.cancel()
             self._due = None
         self._lost, self._tell = None, False
-        if self._told and not self._queue:
-            self._add(Events(self.next - 1, ()))
+        self._catch_up()
         self._wake()
+
+    def settle(self) -> None:
+        """Nothing is missing, by all that can be known."""
+        self._target = 0
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Tell the reader if nothing is missing any more and no change tells so."""
+        if self._owed and not self._queue and self.current:
+            self._add(Events(self.next - 1, ()))
 
     def end(self, error: StoreError) -> None:
         """Let it raise an error after what is queued, for ever."""

@@ -34,6 +34,12 @@ QUESTIONS: Final = 10_000
 """What may wait to be sent."""
 PROGRESS: Final = 3.0
 """Seconds between two questions how far etcd is."""
+CATCHING_UP: Final = 0.1
+"""The same while a watch may have missed something; this long etcd takes to tell it."""
+QUIET: Final = 5
+"""Such times without a word until one is taken to have missed nothing, where etcd can't tell."""
+MUTE: Final = 100
+"""The same where it could, but doesn't, as a proxy may not."""
 GRACE: Final = 5.0
 """Seconds from the break of a stream until readers are told; a new leader is there before."""
 SILENT: Final = 9.0
@@ -77,6 +83,8 @@ class Watches:
         """To which the stream goes."""
         self._sound = False
         """Whether its progress is to be believed."""
+        self._late = asyncio.Event()
+        """A watch may have missed something."""
 
     @asynccontextmanager
     async def open(
@@ -301,6 +309,8 @@ class Watches:
         elif (watch := self._by_id.get(answer.watch_id)) is not None:
             if answer.created:
                 watch.back(answer.header.revision)
+                if watch.behind:
+                    self._late.set()
             else:
                 watch.take(answer)
 
@@ -330,7 +340,15 @@ class Watches:
     async def _ask_progress(self) -> None:
         """Ask again and again how far etcd is, and once whether a member can tell."""
         while True:
-            await asyncio.sleep(PROGRESS)
+            behind = [watch for watch in self._by_id.values() if watch.behind]
+            for watch in behind:
+                watch.silence += 1
+                if watch.silence > (MUTE if self._sound else QUIET):
+                    watch.settle()
+            self._late.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CATCHING_UP if behind else PROGRESS):
+                    await self._late.wait()
             with suppress(StoreError):
                 self._sound = await self._transport.sound(self._member)
             self._ask(rpc.WatchRequest(progress=rpc.WatchProgressRequest()))

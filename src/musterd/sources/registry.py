@@ -64,8 +64,9 @@ class RegistrySource:
                     async for change in changes:
                         yield change
                         retry = RETRY_LEAST if isinstance(change, Synced) else retry
-            except Compacted:
+            except Compacted as error:
                 # More changed than is kept for who follows slowly: list again.
+                yield Lost(str(error))
                 continue
             except StoreError as error:
                 yield Lost(str(error))
@@ -106,7 +107,7 @@ class RegistrySource:
                     continue
                 for change in _grouped(map(self._changed, events)):
                     yield change
-                if lost:
+                if lost and watch.current:
                     lost = False
                     yield Synced(watch.revision)
                 # Who gives the next change has the last in answers.

@@ -35,6 +35,10 @@ class Watch(Protocol):
     def ready(self) -> bool:
         """Whether the next changes are here already, so that nothing needs to be waited for."""
 
+    @property
+    def current(self) -> bool:
+        """Whether the store is heard, and its reader has all that it had when that began."""
+
     def __aiter__(self) -> Self:
         """Itself."""
 
@@ -42,7 +46,8 @@ class Watch(Protocol):
         """The changes of the next transaction that has any.
 
         Raises StoreLost where nothing was heard of the store for some seconds: asked again, it
-        goes on when the store is back, with what changed, or a batch without events. Raises
+        goes on when the store is back, with what changed, until it is ``current``; where no change
+        makes it so there is a batch without events. Raises
         Compacted where its reader was so slow, or came from so far back, that the changes to go on
         with are gone; StoreUnavailable once the store is closed.
         """

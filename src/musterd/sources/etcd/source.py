@@ -59,8 +59,9 @@ class EtcdSource:
                         async for change in changes:
                             yield change
                             retry = RETRY_LEAST if isinstance(change, Synced) else retry
-                except Compacted:
+                except Compacted as error:
                     # More changed than etcd keeps, or it is another one: list again.
+                    yield Lost(str(error))
                     continue
                 except StoreError as error:
                     yield Lost(str(error))
@@ -143,7 +144,7 @@ class _Follower:
                         due = 0.0
                         later = self._index.later(self._time())
                 try:
-                    revision, events = await coming
+                    revision, events, current = await coming
                 except StoreLost as error:
                     coming = asyncio.ensure_future(_events(watch))
                     lost = True
@@ -152,7 +153,7 @@ class _Follower:
                 coming = asyncio.ensure_future(_events(watch))
                 for change in await self._changed(events):
                     yield change
-                if lost:
+                if lost and current:
                     lost = False
                     yield Synced(revision)
         finally:
@@ -184,11 +185,14 @@ class _Follower:
         return (await self._client.leases.info(lease)).ttl
 
 
-async def _events(watch: Watch) -> tuple[int, list[tuple[int, Event]]]:
-    """The next changes with their revisions, those too that need no wait; and the last revision."""
+async def _events(watch: Watch) -> tuple[int, list[tuple[int, Event]], bool]:
+    """The next changes with their revisions, those too that need no wait.
+
+    Before them the last revision, after them whether they make the watch current.
+    """
     found: list[tuple[int, Event]] = []
     while True:
         events = await anext(watch)
         found += [(events.revision, one) for one in events.changes]
         if not watch.ready or len(found) >= AT_ONCE:
-            return events.revision, found
+            return events.revision, found, watch.current

@@ -96,6 +96,11 @@ class EmbeddedWatch:
         """As of `Watch`."""
         return bool(self._queue)
 
+    @property
+    def current(self) -> bool:
+        """As of `Watch`: it is never lost."""
+        return True
+
     def __aiter__(self) -> Self:
         """As of `Watch`."""
         return self

@@ -30,6 +30,11 @@ class EtcdWatch:
         """As of `Watch`."""
         return self._source.ready
 
+    @property
+    def current(self) -> bool:
+        """As of `Watch`."""
+        return self._source.current
+
     def __aiter__(self) -> Self:
         """As of `Watch`."""
         return self
