@@ -181,7 +181,7 @@ def _asked(
         yield
         return
     with ThreadPoolExecutor(1) as thread:
-        asking = thread.submit(pace, place.dns, file, seconds + 2 * LEAD, rate)
+        asking = thread.submit(pace, place.dns, file, seconds + 2 * LEAD, rate, naps=True)
         time.sleep(LEAD)
         yield
         felt.append(asking.result())
@@ -322,7 +322,7 @@ def _targets(times: Mapping[str, Sequence[Times]]) -> list[Target]:
 def _notes() -> list[str]:
     return [
         f"{MEMBERS} etcds, which write to disk, {SERVERS} servers, and who writes to the first and "
-        "asks it share all CPUs: on two, the tail is the wait for one.",
+        "asks it share all CPUs: on two, the tail is the wait for one. Who asks sleeps in between.",
         "etcd: a put to it over its own JSON gateway, the floor of all others. all/etcd: ratio of "
         "the medians. The time is that from sending the request; an answer is seen at most "
         f"{AGAIN * 1000:.1f} ms after it could be.",

@@ -190,7 +190,9 @@ class World:
         line = f"mark.{ZONES[0]}. {TTL} A {mark}"
         try:
             async with asyncio.timeout(30):
-                await until(lambda: line in self.watcher.core.text(ZONES[0]))
+                await until(
+                    lambda: self.watcher.settled and line in self.watcher.core.text(ZONES[0])
+                )
         except TimeoutError:
             raise AssertionError(
                 f"the watcher does not come to the end: {self.etcd.tail()}"

@@ -8,7 +8,7 @@ from musterd.catalog.zone import Row
 from musterd.feeder import Feeder
 from musterd.registry.applied import Applied
 from musterd.settings import Settings
-from musterd.sources.registry import RegistrySource
+from musterd.sources.registry import NAME, RegistrySource
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import ManualClock, RecordingCore
 from tests.etcdkit import Etcd
@@ -45,6 +45,13 @@ class Watcher:
         self._store: Store | None = None
         self._catalog: Catalog | None = None
         self.core = Steps()
+        self._synced = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether it follows: until its list is complete, what is gone may still be answered."""
+        assert self._catalog
+        return self._synced and self._catalog.states.sources[NAME].lost is None
 
     async def start(self, *, anew: bool = True) -> None:
         """Follow, with a new catalog or the one there is."""
@@ -55,8 +62,12 @@ class Watcher:
             await self._catalog.reconfigure(Settings.model_validate(raw))
         self._store = Store(self._etcd.options())
         source = RegistrySource(self._store, Applied(), lambda _: TTL)
-        feeder = Feeder(source, self._catalog, None, lambda _: None)
+        self._synced = False
+        feeder = Feeder(source, self._catalog, None, self._note)
         self._task = asyncio.create_task(feeder.run())
+
+    def _note(self, _: str) -> None:
+        self._synced = True
 
     async def stop(self) -> None:
         assert self._task

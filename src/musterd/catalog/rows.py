@@ -5,6 +5,8 @@
     generation u32 | revision i64 | time f64 | n x record
     record: length u8 | owner | type u16 | length u32 | packed RRset
 
+An owner of length 0, which no wire name has, is that of the record before.
+
 Integers are big-endian. The owner is a wire name with its case kept, the RRset is packed as its
 source gave it. ``generation`` counts the full lists of the source; a row of an older one was not
 in the last.
@@ -37,17 +39,25 @@ OCTET = tuple(bytes([n]) for n in range(256))
 def encode(records: Iterable[Record]) -> bytes:
     """The part of a row after its head."""
     parts: list[bytes] = []
+    last = b""
     for owner, rtype, packed in records:
-        parts += OCTET[len(owner)], owner, RECORD.pack(rtype, len(packed)), packed
+        if owner != last:
+            last = owner
+            parts += OCTET[len(owner)], owner
+        else:
+            parts.append(b"\0")
+        parts += RECORD.pack(rtype, len(packed)), packed
     return b"".join(parts)
 
 
 def decode(row: bytes) -> Iterator[Record]:
     """The records of a row."""
-    at = ROW.size
+    at, owner = ROW.size, b""
     while at < len(row):
-        owner = row[at + 1 : at + 1 + row[at]]
-        at += 1 + len(owner)
+        length = row[at]
+        at += 1 + length
+        if length:
+            owner = row[at - length : at]
         rtype, length = RECORD.unpack_from(row, at)
         at += RECORD.size + length
         yield Record(owner, rtype, row[at - length : at])

@@ -101,11 +101,16 @@ class Changes:
     def transaction(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Result:
         """As of the store."""
         found = tuple(map(self._found, compares))
+        known: dict[bytes, Entry | None] = {}
         for compare, entry in zip(compares, found, strict=True):
             if not _HOLDS[compare.test](entry, compare.revision):
                 return Result(False, self.revision, found)
+            if compare.test is not Is.NONE_SINCE:
+                known[compare.key] = entry
         self._look_for_leases(operations)
-        before = tuple(self._get(step.key) for step in operations)
+        before = tuple(
+            known[step.key] if step.key in known else self._get(step.key) for step in operations
+        )
         steps = zip(operations, before, strict=True)
         self._apply([(step, entry) for step, entry in steps if entry or isinstance(step, Put)])
         return Result(True, self.revision, before)
