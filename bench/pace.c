@@ -12,7 +12,8 @@
 #include "client.h"
 #include <unistd.h>
 
-enum { STEP_NS = 100, STEPS = 5000000, IDS = 65536, NAP_US = 200 }; /* a histogram of 0.1 us up to 0.5 s */
+enum { STEP_NS = 100, STEPS = 5000000, IDS = 65536 }; /* a histogram of 0.1 us up to 0.5 s */
+enum { NAP_US = 200 };
 
 struct histogram {
     uint32_t *counts;
