@@ -156,6 +156,7 @@ class Server:
             self._listen(settings.dns)
             await self._serve(settings)
         finally:
+            gc.enable()
             self._core.close()
             _close(self._http)
             if self._registering is not None:

@@ -11,6 +11,8 @@ import socket
 import struct
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import from_json
+
 from musterd.model import AAAA, CNAME, MX, NS, SRV, TXT, A, name_from_text
 
 VALUE_OCTETS: Final = 65_536
@@ -43,7 +45,6 @@ _HASH = re.compile(rb"[0-9a-f]{1,8}")
 _GROUP_OCTETS: Final = 255
 _SHOWN: Final = 60
 
-_decoder = json.JSONDecoder()
 _HEAD = struct.Struct("!BBBBIHIiQ")
 """host kind, mail, type, targetstrip, ttl, priority, weight, port, revision."""
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -92,8 +93,8 @@ def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules:
     fields = _fields(value)
     get = fields.get
     kind, host = _host(get("host", ""))
-    text = _octets(get("text"))
-    group = _octets(get("group"))
+    text = get("text", "").encode()
+    group = get("group", "").encode()
     if len(text) > TEXT_OCTETS:
         raise ValueError(f"its text has {len(text)} octets, at most {TEXT_OCTETS}")
     if len(group) > _GROUP_OCTETS:
@@ -183,23 +184,12 @@ def _object(value: bytes) -> dict[str, Any]:
     if len(value) > VALUE_OCTETS:
         raise ValueError(f"its value has {len(value)} octets, at most {VALUE_OCTETS}")
     try:
-        found = _json(value.decode())
-    except RecursionError:
-        raise ValueError("its value is nested too deeply") from None
+        found = from_json(value)
     except ValueError as error:
         raise ValueError(f"its value is no JSON: {error}") from None
     if type(found) is not dict:
         raise ValueError(f"its value is {_shown(found)}, expected a JSON object")
     return found
-
-
-def _json(text: str) -> Any:
-    """As ``json.loads``, at half the cost where no white space is around it."""
-    try:
-        found, end = _decoder.raw_decode(text)
-    except ValueError:
-        end = -1
-    return found if end == len(text) else _decoder.decode(text)
 
 
 def _fields(value: bytes) -> dict[str, Any]:
@@ -239,13 +229,6 @@ def _type(word: str, kind: int) -> int:
     if (rtype in {A, AAAA} and kind not in {IPV4, IPV6}) or (rtype == CNAME and kind != NAME):
         raise ValueError(f"its host does not suit its type, {word}")
     return rtype
-
-
-def _octets(text: str | None) -> bytes:
-    try:
-        return text.encode() if text else b""
-    except UnicodeEncodeError:
-        raise ValueError(f"{_shown(text)} is no Unicode text") from None
 
 
 def _shown(value: object) -> str:
