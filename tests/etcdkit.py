@@ -76,6 +76,12 @@ class Certificates:
     def key(self, name: str) -> Path:
         return self.home / f"{name}.key"
 
+    def name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the environment name what a client needs."""
+        monkeypatch.setenv("ETCD_CACERT", str(self.ca))
+        monkeypatch.setenv("ETCD_TLSPEM", str(self.cert("client")))
+        monkeypatch.setenv("ETCD_TLSKEY", str(self.key("client")))
+
     def sign(self, name: str, extension: str) -> None:
         self._run(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"

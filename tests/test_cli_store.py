@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from musterd.cli import run
+from musterd.cli.etcd import PASSWORDS
 from musterd.registry.keys import ROOT
 from musterd.store.etcd import Etcd as Store
 from musterd.store.opening import open_file
-from tests.etcdkit import running
+from tests.etcdkit import Certificates, running
+from tests.needs import needs
 
 
 def command(capsys: pytest.CaptureFixture[str], *line: str, code: int = 0) -> tuple[str, str]:
@@ -39,6 +41,7 @@ async def test_into_etcd_and_back(
         def both() -> None:
             out, err = command(capsys, str(path), url, "--user", "app", "--json")
             assert json.loads(out)["written"] == 5
+            assert "the password of etcd crosses the network in plain text" in err
             out, err = command(capsys, url, str(back), "--user", "app")
             assert out == f"{back}: 5 keys written, 0 were there, 0 removed\n"
             out, err = command(capsys, str(path), str(back), "--json")
@@ -58,6 +61,38 @@ async def test_into_etcd_and_back(
             assert json.loads(out)["written"] == 1
 
         await asyncio.to_thread(others)
+        monkeypatch.setenv("ETCD_PASSWORD", "other")
+        await asyncio.to_thread(command, capsys, url, str(path), "--user", "app", "--overwrite")
+        monkeypatch.setenv("ETCD_PASSWORD", "pa55")
+        monkeypatch.delenv("MUSTERD_STORE__PASSWORD")
+        await asyncio.to_thread(command, capsys, url, str(path), "--user", "app")
+
+
+def test_a_user_without_a_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PASSWORDS:
+        monkeypatch.delenv(name, raising=False)
+    line = ("etcd://127.0.0.1:1", str(tmp_path / "store.db"), "--user", "app")
+    _, err = command(capsys, *line, code=2)
+    assert err == "--user app: set its password: MUSTERD_STORE__PASSWORD or ETCD_PASSWORD\n"
+
+
+@needs("openssl")
+async def test_the_files_of_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    await fill(path)
+    certificates = Certificates(tmp_path / "certificates")
+    async with running(tmp_path / "etcd", "etcd-3.5", certificates=certificates) as etcd:
+        certificates.name(monkeypatch)
+        url = f"etcd://{etcd.endpoints[0]}/prod"
+        out, err = await asyncio.to_thread(command, capsys, str(path), url, "--json")
+        assert json.loads(out)["written"] == 5
+        assert "plain text" not in err
+        async with Store(etcd.options(), base=b"/prod") as store:
+            assert len((await store.range(ROOT)).entries) == 5
 
 
 async def test_a_store_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +112,10 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ((str(tmp_path / "none"), str(path)), "there is no such store.db"),
         ((str(path), str(link)), "the same store"),
         ((str(path), "etcd://a:x"), "expected HOST:PORT"),
-        ((str(path), "etcd://me:secret@a"), "expected"),
+        ((str(path), "etcd://me:secret@a"), "--user"),
+        (("etcd://me:secret@a", "etcd://me:secret@a"), "--user"),
+        (("https://me:secret@a", str(path)), "--user"),
+        ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: needs key too"),
     ):
         _, err = command(capsys, *line, code=2)
         assert told in err

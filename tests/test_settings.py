@@ -363,7 +363,7 @@ STORES: list[tuple[str, list[str]]] = [
         ["4: store.password: got a secret of 1 characters, expected"],
     ),
     (f"{ETCD}cert = 'c'", ["3: store.cert: needs key too"]),
-    (f"{ETCD}user = 'u'", ["3: store.user: needs password too"]),
+    (f"{ETCD}user = 'u'", ["3: store.user: needs password or password_file too"]),
     (f"{ETCD}timeout = 0", ["3: store.timeout: got 0, expected a number from 0.5 to 60"]),
     ("store.ca = 'c'", ["1: store.ca: is for an etcd; set url to one, or remove it"]),
     (f"{ETCD}[state]\ndir = ''", ['2: store.url: with [state] dir = "" the first token has no']),

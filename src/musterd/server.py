@@ -151,7 +151,7 @@ class Server:
                 parts = Parts(self.catalog, self._core, self._clock, lambda: self.running.listening)
                 self._registering = await Registering.open(parts, settings)
             elif settings.api.listen:
-                log.warning('there is no registry, and no API, as [state] dir is ""')
+                log.warning("no registry, and no API: neither [state] dir nor [store] url is set")
             self._http = self._bind_http(settings.metrics.listen)
             self._listen(settings.dns)
             await self._serve(settings)
@@ -308,6 +308,9 @@ class Server:
                     name, str(path), origin, one.ttl, read_zone, self._files
                 )
             case EtcdSettings() as given:
+                if given.bare:
+                    plain = "the password of etcd crosses the network in plain text: set its ca"
+                    log.warning(plain, source=given.name)
                 return etcd.EtcdSource(
                     name=given.name,
                     options=Options.of(given.endpoints, given),

@@ -258,7 +258,7 @@ async def open_store(settings: Settings) -> Store:
     """The store that the settings say. Raises StoreError."""
     where, folder = settings.store, settings.state.dir
     if where.url or folder is None:
-        if where.user and not (where.ca or where.cert):
+        if where.bare:
             log.warning("the password of etcd crosses the network in plain text: set [store] ca")
         return await open_etcd(where)
     return await open_file(folder / FILE)

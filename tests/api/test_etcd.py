@@ -13,6 +13,7 @@ import httpx
 import pytest
 from dns.edns import EDEOption
 
+from musterd.cli import run
 from musterd.etcd import ALL, Client
 from musterd.server import Server
 from musterd.tokens import new_text
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
 TWO = "/records/muster.local/web/A/two"
 VERSION = "etcd-3.5"
+TOO_MUCH = (422, "urn:musterd:problem:too-much")
 
 
 @pytest.fixture
@@ -90,10 +92,60 @@ async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
         entries = (await clients[0].get("/history")).json()["entries"]
         assert [entry["action"] for entry in entries] == ["deleted", "created", "created"]
         assert all(entry["time"] > 1_700_000_000 for entry in entries)
-        many = {"records": [{"data": f"10.1.{n // 250}.{n % 250}"} for n in range(200)]}
-        answer = await clients[0].put("/records/muster.local/many/A", json=many)
-        assert answer.status_code == 422
-        assert "the store takes 128 changes at once" in answer.text
+
+
+MANY = "/records/muster.local/many/A"
+ALL_OF_MANY = f"{MANY}?limit=1000"
+
+
+def some(count: int) -> dict[str, Any]:
+    return {"records": [{"data": f"10.1.{n // 250}.{n % 250}"} for n in range(count)]}
+
+
+async def test_rrsets_at_the_limit_of_a_transaction(
+    etcd: Etcd,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is too much for one step says so, changes nothing, and goes record by record."""
+    house = house_on(etcd, tmp_path / "one")
+    async with house.serve() as server:
+        await until((house.state / "token").exists)
+        monkeypatch.setenv("MUSTERD_SERVER", f"http://{server.api_address}")
+        monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(house.state / "token"))
+        async with house.client(server) as client:
+            await ready(client)
+            refused = await client.put(MANY, json=some(129))
+            assert (refused.status_code, refused.json()["type"]) == TOO_MUCH
+            for count in range(126, 131):
+                assert (await client.put(MANY, json=some(min(count, 128)))).is_success
+                for record in some(count)["records"][128:]:
+                    assert (await client.post(MANY, json=record)).is_success
+                there = (await client.get(ALL_OF_MANY)).json()["records"]
+                assert len(there) == count
+                # Two checks beside those of the records: of no other record, and of no alias.
+                fewer = await client.put(MANY, json=some(count - 1))
+                assert fewer.status_code == (200 if count <= 126 else 422)
+                if count > 126:
+                    assert fewer.json()["type"] == TOO_MUCH[1]
+                    assert "the store takes 128 of each" in fewer.json()["detail"]
+                    assert "single records" in fewer.json()["detail"]
+                    # What is there already is no change.
+                    assert count > 128 or (await client.put(MANY, json=some(count))).is_success
+                    assert (await client.get(ALL_OF_MANY)).json()["records"] == there
+                gone = await client.delete(MANY, headers={"if-match": "*"})
+                assert gone.status_code == (204 if count <= 127 else 422)
+                if count > 127:
+                    assert (await client.get(ALL_OF_MANY)).json()["records"] == there
+                    line = ["record", "delete", "many.muster.local", "A"]
+                    held = [*line, "--if-revision", str(max(r["revision"] for r in there))]
+                    assert await asyncio.to_thread(run, held) == 1
+                    assert "single records" in capsys.readouterr().err
+                    assert await asyncio.to_thread(run, line) == 0
+                    assert capsys.readouterr().out == "many.muster.local A: deleted\n"
+                assert (await client.get(ALL_OF_MANY)).json()["records"] == []
+            await until_answered(server, "many", [])
 
 
 async def until_answered(server: Server, name: str, wanted: list[str]) -> None:

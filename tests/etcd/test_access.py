@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client, Options, span
-from musterd.store import StoreDenied, StoreLost, StoreUnavailable
+from musterd.etcd import ALL, Client, Options, span
+from musterd.store import Delete, Put, StoreDenied, StoreLost, StoreUnavailable
+from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
 
@@ -29,8 +30,9 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
         other = Certificates(home / "other")
         for options, word in (
             (etcd.options(cert=None, key=None), ""),
-            (etcd.options(ca=other.ca), "ca, cert and key"),
+            (etcd.options(ca=other.ca), f"({other.ca}, "),
             (etcd.options(ca=None), "ca, cert and key"),
+            (etcd.options(ca=other.ca), "ETCD_CACERT"),
             (etcd.options(ca=home / "none.pem"), "No such file"),
             (etcd.options(key=other.key("client")), "KEY_VALUES_MISMATCH"),
             (etcd.options(ca=None, cert=None, key=None), "ca"),
@@ -68,10 +70,24 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
             async with client.watch(*span(b"a/")) as watch:
                 await client.put(b"a/x", b"")
                 assert (await anext(watch)).changes[0].key == b"a/x"
-            with pytest.raises(StoreDenied, match="user app may not") as caught:
-                await client.put(b"b", b"")
+            with pytest.raises(StoreDenied, match="user app may not write b/1:") as caught:
+                await client.put(b"b/1", b"")
+            with pytest.raises(StoreDenied, match="user app may not write b/:"):
+                await client.delete(*span(b"b/"))
+            for key, end, keys in (
+                (*span(b"b/"), "b/"),
+                (b"b/7\0", b"b0", "b/"),
+                (ALL, ALL, "all"),
+            ):
+                with pytest.raises(StoreDenied, match=f"user app may not read {keys}"):
+                    await client.range(key, end)
+            async with Store(right) as store:
+                with pytest.raises(StoreDenied, match="may not read and write b/1:"):
+                    await store.delete(b"b/1", expect=1)
+                with pytest.raises(StoreDenied, match="may not read and write b/:"):
+                    await store.transaction((), (Put(b"b/1", b""), Delete(b"b/2")))
             async with client.watch(*span(b"b/"), from_revision=1) as watch:
-                with pytest.raises(StoreLost, match="user app may not"):
+                with pytest.raises(StoreLost, match="user app may not read b/:"):
                     await anext(watch)
         assert PASSWORD not in str(caught.value)
         for options, word in (
@@ -85,6 +101,31 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
                     await client.range(b"a/x")
             assert PASSWORD not in str(caught.value)
     assert PASSWORD not in caplog.text
+
+
+async def test_a_password_in_a_file(home: Path) -> None:
+    """It is read at each login, so that a new one is taken without a restart."""
+    file = home / "password"
+    async with running(home, "etcd-3.5") as etcd:
+        await etcd.with_users(("app", PASSWORD, "a/"))
+        options = etcd.options(user="app", password_file=file, request=1.0)
+        async with Client(options) as client:
+            for content, problem in (
+                (None, "No such file"),
+                (b"\n", "expected a password"),
+                (b"\xff", "is not UTF-8"),
+                (b"x" * 5000, "expected a password"),
+            ):
+                if content is not None:
+                    file.write_bytes(content)
+                with pytest.raises(StoreUnavailable, match=problem) as caught:
+                    await client.range(b"a/x")
+                assert str(file) in str(caught.value)
+            file.write_text("old")
+            with pytest.raises(StoreDenied, match="user app in"):
+                await client.range(b"a/x")
+            file.write_text(f"{PASSWORD}\n")
+            await client.put(b"a/x", b"")
 
 
 async def test_a_user_where_logins_are_off(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import httpx
 import pytest
 
 from musterd.cli import run
+from musterd.cli.etcd import PASSWORDS
 from musterd.etcd import Client, span
 from tests.catalogkit import RecordingCore
 from tests.etcd_records.kit import ZONE, feeding
-from tests.etcdkit import Etcd, running
+from tests.etcdkit import Certificates, Etcd, running
 from tests.needs import needs
 
 Capture = pytest.CaptureFixture[str]
@@ -109,6 +111,54 @@ async def test_a_place_without_api_v2(etcd: Etcd, tmp_path: Path, capsys: Captur
     assert "can't be read" in capsys.readouterr().err
     assert run(["import", "hades-etcd", "127.0.0.1:2379"]) == 2
     assert run(["import", "hades-etcd", "http://127.0.0.1:1", "--to", "http://127.0.0.1:1"]) == 2
+
+
+@needs("openssl")
+async def test_the_files_of_the_environment(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For both etcds, as for a server."""
+    files = Certificates(tmp_path / "certificates")
+    flags = ("--enable-v2=true",)
+    async with running(tmp_path / "etcd", "etcd-3.4", flags=flags, certificates=files) as etcd:
+        context = ssl.create_default_context(cafile=files.ca)
+        context.load_cert_chain(files.cert("client"), files.key("client"))
+        url = f"https://{etcd.endpoints[0]}"
+        async with httpx.AsyncClient(base_url=f"{url}/v2/keys", verify=context) as http:
+            for key, value in RECORDS.items():
+                answer = await http.put(key, data={"value": json.dumps(value)})
+                answer.raise_for_status()
+        files.name(monkeypatch)
+        line = ["import", "hades-etcd", url, "--to", etcd.endpoints[0]]
+        assert await asyncio.to_thread(run, line) == 0, capsys.readouterr().err
+        assert await keys(etcd) == RECORDS
+
+
+async def test_a_login(etcd: Etcd, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PASSWORDS:
+        monkeypatch.delenv(name, raising=False)
+    to = ("--to", etcd.endpoints[0], "--user", "app")
+    await etcd.with_users(("app", "pa55", "/hades/"))
+    assert await _run(etcd, *to) == 2
+    assert " or ".join(PASSWORDS) in capsys.readouterr().err
+    for name, found in zip(PASSWORDS, ("4 copied", "4 there already"), strict=True):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "pa55")
+            await _run(etcd, *to)
+        told = capsys.readouterr()
+        assert found in told.out
+        assert "crosses the network in plain text" in told.err
+
+
+@pytest.mark.parametrize("place", ["https://me:s3cret@h", "http://h?x@s3cret", "me:s3cret@h"])
+def test_no_password_of_a_url_is_shown(place: str, capsys: Capture) -> None:
+    assert run(["import", "hades-etcd", place]) == 2
+    said = capsys.readouterr()
+    assert "s3cret" not in said.out + said.err
+    assert run(["import", "hades-etcd", "http://127.0.0.1:1", "--to", place]) == 2
+    err = capsys.readouterr().err
+    assert "--to: expected HOST:PORT" in err
+    assert "s3cret" not in err
 
 
 async def _run(etcd: Etcd, *more: str) -> int:

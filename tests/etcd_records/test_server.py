@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import dns.asyncquery
 import dns.message
 import pytest
+import structlog
 
+from musterd import log as logs
 from musterd.errors import SettingsError
 from musterd.etcd import Client
 from musterd.server import Server
-from musterd.settings import load
+from musterd.settings import Log, load
 from musterd.settings.watch import Watcher
 from tests.catalogkit import until
 from tests.etcdkit import Certificates, Etcd, running
@@ -109,6 +111,31 @@ async def test_tls_and_a_login(tmp_path: Path) -> None:
             await answered(server, ["10.0.0.1"])
 
 
+@pytest.fixture
+def logged(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """What is logged meanwhile."""
+    logs.setup(Log(file=tmp_path / "log"))
+    yield (tmp_path / "log").read_text
+    structlog.reset_defaults()
+
+
+@pytest.mark.slow
+@needs("etcd")
+async def test_a_password_in_a_file(tmp_path: Path, logged: Callable[[], str]) -> None:
+    settings = tmp_path / "musterd.toml"
+    (tmp_path / "password").write_text("pa55\n")
+    async with running(tmp_path / "etcd", "etcd-3.4") as etcd:
+        await put(etcd, "/one/local/muster/web", "10.0.0.1")
+        await etcd.with_users(("app", "pa55", "/one/"))
+        more = 'user = "app"\npassword_file = "password"\n'
+        settings.write_text(TOML.format(endpoint=etcd.endpoints[0], state="", more=more))
+        async with serving(settings) as server:
+            await answered(server, ["10.0.0.1"])
+    told = logged()
+    (line,) = [line for line in told.splitlines() if "in plain text" in line]
+    assert "source=there" in line
+
+
 def test_the_variables_of_others_name_the_files(tmp_path: Path) -> None:
     settings = tmp_path / "musterd.toml"
     settings.write_text(TOML.format(endpoint="127.0.0.1:1", state="", more='ca = "mine.pem"'))
@@ -122,7 +149,9 @@ def test_the_variables_of_others_name_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "wrong"),
     [
-        ('user = "me"', "needs password too"),
+        ('user = "me"', "needs password or password_file too"),
+        ('password_file = "p"', "password_file: needs user too"),
+        ('user = "me"\npassword = "p"\npassword_file = "p"', "leave one out"),
         ('cert = "a"', "needs key too"),
         ('layout = "consul"', "sources.etcd[0].layout"),
         ("ttl = -1", "sources.etcd[0].ttl"),

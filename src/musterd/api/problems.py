@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from musterd.errors import MusterdError
-from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
+from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
 from musterd.store import (
     Compacted,
     Conflict,
@@ -89,6 +89,7 @@ def _kind(
 
 _KINDS: Final[tuple[tuple[type[MusterdError], Callable[[Any], Problem]], ...]] = (
     _kind(Invalid, 422, "invalid"),
+    _kind(TooLarge, 422, "too-much"),
     _kind(NotRegistered, 404, "not-registered"),
     _kind(Clash, 409, "clash"),
     (Mismatch, lambda e: Problem(412, str(e), "mismatch", current=e.revision)),

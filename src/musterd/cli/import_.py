@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
+from musterd.cli.etcd import NOBODY, Login, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
 from musterd.errors import UsageError
@@ -30,31 +29,17 @@ SHOWN: Final = 20
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The etcd to copy to, and how to come in; the files are for the one to copy from, too."""
+    """What becomes of the keys."""
 
     to: str = ""
     """HOST:PORT,... of the etcd to copy to; without it the keys are printed, as JSON."""
-    ca: Path | None = None
-    """PEM file of who signs for both etcds."""
-    cert: Path | None = None
-    """PEM file of our certificate."""
-    key: Path | None = None
-    """PEM file of its key."""
-    user: str = ""
-    """Who logs in to API v3, with the password in ETCD_PASSWORD."""
-
-    def options(self) -> "Options":
-        """For a client. Raises UsageError."""
-        from musterd.etcd import Options
-
-        endpoints = tuple(self.to.split(","))
-        if any("://" in one or ":" not in one for one in endpoints):
-            raise UsageError(f'--to: got "{self.to}", expected HOST:PORT, as 127.0.0.1:2379')
-        password = os.environ.get("ETCD_PASSWORD", "") if self.user else ""
-        return Options(endpoints, self.ca, self.cert, self.key, self.user, password)
+    replace: Annotated[bool, Flag] = False
+    """Put keys that are there with another value, too."""
+    dry_run: Annotated[bool, Flag] = False
+    """Only say what would be done."""
 
 
-_TARGET = Target()
+_PRINTED = Target()
 
 
 @app.command(name="hades-etcd")
@@ -63,9 +48,8 @@ def hades_etcd(
     /,
     *,
     prefix: str = "/hades",
-    replace: Annotated[bool, Flag] = False,
-    dry_run: Annotated[bool, Flag] = False,
-    target: Target = _TARGET,
+    target: Target = _PRINTED,
+    login: Login = NOBODY,
 ) -> int:
     """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if some can't be read.
 
@@ -75,46 +59,54 @@ def hades_etcd(
     Args:
         url: The etcd that has API v2, as http://127.0.0.1:4001.
         prefix: Of the keys.
-        replace: Put keys that are there with another value, too.
-        dry_run: Only say what would be done.
-        target: Where to, and how to come in.
+        target: What becomes of the keys.
+        login: How both etcds are asked; API v2 knows no user here.
     """
     with server_side("musterd import hades-etcd"):
+        from musterd.etcd import Options
         from musterd.importers import etcd_v2
         from musterd.importers.hades_etcd import Report, wanted
 
     report = Report()
     prefix = "/" + prefix.strip("/")
-    place = etcd_v2.Place(url, target.ca, target.cert, target.key)
+    files = login.settings()
+    place = etcd_v2.Place(without_login(url), files.ca, files.cert, files.key)
     nodes = wanted(etcd_v2.nodes(place, prefix), prefix, report)
     if target.to:
-        copying = _copy(nodes, target.options(), report, replace=replace, dry_run=dry_run)
+        store = login.store(_endpoints(target.to))
+        copying = _copy(nodes, Options.of(store.endpoints, store), report, target)
         asyncio.run(copying)
     else:
         for node in nodes:
             print(json.dumps({"key": node.key, "value": node.value}))
-    _tell(report, target.to, dry_run=dry_run)
+    _tell(report, target)
     return 1 if report.bad else 0
 
 
+def _endpoints(to: str) -> str:
+    if "://" in to or "@" in to or any(":" not in one for one in to.split(",")):
+        raise UsageError("--to: expected HOST:PORT, as 127.0.0.1:2379")
+    return to
+
+
 async def _copy(
-    nodes: "Iterable[Node]", options: "Options", report: "Report", *, replace: bool, dry_run: bool
+    nodes: "Iterable[Node]", options: "Options", report: "Report", target: Target
 ) -> None:
     from musterd.etcd import Client
     from musterd.importers.hades_etcd import copy
 
     shown = sys.stderr.isatty()
     async with Client(options) as client:
-        async for _ in copy(nodes, client, report, replace=replace, dry_run=dry_run):
+        async for _ in copy(nodes, client, report, replace=target.replace, dry_run=target.dry_run):
             if shown:
                 print(f"\r{report.found} keys", end="", file=sys.stderr, flush=True)
     if shown:
         print(file=sys.stderr)
 
 
-def _tell(report: "Report", to: str, *, dry_run: bool) -> None:
+def _tell(report: "Report", target: Target) -> None:
     """Say what became of the keys, where it is not in the way of these."""
-    would = "would be " if dry_run else ""
+    would = "would be " if target.dry_run else ""
     said = [
         (report.put, f"{would}copied"),
         (report.replaced, f"{would}replaced"),
@@ -124,7 +116,7 @@ def _tell(report: "Report", to: str, *, dry_run: bool) -> None:
         (report.expiring, "with a TTL, left to who renews them"),
         (len(report.bad), "left out, as they can't be read"),
     ]
-    out = sys.stdout if to else sys.stderr
+    out = sys.stdout if target.to else sys.stderr
     print(f"{report.found} keys found", file=out)
     for number, what in said:
         if number:

@@ -249,19 +249,38 @@ def delete(
     which: Which = ALL,
     reach: Reach = REACH,
 ) -> None:
-    """Delete one record, or all of a name and type."""
+    """Delete one record, or all of a name and type: in one step, if the store can."""
     if data is not None and which.id is not None:
         raise UsageError("DATA and --id both name the record: leave one out")
     with reach.client() as client:
         rrset = (*_place(client, name, which.zone), type_of(rtype))
         if data is None:
-            client.delete(rrset, which.id or "", which.if_revision)
+            _delete(client, rrset, which)
             print(f"{_titled(rrset)}: deleted{f' {which.id}' if which.id else ''}")
             return
         record = _with_data(list(client.records(*rrset)), rrset, data)
         revision = record["revision"] if which.if_revision is None else which.if_revision
         client.delete(rrset, record["id"], revision)
         print(f"{_titled(rrset)}: deleted {', '.join(_data([record]))}")
+
+
+def _delete(client: "Client", rrset: "RRset", which: Which) -> None:
+    """Delete one record, or all; one by one where these are too many for one step."""
+    from musterd.client.problems import TOO_MUCH, ApiError
+
+    try:
+        client.delete(rrset, which.id or "", which.if_revision)
+    except ApiError as error:
+        # Nobody can say of many steps that nothing was changed before them.
+        if error.members.get("type") != TOO_MUCH or which.if_revision is not None:
+            raise
+        for record in list(client.records(*rrset)):
+            try:
+                client.delete(rrset, record["id"])
+            except ApiError as gone:
+                # Its lease ended, or somebody else deleted it.
+                if gone.status != HTTPStatus.NOT_FOUND:
+                    raise
 
 
 def _with_data(records: "list[Record]", rrset: "RRset", data: str) -> "Record":

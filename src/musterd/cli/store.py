@@ -1,21 +1,19 @@
 """``musterd store``: where a registry is kept."""
 
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from musterd.cli.etcd import NOBODY, Login, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
-    from musterd.settings.model import Store as Settings
     from musterd.store import Store
     from musterd.store.copy import Copied
 
@@ -28,24 +26,6 @@ _EVERY = 10_000
 _WHERE = "Path of a store.db, or etcd://HOST:PORT,HOST:PORT/PREFIX."
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class Login:
-    """How the etcds are asked, both if both are."""
-
-    ca: Path | None = None
-    """PEM file, who signed for the servers (environment: ETCD_CACERT)."""
-    cert: Path | None = None
-    """PEM file, the client's certificate (environment: ETCD_TLSPEM)."""
-    key: Path | None = None
-    """PEM file of the client's key (environment: ETCD_TLSKEY)."""
-    user: str = ""
-    """Who logs in; with the password of MUSTERD_STORE__PASSWORD."""
-
-
-_LOGIN = Login()
-
-
 @app.command
 def copy(
     from_: Annotated[str, Parameter(name="FROM", help=_WHERE)],
@@ -54,7 +34,7 @@ def copy(
     *,
     overwrite: Annotated[bool, Flag] = False,
     json: Annotated[bool, Flag] = False,
-    login: Login = _LOGIN,
+    login: Login = NOBODY,
 ) -> None:
     """Copy all of a registry, with its tokens and leases; no server may use either meanwhile.
 
@@ -72,6 +52,8 @@ def copy(
 
         from musterd.store.copy import copy as copy_store
 
+    for place in (from_, to):
+        without_login(place)
     if _ETCD not in from_ and not Path(from_).is_file():
         raise UsageError(f"{from_}: there is no such store.db")
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):
@@ -92,7 +74,8 @@ async def _opened(where: str, login: Login) -> AsyncIterator["Store"]:
 
     store: Store
     if where.startswith(_ETCD):
-        store = await open_etcd(_settings(where, login))
+        endpoints, _, prefix = where.removeprefix(_ETCD).partition("/")
+        store = await open_etcd(login.store(endpoints, "/" + prefix))
     else:
         # Nobody else writes to it, so what is read may stay open for as long as that takes.
         store = await open_file(Path(where), Options(scan_time=86_400.0))
@@ -100,28 +83,6 @@ async def _opened(where: str, login: Login) -> AsyncIterator["Store"]:
         yield store
     finally:
         await store.close()
-
-
-def _settings(where: str, login: Login) -> "Settings":
-    """Those of a server whose store is this. Raises UsageError."""
-    from pydantic import ValidationError
-
-    from musterd.settings.environ import etcd_files
-    from musterd.settings.model import Store as Settings
-
-    endpoints, _, prefix = where.removeprefix(_ETCD).partition("/")
-    raw: dict[str, object] = {"url": _ETCD + endpoints, "prefix": "/" + prefix}
-    raw |= {name: str(path) for name in ("ca", "cert", "key") if (path := getattr(login, name))}
-    for loc, (_, file) in etcd_files({"store": raw}, os.environ).items():
-        raw[str(loc[-1])] = file
-    if login.user:
-        raw |= {"user": login.user, "password": os.environ.get("MUSTERD_STORE__PASSWORD", "")}
-    try:
-        return Settings.model_validate(raw, context={"base": Path.cwd()})
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        cause = (wrong.get("ctx") or {}).get("error", wrong["msg"])
-        raise UsageError(f"{wrong['loc'][0]} of {_ETCD}…: {cause}") from None
 
 
 @contextmanager

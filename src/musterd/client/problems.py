@@ -14,6 +14,8 @@ from musterd.errors import MusterdError
 
 DETAIL: Final = 2000
 """The most characters of a server's words that are shown."""
+TOO_MUCH: Final = "urn:musterd:problem:too-much"
+"""The type of a problem: more than the server does in one step."""
 ELSEWHERE: Final = "--server URL or MUSTERD_SERVER names another server"
 
 _NONE: Final[Mapping[str, Any]] = {}

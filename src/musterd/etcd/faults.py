@@ -5,10 +5,13 @@ request can have left the machine.
 """
 
 from enum import Enum
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 import grpc
+from google.protobuf.message import Message
 
+from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.options import Options
 from musterd.store.errors import (
     Compacted,
@@ -22,6 +25,7 @@ from musterd.store.errors import (
     StoreUnavailable,
     StoreUncertain,
 )
+from musterd.store.values import shown
 
 Code = grpc.StatusCode
 
@@ -83,9 +87,14 @@ _UNCONNECTED: Final = (
 
 
 def failure(
-    error: grpc.aio.AioRpcError, endpoint: str, options: Options, *, writes: bool
+    error: grpc.aio.AioRpcError,
+    endpoint: str,
+    options: Options,
+    question: Message | None = None,
+    *,
+    writes: bool,
 ) -> Failure:
-    """What an error of a request to an endpoint means."""
+    """What an error of a request to an endpoint means. question: the request, if it is one."""
     code, details = error.code(), error.details() or ""
     if details.startswith(_UNCONNECTED):
         return Failure(Then.RETRY, StoreUnavailable(_unreachable(endpoint, details, options)))
@@ -98,7 +107,40 @@ def failure(
     if code in _UNSURE:
         why = "no answer in time" if code is Code.DEADLINE_EXCEEDED else details
         return Failure(Then.UNSURE, _unsure(endpoint, why, writes=writes))
-    return Failure(Then.FINAL, _refused(code, details, endpoint, options))
+    return Failure(Then.FINAL, _refused(code, details, endpoint, options, question))
+
+
+def wanted(question: Message | None) -> str:
+    """What a request wants of which keys, as ``write /musterd/v1/``.
+
+    Of several keys it is what they all begin with.
+    """
+    match question:
+        case rpc.RangeRequest():
+            return f"read {_keys(question.key, _last(question))}"
+        case rpc.PutRequest():
+            return f"write {_keys(question.key)}"
+        case rpc.DeleteRangeRequest():
+            return f"write {_keys(question.key, _last(question))}"
+        case rpc.TxnRequest():
+            keys = [compare.key for compare in question.compare]
+            keys += [step.put.key or step.delete_range.key for step in question.success]
+            return f"read and write {_keys(*keys)}"
+        case _:
+            return "do this"
+
+
+def _last(question: rpc.RangeRequest | rpc.DeleteRangeRequest) -> bytes:
+    """A key near the end of a range, which begins as all of it do."""
+    end = question.range_end
+    return end[:-1] + bytes([max(end[-1], 1) - 1]) if end else question.key
+
+
+def _keys(*keys: bytes) -> str:
+    """What they all begin with."""
+    pairs = zip(min(keys), max(keys), strict=False)
+    alike = bytes(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return shown(alike.rstrip(b"\0")) or "all keys"
 
 
 def _unsure(endpoint: str, why: str, *, writes: bool) -> StoreUnavailable:
@@ -123,7 +165,9 @@ def _exhausted(details: str, endpoint: str) -> Failure:
     return Failure(Then.RETRY, StoreBusy(busy))
 
 
-def _refused(code: Code, details: str, endpoint: str, options: Options) -> StoreError:
+def _refused(
+    code: Code, details: str, endpoint: str, options: Options, question: Message | None
+) -> StoreError:
     at = f"etcd at {endpoint}: "
     found: StoreError = StoreUnavailable(at + (details or code.name))
     if code is Code.OUT_OF_RANGE:
@@ -132,7 +176,7 @@ def _refused(code: Code, details: str, endpoint: str, options: Options) -> Store
         found = LeaseNotFound(0)
     elif code is Code.PERMISSION_DENIED:
         who = f"user {options.user}" if options.user else "who has this certificate"
-        found = StoreDenied(f"{at}{who} may not: grant a role for these keys")
+        found = StoreDenied(f"{at}{who} may not {wanted(question)}: grant a role that may")
     elif "lease already exists" in details:
         found = StoreLimit(f"{at}{details}: take another ID")
     elif "authentication failed" in details:
@@ -152,7 +196,12 @@ def _unreachable(endpoint: str, details: str, options: Options) -> str:
     reason = details.rpartition("last error: ")[2]
     lower = details.lower()
     if "ssl" in lower or "handshake" in lower or "certificate" in lower:
-        return f"etcd at {endpoint}: {reason}: see that ca, cert and key are right for it"
+        files = ", ".join(str(path) for path in (options.ca, options.cert, options.key) if path)
+        return (
+            f"etcd at {endpoint}: {reason}: see that it speaks TLS, and that ca, cert and key are"
+            f" right for it ({files}; ETCD_CACERT, ETCD_TLSPEM and ETCD_TLSKEY name them where the"
+            " settings don't)"
+        )
     plain = "" if options.secure else ", and that it doesn't want TLS (ca)"
     return f"etcd at {endpoint}: {reason}: see that it runs, that the way there is open{plain}"
 

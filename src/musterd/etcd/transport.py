@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, Generic
 
 import grpc
+from google.protobuf.message import Message
 
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.endpoint import Endpoint
@@ -117,7 +118,7 @@ class Transport:
             try:
                 answer = await self._try(endpoint, method, question, deadline - loop.time())
             except grpc.aio.AioRpcError as error:
-                failed = self.failure(endpoint, error, writes=method.writes)
+                failed = self.failure(endpoint, error, question, writes=method.writes)
             except (StoreUncertain, StoreDenied):
                 raise
             except StoreUnavailable as error:
@@ -163,10 +164,15 @@ class Transport:
         return self._sound.get(member, False)
 
     def failure(
-        self, endpoint: Endpoint, error: grpc.aio.AioRpcError, *, writes: bool = False
+        self,
+        endpoint: Endpoint,
+        error: grpc.aio.AioRpcError,
+        question: Message | None = None,
+        *,
+        writes: bool = False,
     ) -> Failure:
         """What an error of an endpoint means; the next request goes where it may do better."""
-        failed = failure(error, endpoint.address, self.options, writes=writes)
+        failed = failure(error, endpoint.address, self.options, question, writes=writes)
         if failed.then in {Then.RETRY, Then.UNSURE}:
             self._blame(endpoint)
         return failed
@@ -224,7 +230,9 @@ class Transport:
 
     async def _authenticate(self, endpoint: Endpoint) -> str:
         options = self.options
-        question = rpc.AuthenticateRequest(name=options.user, password=options.password)
+        # Read each time, as it may have become another since.
+        password = await asyncio.to_thread(options.read_password)
+        question = rpc.AuthenticateRequest(name=options.user, password=password)
         try:
             answer = await endpoint.unary(AUTHENTICATE)(
                 question, metadata=(_LEADER,), timeout=options.request

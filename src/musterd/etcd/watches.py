@@ -16,7 +16,7 @@ from typing import Final
 import grpc
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.faults import Ahead, Leaderless, Then
+from musterd.etcd.faults import Ahead, Leaderless, Then, wanted
 from musterd.etcd.methods import RANGE, WATCH
 from musterd.etcd.transport import Stream, Transport
 from musterd.etcd.watch import Watch
@@ -326,7 +326,8 @@ class Watches:
             watch.gone(answer.compact_revision + 1)
         elif watch.refused or not self._transport.options.user:
             watch.refused = False
-            self._deny(watch, StoreDenied(f"etcd doesn't let these keys be watched: {reason}"))
+            keys = wanted(rpc.RangeRequest(key=watch.span[0], range_end=watch.span[1]))
+            self._deny(watch, StoreDenied(f"etcd doesn't let us watch and {keys}: {reason}"))
         else:
             # The token of the stream may be used up: once more, with another.
             watch.refused = True

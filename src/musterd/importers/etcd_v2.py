@@ -45,6 +45,8 @@ class Place:
 
     def connection(self) -> HTTPConnection:
         """A new connection, not open yet. Raises UsageError, SourceError."""
+        if "@" in self.url:
+            raise UsageError("the URL of an etcd: expected none with a user or password (@)")
         parts = urlsplit(self.url)
         try:
             host, port = parts.hostname, parts.port

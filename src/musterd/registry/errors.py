@@ -5,6 +5,7 @@
     MusterdError
     └── RegistryError    nothing of the request was done
         ├── Invalid      a record that can't be, or a name, or a type
+        ├── TooLarge     more records than the store changes in one step
         ├── NotRegistered what was asked for is not there
         ├── Clash        what is there stands against it
         └── Mismatch     it is not at the revision that was expected
@@ -20,6 +21,10 @@ class RegistryError(MusterdError):
 
 class Invalid(RegistryError, ValueError):
     """A record, a name or a type is not right."""
+
+
+class TooLarge(RegistryError):
+    """More records are to be changed in one step than the store takes."""
 
 
 class NotRegistered(RegistryError):

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from musterd.model import CNAME
 from musterd.registry import rdata
 from musterd.registry.applied import Applied
-from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered
+from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
 from musterd.registry.expect import NOTHING, Expect
 from musterd.registry.keys import DELETED, RECORDS, Key, prefix
 from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
@@ -171,7 +171,7 @@ class Registry:
     ) -> Replaced:
         """Make these, by id, all records of an owner and a type (the key's id does not count).
 
-        Raises Invalid, Mismatch, Clash, LeaseNotFound.
+        Raises Invalid, TooLarge, Mismatch, Clash, LeaseNotFound.
         """
         if len(wanted) > RRSET_MOST:
             raise Invalid(f"{len(wanted)} records of one owner and type: at most {RRSET_MOST}")
@@ -183,18 +183,21 @@ class Registry:
             if expect:
                 expect.check(_rrset_named(rrset), before.tags, before.revision)
             steps = self._replacement(rrset, before, wanted, who)
-            most = self.store.limits.operations
-            if max(len(steps), len(before.entries)) > most:
-                raise Invalid(
-                    f"{_rrset_named(rrset)}: from {len(before.entries)} records to {len(wanted)} at"
-                    f" once: the store takes {most} changes at once; write single records"
-                )
             revision = before.revision
             if steps:
+                # All that was read: also what is kept, as others may delete it meanwhile.
                 compares = [_as_found(entry.key, entry) for entry in before.entries]
                 compares.append(Compare(prefix(*rrset[:3]), Is.NONE_SINCE, before.seen))
                 if wanted:
                     compares += await self._room(rrset, rtype, before)
+                most = self.store.limits.operations
+                if max(len(steps), len(compares)) > most:
+                    raise TooLarge(
+                        f"{_rrset_named(rrset)}: from {len(before.entries)} records to"
+                        f" {len(wanted)} in one step takes {len(steps)} changes and"
+                        f" {len(compares)} checks, and the store takes {most} of each: write or"
+                        " delete single records, by their ids"
+                    )
                 done = await self.store.transaction(compares, steps)
                 if not done.succeeded:
                     _look_for_alias(rrset, done.entries)
@@ -205,7 +208,10 @@ class Registry:
         raise _contended(rrset)
 
     async def delete_rrset(self, rrset: Key, who: str, expect: Expect = NOTHING) -> Replaced:
-        """Remove all records of an owner and a type. Raises NotRegistered, Mismatch."""
+        """Remove all records of an owner and a type.
+
+        Raises NotRegistered, TooLarge, Mismatch.
+        """
         done = await self.put_rrset(rrset, {}, who, expect)
         if not done.before.entries:
             raise NotRegistered(f"{_rrset_named(rrset)} is not registered")

@@ -131,7 +131,7 @@ def _store(raw: dict[str, Any]) -> Iterator[Fault]:
     store, api = _table(raw.get("store")), _table(raw.get("api"))
     yield from login(("store",), store)
     if not store.get("url"):
-        for name in ("ca", "cert", "key", "user", "password"):
+        for name in ("ca", "cert", "key", "user", "password", "password_file"):
             if store.get(name):
                 yield ("store", name), "is for an etcd; set url to one, or remove it"
         return
@@ -143,14 +143,17 @@ def _store(raw: dict[str, Any]) -> Iterator[Fault]:
 
 def login(loc: Loc, table: dict[str, Any]) -> Iterator[Fault]:
     """The faults between the keys of an ``EtcdLogin``."""
-    for one, other in (
-        ("cert", "key"),
-        ("key", "cert"),
-        ("user", "password"),
-        ("password", "user"),
+    for one, others in (
+        ("cert", ("key",)),
+        ("key", ("cert",)),
+        ("user", ("password", "password_file")),
+        ("password", ("user",)),
+        ("password_file", ("user",)),
     ):
-        if table.get(one) and not table.get(other):
-            yield (*loc, one), f"needs {other} too"
+        if table.get(one) and not any(map(table.get, others)):
+            yield (*loc, one), f"needs {' or '.join(others)} too"
+    if table.get("password") and table.get("password_file"):
+        yield (*loc, "password_file"), "is given beside password; leave one out"
 
 
 def _has_dir(raw: dict[str, Any]) -> bool:

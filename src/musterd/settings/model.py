@@ -81,7 +81,7 @@ class Metrics(Section):
 
 
 class Api(Section):
-    """The HTTP API, by which names are registered; its registry is kept in [state] dir."""
+    """The HTTP API, by which names are registered; [store] says where they are kept."""
 
     listen: AddressOrOff = key("127.0.0.1:8053", 'TCP address; "" turns it off')
     tls_cert: PathOrNone = key("", 'PEM file, read again when it changes; "" is plain HTTP')
@@ -107,7 +107,13 @@ class EtcdLogin(Section):
     key: PathOrNone = key("", "PEM file of the client's key; or ETCD_TLSKEY")
     user: ShortText = _key("", 'who logs in; "" is nobody')
     password: PasswordOrNone = _key("", "of the user")
+    password_file: PathOrNone = _key("", "file that holds it, read at each login")
     timeout: float = _key(5.0, "a request takes at most", unit="seconds", ge=0.5, le=60)
+
+    @property
+    def bare(self) -> bool:
+        """Whether a password crosses the network in plain text."""
+        return bool(self.user) and not (self.ca or self.cert)
 
 
 class _Place(Section):

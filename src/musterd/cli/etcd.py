@@ -1,0 +1,87 @@
+"""How the commands that ask an etcd come in: as a server does, by the same names."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cyclopts import Parameter
+
+from musterd.errors import UsageError
+
+if TYPE_CHECKING:
+    from musterd.settings import EtcdLogin, Store
+
+PASSWORDS: Final = ("MUSTERD_STORE__PASSWORD", "ETCD_PASSWORD")
+"""Variables that may hold the password; the first that does counts."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How the etcds are asked, both if both are."""
+
+    ca: Path | None = None
+    """PEM file, who signed for the servers (environment: ETCD_CACERT)."""
+    cert: Path | None = None
+    """PEM file, the client's certificate (environment: ETCD_TLSPEM)."""
+    key: Path | None = None
+    """PEM file of the client's key (environment: ETCD_TLSKEY)."""
+    user: str = ""
+    """Who logs in; with the password of MUSTERD_STORE__PASSWORD, or of ETCD_PASSWORD."""
+
+    def settings(self) -> "EtcdLogin":
+        """Those of a server that asks so. Raises UsageError."""
+        from musterd.settings import EtcdLogin
+
+        return EtcdLogin.model_validate(self._raw(), context={"base": Path.cwd()})
+
+    def store(self, endpoints: str, prefix: str = "/") -> "Store":
+        """Those of a server whose store is at ``HOST:PORT,HOST:PORT``. Raises UsageError."""
+        from pydantic import ValidationError
+
+        from musterd.settings import Store
+
+        raw = {"url": f"etcd://{endpoints}", "prefix": prefix, **self._raw()}
+        try:
+            found = Store.model_validate(raw, context={"base": Path.cwd()})
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            cause = (wrong.get("ctx") or {}).get("error", wrong["msg"])
+            raise UsageError(f"{wrong['loc'][0]} of etcd://…: {cause}") from None
+        if found.bare:
+            print(
+                "the password of etcd crosses the network in plain text: --ca FILE ends that",
+                file=sys.stderr,
+            )
+        return found
+
+    def _raw(self) -> dict[str, str]:
+        from musterd.settings.check import login
+        from musterd.settings.environ import etcd_files
+
+        given = {name: str(path) for name in ("ca", "cert", "key") if (path := getattr(self, name))}
+        table = {"store": {"url": "etcd://", **given}}
+        given |= {str(loc[-1]): file for loc, (_, file) in etcd_files(table, os.environ).items()}
+        if self.user:
+            password = next((text for name in PASSWORDS if (text := os.environ.get(name))), "")
+            if not password:
+                raise UsageError(f"--user {self.user}: set its password: {' or '.join(PASSWORDS)}")
+            given |= {"user": self.user, "password": password}
+        for loc, problem in login((), given):
+            raise UsageError(f"--{loc[-1]}: {problem}")
+        return given
+
+
+NOBODY = Login()
+
+
+def without_login(place: str) -> str:
+    """A place as it was given, if nobody's password is in it. Raises UsageError."""
+    if "@" in place.partition("://")[2]:
+        raise UsageError(
+            "who logs in is no part of an URL: say --user, and the password in"
+            f" {' or '.join(PASSWORDS)}"
+        )
+    return place
