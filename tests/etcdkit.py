@@ -26,6 +26,8 @@ BINARIES = {
 }
 """By what they are called in tests; the first may be a newer one where the system has that."""
 START_SECONDS = 30.0
+SMALL = ("--quota-backend-bytes", str(4 * 1024 * 1024))
+"""Flags of an etcd that is full soon."""
 _READY = "serving client traffic"
 _LINES = 15
 """Of a log that are shown when something fails."""
@@ -209,6 +211,15 @@ class Etcd:
                 await self.gateway("auth/role/grant", {"name": name, "perm": _all_of(prefix)})
             await self.gateway("auth/user/grant", {"user": name, "role": name})
         await self.gateway("auth/enable", {})
+
+    async def fill(self) -> None:
+        """Write to a key of nobody until it takes no more; start it ``SMALL``."""
+        value = base64.b64encode(bytes(200_000)).decode()
+        body = {"key": base64.b64encode(b"x").decode(), "value": value}
+        with contextlib.suppress(httpx.HTTPStatusError):
+            for _ in range(100):
+                await self.gateway("kv/put", body)
+            pytest.fail("etcd took all of it")
 
     def tail(self) -> str:
         """The ends of its logs."""

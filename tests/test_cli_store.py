@@ -9,10 +9,15 @@ import pytest
 from musterd.cli import run
 from musterd.cli.etcd import PASSWORDS
 from musterd.registry.keys import ROOT
+from musterd.store import Put
 from musterd.store.etcd import Etcd as Store
 from musterd.store.opening import open_file
+from tests.api.process import MUSTERD
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
+from tests.store.kit import everything, put_all
+
+KEYS = 20_000
 
 
 def command(capsys: pytest.CaptureFixture[str], *line: str, code: int = 0) -> tuple[str, str]:
@@ -93,6 +98,53 @@ async def test_the_files_of_the_environment(
         assert "plain text" not in err
         async with Store(etcd.options(), base=b"/prod") as store:
             assert len((await store.range(ROOT)).entries) == 5
+
+
+@pytest.mark.slow
+async def test_one_that_was_killed_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where leases ended in the source meanwhile, which nobody can renew."""
+    path = tmp_path / "store.db"
+    async with await open_file(path) as source:
+        leases = [(await source.lease_grant(ttl)).id for ttl in (600, 700)]
+        for lease in leases:
+            await source.put(ROOT + b"0/%d" % lease, b"x", lease=lease)
+        puts = [Put(ROOT + b"1/%05d" % n, b"x" * 100) for n in range(KEYS)]
+        await put_all(source, puts)
+    async with (
+        running(tmp_path / "etcd", "etcd-3.5") as etcd,
+        Store(etcd.options()) as target,
+    ):
+        url = f"etcd://{etcd.endpoints[0]}"
+        copying = await asyncio.create_subprocess_exec(
+            *MUSTERD, "store", "copy", path, url, stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            while not (await target.range(ROOT + b"1/%05d" % (KEYS // 20))).entries:
+                assert copying.returncode is None, await copying.communicate()
+        copying.kill()
+        await copying.communicate()
+        there = len(await everything(target, ROOT))
+        assert KEYS // 20 < there < KEYS + 2
+        async with await open_file(path) as source:
+            await source.lease_revoke(leases[0])
+            wanted = {key: entry.value for key, entry in (await everything(source, ROOT)).items()}
+        out, _ = await asyncio.to_thread(command, capsys, str(path), url, "--json")
+        told = json.loads(out)
+        assert told == {
+            "written": KEYS + 2 - there, "same": there - 1, "removed": 0, "expired": 0, "leases": 0
+        }  # fmt: skip
+        found = {key: entry.value for key, entry in (await everything(target, ROOT)).items()}
+        # It ends by itself if nobody renews it in the target.
+        assert found == wanted | {ROOT + b"0/%d" % leases[0]: b"x"}
+        # What hangs on no lease is another matter.
+        await target.put(ROOT + b"more", b"")
+        _, err = await asyncio.to_thread(command, capsys, str(path), url, code=1)
+        assert "has 1 keys that the source has not" in err
+        out, _ = await asyncio.to_thread(command, capsys, str(path), url, "--json", "--overwrite")
+        assert json.loads(out)["removed"] == 2
+        assert len(await everything(target, ROOT)) == KEYS + 1
 
 
 async def test_a_store_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

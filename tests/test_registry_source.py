@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -17,9 +17,13 @@ from musterd.registry.keys import Key
 from musterd.registry.record import draft, encode
 from musterd.settings import Settings
 from musterd.sources.registry import RegistrySource
+from musterd.store import Batch, Store, StoreLost
 from musterd.store import Put as StorePut
 from musterd.store.embedded import Embedded, Options
+from musterd.store.etcd import Etcd as InEtcd
 from tests.catalogkit import NOW, ManualClock, RecordingCore, until
+from tests.etcdkit import running
+from tests.store.kit import meanwhile
 
 ZONE = "muster.local"
 TTL = 30
@@ -36,7 +40,7 @@ def value(data: str, **more: Any) -> bytes:
 class Fed:
     """A catalog that is fed from a store."""
 
-    def __init__(self, store: Embedded, catalog: Catalog, core: RecordingCore) -> None:
+    def __init__(self, store: Store, catalog: Catalog, core: RecordingCore) -> None:
         self.store = store
         self.catalog = catalog
         self.core = core
@@ -52,7 +56,7 @@ class Fed:
 
 
 @asynccontextmanager
-async def feeding(store: Embedded) -> AsyncIterator[Fed]:
+async def feeding(store: Store) -> AsyncIterator[Fed]:
     core, clock = RecordingCore(), ManualClock()
     catalog = Catalog(core, clock)
     raw = {"zones": [{"name": ZONE}, {"name": "b.test"}]}
@@ -71,6 +75,12 @@ async def feeding(store: Embedded) -> AsyncIterator[Fed]:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
     async with await Embedded.open(tmp_path / "store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Store]:
+    async with running(tmp_path / "etcd", "etcd-3.5") as etcd, InEtcd(etcd.options()) as opened:
         yield opened
 
 
@@ -229,6 +239,86 @@ async def test_it_lists_again_where_too_much_changed(tmp_path: Path) -> None:
             revision = max(revision, *await asyncio.gather(*puts))
         await until(lambda: fed.applied.revision >= revision)
         assert len(fed.core.text(ZONE)) == 50
+
+
+async def test_the_revision_goes_on_with_other_keys(store: Store, etcd: Store) -> None:
+    """Else of two servers that have everything the one that began later seems to be ahead."""
+    for one in (store, etcd):
+        async with feeding(one) as early:
+            await early.put(key("a"), value("10.0.0.1"))
+            last = await one.put(b"/other", b"x")
+            async with feeding(one) as late:
+                assert late.applied.revision >= last
+                async with asyncio.timeout(20):
+                    while early.applied.revision < last:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                assert early.applied.lag == 0
+
+
+async def test_the_revision_is_not_ahead_of_answers(store: Embedded) -> None:
+    applied = Applied()
+    async with aclosing(RegistrySource(store, applied, lambda _: TTL).changes()) as told:
+        async for change in told:
+            if isinstance(change, Synced):
+                break
+        reading = asyncio.ensure_future(anext(told))
+        await asyncio.sleep(0)
+        before = await store.put(b"/other", b"x")
+        await until(lambda: applied.revision == before)
+        revision = await store.put(key("a"), value("10.0.0.1"))
+        await store.put(b"/other", b"y")
+        assert isinstance(await reading, Several)
+        # It was told, and who asked hasn't taken it yet.
+        assert applied.revision == before
+        reading = asyncio.ensure_future(anext(told))
+        await until(lambda: applied.revision > revision)
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+class Flaky:
+    """A watch that is lost, comes back with what was missed in parts, and then says no more."""
+
+    def __init__(self) -> None:
+        self.revision, self.ready, self.current = 1, False, True
+        self.steps: asyncio.Queue[Batch | StoreLost] = asyncio.Queue()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Batch:
+        step = await self.steps.get()
+        if isinstance(step, StoreLost):
+            raise step
+        self.revision = step.revision
+        return step
+
+
+async def test_the_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
+    watch, applied = Flaky(), Applied()
+
+    class Lossy:
+        scan = store.scan
+
+        @asynccontextmanager
+        async def watch(self, *_: object) -> AsyncIterator[Flaky]:
+            yield watch
+
+    async def read() -> None:
+        async for _ in RegistrySource(Lossy(), applied, lambda _: TTL).changes():  # type: ignore[arg-type]
+            pass
+
+    async with meanwhile(read()):
+        await until(lambda: applied.revision == 1)
+        watch.current = False
+        watch.steps.put_nowait(StoreLost("gone"))
+        await until(lambda: applied.lag > 0)
+        watch.steps.put_nowait(Batch(7, 0.0, ()))
+        await until(lambda: applied.revision == 7)
+        assert applied.lag > 0
+        watch.current = True
+        watch.steps.put_nowait(Batch(9, 0.0, ()))
+        await until(lambda: applied.lag == 0)
 
 
 async def test_waiting_for_answers() -> None:

@@ -9,17 +9,18 @@ import pytest
 
 from musterd import servers
 from musterd.clock import LoopClock
-from musterd.servers import SERVERS, Server, Servers, Told
+from musterd.servers import LATE, SERVERS, Server, Servers, Told
 from musterd.store import Store
+from musterd.store.etcd import Etcd as InEtcd
+from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
-from tests.store.kit import meanwhile
+from tests.store.kit import meanwhile, revision
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "BEAT", 0.01)
     monkeypatch.setattr(servers, "LOOK", 0.01)
-    monkeypatch.setattr(servers, "SEEN", 0.0)
 
 
 @pytest.fixture
@@ -32,10 +33,23 @@ async def backend(tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
 class Teller:
     """What a server says of itself."""
 
-    revision = 1
+    def __init__(self) -> None:
+        self.addresses = ["127.0.0.1:53"]
+        self.zones = ["muster.local"]
+        self.revision = 1
+        self.lag = 0.0
+        self.asked = 0
 
     def __call__(self) -> Told:
-        return Told(["127.0.0.1:53"], ["muster.local"], self.revision, 0.0)
+        self.asked += 1
+        return Told(self.addresses, self.zones, self.revision, self.lag)
+
+    async def beats(self, count: int = 5) -> None:
+        """Wait until its server has seen so often whether there is more to tell."""
+        wanted = self.asked + count
+        async with asyncio.timeout(10):
+            while self.asked < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
@@ -69,21 +83,85 @@ async def test_servers_see_each_other(backend: EmbeddedBackend) -> None:
         assert known["a"].zones == ("muster.local",)
 
 
-async def test_a_server_tells_how_far_it_is(backend: EmbeddedBackend) -> None:
+async def test_what_did_not_change_is_not_written(backend: EmbeddedBackend) -> None:
+    """Each write is a revision of the store, and as many as etcd keeps are the history."""
     told = Teller()
     async with serving(backend.store, "a", told) as one:
         await until(one, lambda known: "a" in known)
-        told.revision = 7
-        await until(one, lambda known: known["a"].revision == 7)
+        before = await revision(backend.store)
+        for told.revision in range(2, 9):
+            told.lag = LATE - 1 if told.revision % 2 else 0.0
+            await told.beats(2)
+        assert await revision(backend.store) == before
+        assert await backend.store.get(SERVERS + b"a/running") is not None
+
+
+async def test_what_changed_is_written_at_once_and_alone(backend: EmbeddedBackend) -> None:
+    told = Teller()
+    async with (
+        serving(backend.store, "a", told) as one,
+        serving(backend.store, "b", Teller()) as other,
+    ):
+        await until(one, lambda known: len(known) == 2)
+        told.addresses = ["127.0.0.2:53"]
+        await until(other, lambda known: known["a"].addresses == ("127.0.0.2:53",))
+        told.zones = ["b.test"]
+        await until(other, lambda known: known["a"].zones == ("b.test",))
+        at = {
+            end: (await backend.store.get(SERVERS + b"a/" + end)) for end in (b"running", b"known")
+        }
+        zones = await backend.store.get(SERVERS + b"a/zones")
+        assert zones is not None
+        assert all(entry and entry.mod_revision < zones.mod_revision for entry in at.values())
+
+
+async def test_it_is_written_again_after_a_while(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a server that was killed is known to have run until then; not for a long list of zones."""
+    monkeypatch.setattr(servers, "SEEN", 0.0)
+    told = Teller()
+    async with serving(backend.store, "a", told) as one:
+        await until(one, lambda known: "a" in known)
+        await backend.store.delete(SERVERS + b"a/running")
+        await told.beats()
+        assert await backend.store.get(SERVERS + b"a/running") is not None
+        zones = await backend.store.get(SERVERS + b"a/zones")
+        assert zones is not None
+        assert zones.version == 1
+
+
+async def test_lag_is_told_as_it_begins_and_ends(backend: EmbeddedBackend) -> None:
+    told = Teller()
+    async with (
+        serving(backend.store, "a", told) as one,
+        serving(backend.store, "b", Teller()) as other,
+    ):
+        known = await until(other, lambda known: len(known) == 2)
+        now = await revision(backend.store)
+        # Neither lags, and neither looks as if it did.
+        assert [(server.revision, server.lag) for server in known.values()] == [(now, 0.0)] * 2
+        told.revision, told.lag = 2, LATE + 100
+        known = await until(other, lambda known: known["a"].lag != 0)
+        assert known["a"].running
+        assert known["a"].revision == 2
+        assert LATE + 100 <= (known["a"].lag or 0) < LATE + 200
+        assert (await until(one, lambda known: "a" in known))["a"].lag == LATE + 100
+        told.lag = 0.0
+        known = await until(other, lambda known: known["a"].lag == 0)
+        assert known["a"].revision == await revision(backend.store)
 
 
 async def test_one_that_left_stays_known(backend: EmbeddedBackend) -> None:
-    async with serving(backend.store, "a", Teller()) as one:
-        await until(one, lambda known: "a" in known)
-    await one.leave()
-    (server,) = await one.all()
-    assert not server.running
+    async with serving(backend.store, "b", Teller()) as other:
+        async with serving(backend.store, "a", Teller()) as one:
+            await until(other, lambda known: len(known) == 2)
+        await one.leave()
+        server = (await until(other, lambda known: not known["a"].running))["a"]
     assert server.seen >= server.started
+    assert (server.addresses, server.zones) == (("127.0.0.1:53",), ("muster.local",))
+    # What it answers now nobody knows; it may be cut off from the store, and go on.
+    assert (server.revision, server.lag) == (None, None)
 
 
 async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:
@@ -94,13 +172,44 @@ async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:
         assert one.name == "a"
 
 
-async def test_two_of_one_name(backend: EmbeddedBackend) -> None:
+@pytest.mark.slow
+async def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who renews the lease has the name; of one that was killed it is free when that has ended."""
+    monkeypatch.setattr(servers, "BEAT", 2.5)
+    monkeypatch.setattr(servers, "TTL", 4)
     async with (
-        serving(backend.store, "a", Teller()) as one,
-        serving(backend.store, "a", Teller()),
+        running(tmp_path / "etcd", "etcd-3.5") as etcd,
+        InEtcd(etcd.options()) as store,
     ):
-        known = await until(one, lambda known: len(known) == 2)
-    assert list(known) == ["a", "a-2"]
+        async with (
+            serving(store, "a", Teller()) as one,
+            serving(store, "a", Teller()) as other,
+        ):
+            known = await until(one, lambda known: len(known) == 2)
+            assert list(known) == ["a", "a-2"]
+            assert {one.name, other.name} == {"a", "a-2"}
+        # Both were killed, as far as the store knows.
+        async with serving(store, "a", Teller()) as again:
+            await until(one, lambda known: known["a"].started > other.own().started)
+            assert again.name == "a"
+
+
+@pytest.mark.slow
+async def test_a_full_etcd_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new lease it would not get; the one that it has lives on."""
+    monkeypatch.setattr(servers, "BEAT", 0.3)
+    monkeypatch.setattr(servers, "TTL", 2)
+    told = Teller()
+    async with (
+        running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,
+        InEtcd(etcd.options()) as store,
+        serving(store, "a", told) as one,
+    ):
+        await until(one, lambda known: "a" in known)
+        await etcd.fill()
+        told.addresses = ["127.0.0.2:53"]
+        await asyncio.sleep(2 * servers.TTL)
+        assert await store.get(SERVERS + b"a/running") is not None
 
 
 async def test_one_gone_for_long_is_forgotten(
@@ -113,10 +222,13 @@ async def test_one_gone_for_long_is_forgotten(
     async with serving(backend.store, "b", Teller()) as other:
         known = await until(other, lambda known: "b" in known)
     assert list(known) == ["b"]
+    page = await backend.store.range(SERVERS)
+    assert {entry.key.split(b"/")[-2] for entry in page.entries} == {b"b"}
 
 
 async def test_what_is_no_server_is_left_out(backend: EmbeddedBackend) -> None:
     await backend.store.put(SERVERS + b"x/running", b"{")
     await backend.store.put(SERVERS + b"y/known", b"[]")
+    await backend.store.put(SERVERS + b"z/zones", b"1")
     async with serving(backend.store, "a", Teller()) as one:
         assert list(await until(one, lambda known: "a" in known)) == ["a"]

@@ -1,7 +1,7 @@
 """A server whose registry is in etcd: started before it, beside another, and while it is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from musterd.etcd import ALL, Client
 from musterd.server import Server
 from musterd.tokens import new_text
 from tests.api.house import House, answers
+from tests.api.process import started
 from tests.catalogkit import until
-from tests.etcdkit import Etcd, running
+from tests.etcdkit import BINARIES, SMALL, Etcd, running
 
 pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
@@ -52,13 +53,13 @@ async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 async def until_servers(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
-    """The status as soon as it shows so many servers."""
-    async with asyncio.timeout(30):
-        while True:
-            status: dict[str, Any] = (await client.get("/status")).json()
-            if len(status["servers"]) >= count:
-                return status
-            await asyncio.sleep(0.1)
+    """The status as soon as it shows so many servers, each with its addresses for DNS and API."""
+
+    def known(status: dict[str, Any]) -> bool:
+        rows = status["servers"]
+        return len(rows) >= count and all(len(row["addresses"]) == 2 for row in rows)
+
+    return await until_status(client, known)
 
 
 async def put(client: httpx.AsyncClient, path: str, data: str) -> None:
@@ -146,6 +147,97 @@ async def test_rrsets_at_the_limit_of_a_transaction(
                     assert capsys.readouterr().out == "many.muster.local A: deleted\n"
                 assert (await client.get(ALL_OF_MANY)).json()["records"] == []
             await until_answered(server, "many", [])
+
+
+async def test_what_status_shows_of_others(
+    etcd: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one that was killed, and of all while etcd is away."""
+    token = new_text()
+    environ = {"MUSTERD_API__FIRST_TOKEN": token}
+    one, two = (house_on(etcd, tmp_path / name) for name in ("one", "two"))
+    async with one.serve(environ) as server, one.client(server, token=token) as client:
+        await ready(client)
+        async with started(two, **environ) as other:
+            await other.ready()
+            status = await until_servers(client, 2)
+            found = {row["addresses"][0]: row for row in status["servers"]}
+            own = found.pop(server.running.listening[0])
+            (stranger,) = found.values()
+            assert own["running"]
+            assert stranger["running"]
+            assert stranger["lag"] == 0
+            # Neither lags, and neither looks as if it did.
+            if own["lag"] == 0:
+                assert own["revision"] == stranger["revision"] == status["store"]["revision"]
+        gone = await until_status(
+            client, lambda status: not all(row["running"] for row in status["servers"])
+        )
+        (row,) = (row for row in gone["servers"] if not row["running"])
+        assert {name: row[name] for name in ("name", "version", "started", "addresses")} == {
+            name: stranger[name] for name in ("name", "version", "started", "addresses")
+        }
+        assert (row["revision"], row["lag"]) == (None, None)
+        monkeypatch.setenv("MUSTERD_TOKEN", token)
+        line = ["status", "--server", f"http://{server.api_address}"]
+        assert await asyncio.to_thread(run, line) == 0
+        out = capsys.readouterr().out
+        (told,) = (line for line in out.splitlines() if line.startswith(row["name"] + " "))
+        assert told.split()[1] == "stopped"
+        etcd.kill()
+        lost = await until_status(client, lambda status: status["servers"][0]["lag"] > 0)
+        (row,) = lost["servers"]
+        assert row["running"]
+        assert row["name"] == own["name"]
+        assert any("the other servers that share the store" in each for each in lost["problems"])
+        await until_status(client, lambda status: status["servers"][0]["lag"] > row["lag"])
+
+
+async def until_status(
+    client: httpx.AsyncClient, wanted: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """The status as soon as it is as wanted."""
+    async with asyncio.timeout(40):
+        while True:
+            status: dict[str, Any] = (await client.get("/status")).json()
+            if wanted(status):
+                return status
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("version", BINARIES)
+async def test_an_etcd_that_is_full(version: str, tmp_path: Path) -> None:
+    """Writes fail and say what to do, all else goes on; what it says to do helps."""
+    async with running(tmp_path / "etcd", version, flags=SMALL) as etcd:
+        house = house_on(etcd, tmp_path / "one")
+        async with house.serve() as server:
+            await until((house.state / "token").exists)
+            async with house.client(server) as client:
+                await put(await ready(client), ONE, "10.0.0.1")
+                lease = (await client.post("/leases", json={"ttl": 60})).json()["id"]
+                await etcd.fill()
+                assert (await client.post("/leases", json={"ttl": 60})).status_code == 503
+                assert (await client.post(f"/leases/{lease}/keepalive")).is_success
+                for path in (ONE, TWO):
+                    answer = await client.put(path, json={"data": "10.0.0.2"})
+                    assert answer.status_code == 503
+                    assert answer.json()["type"] == "urn:musterd:problem:store-full"
+                    for step in ("compact", "defragment", "etcdctl alarm disarm"):
+                        assert step in answer.text
+                assert (await client.delete(ONE)).status_code == 503
+                assert (await client.get(ONE)).json()["data"] == "10.0.0.1"
+                assert len((await client.get("/history")).json()["entries"]) == 1
+                assert await answers(server, "web") == ["10.0.0.1"]
+                assert state(server) == "synced"
+                async with Client(etcd.options()) as raw:
+                    await raw.compact((await raw.range(b"x")).revision)
+                await etcd.gateway("maintenance/defragment", {})
+                # As `etcdctl alarm disarm` does.
+                for alarm in (await etcd.gateway("maintenance/alarm", {"action": "GET"}))["alarms"]:
+                    disarm = {"action": "DEACTIVATE", **alarm}
+                    await etcd.gateway("maintenance/alarm", disarm)
+                await put(client, TWO, "10.0.0.2")
+                await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
 
 
 async def until_answered(server: Server, name: str, wanted: list[str]) -> None:

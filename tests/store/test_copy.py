@@ -1,12 +1,20 @@
 """One store into another, of any kind, stopped and started again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from musterd.registry.keys import ROOT
-from musterd.store import Put, Store, StoreError, StoreUnavailable
+from musterd.store import (
+    Compare,
+    Operation,
+    Put,
+    Result,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 from musterd.store.copy import NotEmpty, copy
 from musterd.store.embedded import Embedded
 from tests.store.backends import Backend
@@ -65,6 +73,30 @@ async def test_one_that_was_stopped_goes_on(source: Embedded, backend: Backend) 
     copied = await copy(source, backend.store, silent, overwrite=False)
     assert copied.same == before
     assert await kept(backend.store) == await kept(source)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_lease_that_ends_in_a_long_copy(
+    source: Embedded, backend: Backend, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """It is granted again in the target, unless it ended in the source too."""
+    target, write = backend.store, backend.store.transaction
+    wanted = await kept(source)
+    gone: set[int] = set()
+
+    async def late(compares: Sequence[Compare], steps: Sequence[Operation]) -> Result:
+        for lease in {step.lease for step in steps if isinstance(step, Put)} - {0} - gone:
+            gone.add(lease)
+            await target.lease_revoke(lease)
+            if ended:
+                await source.lease_revoke(lease)
+        return await write(compares, steps)
+
+    monkeypatch.setattr(target, "transaction", late)
+    copied = await copy(source, target, silent, overwrite=False)
+    assert len(gone) == 2
+    assert copied.expired == (10 if ended else 0)
+    assert await kept(target) == (await kept(source) if ended else wanted)
 
 
 async def test_a_target_that_is_in_use(source: Embedded, backend: Backend) -> None:

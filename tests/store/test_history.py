@@ -3,7 +3,8 @@
 import pytest
 
 from musterd.store import Compare, Delete, Is, Kind, Put, Store, StoreLimit
-from tests.store.backends import Backend
+from musterd.store.etcd import Etcd as InEtcd
+from tests.store.backends import Backend, EtcdBackend
 from tests.store.kit import put_all, seeded, take
 
 
@@ -35,6 +36,21 @@ async def test_a_transaction_is_told_whole(store: Store) -> None:
     assert batch.revision == done.revision
     assert [event.key for event in batch.events] == [b"a", b"b", b"c"]
     assert past.more
+
+
+async def test_keys_beside_those_that_it_tells_of(backend: Backend) -> None:
+    """Others may change as often as they like: etcd isn't asked for them."""
+    if not isinstance(backend, EtcdBackend):
+        return
+    async with InEtcd(backend.etcd.options(), base=backend.base, logged=(b"b", b"d/")) as store:
+        for key in (b"a", b"b", b"c", b"d/1", b"e"):
+            await store.put(key, b"")
+        past = await store.history(b"")
+        assert [b.events[0].key for b in past.batches] == [b"d/1", b"c", b"b"]
+        steps = [Put(key, b"1") for key in (b"a", b"b", b"d/1", b"e")]
+        await store.transaction((), steps)
+        (batch,) = (await store.history(b"d/", limit=1)).batches
+        assert [event.key for event in batch.events] == [b"b", b"d/1"]
 
 
 async def test_pages_go_back_to_the_beginning(store: Store) -> None:

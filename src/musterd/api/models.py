@@ -228,11 +228,15 @@ class Server(BaseModel):
     running: bool
     version: str
     started: float
-    seen: float = Field(description="when it last told of itself")
+    seen: float = Field(description="when it was last known to run")
     addresses: list[str]
     zones: list[str]
-    revision: int = Field(description="of the store, up to which its answers are")
-    lag: float = Field(description="seconds for which its answers may have differed")
+    revision: int | None = Field(
+        description="of the store, up to which its answers are; null where it doesn't run"
+    )
+    lag: float | None = Field(
+        description="seconds for which its answers may have differed; null where it doesn't run"
+    )
 
 
 class Status(BaseModel):

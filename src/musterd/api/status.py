@@ -14,6 +14,7 @@ from musterd.api.problems import documented
 from musterd.api.zones import shown as zone_shown
 from musterd.catalog import SourceReport
 from musterd.model import name_to_text, type_text
+from musterd.registry.applied import Applied
 from musterd.store import StoreError
 
 router = APIRouter(prefix="/v1/status", tags=["status"])
@@ -35,7 +36,7 @@ async def status(call: CallDep) -> Response:
         "sources": [_source(report) for report in sources],
         "store": {
             "kind": "embedded" if context.servers is None else "etcd",
-            "revision": context.registry.applied.revision,
+            "revision": _revision(context.registry.applied, servers),
         },
         "servers": servers,
         "problems": list(islice(chain(unread, _problems(context, sources)), PROBLEMS_MOST)),
@@ -43,14 +44,21 @@ async def status(call: CallDep) -> Response:
     return answers.answer(found)
 
 
+def _revision(applied: Applied, servers: list[dict[str, Any]]) -> int:
+    """Up to which this server's answers are: where they don't lag, that of etcd as it was read."""
+    shown = [] if applied.lag else [server["revision"] or 0 for server in servers]
+    return max([applied.revision, *shown])
+
+
 async def _servers(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
-    """The servers that share the store, and why they are not known."""
+    """The servers that share the store, and why only this one is known."""
     if context.servers is None:
         return [], []
     try:
         return [asdict(server) for server in await context.servers.all()], []
     except StoreError as error:
-        return [], [f"the servers that share the store are not known: {error}"]
+        reason = f"the other servers that share the store are not known: {error}"
+        return [asdict(context.servers.own())], [reason]
 
 
 def _source(report: SourceReport) -> dict[str, Any]:

@@ -54,8 +54,10 @@ def _server_row(server: "Server") -> tuple[str, ...]:
 
     state = "running" if server["running"] else "stopped"
     seen, started = moment(server["seen"]), moment(server["started"])
-    place = str(server["revision"]), span(server["lag"]), seen, started, server["version"]
-    return server["name"], state, *place, ", ".join(server["addresses"])
+    revision, lag = server["revision"], server["lag"]
+    place = "" if revision is None else str(revision), "" if lag is None else span(lag)
+    times = seen, started, server["version"]
+    return server["name"], state, *place, *times, ", ".join(server["addresses"])
 
 
 def zone_table(zones: "list[Zone]") -> None:

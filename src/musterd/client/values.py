@@ -164,7 +164,7 @@ class Store(TypedDict):
 
 
 class Server(TypedDict):
-    """A server that shares the store, or did. lag: seconds."""
+    """A server that shares the store, or did. lag: seconds; None of one that doesn't run."""
 
     name: str
     running: bool
@@ -173,8 +173,8 @@ class Server(TypedDict):
     seen: float
     addresses: list[str]
     zones: list[str]
-    revision: int
-    lag: float
+    revision: int | None
+    lag: float | None
 
 
 class Status(TypedDict):

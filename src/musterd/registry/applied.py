@@ -5,6 +5,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from musterd.store import Batch, StoreError, Watch
+
 WAIT: Final = 1.0
 """Seconds at most that a write waits for the answers to have it."""
 
@@ -14,7 +16,9 @@ class Applied:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         """Nothing yet. clock: seconds, never falls."""
-        self.revision = 0
+        self._upto = 0
+        self._watch: Watch | None = None
+        """That of the source while all that it gave is in answers, which may get further."""
         self._clock = clock
         self._behind: float | None = clock()
         """Since when answers may differ from the store, None where they don't."""
@@ -23,18 +27,40 @@ class Applied:
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     @property
+    def revision(self) -> int:
+        """The last of the store that is in answers, whatever keys it changed."""
+        return self._upto if self._watch is None else max(self._upto, self._watch.revision)
+
+    @property
     def lag(self) -> float:
         """Seconds for which answers may have differed from the store; 0 where they don't."""
         return 0.0 if self._behind is None else self._clock() - self._behind
 
     def upto(self, revision: int, *, more: bool = False) -> None:
         """All changes up to a revision are in answers; whether more are known already."""
-        self.revision = revision
+        self._upto = revision
         self._behind = (self._behind or self._clock()) if more else None
         self._live = True
         self._first.set()
         for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
             self._wake(waiting)
+
+    async def after(self, watch: Watch) -> Batch:
+        """What a watch gives next, when all that it gave before is in answers.
+
+        Raises StoreError as the watch does.
+        """
+        self._watch = watch
+        try:
+            batch = await anext(watch)
+        except StoreError:
+            self._upto = self.revision
+            raise
+        else:
+            self._upto = max(self._upto, batch.revision - 1)
+            return batch
+        finally:
+            self._watch = None
 
     def lost(self) -> None:
         """The source can't tell any more; nobody needs to wait for it."""

@@ -99,7 +99,7 @@ class RegistrySource:
             lost = False
             while True:
                 try:
-                    events = await _events(watch)
+                    events = await self._events(watch)
                 except StoreLost as error:
                     lost = True
                     self.applied.lost()
@@ -111,7 +111,14 @@ class RegistrySource:
                     lost = False
                     yield Synced(watch.revision)
                 # Who gives the next change has the last in answers.
-                self.applied.upto(watch.revision, more=watch.ready)
+                self.applied.upto(watch.revision, more=watch.ready or lost)
+
+    async def _events(self, watch: Watch) -> list[Event]:
+        """The next events, and those after them that need no wait."""
+        found = list((await self.applied.after(watch)).events)
+        while watch.ready and len(found) < AT_ONCE:
+            found += (await anext(watch)).events
+        return found
 
     def _changed(self, event: Event) -> _Told:
         if event.entry is None:
@@ -164,14 +171,6 @@ def _grouped(told: Iterable[_Told], *, whole: bool = False) -> Iterator[Change]:
     yield from faults
     if group:
         yield Several(group, whole)
-
-
-async def _events(watch: Watch) -> list[Event]:
-    """The next events, and those after them that need no wait."""
-    found = list((await anext(watch)).events)
-    while watch.ready and len(found) < AT_ONCE:
-        found += (await anext(watch)).events
-    return found
 
 
 def _name(key: bytes) -> str:

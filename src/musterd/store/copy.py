@@ -30,13 +30,15 @@ class Copied:
     """What a copy does, or did, in keys.
 
     same: were there already; missing, different: are to be written; extra: are in the target
-    alone; expired: their lease ended before they were copied.
+    alone; ending: too, on leases that ended in the source after an earlier copy; expired: their
+    lease ended before they were copied.
     """
 
     same: int = 0
     missing: int = 0
     different: int = 0
     extra: int = 0
+    ending: int = 0
     expired: int = 0
     leases: set[int] = field(default_factory=set)
     """Granted in the target, of the same IDs and times."""
@@ -44,7 +46,7 @@ class Copied:
     @property
     def total(self) -> int:
         """All keys that are looked at."""
-        return self.same + self.missing + self.different + self.extra
+        return self.same + self.missing + self.different + self.extra + self.ending
 
 
 async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> Copied:
@@ -55,6 +57,8 @@ async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> 
     """
     await _see_that_they_differ(source, target)
     plan = await _plan(source, target)
+    if overwrite:
+        plan.extra, plan.ending = plan.extra + plan.ending, 0
     if (plan.different or plan.extra) and not overwrite:
         raise NotEmpty(
             f"the target has {plan.extra} keys that the source has not, and {plan.different} that"
@@ -65,17 +69,35 @@ async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> 
     async with aclosing(_pairs(source, target)) as pairs:
         async for here, there in pairs:
             step = await _step(source, target, plan, here, there)
+            if there is not None and here is None and there.lease != NO_LEASE and not overwrite:
+                # It ends by itself, unless someone renews it in the target.
+                step = None
             if step is not None:
                 size += octets((step,))
                 if len(steps) >= target.limits.operations or size > OCTETS:
-                    await target.transaction((), steps)
+                    await _write(source, target, plan, steps)
                     steps, size = [], octets((step,))
                 steps.append(step)
             done += 1
             tell(done, plan.total)
-    if steps:
-        await target.transaction((), steps)
+    await _write(source, target, plan, steps)
     return plan
+
+
+async def _write(source: Store, target: Store, plan: Copied, steps: list[Operation]) -> None:
+    """Write, what hangs on leases too if these ended meanwhile in the target alone."""
+    while steps:
+        try:
+            await target.transaction((), steps)
+        except LeaseNotFound as error:
+            try:
+                await _grant(source, target, error.lease)
+            except LeaseNotFound:
+                kept = [s for s in steps if not isinstance(s, Put) or s.lease != error.lease]
+                plan.expired += len(steps) - len(kept)
+                steps = kept
+        else:
+            return
 
 
 async def _see_that_they_differ(source: Store, target: Store) -> None:
@@ -91,10 +113,15 @@ async def _see_that_they_differ(source: Store, target: Store) -> None:
 
 async def _plan(source: Store, target: Store) -> Copied:
     plan = Copied()
+    ended: dict[int, bool] = {}
     async with aclosing(_pairs(source, target)) as pairs:
         async for here, there in pairs:
             if here is None:
-                plan.extra += 1
+                lease = NO_LEASE if there is None else there.lease
+                if lease not in ended:
+                    ended[lease] = lease != NO_LEASE and await _ended(source, lease)
+                plan.ending += ended[lease]
+                plan.extra += not ended[lease]
             elif there is None:
                 plan.missing += 1
             elif _same(here, there):
@@ -129,6 +156,15 @@ async def _grant(source: Store, target: Store, lease: int) -> None:
         await target.lease_info(lease)
     except LeaseNotFound:
         await target.lease_grant(ttl, lease)
+
+
+async def _ended(source: Store, lease: int) -> bool:
+    """Whether a lease ended in the source, or never was there."""
+    try:
+        await source.lease_info(lease)
+    except LeaseNotFound:
+        return True
+    return False
 
 
 def _same(here: Entry, there: Entry) -> bool:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from musterd.registry.keys import ROOT
+from musterd.registry.keys import DELETED, RECORDS
 from musterd.store.embedded import Embedded, Options
 from musterd.store.values import Limits
 
@@ -33,4 +33,6 @@ async def open_etcd(settings: "Settings") -> "Etcd":
 
     options = EtcdOptions.of(settings.endpoints, settings)
     base = settings.prefix.rstrip("/").encode()
-    return Etcd(options, base=base, root=ROOT, limits=replace(ETCD_LIMITS, key=LIMITS.key))
+    limits = replace(ETCD_LIMITS, key=LIMITS.key)
+    # Only leases lie between the two.
+    return Etcd(options, base=base, logged=(DELETED, RECORDS), limits=limits)

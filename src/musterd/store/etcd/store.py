@@ -50,17 +50,18 @@ class Etcd:
         options: Options,
         *,
         base: bytes = b"",
-        root: bytes = b"",
+        logged: tuple[bytes, bytes] = (b"", b""),
         limits: Limits = LIMITS,
     ) -> None:
         """Open nothing: each request opens what it needs.
 
-        base: what every key begins with at etcd, and not here; root: what all keys here begin
-        with, so that nothing has to be allowed beside.
+        base: what every key begins with at etcd, and not here; logged: what the first and the last
+        of the keys begin with that ``history`` tells of, so that it is not held up by others.
         """
         self.client = Client(options)
         self._base = base
-        self._root = root
+        first, last = (span(base + prefix) for prefix in logged)
+        self._logged = first[0], last[1]
         self._limits = limits
 
     async def __aenter__(self) -> Self:
@@ -243,13 +244,15 @@ class Etcd:
             yield EtcdWatch(watch, len(self._base))
 
     async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
-        """As of `Store`, of the last 100,000 revisions at most; the time of each batch is 0."""
+        """As of `Store`, of the last 100,000 revisions at most; the time of each batch is 0.
+
+        A batch has the changes of those keys that are ``logged``.
+        """
         if limit < 1:
             raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
-        whole = span(self._base + self._root)
-        now = (await self.client.range(whole[0], limit=1, keys_only=True)).revision
+        now = (await self.client.range(self._logged[0], limit=1, keys_only=True)).revision
         before = now + 1 if before is None else min(before, now + 1)
-        scope = Scope(self.client, whole, len(self._base), prefix)
+        scope = Scope(self.client, self._logged, len(self._base), prefix)
         return await past(scope, before, min(limit, self.limits.page))
 
 
