@@ -202,13 +202,14 @@ class Etcd:
             found: dict[str, Any] = answer.json()
             return found
 
-    async def with_users(self, *users: tuple[str, str, str]) -> None:
+    async def with_users(self, *users: tuple[str, str, str], read_only: bool = False) -> None:
         """Turn logins on: root (password root), and (name, password, prefix of keys) each."""
+        may = "READ" if read_only else "READWRITE"
         for name, password, prefix in (("root", "root", ""), *users):
             await self.gateway("auth/user/add", {"name": name, "password": password})
             await self.gateway("auth/role/add", {"name": name})
             if name != "root":
-                await self.gateway("auth/role/grant", {"name": name, "perm": _all_of(prefix)})
+                await self.gateway("auth/role/grant", {"name": name, "perm": _all_of(prefix, may)})
             await self.gateway("auth/user/grant", {"user": name, "role": name})
         await self.gateway("auth/enable", {})
 
@@ -299,10 +300,10 @@ def _after(member: Member) -> str:
         return log.read().decode("utf-8", "replace")
 
 
-def _all_of(prefix: str) -> dict[str, str]:
+def _all_of(prefix: str, may: str) -> dict[str, str]:
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return {
-        "permType": "READWRITE",
+        "permType": may,
         "key": base64.b64encode(prefix.encode()).decode(),
         "range_end": base64.b64encode(end.encode()).decode(),
     }

@@ -3,14 +3,17 @@
 import pytest
 
 from musterd.catalog import Catalog
-from musterd.catalog.table import PROBLEMS, STEP
+from musterd.catalog.problems import PROBLEMS
+from musterd.catalog.table import STEP
 from musterd.model import (
     CNAME,
+    SHOWN_MOST,
     Begin,
     Change,
     Delete,
     Fault,
     Lost,
+    Mended,
     Put,
     PutMany,
     Record,
@@ -231,6 +234,54 @@ async def test_problems_are_bounded() -> None:
     report = catalog.source_reports()[0]
     assert (len(report.problems), report.problems_total) == (PROBLEMS, PROBLEMS + 5)
     assert report.problems[-1].where == f"file:{PROBLEMS + 4}"
+
+
+async def test_problems_are_those_that_are_so_now() -> None:
+    catalog, _, _ = await new_catalog()
+    catalog.apply("one", Fault("first", "wrong"), Fault("second", "wrong"))
+    catalog.apply("one", *(Fault("first", f"wrong {n}") for n in range(PROBLEMS)))
+    problems = catalog.source_reports()[0].problems
+    assert [(problem.where, problem.reason) for problem in problems] == [
+        ("second", "wrong"),
+        ("first", f"wrong {PROBLEMS - 1}"),
+    ]
+    catalog.apply("one", Mended("second"), Mended("never"))
+    report = catalog.source_reports()[0]
+    assert [problem.where for problem in report.problems] == ["first"]
+    assert report.problems_total == PROBLEMS + 2
+
+
+@pytest.mark.parametrize("several", [True, False])
+async def test_a_key_that_is_put_right_or_deleted_is_no_problem(several: bool) -> None:
+    catalog, _, _ = await new_catalog()
+
+    def apply(change: Put | Delete) -> list[str]:
+        catalog.apply("one", Several([change]) if several else change)
+        return [problem.where for problem in catalog.source_reports()[0].problems]
+
+    assert apply(put("k", "x.com. A 10.0.0.1", "y.com. A 10.0.0.1")) == [
+        "k: x.com. A",
+        "k: y.com. A",
+    ]
+    assert apply(put("other", "z.com. A 10.0.0.1"))[2:] == ["other: z.com. A"]
+    assert apply(put("k", "a A 10.0.0.1", "y.com. A 10.0.0.1")) == [
+        "other: z.com. A",
+        "k: y.com. A",
+    ]
+    assert apply(put("k", "a A 10.0.0.1")) == ["other: z.com. A"]
+    assert apply(Delete("other", 2)) == []
+
+
+async def test_what_is_told_of_a_problem_is_bounded() -> None:
+    catalog, _, _ = await new_catalog()
+    where, reason = "k" * 1_000_000, "r" * 1_000_000
+    catalog.apply("one", Fault(where, reason))
+    (problem,) = catalog.source_reports()[0].problems
+    for text in (problem.where, problem.reason):
+        assert len(text) == SHOWN_MOST
+        assert "… (1000000 characters) …" in text
+    catalog.apply("one", Mended(where))
+    assert catalog.source_reports()[0].problems == ()
 
 
 async def test_what_the_core_refuses_is_gone_and_shown() -> None:

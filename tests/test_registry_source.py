@@ -52,7 +52,7 @@ class Fed:
 
     @property
     def problems(self) -> list[str]:
-        return [problem.where for problem in self.catalog.tables["registry"].problems]
+        return [problem.where for problem in self.catalog.tables["registry"].problems.last]
 
 
 @asynccontextmanager
@@ -172,7 +172,8 @@ async def test_what_is_wrong_is_left_out(store: Embedded, name: bytes, what: byt
         assert len(fed.problems) == 1
         await fed.put(key("b"), value("10.0.0.2"))
         await fed.put(name, what + b" ")
-        assert len(fed.problems) == 2
+        assert len(fed.problems) == 1
+        assert fed.catalog.tables["registry"].problems.total == 2
         assert len(fed.core.text(ZONE)) == 2
 
 
@@ -181,8 +182,19 @@ async def test_what_becomes_wrong_is_not_answered_any_more(store: Embedded) -> N
         await fed.put(key("a"), value("10.0.0.1"))
         await fed.put(key("a"), b"{")
         assert fed.core.text(ZONE) == []
+        assert fed.problems == ["muster.local/a/A/x"]
         await fed.put(key("a"), value("10.0.0.2"))
         assert fed.core.text(ZONE) == ["a.muster.local. 30 A 10.0.0.2"]
+        assert fed.problems == []
+
+
+async def test_what_is_wrong_and_deleted_is_shown_no_more(store: Embedded) -> None:
+    await store.put(key("a"), b"{")
+    async with feeding(store) as fed:
+        assert fed.problems == ["muster.local/a/A/x"]
+        await store.delete(key("a"))
+        await fed.put(key("b"), value("10.0.0.2"))
+        assert fed.problems == []
 
 
 async def test_leases_bound_the_ttl(store: Embedded) -> None:

@@ -53,6 +53,9 @@ _RECORD = struct.Struct("!HH")
 HEAD_OCTETS: Final = _HEAD.size
 """Octets of a packed RRset before its first record."""
 
+SHOWN_MOST: Final = 300
+"""The most characters of a text that others wrote, where it is shown."""
+
 IN_ADDR: Final = b"\x07in-addr\x04arpa\0"
 IP6: Final = b"\x03ip6\x04arpa\0"
 _IPV4, _IPV6 = 4, 16
@@ -347,4 +350,20 @@ class Fault:
     reason: str
 
 
-Change = Begin | Put | PutMany | Several | Delete | Synced | Lost | Fault
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What a ``Fault`` told is so no more, where it was."""
+
+    where: str
+
+
+Change = Begin | Put | PutMany | Several | Delete | Synced | Lost | Fault | Mended
+
+
+def shortened(text: str) -> str:
+    """A text that others wrote, for people: of one with many characters its start and its end."""
+    if len(text) <= SHOWN_MOST:
+        return text
+    between = f"… ({len(text)} characters) …"
+    end = SHOWN_MOST // 3
+    return text[: SHOWN_MOST - len(between) - end] + between + text[-end:]

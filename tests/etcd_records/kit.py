@@ -11,7 +11,7 @@ from musterd.catalog import Catalog
 from musterd.clock import Clock
 from musterd.etcd import Client, Options
 from musterd.feeder import Feeder
-from musterd.model import Delete, Fault, Put, Record, name_from_text
+from musterd.model import Delete, Fault, Mended, Put, Record, name_from_text
 from musterd.settings import Settings
 from musterd.sources.etcd import EtcdSource
 from musterd.sources.etcd.index import Index, Told
@@ -48,6 +48,8 @@ class Model:
         self.index = Index(self.layout, prefix, wire(*zones), TTL, subtree=subtree)
         self.rows: dict[str, tuple[int, tuple[Record, ...]]] = {}
         self.faults: list[Fault] = []
+        self.wrong: dict[str, str] = {}
+        """Where something is wrong now, and what."""
         self.revision = 1
         self.later: Iterator[list[Told]] = iter(())
 
@@ -58,9 +60,7 @@ class Model:
 
     def put(self, path: str, value: Any, lease: int | None = None) -> None:
         self.revision += 1
-        fault = self.index.put(self.key(path), octets(value), self.revision, lease)
-        if fault:
-            self.faults.append(fault)
+        self.index.put(self.key(path), octets(value), self.revision, lease)
 
     def load(self, path: str, value: Any, revision: int) -> None:
         """Take a key of a first list."""
@@ -94,8 +94,11 @@ class Model:
                     self.rows[key] = revision, records
                 case Delete(key):
                     self.rows.pop(key, None)
-                case Fault():
+                case Fault(where, reason):
                     self.faults.append(told)
+                    self.wrong[where] = reason
+                case Mended(where):
+                    del self.wrong[where]
 
     def text(self, *, ttl: bool = False) -> list[str]:
         """What the names answer, sorted, relative to the zone."""
@@ -147,7 +150,7 @@ class Fed:
 
     @property
     def problems(self) -> list[str]:
-        return [problem.where for problem in self.catalog.tables[NAME].problems]
+        return [problem.where for problem in self.catalog.tables[NAME].problems.last]
 
     def on_synced(self, _: str) -> None:
         self.synced += 1

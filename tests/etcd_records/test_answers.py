@@ -333,9 +333,14 @@ def test_a_status_that_cannot_be_read_is_shown_and_counts_for_nothing(value: Any
     assert found.of("web", "A") == ["A 10.0.0.2"]
     found.put(key, value)
     assert found.of("web", "A") == ["A 10.0.0.1", "A 10.0.0.2"]
-    assert [fault.where for fault in found.faults] == [key]
+    assert list(found.wrong) == [key]
     found.put("/hades/monitor/status/web", {"status": "DOWN"})
-    assert len(found.faults) == 2
+    found.take()
+    assert len(found.wrong) == 2
+    found.put(key, {"status": "UP"})
+    found.delete("/hades/monitor/status/web")
+    found.take()
+    assert found.wrong == {}
 
 
 def test_a_bad_value_is_shown_with_its_key() -> None:

@@ -25,6 +25,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (answers, index):
         monkeypatch.setattr(module, "MOST", 4)
     monkeypatch.setattr(index, "LARGE", 2)
+    monkeypatch.setattr(index, "FOLLOWED", 3)
+    monkeypatch.setattr(index, "AT_ONCE", 5)
     monkeypatch.setattr(index, "STEP", 1)
 
 
@@ -83,7 +85,9 @@ def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
             mine.take(steps=pick.randrange(5))
         if pick.random() < 0.1:
             mine.take()
-            assert mine.rows == anew(layout, held, subtree=subtree).rows, f"after {step} steps"
+            other = anew(layout, held, subtree=subtree)
+            assert mine.rows == other.rows, f"after {step} steps"
+            assert mine.wrong == other.wrong, f"after {step} steps"
         if len(held) > 30:
             mine.delete(last := pick.choice(sorted(held)))
             del held[last]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from musterd.catalog import Catalog
 from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
 from musterd.etcd import Client
-from musterd.sources.etcd import leases
+from musterd.model import Lost
+from musterd.sources.etcd import EtcdSource, leases
 from tests.catalogkit import ManualClock, RecordingCore, until
-from tests.etcd_records.kit import NAME, ZONE, Fed, Model, feeding, settings
-from tests.etcdkit import Etcd, Proxy, running
+from tests.etcd_records.kit import NAME, ZONE, Fed, Model, feeding, settings, wire
+from tests.etcdkit import BINARIES, Etcd, Proxy, running
 from tests.needs import needs
 
 pytestmark = needs("etcd")
@@ -95,6 +97,51 @@ async def test_a_bad_value_is_shown_and_hurts_nobody(etcd: Etcd) -> None:
         assert fed.problems == [f"{BASE}web/a"]
         await put(fed, "web/a", address(1))
         await answered(core, "web", "300 A 10.0.0.1", "300 A 10.0.0.2")
+        assert fed.problems == []
+        await put(fed, "web/c", b"{")
+        await put(fed, "w b", address(1))
+        await until(lambda: len(fed.problems) == 2)
+        await fed.client.delete(f"{BASE}web/c".encode())
+        await fed.client.delete(f"{BASE}w b".encode())
+        await until(lambda: fed.problems == [])
+        (report,) = fed.catalog.source_reports()
+        assert report.problems_total == 3
+
+
+@pytest.mark.parametrize("version", BINARIES)
+async def test_a_login_that_may_read_what_is_below_the_prefix(version: str, tmp_path: Path) -> None:
+    """And nothing else; a lease may hold other keys, too."""
+    async with running(tmp_path, version) as etcd:
+        await _reads(etcd)
+
+
+async def _reads(etcd: Etcd) -> None:
+    async with Client(etcd.options()) as client:
+        lease = (await client.leases.grant(60)).id
+        for key in (f"{BASE}web/a", "/other/a", f"{BASE}web/b"):
+            await client.put(key.encode(), json.dumps(address(1)).encode(), lease=lease)
+    await etcd.with_users(("reader", "secret", "/skydns/"), read_only=True)
+    root = Client(etcd.options(user="root", password="root"))  # noqa: S106
+    login = etcd.options(user="reader", password="secret")  # noqa: S106
+    core = RecordingCore()
+    async with root, feeding(login, core) as fed:
+        await answered(core, "web", "60 A 10.0.0.1")
+        lease = (await root.leases.grant(90)).id
+        for key in ("/other/b", f"{BASE}one"):
+            await root.put(key.encode(), json.dumps(address(2)).encode(), lease=lease)
+        await answered(core, "one", "90 A 10.0.0.2")
+        assert fed.state == "synced"
+        assert fed.problems == []
+
+
+async def test_a_login_that_may_not_read_is_told_so(etcd: Etcd) -> None:
+    await etcd.with_users(("reader", "secret", "/other/"), read_only=True)
+    login = etcd.options(user="reader", password="secret")  # noqa: S106
+    source = EtcdSource(NAME, login, "skydns", "/skydns", wire(ZONE), 300)
+    async with asyncio.timeout(10), aclosing(source.changes()) as changes:
+        lost = await anext(changes)
+    assert isinstance(lost, Lost)
+    assert "user reader may not: grant a role for these keys" in lost.reason
 
 
 async def test_a_lease_makes_a_ttl_of_what_was_granted(etcd: Etcd) -> None:
@@ -174,6 +221,7 @@ async def test_what_was_compacted_away_is_listed_again_and_compared(etcd: Etcd) 
         proxy.forward()
         await answered(core, "last", "300 A 10.0.0.9")
         await until(lambda: fed.state == "synced")
+        assert fed.problems == []
         found = {name: lines(core, name) for name in ("w1", "w2", "w3", "w4", "odd")}
         assert found == {
             "w1": [], "w2": ["300 A 10.0.0.7"], "w3": ["300 A 10.0.0.3"],

@@ -211,7 +211,7 @@ class SourceState(BaseModel):
     reason: str
     revision: int
     keys: int
-    problems: int = Field(description="keys and records that were left out")
+    problems: int = Field(description="keys and records that were left out since the start")
 
 
 class StoreState(BaseModel):

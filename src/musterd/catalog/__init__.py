@@ -5,7 +5,7 @@
 
 from musterd.catalog.catalog import Catalog, Core
 from musterd.catalog.explain import Contribution
+from musterd.catalog.problems import Problem
 from musterd.catalog.reports import SourceReport, ZoneReport
-from musterd.catalog.table import Problem
 
 __all__ = ["Catalog", "Contribution", "Core", "Problem", "SourceReport", "ZoneReport"]

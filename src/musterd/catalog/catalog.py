@@ -25,6 +25,7 @@ from musterd.model import (
     Delete,
     Fault,
     Lost,
+    Mended,
     Put,
     PutMany,
     Several,
@@ -198,8 +199,8 @@ class Catalog:
                 self.states.synced(source, revision)
             case Lost(reason):
                 self.states.lost(source, reason)
-            case Fault(where, reason):
-                table.fault(where, reason)
+            case Fault() | Mended():
+                table.problems.take(change)
         yield
 
     def _restoring(self, source: str, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[None]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from musterd.catalog.problems import Problem
 from musterd.catalog.states import STATE_TEXT, States, Status
-from musterd.catalog.table import Problem, Table
+from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
 
 
@@ -13,8 +14,8 @@ class SourceReport:
     """How a source is; times are epoch seconds, None for never.
 
     state: ``loading``, ``synced``, ``restored`` (its rows are from a snapshot of the time
-    ``restored``), or ``lost`` (since ``lost``, for a ``reason``); problems: the last of
-    ``problems_total``.
+    ``restored``), or ``lost`` (since ``lost``, for a ``reason``); problems: what is left
+    out now, the last of it; problems_total: how often something was.
     """
 
     name: str
@@ -62,8 +63,8 @@ def source_report(table: Table, states: States) -> SourceReport:
         status.reason,
         status.revision,
         len(table.rows),
-        tuple(table.problems),
-        table.problems_total,
+        table.problems.last,
+        table.problems.total,
     )
 
 

@@ -1,14 +1,11 @@
 """The table of one source: its rows, and how a change of them reaches the zones."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-import structlog
-
 from musterd.catalog.merge import POLICY_AT, fill
+from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
     GENERATION_OCTETS,
     KEY_RRSET,
@@ -35,24 +32,12 @@ from musterd.model import (
     unpack,
 )
 
-PROBLEMS = 100
-"""Problems of a source that are remembered, and logged of one list; all are counted."""
 STEP = 1000
 """Rows that are taken without a break: some milliseconds of work."""
 
 COUNT_AT = 14
 """Where a packed RRset has the number of its records, u16."""
-log = structlog.get_logger()
 _CNAME = TYPE.pack(CNAME)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What was left out: where it is in its source, why, and when that was seen (epoch seconds)."""
-
-    where: str
-    reason: str
-    time: float
 
 
 class Pending:
@@ -91,14 +76,10 @@ class Table:
         """All zones, by apex."""
         self.anywhere = False
         """Whether a record outside these zones is no fault."""
-        self.problems: deque[Problem] = deque(maxlen=PROBLEMS)
-        self.problems_total = 0
-        self._told = 0
-        """Problems that were logged since the last full list began."""
+        self.problems = Problems(name, clock)
         self.changed = False
         """Whether a row has changed since someone said that none has."""
         self._pending = pending
-        self._clock = clock
         self._generation = 0
         self._current = 0
         """Rows of the current generation."""
@@ -122,22 +103,11 @@ class Table:
             self._last = row, found
         return found
 
-    def fault(self, where: str, reason: str) -> None:
-        """Count and remember what was left out."""
-        self.problems_total += 1
-        self.problems.append(Problem(where, reason, self._clock()))
-        if self._told < PROBLEMS:
-            self._told += 1
-            log.warning("left out", source=self.name, where=where, reason=reason)
-            if self._told == PROBLEMS:
-                log.warning("more may be left out, which is only counted", source=self.name)
-
     def begin(self) -> None:
         """A full list follows."""
         self._generation += 1
         self._current = 0
-        self._told = 0
-        self.problems.clear()
+        self.problems.begin()
 
     def sweep(self) -> Iterator[None]:
         """Delete the rows that the last full list did not have, with a break after each step."""
@@ -167,6 +137,8 @@ class Table:
     def put(self, key: bytes, head: Head, records: Iterable[Record]) -> None:
         """Take all that a key (without its source) gives now."""
         key = self.number + key
+        if self.problems:
+            self.problems.drop(key)
         good = [record for record in records if self._is_good(key, record)]
         row = ROW.pack(self._generation, *head) + encode(good)
         if len(good) != 1 or not self._add(key, row, good[0]):
@@ -176,6 +148,8 @@ class Table:
         """Take changes of keys, whose records are trusted to be well formed."""
         for change in changes:
             key = self.number + text_key(change.key)
+            if self.problems:
+                self.problems.drop(key)
             if isinstance(change, Delete):
                 self._delete(key)
                 continue
@@ -185,7 +159,7 @@ class Table:
                 for owner, rtype, packed in records:
                     self._own_policies |= bool(packed[POLICY_AT])
                     if deepest(self.zones, owner.lower()) is None:
-                        self._outside(owner.lower(), rtype, f"{change.key}: ")
+                        self._outside(key, owner.lower(), rtype, f"{change.key}: ")
                 self._put_row(key, row)
 
     def put_own(self, key: bytes, head: Head, record: Record) -> None:
@@ -214,7 +188,7 @@ class Table:
             size = RECORD.pack(rtype, len(packed))
             row = b"".join((front, OCTET[len(owner)], owner, size, packed))
             if zone is None:
-                self._outside(folded, rtype)
+                self._outside(key, folded, rtype)
             elif key not in self.rows and self._is_simple(zone, key, folded, rtype, packed):
                 self._add_to(zone, key, row, Record(folded, rtype, packed))
                 continue
@@ -318,6 +292,7 @@ class Table:
 
     def delete(self, key: bytes) -> None:
         """Forget a key (without its source)."""
+        self.problems.drop(self.number + key)
         self._delete(self.number + key)
 
     def _delete(self, key: bytes) -> None:
@@ -335,18 +310,18 @@ class Table:
             check_name(record.owner)
             unpack(record.packed)
         except ValueError as error:
-            self.fault(key_text(key), str(error))
+            self.problems.add(key_text(key), str(error), key)
             return False
         if record.packed[POLICY_AT]:
             self._own_policies = True
         if not self.anywhere and deepest(self.zones, record.owner.lower()) is None:
-            self._outside(record.owner.lower(), record.rtype, f"{key_text(key)}: ")
+            self._outside(key, record.owner.lower(), record.rtype, f"{key_text(key)}: ")
         return True
 
-    def _outside(self, owner: bytes, rtype: int, key: str = "") -> None:
+    def _outside(self, key: bytes, owner: bytes, rtype: int, told: str = "") -> None:
         zone = deepest(self.declared, owner)
         reason = f"zone {zone.text} does not list this source" if zone else "is in no zone"
-        self.fault(f"{key}{name_to_text(owner)} {type_text(rtype)}", reason)
+        self.problems.add(f"{told}{name_to_text(owner)} {type_text(rtype)}", reason, key)
 
     def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """Put a row in the place of another, and tell its zones."""

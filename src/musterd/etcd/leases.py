@@ -50,10 +50,13 @@ class Leases:
             raise LeaseNotFound(lease) from None
         return answer.header.revision
 
-    async def info(self, lease: int) -> Lease:
-        """A lease and its keys; of what remains, whole seconds. Raises LeaseNotFound."""
+    async def info(self, lease: int, *, keys: bool = False) -> Lease:
+        """A lease, with its keys if asked for; of what remains, whole seconds.
+
+        Where there are logins, its keys are told to who may read them all. Raises LeaseNotFound.
+        """
         _check(lease)
-        question = rpc.LeaseTimeToLiveRequest(id=lease, keys=True)
+        question = rpc.LeaseTimeToLiveRequest(id=lease, keys=keys)
         answer = await self._transport.ask(TIME_TO_LIVE, question)
         # It is at 0 or below from its end until it is removed, and -1 after that.
         if answer.ttl <= 0:

@@ -20,6 +20,6 @@ class Source(Protocol):
         """Give what is there (``Begin`` … ``Synced``), then each change; never end.
 
         What can't be read is a ``Lost``, after which the source goes on trying; what is wrong
-        with one key is a ``Fault``. The next change is asked for when the last is in answers, so
-        a source must not pile up what it hears meanwhile.
+        with one key is a ``Fault``, and ``Mended`` when it is so no more. The next change is asked
+        for when the last is in answers, so a source must not pile up what it hears meanwhile.
         """

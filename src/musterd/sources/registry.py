@@ -12,6 +12,7 @@ from musterd.model import (
     Delete,
     Fault,
     Lost,
+    Mended,
     Policy,
     Put,
     Record,
@@ -79,6 +80,7 @@ class RegistrySource:
         """List once, and watch from there on. Raises StoreError."""
         revision = 0
         entries: tuple[Entry, ...] = ()
+        bad: set[str] = set()
         async with aclosing(self.store.scan(RECORDS)) as pages:
             async for page in pages:
                 if not revision:
@@ -88,7 +90,7 @@ class RegistrySource:
                 entries += page.entries
                 # The next page may have more of the last owner.
                 end = _last_owner(entries) if page.more else len(entries)
-                for change in _grouped(map(self._listed, entries[:end]), whole=True):
+                for change in _grouped(map(self._listed, entries[:end]), bad, whole=True):
                     yield change
                 entries = entries[end:]
                 # A page may come, and be taken, without a wait; others have their turn here.
@@ -105,7 +107,7 @@ class RegistrySource:
                     self.applied.lost()
                     yield Lost(str(error))
                     continue
-                for change in _grouped(map(self._changed, events)):
+                for change in _grouped(map(self._changed, events), bad):
                     yield change
                 if lost and watch.current:
                     lost = False
@@ -158,16 +160,23 @@ def _last_owner(entries: Sequence[Entry]) -> int:
     return end
 
 
-def _grouped(told: Iterable[_Told], *, whole: bool = False) -> Iterator[Change]:
-    """Changes as the catalog takes them, in order; a key that is wrong gives nothing."""
+def _grouped(told: Iterable[_Told], bad: set[str], *, whole: bool = False) -> Iterator[Change]:
+    """Changes as the catalog takes them, in order; a key that is wrong gives nothing.
+
+    bad: the keys that are wrong now.
+    """
     group: list[Put | Delete] = []
-    faults: list[Fault] = []
+    faults: list[Fault | Mended] = []
     for one in told:
         if isinstance(one, Fault):
             faults.append(one)
+            bad.add(one.where)
             group.append(Delete(one.where, 0))
-        else:
-            group.append(one)
+            continue
+        group.append(one)
+        if bad and one.key in bad:
+            bad.remove(one.key)
+            faults.append(Mended(one.key))
     yield from faults
     if group:
         yield Several(group, whole)

@@ -16,6 +16,8 @@ from musterd.sources.etcd.message import IPV4, IPV6, NAME, NO_PORT, Service
 
 MOST: Final = 1000
 """The most records of an RRset, and services that make up a name."""
+FOLLOWED: Final = 1000
+"""The most services that a name has the addresses of by its aliases, in all."""
 CHAIN: Final = 8
 """The most aliases that are followed one after the other."""
 RRSET_OCTETS: Final = 65_000
@@ -79,33 +81,38 @@ def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
 
 
 def others(
-    services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes]
+    services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes], cut: set[int]
 ) -> Iterator[RRsets]:
     """All but the addresses, one type after the other.
 
     services: of a name, in the order of their keys; hosts: those ``with_host``; down: addresses
-    that are left out while there are others.
+    that are left out while there are others; cut: gets the types of which there are more records
+    than an RRset has.
     """
-    yield _joined(SRV, _srv([one for one in hosts if one.rtype in {0, SRV}], down))
-    yield _joined(MX, _mx(one for one in hosts if one.mail or one.rtype == MX))
+    yield _joined(SRV, _srv([one for one in hosts if one.rtype in {0, SRV}], down), cut)
+    yield _joined(MX, _mx(one for one in hosts if one.mail or one.rtype == MX), cut)
     if any(one.text for one in services):
-        yield _joined(TXT, _txt(grouped(services)))
+        yield _joined(TXT, _txt(grouped(services)), cut)
 
 
-def of_type(rtype: int, services: Sequence[Service]) -> RRsets:
+def of_type(rtype: int, services: Sequence[Service], cut: set[int]) -> RRsets:
     """The RRset of one type that is no address, at a name that has its own place for it."""
     kept = grouped(services)
     make = {NS: _ns, MX: _mx, TXT: _txt}[rtype]
-    return _joined(rtype, make(one for one in kept if one.rtype in {0, rtype}))
+    return _joined(rtype, make(one for one in kept if one.rtype in {0, rtype}), cut)
 
 
-def reverse(services: Iterable[Service]) -> RRsets:
+def reverse(services: Iterable[Service], cut: set[int]) -> RRsets:
     """What a name below in-addr.arpa or ip6.arpa answers: the names that it has, as PTR."""
-    return _joined(PTR, [(one.ttl, 1, one.host) for one in services if one.kind == NAME])
+    return _joined(PTR, [(one.ttl, 1, one.host) for one in services if one.kind == NAME], cut)
 
 
 def addresses(
-    path: bytes, hosts: Sequence[Service], follow: Follow, down: Container[bytes]
+    path: bytes,
+    hosts: Sequence[Service],
+    follow: Follow,
+    down: Container[bytes],
+    cut: set[int],
 ) -> RRsets:
     """The A and AAAA records of services, with those of the names that they are aliases of."""
     found: dict[int, Addresses] = {A: {}, AAAA: {}}
@@ -126,7 +133,10 @@ def addresses(
                         limits = weight or one.weight, min(ttl, one.ttl)
                         after.append((target, follow(target), *limits))
         level = after
-    return {rtype: _address_rrset(known, down) for rtype, known in found.items() if known}
+    joined: RRsets = {}
+    for rtype, known in found.items():
+        joined |= _joined(rtype, _addresses(known, down), cut)
+    return joined
 
 
 def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:
@@ -240,22 +250,24 @@ def _txt(services: Iterable[Service]) -> Made:
     return list(found.values())
 
 
-def _address_rrset(known: Addresses, down: Container[bytes]) -> bytes:
+def _addresses(known: Addresses, down: Container[bytes]) -> Made:
     up = {address: held for address, held in known.items() if address not in down} or known
     weighted = any(weight for weight, _ in up.values())
-    records = [
-        (min(weight or _WEIGHT, _WEIGHT_MOST) if weighted else 1, address)
-        for address, (weight, _) in up.items()
+    return [
+        (ttl, min(weight or _WEIGHT, _WEIGHT_MOST) if weighted else 1, address)
+        for address, (weight, ttl) in up.items()
     ]
-    return rrset(min(ttl for _, ttl in up.values()), records)
 
 
-def _joined(rtype: int, records: Made) -> RRsets:
+def _joined(rtype: int, records: Made, cut: set[int]) -> RRsets:
     """The RRset of some records; it has one TTL (RFC 2181 section 5.2)."""
     if not records:
         return {}
     ttl = min([ttl for ttl, _, _ in records])
-    return {rtype: rrset(ttl, [(weight, rdata) for _, weight, rdata in records])}
+    packed = rrset(ttl, [(weight, rdata) for _, weight, rdata in records])
+    if _RRSET.unpack_from(packed)[-1] < len(records):
+        cut.add(rtype)
+    return {rtype: packed}
 
 
 def rrset(ttl: int, records: Sequence[tuple[int, bytes]]) -> bytes:

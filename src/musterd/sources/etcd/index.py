@@ -11,16 +11,20 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from musterd.model import AAAA, A, Delete, Fault, Put, Record, name_to_text
+from musterd.model import AAAA, A, Delete, Fault, Mended, Put, Record
 from musterd.sources.etcd import answers
-from musterd.sources.etcd.answers import MOST, RRsets
+from musterd.sources.etcd.answers import FOLLOWED, MOST, RRsets
 from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of
+from musterd.sources.etcd.look import Aliases, Large, Look
 from musterd.sources.etcd.message import Rules, Service, is_hashed, pack, read, revision_of, unpack
 from musterd.sources.etcd.status import Statuses
 from musterd.sources.etcd.tree import Tree
+from musterd.sources.etcd.wrong import Wrong, shown
 
 LARGE: Final = 100
-"""Services of a name that is told after the others."""
+"""A name that is made of more services, those of other names too, is told after the others."""
+AT_ONCE: Final = 2500
+"""Services that are looked at before what else changed is told after the others, too."""
 STEP: Final = 250
 """Services that are looked at without a break: half a millisecond of work."""
 BELOW: Final = "/..."
@@ -28,20 +32,8 @@ BELOW: Final = "/..."
 
 _ABOVE: Final = b"\x7f"
 """Above every head."""
-Told = Put | Delete | Fault
-"""What is told of a name."""
-
-
-class _Look:
-    """What a name is made of."""
-
-    __slots__ = ("newest", "targets")
-
-    def __init__(self) -> None:
-        self.newest = 0
-        """The highest revision of its keys."""
-        self.targets: set[bytes] = set()
-        """Paths whose addresses it gives."""
+Told = Put | Delete | Fault | Mended
+"""What is told of a name, or of a key."""
 
 
 class Index:
@@ -59,8 +51,7 @@ class Index:
         self.statuses = Statuses(layout, prefix)
         self.odd: set[bytes] = set()
         """Keys that are not where their order in etcd would have them."""
-        self.bad: dict[bytes, int] = {}
-        """Keys that can't be read, and their revisions."""
+        self.wrong = Wrong()
         self._layout = layout
         self._rules = Rules(ttl, layout.typed)
         self._subtree = subtree
@@ -70,23 +61,26 @@ class Index:
         """Paths whose names may have changed, and the revision of that."""
         self._begun = b""
         """The path of a name that is about to be told."""
-        self._below: dict[bytes, int] = {}
-        """Paths of names that were told with what is below them -> how many services."""
+        self._looked = 0
+        """Services that were looked at since the last ``take`` began."""
+        self._below: set[bytes] = set()
+        """Paths of names that were told with what is below them."""
+        self._large: set[bytes] = set()
+        """Paths of names that are made of more than ``LARGE`` services."""
         self._last: dict[bytes, bytes] = {}
         """Paths of names that have more than they answer with -> the last head that counts."""
-        self._targets: dict[bytes, set[bytes]] = {}
-        """Path -> those whose addresses it gives; and the other way round."""
-        self._dependents: dict[bytes, set[bytes]] = {}
+        self._aliases = Aliases()
+        self._targets, self._dependents = self._aliases.targets, self._aliases.dependents
 
     @property
     def empty(self) -> bool:
         """Whether no key is known."""
-        return not (self._tree or self.bad or self.statuses.down)
+        return not (self._tree or self.wrong.keys or self.statuses.down)
 
     def revision(self, raw: bytes) -> int | None:
         """The revision of a key that is known, if it isn't a status."""
-        if raw in self.bad:
-            return self.bad[raw]
+        if self.wrong.keys and (known := self.wrong.keys.get(shown(raw))) is not None:
+            return known
         key = self._key(raw)
         item = self._tree.get(key.head) if key else None
         return None if item is None or key is None else revision_of(item, len(key.head))
@@ -97,8 +91,8 @@ class Index:
         high = _ABOVE if upto is None else self.keys.bound(upto)
         return {self.keys.raw(item) for item in self._tree.each(low, high)} - self.odd
 
-    def put(self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None) -> Fault | None:
-        """Take a key; what is wrong with it, if it can't be read: then it gives nothing."""
+    def put(self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None) -> None:
+        """Take a key; one that can't be read gives nothing, and what is wrong with it is told."""
         try:
             if self.statuses.owns(raw):
                 address, down = self.statuses.read(raw, value)
@@ -115,12 +109,11 @@ class Index:
                 if key.odd:
                     self.odd.add(raw)
         except ValueError as error:
-            self.delete(raw, revision)
-            self.bad[raw] = revision
-            return Fault(raw.decode("utf-8", "backslashreplace"), str(error))
-        if self.bad:
-            self.bad.pop(raw, None)
-        return None
+            if self.wrong.key(raw, revision, str(error)):
+                self._forget(raw, revision)
+        else:
+            if self.wrong.keys:
+                self.wrong.mend(shown(raw))
 
     def load(
         self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None, time: float
@@ -145,14 +138,17 @@ class Index:
             return None
         if self._subtree:
             for one in above:
-                if one not in self._dirty:
+                # Those who follow it may have been told since it was marked.
+                if one not in self._dirty or (self._dependents and one in self._dependents):
                     self._mark(one, revision)
         return Put(self.keys.text(path), revision, time, records)
 
     def delete(self, raw: bytes, revision: int) -> None:
         """Forget a key."""
-        if self.bad.pop(raw, None) is not None:
-            return
+        if not self.wrong.keys or not self.wrong.mend(shown(raw)):
+            self._forget(raw, revision)
+
+    def _forget(self, raw: bytes, revision: int) -> None:
         if self.statuses.owns(raw):
             address = self.statuses.address(raw)
             if address is not None:
@@ -177,14 +173,14 @@ class Index:
         old = self._tree.pop(key.head) if item is None else self._tree.put(key.head, item)
         if item is not None or old is not None:
             self.statuses.hold(key.head, old, item)
-            self._touch(key.path, key.head, revision)
+            self._touch(key.path, key.head, revision, gone=item is None)
 
     def _set_status(self, raw: bytes, address: bytes, revision: int, *, down: bool) -> None:
         if self.statuses.set(raw, address, down=down):
             for head in self.statuses.heads(address):
                 self._touch(self.keys.split(head)[0], head, revision)
 
-    def _touch(self, path: bytes, head: bytes, revision: int) -> None:
+    def _touch(self, path: bytes, head: bytes, revision: int, *, gone: bool = False) -> None:
         """Note which names the key with a head is part of."""
         self._mark(path, revision)
         if self._subtree and not is_reverse(path):
@@ -192,6 +188,9 @@ class Index:
                 last = self._last.get(above)
                 # What waits to be told may have a new last one.
                 if last is None or head <= last or above in self._dirty:
+                    self._mark(above, revision)
+                elif gone and not self._tree.after(last + b"\0")[0].startswith(above + b"/"):
+                    # There are no more of it than it answers with.
                     self._mark(above, revision)
         for apex in self.keys.apexes(path):
             self._mark(apex, revision)
@@ -204,30 +203,38 @@ class Index:
     def take(self, time: float) -> list[Told]:
         """What is new of the names that may have changed, at a time in epoch seconds.
 
-        Those with many services stay for later (see ``later``).
+        Those with many services stay for later (see ``later``), as do all where there are many.
         """
-        dirty, self._dirty = self._dirty, {}
-        if self._below or self._begun:
-            count = self._below.get
-            self._dirty = {path: rev for path, rev in dirty.items() if count(path, 0) > LARGE}
+        told: list[Told] = []
+        dirty, self._dirty, self._looked = self._dirty, {}, 0
+        if self._large or self._begun:
+            self._dirty = {path: dirty[path] for path in dirty if path in self._large}
             if self._begun in dirty:
                 self._dirty[self._begun] = dirty[self._begun]
             for path in self._dirty:
                 del dirty[path]
-        told: list[Told] = []
         for path, revision in dirty.items():
             put = self._leaf(path, time)
             if put is not None:
                 told.append(put)
                 continue
-            for _ in self._tell(told, path, revision, time):
-                pass
-        return told
+            if self._looked > AT_ONCE:
+                self._dirty[path] = revision
+                continue
+            try:
+                for _ in self._tell(told, path, revision, time, LARGE):
+                    pass
+            except Large:
+                self._large.add(path)
+                self._dirty[path] = revision
+        return [*self.wrong.told(), *told]
 
     def _leaf(self, path: bytes, time: float) -> Put | None:
         """What ``_tell`` gives of a name with one key that has one address, as most are."""
         keys = self.keys
-        if path in self._below or path in self._targets or path in keys.zones or is_reverse(path):
+        if path in self._below or path in self._targets or path in self.wrong.names:
+            return None
+        if path in keys.zones or is_reverse(path):
             return None
         head = path + keys.plain
         item, after = self._tree.after(head)
@@ -239,38 +246,54 @@ class Index:
 
     @property
     def waits(self) -> bool:
-        """Whether there are names for later."""
-        return bool(self._dirty)
+        """Whether there is something for later."""
+        return bool(self._dirty or self.wrong.news)
 
     def later(self, time: float) -> Iterator[list[Told]]:
         """What is new of the rest, with a break after each step: then there is nothing yet.
 
         In between, changes and what is told of them may be taken.
         """
-        while self._dirty:
+        while self.waits:
+            if self.wrong.news:
+                yield [*self.wrong.told()]
+                continue
             path = next(iter(self._dirty))
             revision = self._dirty.pop(path)
             told: list[Told] = []
             self._begun = path
-            for _ in self._tell(told, path, revision, time):
+            for _ in self._tell(told, path, revision, time, None):
                 yield []
             self._begun = b""
             yield told
 
-    def _tell(self, told: list[Told], path: bytes, revision: int, time: float) -> Iterator[None]:
-        """Append what a name gives now: under the key of its path, or that and ``BELOW``."""
+    def _tell(
+        self, told: list[Told], path: bytes, revision: int, time: float, most: int | None
+    ) -> Iterator[None]:
+        """Append what a name gives now: under the key of its path, or that and ``BELOW``.
+
+        Raises Large where it is made of more than ``most`` services; then nothing is noted of it.
+        """
         items = self._items(path)
-        if len(items) > MOST or self._last:
-            self._cut(told, path, items)
-        look = _Look()
+        look = Look(most)
+        look.many = len(items) > MOST
+        if look.many:
+            self._last[path] = items[MOST - 1]
+        elif self._last:
+            self._last.pop(path, None)
         services: list[Service] = []
         for at in range(0, min(len(items), MOST), STEP):
             services += self._services(items[at : min(at + STEP, MOST)], look)
             if len(items) > STEP:
                 yield
         found = yield from self._rrsets(path, services, look)
+        if look.services > LARGE:
+            self._large.add(path)
+        elif self._large:
+            self._large.discard(path)
         if look.targets or self._targets:
-            self._depend(path, look.targets)
+            self._aliases.set(path, look.targets)
+        self.wrong.name(path, look.wrong())
         key, known = self.keys.text(path), path in self._below
         alone = len(items) == 1 and items[0].startswith(path + self.keys.plain) and not look.targets
         if found:
@@ -282,74 +305,70 @@ class Index:
         if not alone and found:
             if not known:
                 told.append(Delete(key, revision))
-            self._below[path] = len(services)
+                self._below.add(path)
             return
         if not found:
             told.append(Delete(key, revision))
         if known:
-            del self._below[path]
+            self._below.remove(path)
             told.append(Delete(key + BELOW, revision))
 
     def _rrsets(
-        self, path: bytes, services: Sequence[Service], look: _Look
+        self, path: bytes, services: Sequence[Service], look: Look
     ) -> Generator[None, None, RRsets]:
         apex, down = path in self.keys.zones, self.statuses.down
         found: RRsets | None = {}
         if is_reverse(path):
-            found = answers.reverse(services)
+            found = answers.reverse(services, look.cut)
         elif not apex or self._layout.whole:
             found = answers.alias(path, services, apex=apex)
         if found is None:
             found = {}
             hosts = answers.with_host(services)
-            for part in answers.others(services, hosts, down):
+            for part in answers.others(services, hosts, down, look.cut):
                 found |= part
                 if len(services) > STEP:
                     yield
             # Without a break from here on: a target that changes meanwhile would not be noted.
-            found |= answers.addresses(path, hosts, partial(self._follow, look), down)
+            found |= answers.addresses(path, hosts, partial(self._follow, look), down, look.cut)
         if apex:
             for rtype, place in self._layout.apex.items():
                 found |= self._special(path + b"/" + place, rtype, look, found)
         return found
 
-    def _special(self, path: bytes, rtype: int, look: _Look, found: RRsets) -> RRsets:
+    def _special(self, path: bytes, rtype: int, look: Look, found: RRsets) -> RRsets:
         """What an apex has of the keys at a place of their own."""
         services = self._services(self._items(path, subtree=True)[:MOST], look)
         if not services:
             return {}
+        cut, down = look.cut, self.statuses.down
         if rtype != A:
-            return answers.of_type(rtype, services)
+            cut.discard(rtype)
+            return answers.of_type(rtype, services, cut)
+        # Not those of the whole zone.
+        look.followed, look.full = 0, False
         for family in (A, AAAA):
             found.pop(family, None)
+            cut.discard(family)
         hosts = answers.with_host(services)
-        return answers.addresses(path, hosts, partial(self._follow, look), self.statuses.down)
+        return answers.addresses(path, hosts, partial(self._follow, look), down, cut)
 
-    def _follow(self, look: _Look, path: bytes) -> Sequence[Service]:
+    def _follow(self, look: Look, path: bytes) -> Sequence[Service]:
         """The hosts that an alias leads to."""
+        left = FOLLOWED - look.followed
         if self.keys.top(path) is None:
             return ()
+        if left <= 0:
+            look.full = True
+            return ()
         look.targets.add(path)
-        services: Sequence[Service] = ()
+        items: Sequence[bytes] = ()
         if path in self.keys.zones:
-            place = self._layout.apex[A]
-            services = self._services(self._items(path + b"/" + place, subtree=True)[:MOST], look)
-        if not services:
-            services = self._services(self._items(path)[:MOST], look)
-        return answers.with_host(services)
-
-    def _depend(self, path: bytes, targets: set[bytes]) -> None:
-        """Note whose addresses a name gives."""
-        before = self._targets.pop(path, set())
-        for target in before - targets:
-            dependents = self._dependents[target]
-            dependents.discard(path)
-            if not dependents:
-                del self._dependents[target]
-        for target in targets - before:
-            self._dependents.setdefault(target, set()).add(path)
-        if targets:
-            self._targets[path] = targets
+            items = self._items(path + b"/" + self._layout.apex[A], subtree=True)
+        items = (items or self._items(path))[:MOST]
+        look.followed += len(items)
+        look.full = look.full or len(items) > left
+        return answers.with_host(self._services(items[:left], look))
 
     def _items(self, path: bytes, *, subtree: bool | None = None) -> list[bytes]:
         """What is at a path and below it, one more than counts if there is more."""
@@ -365,8 +384,10 @@ class Index:
         own = tree.slice(*keys.own(path), MOST + 1)
         return own + tree.slice(low, high, MOST + 1 - len(own))
 
-    def _services(self, items: Sequence[bytes], look: _Look) -> list[Service]:
-        """What some items say."""
+    def _services(self, items: Sequence[bytes], look: Look) -> list[Service]:
+        """What some items say. Raises Large."""
+        look.take(len(items))
+        self._looked += len(items)
         found = []
         for item in items:
             path, at = self.keys.split(item)
@@ -374,14 +395,3 @@ class Index:
             look.newest = max(look.newest, service.revision)
             found.append(service)
         return found
-
-    def _cut(self, told: list[Told], path: bytes, items: Sequence[bytes]) -> None:
-        """Note where a name has more than it answers with."""
-        if len(items) <= MOST:
-            self._last.pop(path, None)
-            return
-        if path not in self._last:
-            more = self._tree.count(self.keys.own(path)[0], self.keys.below(path)[1])
-            reason = f"has {more} keys at and below it: it answers with the first {MOST}"
-            told.append(Fault(name_to_text(name_of(path)), reason))
-        self._last[path] = items[MOST - 1]

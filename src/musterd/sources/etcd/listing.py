@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.leases import Leases
+from musterd.sources.etcd.wrong import shown
 from musterd.store.values import Entry
 
 
@@ -17,7 +18,7 @@ class Listing:
         self._after = index.keys.prefix
         self._first = index.empty
         self._odd: set[bytes] = set()
-        self._bad: set[bytes] = set()
+        self._bad: set[str] = set()
         self._down: set[bytes] = set()
 
     def wanted(self, entries: Sequence[Entry]) -> list[int]:
@@ -25,9 +26,9 @@ class Listing:
         return [one.lease for one in entries if one.lease and self._differs(one)]
 
     def take(self, entries: Sequence[Entry], revision: int, time: float) -> list[Told]:
-        """Take the next entries, as they are at a revision; what is wrong with them.
+        """Take the next entries, as they are at a revision.
 
-        Of a first list, also what some of them give, at a time in epoch seconds.
+        Of a first list, what some of them give, at a time in epoch seconds.
         """
         index = self._index
         told: list[Told] = []
@@ -40,9 +41,10 @@ class Listing:
                 key, value, _, changed, _, lease = one
                 ttl = self._leases.ttl(lease)
                 load = index.load(key, value, changed, ttl, time) if self._first else None
-                new = load or index.put(key, value, changed, ttl)
-                if new is not None:
-                    told.append(new)
+                if load is None:
+                    index.put(key, value, changed, ttl)
+                else:
+                    told.append(load)
             if not self._first:
                 self._note(one.key)
         for key in gone:
@@ -58,9 +60,10 @@ class Listing:
             return
         for key in index.between(self._after, None):
             index.delete(key, revision)
-        for known, seen in ((index.odd, self._odd), (index.bad.keys(), self._bad)):
-            for key in known - seen:
-                index.delete(key, revision)
+        for key in index.odd - self._odd:
+            index.delete(key, revision)
+        for where in index.wrong.keys.keys() - self._bad:
+            index.wrong.mend(where)
         for key in set(index.statuses.down.values()) - self._down:
             index.delete(key, revision)
 
@@ -71,7 +74,7 @@ class Listing:
         index = self._index
         if key in index.odd:
             self._odd.add(key)
-        if key in index.bad:
-            self._bad.add(key)
+        if index.wrong.keys and (where := shown(key)) in index.wrong.keys:
+            self._bad.add(where)
         if index.statuses.owns(key) and index.statuses.address(key) in index.statuses.down:
             self._down.add(key)

@@ -9,7 +9,7 @@ from typing import Final
 
 from musterd.etcd import Change as Event
 from musterd.etcd import Client, Options, Watch, span
-from musterd.model import Begin, Change, Fault, Lost, Several, Synced
+from musterd.model import Begin, Change, Fault, Lost, Mended, Several, Synced
 from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.layout import LAYOUTS
 from musterd.sources.etcd.leases import Leases
@@ -79,7 +79,7 @@ class _Follower:
         self._begun = False
         self._listed = 0
         """The revision of the last list."""
-        self._leases = Leases(self._granted)
+        self._leases = Leases(self._granted, clock.monotonic)
         self._span = span(index.keys.prefix)
 
     async def follow(self) -> AsyncGenerator[Change]:
@@ -105,16 +105,17 @@ class _Follower:
                     yield Begin()
                 for at in range(0, len(page.entries), AT_ONCE):
                     some = page.entries[at : at + AT_ONCE]
-                    await self._leases.learn(listing.wanted(some))
+                    wrong = await self._leases.learn(listing.wanted(some))
                     time = self._time()
                     told = listing.take(some, self._listed, time)
-                    for change in self._changes([*told, *self._index.take(time)]):
+                    for change in self._changes([*wrong, *told, *self._index.take(time)]):
                         yield change
                     await asyncio.sleep(0)
         listing.end(self._listed)
         for told in self._index.later(self._time()):
             for change in self._changes(told):
                 yield change
+            await asyncio.sleep(0)
 
     async def _watch(self, watch: Watch) -> AsyncGenerator[Change]:
         lost = False
@@ -161,22 +162,20 @@ class _Follower:
 
     async def _changed(self, events: Sequence[tuple[int, Event]]) -> list[Change]:
         """What the events of some revisions change, names with many services apart."""
-        index, faults = self._index, []
-        await self._leases.learn(one.entry.lease for _, one in events if one.entry)
+        index = self._index
+        wrong = await self._leases.learn(one.entry.lease for _, one in events if one.entry)
         for revision, one in events:
             if one.entry is None:
                 index.delete(one.key, revision)
-                continue
-            ttl = self._leases.ttl(one.entry.lease)
-            fault = index.put(one.key, one.entry.value, revision, ttl)
-            if fault is not None:
-                faults.append(fault)
-        return [*faults, *self._changes(index.take(self._time()))]
+            else:
+                ttl = self._leases.ttl(one.entry.lease)
+                index.put(one.key, one.entry.value, revision, ttl)
+        return self._changes([*wrong, *index.take(self._time())])
 
     def _changes(self, told: Sequence[Told]) -> list[Change]:
         """What is told, as the catalog takes it."""
-        several = [one for one in told if not isinstance(one, Fault)]
-        changes: list[Change] = [one for one in told if isinstance(one, Fault)]
+        several = [one for one in told if not isinstance(one, Fault | Mended)]
+        changes: list[Change] = [one for one in told if isinstance(one, Fault | Mended)]
         if several:
             changes.append(Several(several))
         return changes

@@ -99,10 +99,6 @@ class Tree:
             del found[bisect_left(found, high) :]
         return found
 
-    def count(self, low: bytes, high: bytes) -> int:
-        """How many items there are that are not below one string, and below another."""
-        return self._rank(high) - self._rank(low)
-
     def each(self, low: bytes, high: bytes) -> Iterator[bytes]:
         """The items that are not below one string, and below another; none may change meanwhile."""
         number = bisect_right(self._firsts, low) - 1
@@ -113,11 +109,6 @@ class Tree:
                     return
                 yield item
             at = 0
-
-    def _rank(self, head: bytes) -> int:
-        number = bisect_right(self._firsts, head) - 1
-        before = sum(map(len, self._blocks[:number]))
-        return before + bisect_left(self._blocks[number], head)
 
     def _find(self, head: bytes) -> tuple[list[bytes], int]:
         block = self._blocks[bisect_right(self._firsts, head) - 1]

@@ -229,7 +229,7 @@ class Etcd:
 
     async def lease_info(self, lease: int) -> Lease:
         """As of `Store`; what remains is in whole seconds."""
-        told = await self.client.leases.info(lease)
+        told = await self.client.leases.info(lease, keys=True)
         base = len(self._base)
         keys = tuple(key[base:] for key in told.keys if key.startswith(self._base))
         return told._replace(keys=keys)

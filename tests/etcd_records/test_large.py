@@ -1,0 +1,168 @@
+"""Names that are made of much: what they cost others, and what of them is left out."""
+
+import json
+from typing import Any
+
+from musterd.sources.etcd import answers, index
+from tests.etcd_records.kit import Model, model
+
+
+def address(number: int, **more: Any) -> dict[str, Any]:
+    return {"host": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "port": -1, **more}
+
+
+def looked(made: Model) -> int:
+    """Services that are looked at when what is new is taken."""
+    made.note(made.index.take(0.0))
+    return made.index._looked
+
+
+def test_a_put_looks_at_no_names_of_many_services() -> None:
+    """A chain of labels with many keys at its end, and aliases to all of it."""
+    chain = ["/".join(str(label % 10) for label in range(depth)) for depth in range(1, 60)]
+    made = model({f"{chain[-1]}/k{n}": address(n) for n in range(300)})
+    assert made.index._dirty == {}
+    for number, path in enumerate(chain):
+        name = ".".join(reversed(path.split("/")))
+        made.put(f"alias{number}", {"host": f"{name}.muster.local", "port": 80})
+    made.take()
+    assert len(made.of("alias0", "A")) == 300
+    made.put(f"{chain[-1]}/k1", address(1000))
+    assert looked(made) < index.LARGE
+    assert "A 10.0.3.232" in made.of("alias0", "A")
+    made.delete(f"{chain[-1]}/k1")
+    assert looked(made) < index.LARGE
+    assert len(made.of("alias0", "A")) == 299
+
+
+def test_a_new_name_of_many_services_is_told_after_the_others() -> None:
+    made = Model()
+    for number in range(index.LARGE + 1):
+        made.put(f"many/k{number}", address(number))
+    made.note(made.index.take(0.0))
+    assert "/skydns/local/muster/many/..." not in made.rows
+    assert "/skydns/local/muster/many/k0" in made.rows
+    assert len(made.of("many", "A")) == index.LARGE + 1
+
+
+def test_a_new_alias_to_many_services_is_told_after_the_others() -> None:
+    made = model({f"many/k{number}": address(number) for number in range(300)})
+    made.put("alias", {"host": "many.muster.local", "port": 80})
+    assert looked(made) < index.LARGE
+    assert len(made.of("alias", "A")) == 300
+
+
+def test_many_names_at_once_wait_too() -> None:
+    """Aliases that are small, one by one, of one name that changes."""
+    values: dict[str, Any] = {f"some/k{number}": address(number) for number in range(90)}
+    for number in range(100):
+        values[f"alias{number}"] = {"host": "some.muster.local", "port": 80}
+    made = model(values)
+    made.put("some/k0", address(1000))
+    assert looked(made) <= index.AT_ONCE + index.LARGE
+    text = made.text()
+    assert all(f"alias{number} A 10.0.3.232" in text for number in range(100))
+
+
+def test_an_alias_follows_what_is_listed_after_it() -> None:
+    """While the target waits, as much was looked at before."""
+    made = Model()
+    paths = [f"m{m:02}/k{k:02}" for m in range(index.AT_ONCE // 50) for k in range(60)]
+    paths = ["alias", *paths, "web/1", "web/2"]
+    for number, path in enumerate(paths):
+        value = {"host": "web.muster.local", "port": 80} if not number else address(number)
+        made.load(path, value, number + 1)
+        if path == "web/1":
+            made.note(made.index.take(0.0))
+    assert len(made.of("alias", "A")) == 2
+
+
+def test_services_that_are_followed_are_bounded() -> None:
+    values = {
+        f"t{target}/k{number}": address(1000 * target + number)
+        for target in range(3)
+        for number in range(600)
+    }
+    for target in range(3):
+        values[f"alias/x{target}"] = {"host": f"t{target}.muster.local"}
+    made = model(values)
+    assert len(made.of("alias", "A")) == answers.FOLLOWED
+    where = "alias.muster.local."
+    assert "more than 1000 services" in made.wrong[where]
+    made.delete("alias/x1")
+    made.put("alias/x2", address(5000))
+    made.take()
+    assert where not in made.wrong
+    assert len(made.of("alias", "A")) == 601
+
+
+def test_many_keys_are_a_problem_as_long_as_they_are_so_many() -> None:
+    made = model({f"web/k{number:04}": address(number) for number in range(1002)})
+    wheres = ["muster.local.", "web.muster.local."]
+    assert sorted(made.wrong) == wheres
+    assert "more than 1000 keys" in made.wrong[wheres[0]]
+    made.put("web/k1002", address(1002))
+    made.take()
+    assert len(made.faults) == 2, "told once"
+    for number in (0, 1002, 1001):
+        assert sorted(made.wrong) == wheres
+        made.delete(f"web/k{number:04}")
+        made.take()
+    assert made.wrong == {}
+
+
+def test_an_rrset_that_is_cut_is_shown() -> None:
+    long = "/".join(["x" * 60] * 3)
+    made = model({f"{long}/k{n}": {**address(n), "port": 80} for n in range(900)})
+    owner = f"{'.'.join(['x' * 60] * 3)}"
+    assert len(made.of(owner, "A")) == 900
+    assert len(made.of(owner, "SRV")) < 900
+    assert made.wrong[f"{owner}.muster.local."].startswith("has more SRV records than an RRset")
+    for number in range(10, 900):
+        made.delete(f"{long}/k{number}")
+    made.take()
+    assert made.wrong == {}
+
+
+def test_an_apex_with_its_own_addresses_lacks_none() -> None:
+    """What would be cut of the whole zone is not answered there."""
+    values: dict[str, Any] = {
+        f"/skydns/test/other/t/k{number:03}": address(number) for number in range(900)
+    }
+    values["u/a"] = {"host": "t.other.test", "port": -1}
+    values["dns/apex/x"] = {"host": "t.other.test", "port": -1}
+    made = model(values, zones=("muster.local", "other.test"))
+    assert made.wrong == {}
+    assert len(made.of("@", "A")) == 900
+
+
+def test_a_bad_key_is_a_problem_until_it_is_right_or_gone() -> None:
+    made = model({"a": b"{", "b": b"{", "c d": address(1)})
+    base = "/skydns/local/muster"
+    assert sorted(made.wrong) == [f"{base}/a", f"{base}/b", f"{base}/c d"]
+    # Of the name, whose key is called the same.
+    made.put("a/x", address(1))
+    made.take()
+    assert f"{base}/a" in made.wrong
+    made.put("a", address(1))
+    made.delete("b")
+    made.delete("c d")
+    made.take()
+    assert made.wrong == {}
+
+
+def test_what_is_told_of_a_bad_key_is_bounded() -> None:
+    made = Model()
+    path = "x" * 1_000_000
+    made.put(path, address(1))
+    made.put("web", json.dumps({"host": "\\" + "y" * 60_000}).encode())
+    made.take()
+    assert len(made.wrong) == 2
+    for where, reason in made.wrong.items():
+        assert len(where) <= 300
+        assert len(reason) <= 300
+    assert sum(map(len, made.index.wrong.keys)) < 1000
+    made.delete(path)
+    made.delete("web")
+    made.take()
+    assert made.wrong == {}

@@ -1,0 +1,74 @@
+"""The TTLs that leases make: what is remembered of a lease, and what where it isn't told."""
+
+from musterd.model import Fault, Mended
+from musterd.sources.etcd.leases import (
+    KNOWN_SECONDS,
+    TTL_LEAST,
+    TTL_MOST,
+    WHERE,
+    Leases,
+)
+from musterd.store import LeaseNotFound, StoreDenied
+
+GONE, DENIED = 8, 9
+
+
+class Granted:
+    """Says what leases were granted for, as etcd does."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.asked: list[int] = []
+        self.ttls: dict[int, int] = {1: 60, 2: 1, 3: 100_000}
+
+    async def __call__(self, lease: int) -> int:
+        self.asked.append(lease)
+        if lease == DENIED and DENIED not in self.ttls:
+            raise StoreDenied("may not")
+        if lease not in self.ttls:
+            raise LeaseNotFound(lease)
+        return self.ttls[lease]
+
+
+def leases() -> tuple[Leases, Granted]:
+    granted = Granted()
+    return Leases(granted, lambda: granted.now), granted
+
+
+async def test_each_is_asked_for_once_in_a_while() -> None:
+    made, granted = leases()
+    assert await made.learn([1, 0, 2, 3, 1]) == []
+    assert sorted(granted.asked) == [1, 2, 3]
+    assert [made.ttl(lease) for lease in (0, 1, 2, 3)] == [None, 60, TTL_LEAST, TTL_MOST]
+    await made.learn([1, 2, 3])
+    assert len(granted.asked) == 3
+    # The ID of a lease that ended may be given to another.
+    granted.ttls[1] = 90
+    granted.now += KNOWN_SECONDS
+    await made.learn([1])
+    assert made.ttl(1) == 90
+
+
+async def test_one_that_is_not_there_is_asked_for_again() -> None:
+    made, granted = leases()
+    assert await made.learn([GONE]) == []
+    assert made.ttl(GONE) == TTL_LEAST
+    granted.ttls[GONE] = 70
+    await made.learn([GONE])
+    assert made.ttl(GONE) == 70
+
+
+async def test_one_that_may_not_be_asked_for_changes_no_ttl_and_is_told_once() -> None:
+    made, granted = leases()
+    (fault,) = await made.learn([1, DENIED])
+    assert isinstance(fault, Fault)
+    assert fault.where == WHERE
+    assert "may not" in fault.reason
+    assert (made.ttl(1), made.ttl(DENIED)) == (60, None)
+    assert await made.learn([DENIED]) == []
+    granted.now += KNOWN_SECONDS
+    assert await made.learn([1, DENIED]) == []
+    granted.ttls[DENIED] = 80
+    granted.now += KNOWN_SECONDS
+    assert await made.learn([DENIED]) == [Mended(WHERE)]
+    assert made.ttl(DENIED) == 80
