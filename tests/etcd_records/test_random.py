@@ -27,7 +27,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "LARGE", 2)
     monkeypatch.setattr(index, "FOLLOWED", 3)
     monkeypatch.setattr(index, "AT_ONCE", 5)
-    monkeypatch.setattr(index, "STEP", 1)
+    for module in (answers, index):
+        monkeypatch.setattr(module, "STEP", 1)
 
 
 def value(pick: random.Random, names: list[str]) -> Any:

@@ -20,6 +20,8 @@ FOLLOWED: Final = 1000
 """The most services that a name has the addresses of by its aliases, in all."""
 CHAIN: Final = 8
 """The most aliases that are followed one after the other."""
+STEP: Final = 250
+"""Services that are looked at without a break: half a millisecond of work."""
 RRSET_OCTETS: Final = 65_000
 """The most octets of an RRset, each record counted with what a message needs for it."""
 _RECORD_OCTETS: Final = 12
@@ -83,13 +85,13 @@ def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
 def others(
     services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes], cut: set[int]
 ) -> Iterator[RRsets]:
-    """All but the addresses, one type after the other.
+    """All but the addresses, one type after the other, and nothing where there may be a break.
 
     services: of a name, in the order of their keys; hosts: those ``with_host``; down: addresses
     that are left out while there are others; cut: gets the types of which there are more records
     than an RRset has.
     """
-    yield _joined(SRV, _srv([one for one in hosts if one.rtype in {0, SRV}], down), cut)
+    yield from _srv([one for one in hosts if one.rtype in {0, SRV}], down, cut)
     yield _joined(MX, _mx(one for one in hosts if one.mail or one.rtype == MX), cut)
     if any(one.text for one in services):
         yield _joined(TXT, _txt(grouped(services)), cut)
@@ -193,7 +195,7 @@ Made = list[tuple[int, int, bytes]]
 """TTL, weight and rdata of records."""
 
 
-def _srv(hosts: Sequence[Service], down: Container[bytes]) -> Made:
+def _srv(hosts: Sequence[Service], down: Container[bytes], cut: set[int]) -> Iterator[RRsets]:
     """The weights of a priority are parts of 100 (SkyDNS), as near as whole numbers are."""
     sums: dict[int, int] = {}
     for one in hosts:
@@ -201,7 +203,9 @@ def _srv(hosts: Sequence[Service], down: Container[bytes]) -> Made:
     addresses: set[tuple[bytes, int]] = set()
     up: dict[bytes, tuple[int, int, bytes]] = {}
     rest: dict[bytes, tuple[int, int, bytes]] = {}
-    for one in hosts:
+    for number, one in enumerate(hosts, 1):
+        if number % STEP == 0:
+            yield {}
         if one.port == NO_PORT:
             continue
         target = one.host
@@ -216,7 +220,7 @@ def _srv(hosts: Sequence[Service], down: Container[bytes]) -> Made:
         rdata = _PORT.pack(one.priority, weight, one.port) + target
         known = rest if one.host in down else up
         known.setdefault(rdata, (one.ttl, weight, rdata))
-    return list((up or rest).values())
+    yield _joined(SRV, list((up or rest).values()), cut)
 
 
 def _mx(services: Iterable[Service]) -> Made:

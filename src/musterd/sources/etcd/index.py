@@ -13,7 +13,7 @@ from typing import Final
 
 from musterd.model import AAAA, A, Delete, Fault, Mended, Put, Record
 from musterd.sources.etcd import answers
-from musterd.sources.etcd.answers import FOLLOWED, MOST, RRsets
+from musterd.sources.etcd.answers import FOLLOWED, MOST, STEP, RRsets
 from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of
 from musterd.sources.etcd.look import Aliases, Large, Look
 from musterd.sources.etcd.message import Rules, Service, is_hashed, pack, read, revision_of, unpack
@@ -25,8 +25,6 @@ LARGE: Final = 100
 """A name that is made of more services, those of other names too, is told after the others."""
 AT_ONCE: Final = 2500
 """Services that are looked at before what else changed is told after the others, too."""
-STEP: Final = 250
-"""Services that are looked at without a break: half a millisecond of work."""
 BELOW: Final = "/..."
 """Stands after the key of a path for all keys below it; no key that has a name ends so."""
 

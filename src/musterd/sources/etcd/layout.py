@@ -7,6 +7,7 @@ web`` is web.muster.local. That without the prefix is a *path* here: ``local/mus
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from musterd.model import IN_ADDR, IP6, LABEL_OCTETS, MX, NAME_OCTETS, NS, TXT, A
@@ -248,9 +249,15 @@ def path_of(name: bytes) -> bytes:
 
 def name_of(path: bytes) -> bytes:
     """The wire name of a path."""
-    labels = path.split(b"/")
-    labels.reverse()
-    return b"".join([_LENGTHS[len(label)] + label for label in labels]) + b"\0"
+    parent, _, label = path.rpartition(b"/")
+    return _LENGTHS[len(label)] + label + _parent_name(parent)
+
+
+@lru_cache(1024)
+def _parent_name(path: bytes) -> bytes:
+    """That of a path that others share, nothing being the root."""
+    labels = path.split(b"/") if path else []
+    return b"".join([_LENGTHS[len(label)] + label for label in reversed(labels)]) + b"\0"
 
 
 def is_reverse(path: bytes) -> bool:
