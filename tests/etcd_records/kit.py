@@ -64,12 +64,9 @@ class Model:
 
     def load(self, path: str, value: Any, revision: int) -> None:
         """Take a key of a first list."""
-        put = self.index.load(self.key(path), octets(value), revision, None, 0.0)
-        if put:
+        self.revision = revision
+        if put := self.index.load(self.key(path), octets(value), revision, None, 0.0):
             self.note([put])
-        else:
-            self.revision = revision - 1
-            self.put(path, value)
 
     def delete(self, path: str) -> None:
         self.revision += 1

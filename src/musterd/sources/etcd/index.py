@@ -116,23 +116,27 @@ class Index:
     def load(
         self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None, time: float
     ) -> Put | None:
-        """Take a key that is new: what its name gives, where that is all in its value.
+        """Take a key that is new; what its name gives, where that is all in its value.
 
-        It is what ``put`` and ``take`` do, at half the cost, for a key that comes in order and is
-        alone at its name, as most are. None where it is not that simple: then nothing is taken.
+        That is what ``put`` and ``take`` do, at half the cost, for a key that comes in order and is
+        alone at its name, as most are.
         """
         child = self.keys.child(raw)
         if child is None:
+            self.put(raw, value, revision, lease_ttl)
             return None
         path, owner, above = child
-        if path in self._below or path in self._targets or path in self._dependents:
-            return None
         try:
             service = read(path, value, revision, lease_ttl, self._rules)
         except ValueError:
+            self.put(raw, value, revision, lease_ttl)
             return None
+        head = path + self.keys.plain
+        item = head + pack(service)
         records = answers.address_records(service, owner)
-        if not records or not self._tree.append(path + self.keys.plain + pack(service)):
+        known = path in self._below or path in self._targets or path in self._dependents
+        if known or not records or not self._tree.append(item):
+            self._replace(Key(path, head, odd=False), item, revision)
             return None
         if self._subtree:
             for one in above:

@@ -40,11 +40,10 @@ class Listing:
             if self._first or self._differs(one):
                 key, value, _, changed, _, lease = one
                 ttl = self._leases.ttl(lease)
-                load = index.load(key, value, changed, ttl, time) if self._first else None
-                if load is None:
+                if not self._first:
                     index.put(key, value, changed, ttl)
-                else:
-                    told.append(load)
+                elif put := index.load(key, value, changed, ttl, time):
+                    told.append(put)
             if not self._first:
                 self._note(one.key)
         for key in gone:
