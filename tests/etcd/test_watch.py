@@ -249,3 +249,24 @@ async def test_closing_ends_it(etcd: Etcd) -> None:
             await reading
         with pytest.raises(StoreUnavailable):
             await anext(watch)
+
+
+async def test_after_a_loss_it_is_current_with_all_that_was_missed(
+    client: Client, etcd: Etcd
+) -> None:
+    async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
+        await put(client, "before")
+        assert await keys(watch, 1) == [b"a/before"]
+        for missed in (["b", "c"], []):
+            proxy.silence()
+            proxy.cut()
+            await lost(watch)
+            assert not watch.current
+            await put(client, *missed)
+            await client.put(b"other", b"")
+            proxy.forward()
+            found: list[bytes] = []
+            async with asyncio.timeout(20):
+                while not watch.current:
+                    found += [change.key for change in (await anext(watch)).changes]
+            assert found == [b"a/" + name.encode() for name in missed]
