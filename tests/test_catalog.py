@@ -83,6 +83,10 @@ CHANGES: list[tuple[str, list[Change], list[str]]] = [
      ["a 5 A 10.0.0.3", "a 5 AAAA ::1", "b 5 A 10.0.0.2"]),
     ("a list of whole names, to its end", [put("k", "a 5 A 10.0.0.1"), put("l", "b 5 A 10.0.0.2"),
      Begin(), Several([put("m", "a 5 TXT x")], whole=True), Synced(2)], ['a 5 TXT "x"']),
+    ("gone, another, and gone at once", [put("k", "a 5 TXT x"), Several([Delete("k", 2),
+     put("l", "a 5 A 10.0.0.1"), Delete("l", 3)])], []),
+    ("gone, and another at once", [put("k", "a 5 TXT x"), Several([Delete("k", 2),
+     put("l", "a 5 A 10.0.0.1")])], ["a 5 A 10.0.0.1"]),
     ("a wildcard", [put("k", "* 5 A 10.0.0.1")], ["* 5 A 10.0.0.1"]),
 ]  # fmt: skip
 

@@ -6,10 +6,20 @@ from typing import Any
 import pytest
 
 from musterd.catalog import Catalog
-from musterd.model import Begin, Change, Delete, Put, PutMany, Record, Synced, name_to_text
+from musterd.model import (
+    Begin,
+    Change,
+    Delete,
+    Put,
+    PutMany,
+    Record,
+    Several,
+    Synced,
+    name_to_text,
+)
 from tests.catalogkit import NOW, ManualClock, RecordingCore, records, rows, settings
 
-SEEDS = 12
+SEEDS = 24
 STEPS = 40
 NAMES = ("one", "two", "three")
 OWNERS = ("@", "a", "b", "A", "*", "a.sub", "b.sub", "sub", "x.elsewhere.")
@@ -17,6 +27,7 @@ RDATA = (
     "A 10.0.0.1", "A 10.0.0.2", "A 10.1.0.1", "AAAA fd00::1", "TXT x", "CNAME b", "CNAME a.sub",
     "MX 5 A", "SRV 0 5 80 a", "NS ns", "A 10.0.0.1 ; sticky", "AAAA fd00::2 ; all",
 )  # fmt: skip
+PLAIN = tuple(rdata for rdata in RDATA if ";" not in rdata)
 Key = str | tuple[bytes, int]
 
 
@@ -25,6 +36,8 @@ class Model:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311
+        # After the first policy of its own a source is taken another way.
+        self.rdata = RDATA if seed % 2 else PLAIN
         self.known: dict[str, dict[Key, tuple[Record, ...]]] = {name: {} for name in NAMES}
 
     def zones(self) -> list[dict[str, Any]]:
@@ -50,30 +63,41 @@ class Model:
         count = self.random.randint(0, most)
         ttls = ("", "", "5 ", "9 ")
         choose = self.random.choice
-        return [f"{choose(OWNERS)} {choose(ttls)}{choose(RDATA)}" for _ in range(count)]
+        return [f"{choose(OWNERS)} {choose(ttls)}{choose(self.rdata)}" for _ in range(count)]
 
     def changes(self, source: str) -> list[Change]:
         """One step, by the source's own keys, in bulk, or a full list."""
         known = self.known[source]
-        kind = self.random.choice(["put", "put", "put", "delete", "many", "list"])
+        kind = self.random.choice(["put", "put", "several", "delete", "many", "list"])
         if kind == "put":
             return [self.put(source)]
+        if kind == "several":
+            return [self.several(source)]
         if kind == "many":
             return [self.many(source)]
         if kind == "delete":
-            key = self.random.choice(["k0", "k1", "k2"])
-            known.pop(key, None)
-            return [Delete(key, 1)]
+            return [self.delete(source)]
         known.clear()
         changes: list[Change] = [self.put(source), self.many(source)]
         self.random.shuffle(changes)
         return [Begin(), *changes, Synced(1)]
 
-    def put(self, source: str) -> Put:
+    def put(self, source: str, most: int = 4) -> Put:
         key = self.random.choice(["k0", "k1", "k2"])
-        given = records(*self.lines(4))
+        given = records(*self.lines(most))
         self.known[source][key] = given
         return Put(key, 1, NOW, given)
+
+    def delete(self, source: str) -> Delete:
+        key = self.random.choice(["k0", "k1", "k2"])
+        self.known[source].pop(key, None)
+        return Delete(key, 1)
+
+    def several(self, source: str) -> Several:
+        """What the core is told at once: a key may come and go in it."""
+        count = self.random.randint(2, 20)
+        deleted = self.random.choices([True, False], k=count)
+        return Several([self.delete(source) if each else self.put(source, 1) for each in deleted])
 
     def many(self, source: str) -> PutMany:
         given = {(owner.lower(), rtype): packed for owner, rtype, packed in rows(*self.lines(5))}

@@ -213,7 +213,7 @@ class Table:
         first = records[0].owner
         folded = first.lower()
         zone = deepest(self.zones, folded)
-        if zone is None or folded == zone.apex or folded in zone.names:
+        if zone is None or folded == zone.apex or folded in zone.names or folded in zone.dirty:
             return False
         types: set[int] = set()
         for owner, rtype, packed in records:
@@ -250,7 +250,8 @@ class Table:
         """Whether a new row adds its RRset to the answers and changes nothing else there."""
         if packed[POLICY_AT]:
             self._own_policies = True
-        if owner == zone.apex or self._own_policies:
+        # What the core has of a dirty name was noted before, so all of it goes that way.
+        if owner == zone.apex or owner in zone.dirty or self._own_policies:
             return False
         keys = zone.names.get(owner)
         if keys is None:
