@@ -10,6 +10,7 @@ from musterd.model import (
     Begin,
     Change,
     Delete,
+    Lost,
     Put,
     PutMany,
     Record,
@@ -67,7 +68,6 @@ class Model:
 
     def changes(self, source: str) -> list[Change]:
         """One step, by the source's own keys, in bulk, or a full list."""
-        known = self.known[source]
         kind = self.random.choice(["put", "put", "several", "delete", "many", "list"])
         if kind == "put":
             return [self.put(source)]
@@ -77,8 +77,22 @@ class Model:
             return [self.many(source)]
         if kind == "delete":
             return [self.delete(source)]
-        known.clear()
-        changes: list[Change] = [self.put(source), self.many(source)]
+        broken = [*self.full(source)[:-1], Lost("gone")] if self.random.random() < 0.3 else []
+        return [*broken, *self.full(source)]
+
+    def full(self, source: str) -> list[Change]:
+        """All that a source has, in bulk and by key, or in parts that are whole at their names."""
+        self.known[source].clear()
+        changes: list[Change]
+        if self.random.random() < 0.5:
+            changes = [self.put(source), self.many(source)]
+        else:
+            last = {put.key: put for put in (self.put(source, 1) for _ in range(4))}
+            owners: dict[bytes, list[Put | Delete]] = {}
+            for put in last.values():
+                owner = put.records[0].owner.lower() if put.records else b""
+                owners.setdefault(owner, []).append(put)
+            changes = [Several(puts, whole=True) for puts in owners.values()]
         self.random.shuffle(changes)
         return [Begin(), *changes, Synced(1)]
 
