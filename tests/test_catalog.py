@@ -158,6 +158,25 @@ async def test_a_large_change_leaves_the_loop_to_others() -> None:
     assert core.text(ZONE) == lines("n0 30 A 10.0.0.1")
 
 
+async def test_no_step_of_a_large_change_cuts_a_name_in_two() -> None:
+    catalog, core, _ = await new_catalog()
+    some = [put(f"n{n}", f"n{n} A 10.0.0.1") for n in range(STEP)]
+    old = [put(f"a{n}", f"a A 10.0.0.{n}") for n in range(5)]
+    new = [put(f"b{n}", f"a A 10.0.1.{n}") for n in range(5)]
+    gone = [Delete(each.key, 1) for each in old]
+    parts: list[list[Change]] = [
+        [Several([*some[3:], *old])],
+        [Several([*some[2:], *gone, *new])],
+        [Begin(), some[-1], Synced(2)],
+    ]
+    for changes in parts:
+        core.forget()
+        for change in changes:
+            await catalog.feed("one", change)
+        assert sum(any(row[1] == wire("a") for row in batch) for batch in core.batches) == 1
+    assert core.text(ZONE) == lines(f"n{STEP - 1} 30 A 10.0.0.1")
+
+
 async def test_batches_are_bounded_but_owner_names_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musterd.catalog.catalog.BATCH", 3)
     catalog, core, _ = await new_catalog()

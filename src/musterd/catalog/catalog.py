@@ -182,10 +182,10 @@ class Catalog:
                 table.change(changes)
                 table.sweep_beside(changes)
             case Several(changes):
-                for at in range(0, len(changes), STEP):
-                    if at:
+                for number, piece in enumerate(table.pieces(changes)):
+                    if number:
                         yield
-                    table.change(changes[at : at + STEP])
+                    table.change(piece)
                 return
             case Put(key, revision, time, records):
                 table.put(text_key(key), Head(revision, time), records)

@@ -121,7 +121,10 @@ class Table:
             yield
         for at in range(0, len(unseen), STEP):
             for key in unseen[at : at + STEP]:
-                self._replace(key, self.rows[key], None)
+                # All at its names, so that no part of what they had is answered.
+                self._sweep_at(self._places(self.rows.get(key)))
+                if key in self.rows:
+                    self._replace(key, self.rows[key], None)
             yield
 
     def sweep_beside(self, changes: Iterable[Put | Delete]) -> None:
@@ -129,7 +132,11 @@ class Table:
         if self._current == len(self.rows):
             return
         rows = (self.rows.get(self.number + text_key(change.key)) for change in changes)
-        for zone, owner in {place for row in rows for place in self._places(row)}:
+        self._sweep_at({place for row in rows for place in self._places(row)})
+
+    def _sweep_at(self, places: Iterable[tuple[Zone, bytes]]) -> None:
+        """Delete the rows at some names that the last full list did not have."""
+        for zone, owner in places:
             for key in zone.keys_at(owner):
                 if key.startswith(self.number) and not self._is_current(self.rows[key]):
                     self._replace(key, self.rows[key], None)
@@ -143,6 +150,23 @@ class Table:
         row = ROW.pack(self._generation, *head) + encode(good)
         if len(good) != 1 or not self._add(key, row, good[0]):
             self._put_row(key, row)
+
+    def pieces(self, changes: Sequence[Put | Delete]) -> Iterator[Sequence[Put | Delete]]:
+        """Cut changes into steps, not between neighbours of one owner name; take each at once."""
+        at = 0
+        while at < len(changes):
+            end, most = at + STEP, min(at + 10 * STEP, len(changes))
+            while end < most and self._owner(changes[end]) == self._owner(changes[end - 1]):
+                end += 1
+            yield changes[at:end]
+            at = end
+
+    def _owner(self, change: Put | Delete) -> bytes:
+        """The first folded owner name of what a change puts or deletes; empty if there is none."""
+        if isinstance(change, Put):
+            return next((record.owner.lower() for record in change.records), b"")
+        row = self.rows.get(self.number + text_key(change.key), b"")
+        return next((record.owner.lower() for record in decode(row)), b"")
 
     def change(self, changes: Iterable[Put | Delete]) -> None:
         """Take changes of keys, whose records are trusted to be well formed."""
