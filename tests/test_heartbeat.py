@@ -26,6 +26,12 @@ class Loop:
         """Whether answers are not marked now."""
         return self.clock.steady < self.until and self.core.state_of(ZONE) == "live"
 
+    @property
+    def said(self) -> tuple[str, float]:
+        """The state of the zone as it is reported, and since when (epoch seconds)."""
+        (zone,) = self.catalog.zone_reports()
+        return zone.state, zone.since
+
     def stand(self, seconds: float) -> None:
         """Let time pass without a beat, but for one at its end."""
         self.clock.advance(seconds)
@@ -102,3 +108,29 @@ async def test_what_is_lost_then_keeps_what_is_left_of_its_time() -> None:
     assert loop.live
     loop.run(60 - 20 - HELD)
     assert not loop.live
+
+
+async def test_what_is_said_of_a_zone_is_what_its_answers_say() -> None:
+    loop = await new_loop()
+    start = loop.clock.now
+    assert loop.said == ("live", start)
+    # Who asks comes first when the loop goes on, and then the beat.
+    loop.clock.advance(60)
+    assert loop.said == ("stale", start + LIMIT)
+    loop.run(1)
+    loop.catalog.apply("one", Lost("gone"), Synced(2))
+    for _ in range(HELD):
+        assert loop.said[0] == "stale"
+        assert not loop.live
+        loop.run(1)
+    assert loop.live
+    assert loop.said == ("live", loop.clock.now)
+
+
+async def test_what_is_stale_or_loads_is_said_to_be_so() -> None:
+    loop = await new_loop(stale_after=5.0)
+    loop.catalog.apply("one", Lost("gone"))
+    loop.run(5)
+    since = loop.clock.now
+    loop.stand(60)
+    assert loop.said == ("stale", since)

@@ -126,8 +126,10 @@ async def test_the_event_loop_hangs(house: House, monkeypatch: pytest.MonkeyPatc
         # It blocks the loop, which is that of the server.
         while not marked(dns.query.udp(query, host, port=int(port), timeout=10)):
             pass
+        assert zone_state(server) == "stale"
         while marked(await ask(server, "a")):
             pass
+        assert zone_state(server) == "live"
 
 
 async def test_a_file_that_is_missing(house: House) -> None:

@@ -60,9 +60,10 @@ class Heartbeat:
         elif self._held:
             self._held -= 1
             if not self._held:
-                self._states.backdate(self._since)
+                self._states.live_again(self._since)
                 self._since = inf
                 log.info("answers are live again")
         self._last = now
         if not self._held:
+            self._states.live_until = now + LIMIT
             self._live_until(round((now + LIMIT) * 1e9))

@@ -65,7 +65,7 @@ async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
         "type": rdata.type_text(rtype),
         "client": client,
         "zone": zone_text(zone.apex),
-        "state": STATE_TEXT[context.catalog.states.zones[zone.apex].state],
+        "state": STATE_TEXT[context.catalog.states.said(zone.apex)[0]],
         "policy": _policy(zone, name, rtype),
         "records": [record for one in given for record in _records(one)],
         "answer": _answer(context.core, name, rtype, client),

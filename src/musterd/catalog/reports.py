@@ -34,8 +34,8 @@ class SourceReport:
 class ZoneReport:
     """How a zone is.
 
-    state: ``loading``, ``restoring``, ``live`` or ``stale``, since then (epoch seconds); records:
-    by source, those that are hidden too; refused: RRsets that the core did not take.
+    state: ``loading``, ``restoring``, ``live`` or ``stale``, as answers have it, since then (epoch
+    seconds); records: by source, those that are hidden too; refused: RRsets that the core did not take.
     """
 
     name: str
@@ -70,12 +70,12 @@ def source_report(table: Table, states: States) -> SourceReport:
 
 def zone_report(zone: Zone, states: States) -> ZoneReport:
     """How a zone is now."""
-    known = states.zones[zone.apex]
+    state, since = states.said(zone.apex)
     records = {table.name: zone.records[number] for number, table in zone.tables.items()}
     return ZoneReport(
         zone.text,
-        STATE_TEXT[known.state],
-        known.since,
+        STATE_TEXT[state],
+        since,
         zone.serial_shown(),
         records,
         zone.refused_total,

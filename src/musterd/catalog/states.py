@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final
 
 from musterd.clock import Clock, Timer
@@ -60,6 +61,10 @@ class States:
         """``tell`` hears the apex and the state of a zone, each time that it changes."""
         self.sources: dict[str, Status] = {}
         self.zones: dict[bytes, ZoneState] = {}
+        self.live_until = inf
+        """When the core marks all answers, by the monotonic clock (see ``Heartbeat``)."""
+        self._live_since = -inf
+        """When it did so no more (epoch seconds)."""
         self._tell = tell
         self._clock = clock
         self._needed_by: dict[str, list[bytes]] = {}
@@ -105,8 +110,22 @@ class States:
             status.lost, status.lost_monotonic = self._clock.time(), self._clock.monotonic()
         self.refresh(self._needed_by.get(name, ()))
 
-    def backdate(self, since: float) -> None:
-        """What was found lost after a time, by the monotonic clock, may have been lost then."""
+    def said(self, apex: bytes) -> tuple[int, float]:
+        """The state of a zone as answers have it, and since when (epoch seconds)."""
+        zone = self.zones[apex]
+        if zone.state != LIVE:
+            return zone.state, zone.since
+        late = self._clock.monotonic() - self.live_until
+        if late >= 0:
+            return STALE, max(zone.since, self._clock.time() - late)
+        return LIVE, max(zone.since, self._live_since)
+
+    def live_again(self, since: float) -> None:
+        """Answers are marked no more that were for their sources not being followed.
+
+        What was found lost after a time, by the monotonic clock, may have been lost then.
+        """
+        self._live_since = self._clock.time()
         for status in self.sources.values():
             status.lost_monotonic = min(status.lost_monotonic, since)
         self.refresh(self.zones)
