@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from musterd.sources.etcd import answers, index
+import pytest
+
+from musterd.sources.etcd import answers, index, layout
 from tests.etcd_records.kit import Model, model
 
 
@@ -14,7 +16,7 @@ def address(number: int, **more: Any) -> dict[str, Any]:
 def looked(made: Model) -> int:
     """Services that are looked at when what is new is taken."""
     made.note(made.index.take(0.0))
-    return made.index._looked
+    return made.index._maker.looked
 
 
 def test_a_put_looks_at_no_names_of_many_services() -> None:
@@ -75,6 +77,58 @@ def test_an_alias_follows_what_is_listed_after_it() -> None:
         if path == "web/1":
             made.note(made.index.take(0.0))
     assert len(made.of("alias", "A")) == 2
+
+
+def aliases(number: int) -> Model:
+    """A name with so many aliases, each of a name with an address; nothing is told yet."""
+    made = Model()
+    for n in range(number):
+        made.put(f"alias/x{n}", {"host": f"t{n}.muster.local"})
+        made.put(f"t{n}", address(n))
+    return made
+
+
+def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = aliases(500)
+    made.take()
+    calls = 0
+
+    def path_of(name: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        return layout.path_of(name)
+
+    monkeypatch.setattr(answers, "path_of", path_of)
+    made.put("alias/x0", {"host": "t1.muster.local"})
+    made.note(made.index.take(0.0))
+    most = total = 0
+    for told in made.index.later(0.0):
+        made.note(told)
+        most, total, calls = max(most, calls), total + calls, 0
+    assert total >= 500
+    assert most <= answers.FOLLOW_STEP + 1
+    assert len(made.of("alias", "A")) == 499
+
+
+@pytest.mark.parametrize("target", ["t0", "t499"])
+def test_a_target_that_changes_while_others_are_followed_is_seen(target: str) -> None:
+    made = aliases(500)
+    made.take(steps=12)
+    assert made.index._begun[0] == b"local/muster/alias"
+    made.put(target, address(1000))
+    made.take()
+    assert "A 10.0.3.232" in made.of("alias", "A")
+    assert len(made.of("alias", "A")) == 500
+
+
+def test_what_was_being_told_when_all_is_listed_again_is_told_then() -> None:
+    made = aliases(500)
+    made.take()
+    made.put("alias/y", address(1000))
+    made.take(steps=3)
+    assert made.index._begun[0]
+    made.later = made.index.later(0.0)
+    assert "A 10.0.3.232" in made.of("alias", "A")
 
 
 def test_services_that_are_followed_are_bounded() -> None:

@@ -35,7 +35,8 @@ class ZoneReport:
     """How a zone is.
 
     state: ``loading``, ``restoring``, ``live`` or ``stale``, as answers have it, since then (epoch
-    seconds); records: by source, those that are hidden too; refused: RRsets that the core did not take.
+    seconds); records: by source, those that are hidden too; refused: RRsets that the core did not
+    take.
     """
 
     name: str

@@ -8,6 +8,7 @@ else, its aliases give the addresses of their targets.
 
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from musterd.model import AAAA, CNAME, MX, NS, PTR, SRV, TXT, A, Record
@@ -22,6 +23,9 @@ CHAIN: Final = 8
 """The most aliases that are followed one after the other."""
 STEP: Final = 250
 """Services that are looked at without a break: half a millisecond of work."""
+FOLLOW_STEP: Final = 50
+"""Aliases that are looked at without a break: a millisecond or two, where names have many labels.
+"""
 RRSET_OCTETS: Final = 65_000
 """The most octets of an RRset, each record counted with what a message needs for it."""
 _RECORD_OCTETS: Final = 12
@@ -44,6 +48,18 @@ Addresses = dict[bytes, tuple[int, int]]
 """Address -> weight (0 for none) and TTL in seconds."""
 Follow = Callable[[bytes], Sequence[Service]]
 """Gives the services with a host at a path, none where it is in no zone."""
+
+
+@dataclass(slots=True)
+class Left:
+    """What of a name is left out.
+
+    cut: types of which there are more records than an RRset has; down: type and rdata of records
+    whose address is down while there are others, and that address.
+    """
+
+    cut: set[int] = field(default_factory=set)
+    down: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
 
 
 def alias(path: bytes, services: Sequence[Service], *, apex: bool) -> RRsets | None:
@@ -83,30 +99,29 @@ def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
 
 
 def others(
-    services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes], cut: set[int]
+    services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes], left: Left
 ) -> Iterator[RRsets]:
     """All but the addresses, one type after the other, and nothing where there may be a break.
 
     services: of a name, in the order of their keys; hosts: those ``with_host``; down: addresses
-    that are left out while there are others; cut: gets the types of which there are more records
-    than an RRset has.
+    that are left out while there are others; left: gets what is left out.
     """
-    yield from _srv([one for one in hosts if one.rtype in {0, SRV}], down, cut)
-    yield _joined(MX, _mx(one for one in hosts if one.mail or one.rtype == MX), cut)
+    yield from _srv([one for one in hosts if one.rtype in {0, SRV}], down, left)
+    yield _joined(MX, _mx(one for one in hosts if one.mail or one.rtype == MX), left)
     if any(one.text for one in services):
-        yield _joined(TXT, _txt(grouped(services)), cut)
+        yield _joined(TXT, _txt(grouped(services)), left)
 
 
-def of_type(rtype: int, services: Sequence[Service], cut: set[int]) -> RRsets:
+def of_type(rtype: int, services: Sequence[Service], left: Left) -> RRsets:
     """The RRset of one type that is no address, at a name that has its own place for it."""
     kept = grouped(services)
     make = {NS: _ns, MX: _mx, TXT: _txt}[rtype]
-    return _joined(rtype, make(one for one in kept if one.rtype in {0, rtype}), cut)
+    return _joined(rtype, make(one for one in kept if one.rtype in {0, rtype}), left)
 
 
-def reverse(services: Iterable[Service], cut: set[int]) -> RRsets:
+def reverse(services: Iterable[Service], left: Left) -> RRsets:
     """What a name below in-addr.arpa or ip6.arpa answers: the names that it has, as PTR."""
-    return _joined(PTR, [(one.ttl, 1, one.host) for one in services if one.kind == NAME], cut)
+    return _joined(PTR, [(one.ttl, 1, one.host) for one in services if one.kind == NAME], left)
 
 
 def addresses(
@@ -114,11 +129,14 @@ def addresses(
     hosts: Sequence[Service],
     follow: Follow,
     down: Container[bytes],
-    cut: set[int],
-) -> RRsets:
-    """The A and AAAA records of services, with those of the names that they are aliases of."""
+    left: Left,
+) -> Iterator[RRsets]:
+    """The A and AAAA records of services, with those of the names that they are aliases of.
+
+    At the end; before that nothing, where there may be a break.
+    """
     found: dict[int, Addresses] = {A: {}, AAAA: {}}
-    seen = {path}
+    seen, aliases = {path}, 0
     level = [(path, hosts, 0, _TTL_MOST)]
     for _ in range(CHAIN + 1):
         after: list[tuple[bytes, Sequence[Service], int, int]] = []
@@ -129,16 +147,17 @@ def addresses(
                     if one.rtype in {0, rtype}:
                         _add(found[rtype], one.host, weight or one.weight, min(ttl, one.ttl))
                 elif one.rtype in {0, CNAME} and len(seen) <= MOST:
+                    aliases += 1
+                    if aliases % FOLLOW_STEP == 0:
+                        yield {}
                     target = path_of(one.host)
                     if target not in seen and not _is_below(target, here):
                         seen.add(target)
                         limits = weight or one.weight, min(ttl, one.ttl)
                         after.append((target, follow(target), *limits))
         level = after
-    joined: RRsets = {}
     for rtype, known in found.items():
-        joined |= _joined(rtype, _addresses(known, down), cut)
-    return joined
+        yield _joined(rtype, _addresses(rtype, known, down, left), left)
 
 
 def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:
@@ -195,7 +214,7 @@ Made = list[tuple[int, int, bytes]]
 """TTL, weight and rdata of records."""
 
 
-def _srv(hosts: Sequence[Service], down: Container[bytes], cut: set[int]) -> Iterator[RRsets]:
+def _srv(hosts: Sequence[Service], down: Container[bytes], left: Left) -> Iterator[RRsets]:
     """The weights of a priority are parts of 100 (SkyDNS), as near as whole numbers are."""
     sums: dict[int, int] = {}
     for one in hosts:
@@ -203,6 +222,7 @@ def _srv(hosts: Sequence[Service], down: Container[bytes], cut: set[int]) -> Ite
     addresses: set[tuple[bytes, int]] = set()
     up: dict[bytes, tuple[int, int, bytes]] = {}
     rest: dict[bytes, tuple[int, int, bytes]] = {}
+    out: dict[tuple[int, bytes], bytes] = {}
     for number, one in enumerate(hosts, 1):
         if number % STEP == 0:
             yield {}
@@ -218,9 +238,14 @@ def _srv(hosts: Sequence[Service], down: Container[bytes], cut: set[int]) -> Ite
         # In this order, so that it is rounded as elsewhere.
         weight = max(1, int(100.0 / sums[one.priority] * (one.weight or _WEIGHT)))
         rdata = _PORT.pack(one.priority, weight, one.port) + target
-        known = rest if one.host in down else up
+        known = up
+        if one.kind != NAME and one.host in down:
+            known = rest
+            out.setdefault((SRV, rdata), one.host)
         known.setdefault(rdata, (one.ttl, weight, rdata))
-    yield _joined(SRV, list((up or rest).values()), cut)
+    if up:
+        left.down |= out
+    yield _joined(SRV, list((up or rest).values()), left)
 
 
 def _mx(services: Iterable[Service]) -> Made:
@@ -254,8 +279,11 @@ def _txt(services: Iterable[Service]) -> Made:
     return list(found.values())
 
 
-def _addresses(known: Addresses, down: Container[bytes]) -> Made:
-    up = {address: held for address, held in known.items() if address not in down} or known
+def _addresses(rtype: int, known: Addresses, down: Container[bytes], left: Left) -> Made:
+    up = {address: held for address, held in known.items() if address not in down}
+    if up and len(up) < len(known):
+        left.down |= {(rtype, address): address for address in known.keys() - up.keys()}
+    up = up or known
     weighted = any(weight for weight, _ in up.values())
     return [
         (ttl, min(weight or _WEIGHT, _WEIGHT_MOST) if weighted else 1, address)
@@ -263,14 +291,14 @@ def _addresses(known: Addresses, down: Container[bytes]) -> Made:
     ]
 
 
-def _joined(rtype: int, records: Made, cut: set[int]) -> RRsets:
+def _joined(rtype: int, records: Made, left: Left) -> RRsets:
     """The RRset of some records; it has one TTL (RFC 2181 section 5.2)."""
     if not records:
         return {}
     ttl = min([ttl for ttl, _, _ in records])
     packed = rrset(ttl, [(weight, rdata) for _, weight, rdata in records])
     if _RRSET.unpack_from(packed)[-1] < len(records):
-        cut.add(rtype)
+        left.cut.add(rtype)
     return {rtype: packed}
 
 

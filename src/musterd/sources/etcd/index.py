@@ -7,16 +7,16 @@ save where so many come before that it isn't one of the first.
 Kept for each key is one octet string (``Tree``): its head, and what it says in packed form.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from musterd.model import AAAA, A, Delete, Fault, Mended, Put, Record
+from musterd.model import Delete, Fault, Mended, Put, Record
 from musterd.sources.etcd import answers
-from musterd.sources.etcd.answers import FOLLOWED, MOST, STEP, RRsets
+from musterd.sources.etcd.answers import MOST
 from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of
-from musterd.sources.etcd.look import Aliases, Large, Look
-from musterd.sources.etcd.message import Rules, Service, is_hashed, pack, read, revision_of, unpack
+from musterd.sources.etcd.look import Large, Look
+from musterd.sources.etcd.maker import Maker
+from musterd.sources.etcd.message import Rules, is_hashed, pack, read, revision_of, unpack
 from musterd.sources.etcd.status import Statuses
 from musterd.sources.etcd.tree import Tree
 from musterd.sources.etcd.wrong import Wrong, shown
@@ -57,17 +57,16 @@ class Index:
         self._tree = Tree()
         self._dirty: dict[bytes, int] = {}
         """Paths whose names may have changed, and the revision of that."""
-        self._begun = b""
-        """The path of a name that is about to be told."""
-        self._looked = 0
-        """Services that were looked at since the last ``take`` began."""
+        self._begun = b"", 0
+        """The path of a name that is about to be told, and the revision of its change."""
         self._below: set[bytes] = set()
         """Paths of names that were told with what is below them."""
         self._large: set[bytes] = set()
         """Paths of names that are made of more than ``LARGE`` services."""
         self._last: dict[bytes, bytes] = {}
         """Paths of names that have more than they answer with -> the last head that counts."""
-        self._aliases = Aliases()
+        self._maker = Maker(layout, self.keys, self._tree, self.statuses, subtree=subtree)
+        self._aliases = self._maker.aliases
         self._targets, self._dependents = self._aliases.targets, self._aliases.dependents
 
     @property
@@ -208,11 +207,12 @@ class Index:
         Those with many services stay for later (see ``later``), as do all where there are many.
         """
         told: list[Told] = []
-        dirty, self._dirty, self._looked = self._dirty, {}, 0
-        if self._large or self._begun:
+        dirty, self._dirty, self._maker.looked = self._dirty, {}, 0
+        begun, _ = self._begun
+        if self._large or begun:
             self._dirty = {path: dirty[path] for path in dirty if path in self._large}
-            if self._begun in dirty:
-                self._dirty[self._begun] = dirty[self._begun]
+            if begun in dirty:
+                self._dirty[begun] = dirty[begun]
             for path in self._dirty:
                 del dirty[path]
         for path, revision in dirty.items():
@@ -220,7 +220,7 @@ class Index:
             if put is not None:
                 told.append(put)
                 continue
-            if self._looked > AT_ONCE:
+            if self._maker.looked > AT_ONCE:
                 self._dirty[path] = revision
                 continue
             try:
@@ -254,8 +254,12 @@ class Index:
     def later(self, time: float) -> Iterator[list[Told]]:
         """What is new of the rest, with a break after each step: then there is nothing yet.
 
-        In between, changes and what is told of them may be taken.
+        In between, changes and what is told of them may be taken. Begun again, it goes on with what
+        was not told of the one before.
         """
+        begun, revision = self._begun
+        if begun:
+            self._dirty.setdefault(begun, revision)
         while self.waits:
             if self.wrong.news:
                 yield [*self.wrong.told()]
@@ -263,10 +267,10 @@ class Index:
             path = next(iter(self._dirty))
             revision = self._dirty.pop(path)
             told: list[Told] = []
-            self._begun = path
+            self._begun = path, revision
             for _ in self._tell(told, path, revision, time, None):
                 yield []
-            self._begun = b""
+            self._begun = b"", 0
             yield told
 
     def _tell(
@@ -274,21 +278,17 @@ class Index:
     ) -> Iterator[None]:
         """Append what a name gives now: under the key of its path, or that and ``BELOW``.
 
-        Raises Large where it is made of more than ``most`` services; then nothing is noted of it.
+        Raises Large where it is made of more than ``most`` services, to be told later. What is
+        noted before a break, ``_last`` and aliases, is so that changes in the break are seen.
         """
-        items = self._items(path)
-        look = Look(most)
+        items = self._maker.items(path)
+        look = Look(path, most)
         look.many = len(items) > MOST
         if look.many:
             self._last[path] = items[MOST - 1]
         elif self._last:
             self._last.pop(path, None)
-        services: list[Service] = []
-        for at in range(0, min(len(items), MOST), STEP):
-            services += self._services(items[at : min(at + STEP, MOST)], look)
-            if len(items) > STEP:
-                yield
-        found = yield from self._rrsets(path, services, look)
+        found = yield from self._maker.make(items, look)
         if look.services > LARGE:
             self._large.add(path)
         elif self._large:
@@ -314,86 +314,3 @@ class Index:
         if known:
             self._below.remove(path)
             told.append(Delete(key + BELOW, revision))
-
-    def _rrsets(
-        self, path: bytes, services: Sequence[Service], look: Look
-    ) -> Generator[None, None, RRsets]:
-        apex, down = path in self.keys.zones, self.statuses.down
-        found: RRsets | None = {}
-        if is_reverse(path):
-            found = answers.reverse(services, look.cut)
-        elif not apex or self._layout.whole:
-            found = answers.alias(path, services, apex=apex)
-        if found is None:
-            found = {}
-            hosts = answers.with_host(services)
-            for part in answers.others(services, hosts, down, look.cut):
-                found |= part
-                if len(services) > STEP:
-                    yield
-            # Without a break from here on: a target that changes meanwhile would not be noted.
-            found |= answers.addresses(path, hosts, partial(self._follow, look), down, look.cut)
-        if apex:
-            for rtype, place in self._layout.apex.items():
-                found |= self._special(path + b"/" + place, rtype, look, found)
-        return found
-
-    def _special(self, path: bytes, rtype: int, look: Look, found: RRsets) -> RRsets:
-        """What an apex has of the keys at a place of their own."""
-        services = self._services(self._items(path, subtree=True)[:MOST], look)
-        if not services:
-            return {}
-        cut, down = look.cut, self.statuses.down
-        if rtype != A:
-            cut.discard(rtype)
-            return answers.of_type(rtype, services, cut)
-        # Not those of the whole zone.
-        look.followed, look.full = 0, False
-        for family in (A, AAAA):
-            found.pop(family, None)
-            cut.discard(family)
-        hosts = answers.with_host(services)
-        return answers.addresses(path, hosts, partial(self._follow, look), down, cut)
-
-    def _follow(self, look: Look, path: bytes) -> Sequence[Service]:
-        """The hosts that an alias leads to."""
-        left = FOLLOWED - look.followed
-        if self.keys.top(path) is None:
-            return ()
-        if left <= 0:
-            look.full = True
-            return ()
-        look.targets.add(path)
-        items: Sequence[bytes] = ()
-        if path in self.keys.zones:
-            items = self._items(path + b"/" + self._layout.apex[A], subtree=True)
-        items = (items or self._items(path))[:MOST]
-        look.followed += len(items)
-        look.full = look.full or len(items) > left
-        return answers.with_host(self._services(items[:left], look))
-
-    def _items(self, path: bytes, *, subtree: bool | None = None) -> list[bytes]:
-        """What is at a path and below it, one more than counts if there is more."""
-        keys, tree = self.keys, self._tree
-        if not (self._subtree if subtree is None else subtree) or is_reverse(path):
-            return tree.slice(*keys.own(path), MOST + 1)
-        low, high = keys.below(path)
-        if keys.below_has_own:
-            return tree.slice(low, high, MOST + 1)
-        first, second = tree.after(path + b"\0")
-        if first.startswith(path + b"\0") and (second >= high or not second):
-            return [first]
-        own = tree.slice(*keys.own(path), MOST + 1)
-        return own + tree.slice(low, high, MOST + 1 - len(own))
-
-    def _services(self, items: Sequence[bytes], look: Look) -> list[Service]:
-        """What some items say. Raises Large."""
-        look.take(len(items))
-        self._looked += len(items)
-        found = []
-        for item in items:
-            path, at = self.keys.split(item)
-            service = unpack(path, item, at)
-            look.newest = max(look.newest, service.revision)
-            found.append(service)
-        return found

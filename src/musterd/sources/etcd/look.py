@@ -3,7 +3,7 @@
 from typing import Final
 
 from musterd.model import type_text
-from musterd.sources.etcd.answers import FOLLOWED, MOST
+from musterd.sources.etcd.answers import FOLLOWED, MOST, Left
 
 _KEYS: Final = f"has more than {MOST} keys at and below it"
 _FOLLOWED: Final = f"has aliases to names with more than {FOLLOWED} services"
@@ -16,10 +16,21 @@ class Large(Exception):  # noqa: N818 - it is no error.
 class Look:
     """What one name is made of."""
 
-    __slots__ = ("cut", "followed", "full", "many", "most", "newest", "services", "targets")
+    __slots__ = (
+        "followed",
+        "full",
+        "left",
+        "many",
+        "most",
+        "newest",
+        "path",
+        "services",
+        "targets",
+    )
 
-    def __init__(self, most: int | None) -> None:
-        """most: services that may be looked at."""
+    def __init__(self, path: bytes, most: int | None) -> None:
+        """path: of the name; most: services that may be looked at."""
+        self.path = path
         self.most = most
         self.services = 0
         self.newest = 0
@@ -32,8 +43,7 @@ class Look:
         """Whether there are more of them than it answers with."""
         self.many = False
         """Whether it has more keys than it answers with."""
-        self.cut: set[int] = set()
-        """Types of which it has more records than an RRset."""
+        self.left = Left()
 
     def take(self, services: int) -> None:
         """Count services before they are looked at. Raises Large."""
@@ -44,7 +54,9 @@ class Look:
     def wrong(self) -> str:
         """What is left out, if anything is. It holds no count, or each key would change it."""
         wrong = [_KEYS] * self.many + [_FOLLOWED] * self.full
-        wrong += [f"has more {type_text(one)} records than an RRset" for one in sorted(self.cut)]
+        wrong += [
+            f"has more {type_text(one)} records than an RRset" for one in sorted(self.left.cut)
+        ]
         return f"{', '.join(wrong)}: the rest is left out" if wrong else ""
 
 
@@ -56,6 +68,11 @@ class Aliases:
         self.targets: dict[bytes, set[bytes]] = {}
         """Path -> those whose addresses it gives; and the other way round."""
         self.dependents: dict[bytes, set[bytes]] = {}
+
+    def add(self, path: bytes, target: bytes) -> None:
+        """Note that a name gives the addresses of another, too."""
+        self.targets.setdefault(path, set()).add(target)
+        self.dependents.setdefault(target, set()).add(path)
 
     def set(self, path: bytes, targets: set[bytes]) -> None:
         """Note whose addresses a name gives."""
