@@ -302,8 +302,13 @@ async def test_what_is_told_of_a_problem_is_bounded() -> None:
     (problem,) = catalog.source_reports()[0].problems
     for text in (problem.where, problem.reason):
         assert len(text) == SHOWN_MOST
-        assert "… (1000000 characters) …" in text
+        assert "… (1000000 characters" in text
+    catalog.apply("one", Fault(f"{where[:500_000]}x{where[:499_999]}", reason))
+    assert len(catalog.source_reports()[0].problems) == 2
     catalog.apply("one", Mended(where))
+    (other,) = catalog.source_reports()[0].problems
+    assert other.where != problem.where
+    catalog.apply("one", Mended(f"{where[:500_000]}x{where[:499_999]}"))
     assert catalog.source_reports()[0].problems == ()
 
 

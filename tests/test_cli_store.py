@@ -71,6 +71,11 @@ async def test_into_etcd_and_back(
         monkeypatch.setenv("ETCD_PASSWORD", "pa55")
         monkeypatch.delenv("MUSTERD_STORE__PASSWORD")
         await asyncio.to_thread(command, capsys, url, str(path), "--user", "app")
+        # What is said on the command line comes before the environment.
+        monkeypatch.setenv("ETCD_PASSWORD", "other")
+        (tmp_path / "password").write_text("pa55\n")
+        login = ("--user", "app", "--password-file", str(tmp_path / "password"))
+        await asyncio.to_thread(command, capsys, url, str(path), *login)
 
 
 def test_a_user_without_a_password(
@@ -80,7 +85,12 @@ def test_a_user_without_a_password(
         monkeypatch.delenv(name, raising=False)
     line = ("etcd://127.0.0.1:1", str(tmp_path / "store.db"), "--user", "app")
     _, err = command(capsys, *line, code=2)
-    assert err == "--user app: set its password: MUSTERD_STORE__PASSWORD or ETCD_PASSWORD\n"
+    assert err == (
+        "--user app: its password is missing: give --password-file, or set"
+        " MUSTERD_STORE__PASSWORD or ETCD_PASSWORD\n"
+    )
+    _, err = command(capsys, *line[:2], "--password-file", "p", code=2)
+    assert err == "--password-file: needs user too\n"
 
 
 @needs("openssl")

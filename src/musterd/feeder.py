@@ -10,7 +10,7 @@ import structlog
 from musterd.catalog import Catalog
 from musterd.model import Lost, Synced
 from musterd.snapshot import Snapshots
-from musterd.sources import Source
+from musterd.sources import Choosy, Source
 
 LATE: Final = 1.0
 """Seconds after which the snapshot of a source is taken that has not begun a list."""
@@ -57,6 +57,8 @@ class Feeder:
 
     async def _follow(self) -> None:
         name = self._source.name
+        if isinstance(self._source, Choosy):
+            self._catalog.tables[name].left_out = self._source.left_out
         async with aclosing(self._source.changes()) as changes:
             async for change in changes:
                 await self._catalog.feed(name, change)

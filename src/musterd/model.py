@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 NAME_OCTETS: Final = 255
@@ -55,6 +56,8 @@ HEAD_OCTETS: Final = _HEAD.size
 
 SHOWN_MOST: Final = 300
 """The most characters of a text that others wrote, where it is shown."""
+DIGEST_DIGITS: Final = 16
+"""Of the SHA-256 that stands for what is cut, hexadecimal."""
 
 IN_ADDR: Final = b"\x07in-addr\x04arpa\0"
 IP6: Final = b"\x03ip6\x04arpa\0"
@@ -357,6 +360,15 @@ class Mended:
     where: str
 
 
+class LeftOut(NamedTuple):
+    """A record that a source has of a name and doesn't give, and why."""
+
+    rtype: int
+    weight: int
+    rdata: bytes
+    reason: str
+
+
 Change = Begin | Put | PutMany | Several | Delete | Synced | Lost | Fault | Mended
 
 
@@ -364,6 +376,17 @@ def shortened(text: str) -> str:
     """A text that others wrote, for people: of one with many characters its start and its end."""
     if len(text) <= SHOWN_MOST:
         return text
-    between = f"… ({len(text)} characters) …"
+    return _cut(text, f"… ({len(text)} characters) …")
+
+
+def named(text: str) -> str:
+    """As ``shortened``, for what is known by it: two texts never become one."""
+    if len(text) <= SHOWN_MOST:
+        return text
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_DIGITS]
+    return _cut(text, f"… ({len(text)} characters, SHA-256 {digest}…) …")
+
+
+def _cut(text: str, between: str) -> str:
     end = SHOWN_MOST // 3
     return text[: SHOWN_MOST - len(between) - end] + between + text[-end:]

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.etcd_records.kit import Model, Values, model
+from musterd.model import type_text
+from tests.catalogkit import parse
+from tests.etcd_records.kit import ZONE, Model, Values, model, wire
 
 V4 = {"host": "10.0.0.1"}
 
@@ -323,6 +325,39 @@ def test_an_address_that_is_down_is_left_out_while_there_are_others() -> None:
     assert found.of("web") == ["A 10.0.0.1"]
     found.put("/hades/monitor/status/10.0.0.2", {"status": "UP"})
     assert found.of("web") == ["A 10.0.0.1", "A 10.0.0.2"]
+
+
+def left_out(found: Model, name: str) -> list[str]:
+    found.take()
+    return [
+        f"{type_text(one.rtype)} {parse(one.rtype, one.rdata)} {one.reason}"
+        for one in found.index.left_out(*wire(f"{name}.{ZONE}"))
+    ]
+
+
+def test_what_a_status_takes_out_is_known_with_its_key() -> None:
+    found = model(
+        {
+            "web/1": {"host": "10.0.0.1", "port": 80},
+            "web/2": {"host": "10.0.0.2", "port": 80},
+            "web/3": {"host": "fd00::3", "port": 80},
+            "www": {"host": "web.muster.local", "port": 81},
+        },
+        "hades",
+    )
+    status = "/hades/monitor/status/"
+    assert left_out(found, "web") == []
+    for address in ("10.0.0.1", "fd00::3"):
+        found.put(status + address, {"status": "DOWN"})
+    down = f"{status}10.0.0.1 says it is down"
+    six = f"SRV 10 33 80 3.web.muster.local. {status}fd00::3 says it is down"
+    srv = f"SRV 10 33 80 1.web.muster.local. {down}"
+    # It is the only one of its type.
+    assert left_out(found, "web") == [f"A 10.0.0.1 {down}", srv, six]
+    assert left_out(found, "www") == [f"A 10.0.0.1 {down}"]
+    assert left_out(found, "none") == left_out(found, "1.web") == []
+    found.put(f"{status}10.0.0.2", {"status": "DOWN"})
+    assert left_out(found, "web") == []
 
 
 @pytest.mark.parametrize("value", [{"status": "?"}, b"DOWN", {}])

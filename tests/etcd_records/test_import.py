@@ -134,7 +134,9 @@ async def test_the_files_of_the_environment(
         assert await keys(etcd) == RECORDS
 
 
-async def test_a_login(etcd: Etcd, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login(
+    etcd: Etcd, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in PASSWORDS:
         monkeypatch.delenv(name, raising=False)
     to = ("--to", etcd.endpoints[0], "--user", "app")
@@ -148,6 +150,9 @@ async def test_a_login(etcd: Etcd, capsys: Capture, monkeypatch: pytest.MonkeyPa
         told = capsys.readouterr()
         assert found in told.out
         assert "crosses the network in plain text" in told.err
+    (tmp_path / "password").write_text("pa55")
+    await _run(etcd, *to, "--password-file", str(tmp_path / "password"))
+    assert "4 there already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["https://me:s3cret@h", "http://h?x@s3cret", "me:s3cret@h"])

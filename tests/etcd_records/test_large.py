@@ -205,6 +205,29 @@ def test_a_bad_key_is_a_problem_until_it_is_right_or_gone() -> None:
     assert made.wrong == {}
 
 
+def test_one_of_two_long_bad_keys_is_mended() -> None:
+    one, other = (f"{'x' * 500}{middle}{'x' * 500}" for middle in "yz")
+    made = model({one: b"{", other: b"{"})
+    assert len(made.wrong) == 2
+    made.delete(one)
+    made.take()
+    (left,) = made.wrong
+    made.put(other, b"}")
+    made.take()
+    assert list(made.wrong) == [left]
+    made.delete(other)
+    made.take()
+    assert made.wrong == {}
+
+
+def test_a_bad_key_that_is_no_text_is_not_one_that_is() -> None:
+    made = Model()
+    for key in (b"\xff", rb"\xff", rb"\\xff"):
+        made.index.put(b"/skydns/local/muster/" + key, b"{", 1, None)
+    made.take()
+    assert len(made.wrong) == 3
+
+
 def test_what_is_told_of_a_bad_key_is_bounded() -> None:
     made = Model()
     path = "x" * 1_000_000

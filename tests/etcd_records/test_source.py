@@ -241,6 +241,13 @@ async def test_status_keys(etcd: Etcd) -> None:
         status = "/containerdns/monitor/status/10.0.0.1"
         await put(fed, status, {"status": "DOWN", "ports": ["80"]})
         await answered(core, "web", "300 A 10.0.0.2")
+        zone, web = wire(ZONE, f"web.{ZONE}")
+        up, down = fed.catalog.explain(zone, web)
+        assert (up.hidden, down.hidden) == ("", f"{status} says it is down")
+        assert (up.rrset.records, down.rrset.records) == (
+            ((1, bytes((10, 0, 0, 2))),), ((1, bytes((10, 0, 0, 1))),),
+        )  # fmt: skip
+        assert (down.key, down.revision, down.rrset.ttl) == (up.key, up.revision, 300)
     core = RecordingCore()
     async with feeding(etcd.options(), core, layout="containerdns") as fed:
         assert lines(core, "web") == ["300 A 10.0.0.2"]

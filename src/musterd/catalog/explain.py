@@ -1,6 +1,7 @@
 """Why a name is answered as it is: each RRset that is given, with where it came from."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from musterd.catalog.merge import Given, choose, fill
 from musterd.catalog.rows import ROW, SOURCE_OCTETS, key_text
@@ -12,7 +13,8 @@ from musterd.model import RRset, unpack
 class Contribution:
     """An RRset that one key of one source gives.
 
-    rrset: as it would be answered alone; time: of the key's last change, epoch seconds;
+    rrset: as it would be answered alone, or what the source itself leaves out of it; time: of the
+    key's last change, epoch seconds;
     hidden: why it is not answered, empty if it is; refused: why the core did not take it.
     """
 
@@ -30,11 +32,12 @@ def explain(zone: Zone, owner: bytes, rtype: int | None = None) -> list[Contribu
     """All that is given at a folded owner name, what is answered first."""
     visible, hidden = choose(zone.given(owner), union=zone.union, apex=owner == zone.apex)
     found = [(one, "") for given in visible.values() for one in given] + list(hidden)
-    return [
+    given = [
         _contribution(zone, owner, one, reason)
         for one, reason in found
         if rtype is None or one.rtype == rtype
     ]
+    return [*given, *_left_out(zone, owner, given)]
 
 
 def _contribution(zone: Zone, owner: bytes, one: Given, hidden: str) -> Contribution:
@@ -46,3 +49,14 @@ def _contribution(zone: Zone, owner: bytes, one: Given, hidden: str) -> Contribu
     refused = "" if hidden else zone.refused.get((owner, one.rtype), "")
     rrset = unpack(fill(one.packed, one.rtype, one.source))
     return Contribution(one.source.name, key, revision, time, one.rtype, rrset, hidden, refused)
+
+
+def _left_out(zone: Zone, owner: bytes, given: Sequence[Contribution]) -> Iterator[Contribution]:
+    """What sources leave out of RRsets that they give."""
+    whole = {(one.source, one.rtype): one for one in given}
+    for table in zone.tables.values():
+        for rtype, weight, rdata, reason in table.left_out(owner):
+            one = whole.get((table.name, rtype))
+            if one is not None:
+                rrset = one.rrset._replace(records=((weight, rdata),))
+                yield replace(one, rrset=rrset, hidden=reason, refused="")

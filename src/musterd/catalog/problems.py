@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from musterd.model import Fault, Mended, shortened
+from musterd.model import Fault, Mended, named, shortened
 
 PROBLEMS = 100
 """Problems of a source that are remembered, and logged of one list; all are counted."""
@@ -53,7 +53,7 @@ class Problems:
 
     def add(self, where: str, reason: str, key: bytes | None = None) -> None:
         """Count and remember what is left out; by the key of its row, where one has several."""
-        where, reason = shortened(where), shortened(reason)
+        where, reason = named(where), shortened(reason)
         self.total += 1
         place = where if key is None else key
         some = self._known.pop(place, {})
@@ -71,7 +71,7 @@ class Problems:
 
     def drop(self, place: str | bytes) -> None:
         """Forget what was left out at a place, or of the row with a key: it is no more."""
-        self._known.pop(shortened(place) if isinstance(place, str) else place, None)
+        self._known.pop(named(place) if isinstance(place, str) else place, None)
 
     def begin(self) -> None:
         """A full list follows."""

@@ -24,6 +24,7 @@ from musterd.model import (
     CNAME,
     A,
     Delete,
+    LeftOut,
     Put,
     Record,
     check_name,
@@ -77,6 +78,8 @@ class Table:
         self.anywhere = False
         """Whether a record outside these zones is no fault."""
         self.problems = Problems(name, clock)
+        self.left_out: Callable[[bytes], Sequence[LeftOut]] = lambda _: ()
+        """What the source has of a folded owner name and doesn't give."""
         self.changed = False
         """Whether a row has changed since someone said that none has."""
         self._pending = pending

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PASSWORDS: Final = ("MUSTERD_STORE__PASSWORD", "ETCD_PASSWORD")
 """Variables that may hold the password; the first that does counts."""
+FILES: Final = ("ca", "cert", "key", "password_file")
 
 
 @Parameter(name="*")
@@ -29,7 +30,9 @@ class Login:
     key: Path | None = None
     """PEM file of the client's key (environment: ETCD_TLSKEY)."""
     user: str = ""
-    """Who logs in; with the password of MUSTERD_STORE__PASSWORD, or of ETCD_PASSWORD."""
+    """Who logs in; with the password of MUSTERD_STORE__PASSWORD, or else of ETCD_PASSWORD."""
+    password_file: Path | None = None
+    """File that holds the password instead, read at each login."""
 
     def settings(self) -> "EtcdLogin":
         """Those of a server that asks so. Raises UsageError."""
@@ -61,16 +64,21 @@ class Login:
         from musterd.settings.check import login
         from musterd.settings.environ import etcd_files
 
-        given = {name: str(path) for name in ("ca", "cert", "key") if (path := getattr(self, name))}
+        given = {name: str(path) for name in FILES if (path := getattr(self, name))}
         table = {"store": {"url": "etcd://", **given}}
         given |= {str(loc[-1]): file for loc, (_, file) in etcd_files(table, os.environ).items()}
         if self.user:
+            given["user"] = self.user
+        if self.user and not self.password_file:
             password = next((text for name in PASSWORDS if (text := os.environ.get(name))), "")
             if not password:
-                raise UsageError(f"--user {self.user}: set its password: {' or '.join(PASSWORDS)}")
-            given |= {"user": self.user, "password": password}
+                raise UsageError(
+                    f"--user {self.user}: its password is missing: give --password-file, or set"
+                    f" {' or '.join(PASSWORDS)}"
+                )
+            given["password"] = password
         for loc, problem in login((), given):
-            raise UsageError(f"--{loc[-1]}: {problem}")
+            raise UsageError(f"--{str(loc[-1]).replace('_', '-')}: {problem}")
         return given
 
 
@@ -81,7 +89,7 @@ def without_login(place: str) -> str:
     """A place as it was given, if nobody's password is in it. Raises UsageError."""
     if "@" in place.partition("://")[2]:
         raise UsageError(
-            "who logs in is no part of an URL: say --user, and the password in"
+            "who logs in is no part of an URL: say --user, and the password in --password-file,"
             f" {' or '.join(PASSWORDS)}"
         )
     return place

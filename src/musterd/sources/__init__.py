@@ -1,9 +1,9 @@
 """Where records come from: one module, or folder, for each kind of source."""
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, runtime_checkable
 
-from musterd.model import Change
+from musterd.model import Change, LeftOut
 
 
 class Source(Protocol):
@@ -23,3 +23,11 @@ class Source(Protocol):
         with one key is a ``Fault``, and ``Mended`` when it is so no more. The next change is asked
         for when the last is in answers, so a source must not pile up what it hears meanwhile.
         """
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A source that doesn't give all the records that it has."""
+
+    def left_out(self, owner: bytes) -> Sequence[LeftOut]:
+        """What it has of a folded owner name and doesn't give now."""

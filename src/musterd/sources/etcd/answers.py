@@ -55,11 +55,11 @@ class Left:
     """What of a name is left out.
 
     cut: types of which there are more records than an RRset has; down: type and rdata of records
-    whose address is down while there are others, and that address.
+    whose address is down while there are others, with their weight and that address.
     """
 
     cut: set[int] = field(default_factory=set)
-    down: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    down: dict[tuple[int, bytes], tuple[int, bytes]] = field(default_factory=dict)
 
 
 def alias(path: bytes, services: Sequence[Service], *, apex: bool) -> RRsets | None:
@@ -222,7 +222,7 @@ def _srv(hosts: Sequence[Service], down: Container[bytes], left: Left) -> Iterat
     addresses: set[tuple[bytes, int]] = set()
     up: dict[bytes, tuple[int, int, bytes]] = {}
     rest: dict[bytes, tuple[int, int, bytes]] = {}
-    out: dict[tuple[int, bytes], bytes] = {}
+    out: dict[tuple[int, bytes], tuple[int, bytes]] = {}
     for number, one in enumerate(hosts, 1):
         if number % STEP == 0:
             yield {}
@@ -241,7 +241,7 @@ def _srv(hosts: Sequence[Service], down: Container[bytes], left: Left) -> Iterat
         known = up
         if one.kind != NAME and one.host in down:
             known = rest
-            out.setdefault((SRV, rdata), one.host)
+            out.setdefault((SRV, rdata), (weight, one.host))
         known.setdefault(rdata, (one.ttl, weight, rdata))
     if up:
         left.down |= out
@@ -280,15 +280,15 @@ def _txt(services: Iterable[Service]) -> Made:
 
 
 def _addresses(rtype: int, known: Addresses, down: Container[bytes], left: Left) -> Made:
-    up = {address: held for address, held in known.items() if address not in down}
-    if up and len(up) < len(known):
-        left.down |= {(rtype, address): address for address in known.keys() - up.keys()}
-    up = up or known
-    weighted = any(weight for weight, _ in up.values())
-    return [
-        (ttl, min(weight or _WEIGHT, _WEIGHT_MOST) if weighted else 1, address)
-        for address, (weight, ttl) in up.items()
-    ]
+    up = [address for address in known if address not in down] or list(known)
+    weighted = any(known[address][0] for address in up)
+    made = {
+        address: (ttl, min(weight or _WEIGHT, _WEIGHT_MOST) if weighted else 1, address)
+        for address, (weight, ttl) in known.items()
+    }
+    for address in known.keys() - up if len(up) < len(known) else ():
+        left.down[rtype, address] = made[address][1], address
+    return [made[address] for address in up]
 
 
 def _joined(rtype: int, records: Made, left: Left) -> RRsets:

@@ -10,10 +10,10 @@ Kept for each key is one octet string (``Tree``): its head, and what it says in 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from musterd.model import Delete, Fault, Mended, Put, Record
+from musterd.model import Delete, Fault, LeftOut, Mended, Put, Record
 from musterd.sources.etcd import answers
 from musterd.sources.etcd.answers import MOST
-from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of
+from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of, path_of
 from musterd.sources.etcd.look import Large, Look
 from musterd.sources.etcd.maker import Maker
 from musterd.sources.etcd.message import Rules, is_hashed, pack, read, revision_of, unpack
@@ -272,6 +272,18 @@ class Index:
                 yield []
             self._begun = b"", 0
             yield told
+
+    def left_out(self, owner: bytes) -> list[LeftOut]:
+        """The records of a folded owner name whose addresses are down while there are others."""
+        path, found = path_of(owner), []
+        if self.statuses.down and self.keys.top(path) is not None:
+            look = Look(path, None)
+            for _ in self._maker.make(self._maker.items(path), look):
+                pass
+            for (rtype, rdata), (weight, address) in sorted(look.left.down.items()):
+                key = self.statuses.down[address]
+                found.append(LeftOut(rtype, weight, rdata, f"{shown(key)} says it is down"))
+        return found
 
     def _tell(
         self, told: list[Told], path: bytes, revision: int, time: float, most: int | None

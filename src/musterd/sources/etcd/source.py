@@ -9,7 +9,7 @@ from typing import Final
 
 from musterd.etcd import Change as Event
 from musterd.etcd import Client, Options, Watch, span
-from musterd.model import Begin, Change, Fault, Lost, Mended, Several, Synced
+from musterd.model import Begin, Change, Fault, LeftOut, Lost, Mended, Several, Synced
 from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.layout import LAYOUTS
 from musterd.sources.etcd.leases import Leases
@@ -29,7 +29,7 @@ RETRY_MOST: Final = 10.0
 """Seconds until an etcd that can't be read is tried again: doubled each time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EtcdSource:
     """The records below a prefix.
 
@@ -45,11 +45,16 @@ class EtcdSource:
     ttl: int
     subtree: bool = True
     time: Callable[[], float] = field(default=clock.time)
+    _index: Index | None = field(default=None, init=False)
+
+    def left_out(self, owner: bytes) -> Sequence[LeftOut]:
+        """The records at a folded owner name whose addresses a status has down."""
+        return () if self._index is None else self._index.left_out(owner)
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Give what is there, then what changes; never ends."""
         layout = LAYOUTS[self.layout]
-        index = Index(layout, self.prefix, self.zones, self.ttl, subtree=self.subtree)
+        self._index = index = Index(layout, self.prefix, self.zones, self.ttl, subtree=self.subtree)
         async with Client(self.options) as client:
             follower = _Follower(index, client, self.time)
             retry = RETRY_LEAST

@@ -1,12 +1,12 @@
 """What is left out: keys that can't be read, and what a name does not answer with."""
 
-from musterd.model import Fault, Mended, name_to_text, shortened
+from musterd.model import Fault, Mended, name_to_text, named, shortened
 from musterd.sources.etcd.layout import name_of
 
 
 def shown(raw: bytes) -> str:
-    """A key for people."""
-    return shortened(raw.decode("utf-8", "backslashreplace"))
+    """A key for people; no other is shown so."""
+    return named(raw.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace"))
 
 
 class Wrong:
