@@ -4,6 +4,7 @@ import pytest
 
 from musterd.store import Compare, Delete, Is, Kind, Put, Store, StoreLimit
 from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.etcd import store as etcd_store
 from tests.store.backends import Backend, EtcdBackend
 from tests.store.kit import put_all, seeded, take
 
@@ -98,6 +99,26 @@ async def test_among_many_others(store: Store) -> None:
         await store.put(b"busy", b"%d" % number)
     last = await store.put(b"mine", b"2")
     assert await revisions(store, b"mine") == [last, first]
+
+
+async def test_it_ends_at_the_same_revision_however_it_is_asked_for(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(backend, EtcdBackend):
+        return
+    monkeypatch.setattr(etcd_store, "REVISIONS", 10)
+    all_of = [await backend.store.put(b"a", b"%d" % number) for number in range(30)]
+    wanted = all_of[:-11:-1]
+    assert await revisions(backend.store, b"a") == wanted
+    found: list[int] = []
+    more = True
+    while more:
+        before = found[-1] if found else None
+        past = await backend.store.history(b"a", before=before, limit=1)
+        found += [batch.revision for batch in past.batches]
+        more = past.more
+    assert found == wanted
+    assert await revisions(backend.store, b"a", before=wanted[-1]) == []
 
 
 async def test_a_limit_that_is_none(store: Store) -> None:

@@ -10,7 +10,9 @@ from musterd.store.errors import Compacted
 from musterd.store.etcd.watch import batch
 from musterd.store.values import Batch, Past
 
-WINDOWS: Final = (1000, 10_000, 100_000)
+REVISIONS: Final = 100_000
+"""The last revisions of an etcd, of which it tells; whoever's."""
+WINDOWS: Final = (1000, 10_000, REVISIONS)
 """Revisions that are replayed at once, one part before the other, while there is not enough."""
 FIRST: Final = 2
 """The revision of the first change: an etcd without any is at 1."""
@@ -18,13 +20,15 @@ FIRST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose past it is.
+    """Whose past it is, and since when.
 
-    span: the keys of which each transaction tells all changes; base: octets of a key at etcd that
-    the store doesn't show; prefix: of the keys, as the store has them, that are asked for.
+    first: its first revision; span: the keys of which each transaction tells all changes; base:
+    octets of a key at etcd that the store doesn't show; prefix: of the keys, as the store has them,
+    that are asked for.
     """
 
     client: Client
+    first: int
     span: tuple[bytes, bytes]
     base: int
     prefix: bytes
@@ -39,7 +43,7 @@ async def past(scope: Scope, before: int, limit: int) -> Past:
     taken: list[Batch] = []
     count, last = 0, before - 1
     for window in WINDOWS:
-        first = max(last - window + 1, FIRST)
+        first = max(last - window + 1, scope.first)
         part, all_known = await _part(scope, first, last, limit)
         for one in reversed(part):
             if count >= limit:
@@ -47,7 +51,7 @@ async def past(scope: Scope, before: int, limit: int) -> Past:
             taken.append(one)
             count += scope.matching(one)
         last = first - 1
-        if not all_known or last < FIRST:
+        if not all_known or last < scope.first:
             break
     return Past(tuple(taken), False)
 

@@ -10,7 +10,7 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.client import PAGE_FIRST, next_limit
 from musterd.etcd.values import entry as as_entry
 from musterd.store.errors import LeaseNotFound, StoreLimit
-from musterd.store.etcd.history import Scope, past
+from musterd.store.etcd.history import FIRST, REVISIONS, Scope, past
 from musterd.store.etcd.watch import EtcdWatch, bare
 from musterd.store.requests import (
     LEASE_MOST,
@@ -252,7 +252,8 @@ class Etcd:
             raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
         now = (await self.client.range(self._logged[0], limit=1, keys_only=True)).revision
         before = now + 1 if before is None else min(before, now + 1)
-        scope = Scope(self.client, self._logged, len(self._base), prefix)
+        first = max(now - REVISIONS + 1, FIRST)
+        scope = Scope(self.client, first, self._logged, len(self._base), prefix)
         return await past(scope, before, min(limit, self.limits.page))
 
 
