@@ -9,7 +9,7 @@ import pytest
 from musterd import feeder as module
 from musterd.catalog import Catalog
 from musterd.feeder import Feeder
-from musterd.model import Begin, Change, Lost, Put, Synced
+from musterd.model import TXT, A, Begin, Change, LeftOut, Lost, Put, Synced, name_from_text
 from musterd.snapshot import Snapshots
 from tests.catalogkit import NOW, new_catalog, records, until
 
@@ -78,6 +78,33 @@ async def test_changes_are_fed(run: Run) -> None:
     catalog, core, _ = await new_catalog()
     run(catalog).say(*OLD, *NEW)
     await until(lambda: core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"])
+
+
+class Choosy(Script):
+    """A source that leaves an address out."""
+
+    def left_out(self, owner: bytes) -> list[LeftOut]:
+        return [LeftOut(A, 5, bytes((10, 0, 0, 9)), "because"), LeftOut(TXT, 1, b"\1x", "no")]
+
+
+async def test_what_a_source_leaves_out_is_explained_while_it_is_that() -> None:
+    catalog, _, _ = await new_catalog()
+    zone, owner = name_from_text(ZONE), name_from_text(f"a.{ZONE}")
+    for script in (Choosy(), Script()):
+        task = asyncio.create_task(Feeder(script, catalog, None, lambda name: None).run())
+        script.say(*NEW)
+        await until(script.steps.empty)
+        await until(lambda: state(catalog) == "synced")
+        given, *left = catalog.explain(zone, owner)
+        task.cancel()
+        await asyncio.wait([task])
+        if isinstance(script, Choosy):
+            # Of the type that it gives nothing of, there is nothing that it would be part of.
+            (one,) = left
+            assert (one.rrset.records, one.hidden) == (((5, bytes((10, 0, 0, 9))),), "because")
+            assert (one.key, one.revision) == (given.key, given.revision)
+        else:
+            assert not left
 
 
 @pytest.mark.parametrize("fault", [ValueError("oh"), None])

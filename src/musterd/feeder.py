@@ -8,9 +8,10 @@ from typing import Final
 import structlog
 
 from musterd.catalog import Catalog
+from musterd.catalog.table import nothing
 from musterd.model import Lost, Synced
 from musterd.snapshot import Snapshots
-from musterd.sources import Choosy, Source
+from musterd.sources import LeavesOut, Source
 
 LATE: Final = 1.0
 """Seconds after which the snapshot of a source is taken that has not begun a list."""
@@ -57,8 +58,9 @@ class Feeder:
 
     async def _follow(self) -> None:
         name = self._source.name
-        if isinstance(self._source, Choosy):
-            self._catalog.tables[name].left_out = self._source.left_out
+        source = self._source
+        left_out = source.left_out if isinstance(source, LeavesOut) else nothing
+        self._catalog.tables[name].left_out = left_out
         async with aclosing(self._source.changes()) as changes:
             async for change in changes:
                 await self._catalog.feed(name, change)

@@ -54,6 +54,11 @@ class Pending:
         """New addresses in zones that give PTR records."""
 
 
+def nothing(_: bytes) -> Sequence[LeftOut]:
+    """What a source leaves out that gives all it has."""
+    return ()
+
+
 class Head(NamedTuple):
     """Revision and time (epoch seconds) of a key."""
 
@@ -78,7 +83,7 @@ class Table:
         self.anywhere = False
         """Whether a record outside these zones is no fault."""
         self.problems = Problems(name, clock)
-        self.left_out: Callable[[bytes], Sequence[LeftOut]] = lambda _: ()
+        self.left_out: Callable[[bytes], Sequence[LeftOut]] = nothing
         """What the source has of a folded owner name and doesn't give."""
         self.changed = False
         """Whether a row has changed since someone said that none has."""

@@ -26,7 +26,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Choosy(Protocol):
+class LeavesOut(Protocol):
     """A source that doesn't give all the records that it has."""
 
     def left_out(self, owner: bytes) -> Sequence[LeftOut]:
