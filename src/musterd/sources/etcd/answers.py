@@ -156,8 +156,10 @@ def addresses(
                         limits = weight or one.weight, min(ttl, one.ttl)
                         after.append((target, follow(target), *limits))
         level = after
+    joined: RRsets = {}
     for rtype, known in found.items():
-        yield _joined(rtype, _addresses(rtype, known, down, left), left)
+        joined |= _joined(rtype, _addresses(rtype, known, down, left), left)
+    yield joined
 
 
 def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:

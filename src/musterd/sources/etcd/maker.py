@@ -58,12 +58,14 @@ class Maker:
                     yield
             for part in answers.addresses(path, hosts, partial(self._follow, look), down, left):
                 found |= part
-                yield
+                if not part:
+                    yield
         if apex:
             for rtype, place in self._layout.apex.items():
                 for part in self._special(path + b"/" + place, rtype, look, found):
                     found |= part
-                    yield
+                    if not part:
+                        yield
         return found
 
     def _special(self, path: bytes, rtype: int, look: Look, found: RRsets) -> Iterator[RRsets]:
