@@ -177,6 +177,8 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ((str(path), "etcd://me:secret@a"), "--user"),
         (("etcd://me:secret@a", "etcd://me:secret@a"), "--user"),
         (("https://me:secret@a", str(path)), "--user"),
+        ((str(path), "https://a:1"), "or etcd://HOST:PORT"),
+        (("http://a:1", str(path)), "or etcd://HOST:PORT"),
         ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: needs key too"),
     ):
         _, err = command(capsys, *line, code=2)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd import feeder as module
 from musterd.catalog import Catalog
@@ -72,6 +73,18 @@ async def snapshots(tmp_path: Path) -> Snapshots:
 
 def state(catalog: Catalog) -> str:
     return catalog.source_reports()[0].state
+
+
+async def test_an_outage_is_logged_once(run: Run) -> None:
+    """Not at each try to end it; and again when it is another one."""
+    catalog, core, _ = await new_catalog()
+    with capture_logs() as logs:
+        script = run(catalog)
+        script.say(*[Lost(f"cause {number}") for number in (1, 2, 1, 2, 1)], *OLD, Lost("cause 1"))
+        script.say(*NEW)
+        await until(lambda: core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"])
+    told = [entry["reason"] for entry in logs if entry["event"] == "source lost"]
+    assert told == ["cause 1", "cause 2", "cause 1"]
 
 
 async def test_changes_are_fed(run: Run) -> None:

@@ -15,6 +15,7 @@ from musterd.errors import ListenError
 from musterd.http import HttpServer
 from musterd.metrics import CONNECTIONS, Running, app
 from musterd.model import Begin, Fault, Lost, Put, Synced
+from musterd.registry.applied import Applied
 from tests.catalogkit import NOW, ManualClock, records, settings
 
 ZONE = "muster.local"
@@ -103,6 +104,19 @@ async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
     assert report["zones"] == {f"{ZONE}.": {"state": "stale", "since": NOW + 40}}
     assert report["sources"]["one"]["since"] == NOW + 10
     assert report["sources"]["one"]["reason"] == "no route"
+
+
+async def test_how_far_the_registry_is_in_answers(served: Served) -> None:
+    assert "musterd_store_revision" not in (await served.get("/metrics"))[2]
+    now = 100.0
+    served.running.applied = Applied(lambda: now)
+    served.running.applied.upto(7)
+    found = await served.metrics()
+    assert found["musterd_store_revision"] == 7
+    assert found["musterd_store_lag_seconds"] == 0
+    served.running.applied.lost()
+    now += 30
+    assert (await served.metrics())["musterd_store_lag_seconds"] == 30
 
 
 async def test_metrics(served: Served) -> None:

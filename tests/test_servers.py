@@ -153,15 +153,33 @@ async def test_lag_is_told_as_it_begins_and_ends(backend: EmbeddedBackend) -> No
 
 
 async def test_one_that_left_stays_known(backend: EmbeddedBackend) -> None:
+    """With the addresses on which it answered, though none is left when it leaves."""
+    told = Teller()
     async with serving(backend.store, "b", Teller()) as other:
-        async with serving(backend.store, "a", Teller()) as one:
+        async with serving(backend.store, "a", told) as one:
             await until(other, lambda known: len(known) == 2)
+        told.addresses = []
         await one.leave()
         server = (await until(other, lambda known: not known["a"].running))["a"]
     assert server.seen >= server.started
     assert (server.addresses, server.zones) == (("127.0.0.1:53",), ("muster.local",))
     # What it answers now nobody knows; it may be cut off from the store, and go on.
     assert (server.revision, server.lag) == (None, None)
+
+
+async def test_one_that_leaves_without_a_name(backend: EmbeddedBackend) -> None:
+    """It leaves what another that has the name says of itself."""
+    told = Teller()
+    told.addresses = ["127.0.0.2:53"]
+    async with serving(backend.store, "a", Teller()) as one:
+        await until(one, lambda known: "a" in known)
+        before = await backend.store.get(SERVERS + b"a/known")
+        async with serving(backend.store, "a", told) as other:
+            async with asyncio.timeout(10):
+                while not other._lease:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        await other.leave()
+        assert await backend.store.get(SERVERS + b"a/known") == before
 
 
 async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:

@@ -301,6 +301,17 @@ def test_the_environment_is_refused(write: Write, name: str, value: str, expecte
     assert problem.startswith(f"MUSTERD_{name}: {expected}")
 
 
+def test_a_wrong_item_is_told_once(write: Write) -> None:
+    """And not also as a list that is too short without it."""
+    source = "[[zones]]\nname = 'a.b'\n[[sources.etcd]]\nname = 's'\nzones = ['a.b']\n"
+    assert problems(write(f"{source}endpoints = ['https://a:2379']")) == [
+        'musterd.toml:6: sources.etcd[0].endpoints[0]: got "https://a:2379", expected HOST:PORT, as'
+        " etcd-1:2379, without a scheme (ca or cert turn TLS on)"
+    ]
+    (problem,) = problems(write(f"{source}endpoints = []"))
+    assert "got a list of 0, expected a list of 1 to 64" in problem
+
+
 def test_the_example_has_every_key_and_its_default(write: Write) -> None:
     text = settings.example()
     loaded = settings.load(write(text), {})

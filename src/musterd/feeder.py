@@ -10,6 +10,7 @@ import structlog
 from musterd.catalog import Catalog
 from musterd.catalog.table import nothing
 from musterd.model import Lost, Synced
+from musterd.outage import Outage
 from musterd.snapshot import Snapshots
 from musterd.sources import LeavesOut, Source
 
@@ -37,6 +38,7 @@ class Feeder:
         self._catalog = catalog
         self._snapshot = snapshot
         self._synced = synced
+        self._outage = Outage("source lost")
 
     async def run(self) -> None:
         """Feed, until cancelled."""
@@ -66,10 +68,11 @@ class Feeder:
                 await self._catalog.feed(name, change)
                 match change:
                     case Synced(revision):
+                        self._outage.over()
                         log.info("source synced", source=name, revision=revision)
                         self._synced(name)
                     case Lost(reason):
-                        log.warning("source lost", source=name, reason=reason)
+                        self._outage.failed(reason, source=name)
                         await self._restore()
 
     async def _restore_late(self) -> None:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from musterd.catalog import Catalog
 from musterd.model import name_to_text
+from musterd.registry.applied import Applied
 from musterd.snapshot import Snapshots
 
 CONNECTIONS: Final = 64
@@ -50,6 +51,8 @@ class Running:
     snapshots: Snapshots | None = None
     listening: Sequence[str] = ()
     """Addresses on which DNS is answered."""
+    applied: Applied | None = None
+    """How far the registry is in answers, if there is one."""
     reloads_ok: int = 0
     reloads_failed: int = 0
 
@@ -92,6 +95,8 @@ class MusterdCollector(Collector):
         yield from self._zones()
         yield from self._memory()
         yield from self._sources()
+        if self._running.applied is not None:
+            yield from _registry(self._running.applied)
         reloads = CounterMetricFamily(
             "musterd_reloads", "Reloads of the settings by result.", labels=["result"]
         )
@@ -169,6 +174,17 @@ def _core_metrics(counters: Mapping[str, int]) -> Iterable[Metric]:
             about = f"What the core counts as {name}."
             single.append(CounterMetricFamily(f"musterd_dns_{name}", about, value=value))
     return [*groups.values(), *single]
+
+
+def _registry(applied: Applied) -> Iterator[Metric]:
+    yield _gauge(
+        "musterd_store_revision", "Revision of the store up to which answers are.", {},
+        applied.revision,
+    )  # fmt: skip
+    yield _gauge(
+        "musterd_store_lag_seconds", "How long answers may have differed from the store; 0: no.",
+        {}, applied.lag,
+    )  # fmt: skip
 
 
 def _snapshots(snapshots: Snapshots) -> Iterator[Metric]:

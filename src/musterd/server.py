@@ -150,6 +150,7 @@ class Server:
             if settings.keeps:
                 parts = Parts(self.catalog, self._core, self._clock, lambda: self.running.listening)
                 self._registering = await Registering.open(parts, settings)
+                self.running.applied = self._registering.applied
             elif settings.api.listen:
                 log.warning("no registry, and no API: neither [state] dir nor [store] url is set")
             self._http = self._bind_http(settings.metrics.listen)

@@ -19,6 +19,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from musterd.clock import Clock
+from musterd.outage import Outage
 from musterd.registry.keys import ROOT
 from musterd.store import (
     NO_LEASE,
@@ -112,9 +113,10 @@ class Servers:
         self._behind: dict[str, float] | None = None
         """Since when it lags (epoch seconds), and behind which revision; None while it doesn't."""
         self._written: Mapping[str, object] = {}
-        """What was last written, by the ends of the keys."""
+        """What was last written, by the ends of the keys; nothing while it has no name."""
         self._seen = 0.0
         """When ``known`` was, by the monotonic clock."""
+        self._outage = Outage("other servers can't be told of this one")
 
     async def run(self) -> None:
         """Be one of them, until cancelled."""
@@ -123,13 +125,14 @@ class Servers:
             try:
                 await self._register()
                 retry = RETRY_LEAST
+                self._outage.over()
                 while True:
                     await asyncio.sleep(BEAT)
                     await self._beat()
             except LeaseNotFound:
                 log.warning("other servers thought that this one had ended", name=self.name)
             except StoreError as error:
-                log.warning("other servers can't be told of this one", reason=str(error))
+                self._outage.failed(str(error))
                 await asyncio.sleep(retry * random.uniform(0.5, 1.0))  # noqa: S311
                 retry = min(2 * retry, RETRY_MOST)
 
@@ -137,7 +140,9 @@ class Servers:
         """Run no more."""
         if self._lease != NO_LEASE:
             with suppress(StoreError):
-                await self._store.transaction((), (self._put(_KNOWN, self._parts()[_KNOWN]),))
+                if self._written:
+                    # As it was while it ran: by now it answers on no address.
+                    await self._store.transaction((), (self._put(_KNOWN, self._written[_KNOWN]),))
                 await self._store.lease_revoke(self._lease)
             self._lease = NO_LEASE
 
@@ -196,6 +201,7 @@ class Servers:
 
     async def _register(self) -> None:
         """Take a name. Raises StoreError."""
+        self._written = {}
         await self._forget()
         lease = await self._store.lease_grant(TTL)
         self._lease = lease.id

@@ -23,6 +23,7 @@ from musterd.catalog import Catalog
 from musterd.clock import Clock
 from musterd.errors import MusterdError, StateError
 from musterd.http import HttpServer
+from musterd.outage import Outage
 from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.names import parse_zone, zone_text
@@ -165,11 +166,12 @@ class Registering:
 
     async def _follow_tokens(self) -> None:
         retry = RETRY_LEAST
+        outage = Outage("the store can't be read yet, the API answers 503")
         while not self.tokens.ready:
             try:
                 await self._prepare()
             except MusterdError as error:
-                log.warning("the store can't be read yet, the API answers 503", reason=str(error))
+                outage.failed(str(error))
                 await asyncio.sleep(retry * random.uniform(0.5, 1))  # noqa: S311
                 retry = min(2 * retry, RETRY_MOST)
         await self.tokens.run()

@@ -18,6 +18,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from musterd.errors import MusterdError
+from musterd.outage import Outage
 from musterd.registry.names import parse_zone, shown, zone_text
 from musterd.store import ABSENT, Compacted, Conflict, Entry, Store, StoreError
 
@@ -117,6 +118,7 @@ class Tokens:
         self._clock = clock
         self._known: dict[bytes, Token] = {}
         self._revision = 0
+        self._outage = Outage("tokens can't be followed")
         self.ready = True
         """False while a store that is elsewhere couldn't be read yet."""
 
@@ -210,14 +212,14 @@ class Tokens:
             except Compacted:
                 await self._reload()
             except StoreError as error:
-                log.warning("tokens can't be followed", reason=str(error))
+                self._outage.failed(str(error))
                 await asyncio.sleep(_RETRY)
 
     async def _reload(self) -> None:
         try:
             await self.load()
         except StoreError as error:
-            log.warning("the list of credentials can't be read", reason=str(error))
+            self._outage.failed(str(error))
             await asyncio.sleep(_RETRY)
 
 

@@ -54,11 +54,25 @@ async def test_types(api: Api) -> None:
     assert (nothing["type"], nothing["answer"]["rcode"]) == ("A", "NXDOMAIN")
 
 
+async def test_a_wildcard(api: Api) -> None:
+    """Its records are shown for a name that they answer for, and for no other."""
+    await api.ok("PUT", "/records/muster.local/*.w/A/1", {"data": "10.0.0.1", "policy": "one"})
+    await api.ok("PUT", "/records/muster.local/x.y.w/TXT/1", {"data": "x"})
+    found = await explain(api, "A.b.w.muster.local", type="A")
+    assert [one["key"] for one in found["records"]] == ["muster.local/*.w/A/1"]
+    assert found["policy"] == "one"
+    assert found["answer"]["rcode"] == "NOERROR"
+    for name in ("y.w", "x.y.w", "z.y.w", "w", "*.x"):
+        assert (await explain(api, f"{name}.muster.local", type="A"))["records"] == []
+    assert (await explain(api, "b.w.muster.local", type="TXT"))["records"] == []
+
+
 async def test_a_cname_is_followed(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/w/CNAME/1", {"data": "v.muster.local"})
     await api.ok("PUT", "/records/muster.local/v/A/1", {"data": "10.0.0.1"})
     found = await explain(api, "w.muster.local", type="A")
     assert len(found["answer"]["records"]) == 2
+    assert [one["key"] for one in found["records"]] == ["muster.local/w/CNAME/1"]
 
 
 @pytest.mark.parametrize(

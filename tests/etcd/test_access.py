@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from musterd.etcd import ALL, Client, Options, span
-from musterd.store import Delete, Put, StoreDenied, StoreLost, StoreUnavailable
+from musterd.store import Delete, Put, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
 from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
@@ -29,7 +31,8 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
             assert (await client.range(b"a")).revision == at
         other = Certificates(home / "other")
         for options, word in (
-            (etcd.options(cert=None, key=None), ""),
+            (etcd.options(cert=None, key=None), "doesn't take the client's certificate"),
+            (etcd.options(cert=other.cert("client"), key=other.key("client")), "ca, cert and key"),
             (etcd.options(ca=other.ca), f"({other.ca}, "),
             (etcd.options(ca=None), "ca, cert and key"),
             (etcd.options(ca=other.ca), "ETCD_CACERT"),
@@ -43,6 +46,38 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
                     await client.range(b"a")
             assert etcd.members[0].endpoint in str(caught.value)
             assert word in str(caught.value)
+
+
+@needs("openssl")
+async def test_a_refused_handshake_is_told_once(home: Path) -> None:
+    """In the error, and not by gRPC on standard error too."""
+    certificates = Certificates(home / "certificates")
+    async with running(home, "etcd-3.5", certificates=certificates) as etcd:
+        script = f"""
+import asyncio
+from pathlib import Path
+from musterd.etcd import Client, Options
+options = Options(("{etcd.members[0].endpoint}",), Path("{certificates.ca}"))
+async def ask():
+    async with Client(options) as client:
+        await client.range(b"a")
+asyncio.run(ask())
+"""
+        environ = {name: value for name, value in os.environ.items() if "GRPC" not in name}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", script), stderr=asyncio.subprocess.PIPE, env=environ
+        )
+        _, told = await process.communicate()
+    assert b"doesn't take the client's certificate" in told
+    assert b"ssl_transport_security" not in told
+
+
+async def test_a_host_without_address() -> None:
+    """Nothing can have been written, so that a write goes to another endpoint."""
+    async with Client(Options(("none.invalid:2379",), request=1.0)) as client:
+        with pytest.raises(StoreUnavailable, match="see that this is its name") as caught:
+            await client.put(b"a", b"")
+    assert not isinstance(caught.value, StoreUncertain)
 
 
 @needs("openssl")

@@ -239,6 +239,30 @@ HADES: dict[str, tuple[str, Values, str, list[str]]] = {
         "@",
         ["A 10.0.0.1", "MX 5 mx", "NS ns", 'TXT "hello"'],
     ),
+    "address of a name server": (
+        "hades",
+        {"dns/ns/a": {"host": "10.0.0.1", "type": "NS"}},
+        "a.ns.dns",
+        ["A 10.0.0.1"],
+    ),
+    "no name server above": (
+        "hades",
+        {"dns/ns/a": {"host": "10.0.0.1", "type": "NS"}, "dns/x": {"host": "10.0.0.2"}},
+        "dns",
+        ["A 10.0.0.2", "SRV 10 100 0 x.dns"],
+    ),
+    "address of a mail server": (
+        "hades",
+        {"mail/a": {"host": "10.0.0.1", "type": "MX", "mail": True}},
+        "a.mail",
+        ["A 10.0.0.1", "MX 10 a.mail"],
+    ),
+    "address of an SRV target": (
+        "containerdns",
+        {"_tcp/_http/a1/": {"host": "10.0.0.1", "port": 80, "type": "SRV"}},
+        "a1._http._tcp",
+        ["A 10.0.0.1", "SRV 10 100 80 a1._http._tcp"],
+    ),
     "slash": (
         "containerdns",
         {

@@ -20,7 +20,7 @@ from musterd.catalog import Contribution
 from musterd.catalog.merge import ADDRESSED, POLICY_AT
 from musterd.catalog.states import STATE_TEXT
 from musterd.catalog.zone import Zone, deepest
-from musterd.model import Policy, name_to_text
+from musterd.model import CNAME, Policy, name_to_text
 from musterd.registry import rdata
 from musterd.registry.names import TEXT_MOST, parse_name, zone_text
 
@@ -53,24 +53,40 @@ async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
     zone = deepest(context.catalog.zones, name)
     if zone is None:
         raise context.no_zone(name_to_text(name))
-    given = context.catalog.explain(zone.apex, name)
+    owner = _owner(zone, name)
+    given = context.catalog.explain(zone.apex, owner)
     if asked.type is None:
         types = {one.rtype for one in given}
         rtype = types.pop() if len(types) == 1 else _A
     else:
         rtype = _type(asked.type)
-        given = [one for one in given if one.rtype == rtype]
+        # An alias answers for every type.
+        given = [one for one in given if one.rtype in {rtype, CNAME}]
+    answer = _answer(context.core, name, rtype, client)
+    if owner != name and not answer["records"]:
+        # The wildcard doesn't count: there are names below this one.
+        given = []
     found = {
         "name": name_to_text(name),
         "type": rdata.type_text(rtype),
         "client": client,
         "zone": zone_text(zone.apex),
         "state": STATE_TEXT[context.catalog.states.said(zone.apex)[0]],
-        "policy": _policy(zone, name, rtype),
+        "policy": _policy(zone, owner, rtype),
         "records": [record for one in given for record in _records(one)],
-        "answer": _answer(context.core, name, rtype, client),
+        "answer": answer,
     }
     return answers.answer(found)
+
+
+def _owner(zone: Zone, name: bytes) -> bytes:
+    """The owner name whose records answer for a name: itself, or the wildcard that it matches."""
+    above = name
+    while above not in zone.names and above != zone.apex:
+        above = above[1 + above[0] :]
+        if b"\1*" + above in zone.names:
+            return b"\1*" + above
+    return name
 
 
 def _name(text: str) -> bytes:

@@ -54,6 +54,11 @@ def copy(
 
     for place in (from_, to):
         without_login(place)
+        if "://" in place and not place.startswith(_ETCD):
+            raise UsageError(
+                f"{place}: expected the path of a store.db, or etcd://HOST:PORT (--ca or --cert"
+                " turn TLS on)"
+            )
     if _ETCD not in from_ and not Path(from_).is_file():
         raise UsageError(f"{from_}: there is no such store.db")
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):

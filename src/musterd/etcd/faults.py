@@ -83,7 +83,10 @@ _UNCONNECTED: Final = (
     "failed to connect to all addresses",
     "connections to all backends failing",
     "DNS resolution failed",
+    "errors resolving",
 )
+_OF_TLS: Final = ("ssl", "tsi_", "handshake", "certificate", "verification")
+"""What is in a reason that has to do with TLS, in lower case."""
 
 
 def failure(
@@ -195,7 +198,12 @@ def _refused(
 def _unreachable(endpoint: str, details: str, options: Options) -> str:
     reason = details.rpartition("last error: ")[2]
     lower = details.lower()
-    if "ssl" in lower or "handshake" in lower or "certificate" in lower:
+    if "resol" in lower:
+        return f"etcd at {endpoint}: {reason}: see that this is its name"
+    if "TSI_DATA_CORRUPTED" in details:
+        # With TLS 1.3 a server looks at the certificate when the client thinks that it is through.
+        reason = "it ended TLS, as it does where it doesn't take the client's certificate"
+    if any(word in lower for word in _OF_TLS):
         files = ", ".join(str(path) for path in (options.ca, options.cert, options.key) if path)
         return (
             f"etcd at {endpoint}: {reason}: see that it speaks TLS, and that ca, cert and key are"

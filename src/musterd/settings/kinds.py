@@ -175,7 +175,8 @@ def _endpoint(text: str) -> str:
     """Check ``host:port``; a host without a port gets that of etcd."""
     found = _ENDPOINT.fullmatch(text)
     if not found or not 0 < int(found[2] or ETCD_PORT) <= PORT_MOST:
-        raise ValueError(f"expected HOST:PORT, as etcd-1:{ETCD_PORT}")
+        bare = " without a scheme (ca or cert turn TLS on)" if "://" in text else ""
+        raise ValueError(f"expected HOST:PORT, as etcd-1:{ETCD_PORT},{bare}".rstrip(","))
     return f"{found[1]}:{found[2] or ETCD_PORT}"
 
 

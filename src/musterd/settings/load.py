@@ -59,7 +59,14 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.model_validate(raw, context={"base": path.absolute().parent})
     except ValidationError as error:
-        faults += [_fault(details) for details in error.errors()]
+        errors = error.errors()
+        within = {details["loc"][:-1] for details in errors}
+        # A list is too short, too, where its items are wrong: these say it.
+        faults += [
+            _fault(details)
+            for details in errors
+            if details["type"] != "too_short" or details["loc"] not in within
+        ]
     problems = [*_located(faults, path, text, given), *problems]
     if settings is None or problems:
         raise SettingsError(*problems)

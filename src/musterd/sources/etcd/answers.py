@@ -41,6 +41,8 @@ _SINGLE = struct.Struct("!IQBBHHH")
 _RECORD = struct.Struct("!HH")
 _PORT = struct.Struct("!HHH")
 _FAMILIES: Final = {IPV4: A, IPV6: AAAA}
+_TARGETED: Final = {NS, MX, SRV}
+"""Types whose record of an address leads to the name of its key, which then has the address."""
 
 RRsets = dict[int, bytes]
 """Packed RRsets by type."""
@@ -144,7 +146,7 @@ def addresses(
             for one in some:
                 if one.kind != NAME:
                     rtype = _FAMILIES[one.kind]
-                    if one.rtype in {0, rtype}:
+                    if one.rtype in {0, rtype} or (one.rtype in _TARGETED and one.path == here):
                         _add(found[rtype], one.host, weight or one.weight, min(ttl, one.ttl))
                 elif one.rtype in {0, CNAME} and len(seen) <= MOST:
                     aliases += 1
