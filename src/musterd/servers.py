@@ -52,8 +52,11 @@ NAMES_MOST: Final = 100
 """Servers of one name at once; from the second on they have a number behind it."""
 ZONES_MOST: Final = 1000
 RETRY_LEAST: Final = 1.0
-RETRY_MOST: Final = 30.0
-"""Seconds until a store that can't be written is tried again: doubled each time, with jitter."""
+RETRY_MOST: Final = BEAT
+"""Seconds until a store that can't be written is tried again: doubled each time, with jitter.
+
+No longer than between two renewals: until it is written, others take this server for stopped.
+"""
 _RUNNING: Final = "running"
 _KNOWN: Final = "known"
 _ZONES: Final = "zones"

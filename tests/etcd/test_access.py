@@ -72,6 +72,19 @@ asyncio.run(ask())
     assert b"ssl_transport_security" not in told
 
 
+@needs("openssl")
+async def test_silence_in_a_handshake_says_nothing_of_certificates(home: Path) -> None:
+    certificates = Certificates(home / "certificates")
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with Client(Options((f"127.0.0.1:{port}",), certificates.ca, request=3.0)) as client:
+        with pytest.raises(StoreUnavailable, match="no answer to the TLS handshake") as caught:
+            await client.range(b"a")
+    server.close()
+    assert "certificate" not in str(caught.value)
+    assert str(certificates.ca) not in str(caught.value)
+
+
 async def test_a_host_without_address() -> None:
     """Nothing can have been written, so that a write goes to another endpoint."""
     async with Client(Options(("none.invalid:2379",), request=1.0)) as client:

@@ -203,7 +203,9 @@ def _unreachable(endpoint: str, details: str, options: Options) -> str:
     if "TSI_DATA_CORRUPTED" in details:
         # With TLS 1.3 a server looks at the certificate when the client thinks that it is through.
         reason = "it ended TLS, as it does where it doesn't take the client's certificate"
-    if any(word in lower for word in _OF_TLS):
+    if "(Endpoint closing)" in details:
+        reason = "no answer to the TLS handshake"
+    elif any(word in lower for word in _OF_TLS):
         files = ", ".join(str(path) for path in (options.ca, options.cert, options.key) if path)
         return (
             f"etcd at {endpoint}: {reason}: see that it speaks TLS, and that ca, cert and key are"
