@@ -257,6 +257,12 @@ async def test_problems_are_bounded() -> None:
     report = catalog.source_reports()[0]
     assert (len(report.problems), report.problems_total) == (PROBLEMS, PROBLEMS + 5)
     assert report.problems[-1].where == f"file:{PROBLEMS + 4}"
+    # Those that made room are not shown again when later ones are mended, but not denied either.
+    catalog.apply("one", *(Mended(f"file:{n}") for n in range(5, PROBLEMS + 5)))
+    report = catalog.source_reports()[0]
+    assert (report.problems, report.problems_forgotten) == ((), 5)
+    catalog.apply("one", Begin(), Fault("file:1", "wrong"), Synced(1))
+    assert catalog.source_reports()[0].problems_forgotten == 0
 
 
 async def test_problems_are_those_that_are_so_now() -> None:

@@ -164,7 +164,10 @@ MOVED = http("302 Found", "", "text/html", "Location: https://login.test/\x1b[31
         (problem("413 Content Too Large", "at most 1 MiB"), "at most 1 MiB"),
         (problem("429 Too Many Requests", "x", "Retry-After: 7"), "x\ntry again in 7 s"),
         (problem("429 Too Many Requests", "x"), "x\ntry again later"),
-        (problem("503 Service Unavailable", "no store"), "no store\nmusterd status shows"),
+        (
+            problem("503 Service Unavailable", "no store"),
+            "no store\nmusterd status shows how the server is; if that can't, its /readyz does",
+        ),
         (problem("599 Odd", "odd"), "odd"),
     ],
 )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from musterd.model import Lost, Put, Record, name_from_text, pack
+from musterd.api.status import PROBLEMS_MOST
+from musterd.model import Fault, Lost, Put, Record, name_from_text, pack
 from musterd.store import Put as StorePut
 from tests.api.kit import Api
 
@@ -99,6 +100,14 @@ async def test_status(api: Api) -> None:
         "revision": api.context.registry.applied.revision,
     }
     assert status["problems"] == []
+
+
+async def test_status_tells_of_problems_that_it_does_not_show(api: Api) -> None:
+    faults = [Fault(f"key {number}", "wrong") for number in range(PROBLEMS_MOST + 2)]
+    api.context.catalog.apply("registry", *faults)
+    first, newest, *_ = (await api.ok("GET", "/status"))["problems"]
+    assert first.startswith("source registry: up to 2 older problems are not shown:")
+    assert newest == f"source registry: key {PROBLEMS_MOST + 1}: wrong"
 
 
 async def test_status_names_problems(api: Api) -> None:

@@ -82,5 +82,10 @@ def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
         for (owner, rtype), reason in zone.refused.items():
             yield f"{name_to_text(owner)} {type_text(rtype)} is not answered: {reason}"
     for source in sources:
+        if source.problems_forgotten:
+            yield (
+                f"source {source.name}: up to {source.problems_forgotten} older problems are not"
+                " shown: a restart shows what is left of them"
+            )
         for problem in reversed(source.problems):
             yield f"source {source.name}: {problem.where}: {problem.reason}"

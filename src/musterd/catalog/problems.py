@@ -28,6 +28,8 @@ class Problems:
         """None yet."""
         self.total = 0
         """How many there ever were."""
+        self.forgotten = 0
+        """How many of the present list made room for later ones, and may be so still."""
         self._source = source
         self._clock = clock
         self._told = 0
@@ -60,9 +62,11 @@ class Problems:
         some.pop(where, None)
         some[where] = Problem(where, reason, self._clock())
         self._known[place] = some
-        for known in (some, self._known):
-            if len(known) > PROBLEMS:
-                del known[next(iter(known))]  # type: ignore[arg-type]
+        if len(some) > PROBLEMS:
+            del some[next(iter(some))]
+            self.forgotten += 1
+        if len(self._known) > PROBLEMS:
+            self.forgotten += len(self._known.pop(next(iter(self._known))))
         if self._told < PROBLEMS:
             self._told += 1
             log.warning("left out", source=self._source, where=where, reason=reason)
@@ -75,5 +79,5 @@ class Problems:
 
     def begin(self) -> None:
         """A full list follows."""
-        self._told = 0
+        self._told = self.forgotten = 0
         self._known.clear()

@@ -15,7 +15,8 @@ class SourceReport:
 
     state: ``loading``, ``synced``, ``restored`` (its rows are from a snapshot of the time
     ``restored``), or ``lost`` (since ``lost``, for a ``reason``); problems: what is left
-    out now, the last of it; problems_total: how often something was.
+    out now, the last of it; problems_total: how often something was; problems_forgotten: how many
+    before the last may be so still.
     """
 
     name: str
@@ -28,6 +29,7 @@ class SourceReport:
     keys: int
     problems: tuple[Problem, ...]
     problems_total: int
+    problems_forgotten: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def source_report(table: Table, states: States) -> SourceReport:
         len(table.rows),
         table.problems.last,
         table.problems.total,
+        table.problems.forgotten,
     )
 
 

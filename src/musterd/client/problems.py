@@ -55,7 +55,7 @@ def _remedy(place: Place, scope: str, status: int, headers: Mapping[str, str]) -
         case HTTPStatus.TOO_MANY_REQUESTS:
             return _later(headers)
         case HTTPStatus.SERVICE_UNAVAILABLE:
-            return "musterd status shows how the server is"
+            return "musterd status shows how the server is; if that can't, its /readyz does"
         case _:
             return ""
 
