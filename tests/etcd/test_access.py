@@ -5,10 +5,11 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from musterd.etcd import ALL, Client, Options, span
+from musterd.etcd import ALL, Client, Options, span, watches
 from musterd.store import Delete, Put, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
 from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Certificates, running
@@ -199,3 +200,28 @@ async def test_who_may_do_what_can_change_under_way(home: Path, version: str) ->
             async with asyncio.timeout(5):
                 found = [(await anext(watch)).changes[0].key for _ in range(3)]
     assert found == [b"a/1", b"a/2", b"a/2"]
+
+
+async def test_a_token_that_a_member_does_not_know(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one that starts again: a watch isn't denied for that, however often it is told so."""
+    monkeypatch.setattr(watches, "DENIED", 3600.0)
+    async with running(home, "etcd-3.5") as etcd:
+        await etcd.with_users(("app", PASSWORD, "a/"))
+        async with Client(etcd.options(user="app", password=PASSWORD)) as client:
+            transport, opened = client._transport, 0
+            really = transport.open
+
+            async def forgetful(method: Any, questions: int) -> Any:
+                nonlocal opened
+                opened += 1
+                if opened <= 3:
+                    transport._token = f"unknown.{opened}"
+                return await really(method, questions)
+
+            monkeypatch.setattr(transport, "open", forgetful)
+            async with asyncio.timeout(30), client.watch(*span(b"a/")) as watch:
+                revision = await client.put(b"a/x", b"")
+                assert (await anext(watch)).revision == revision
+    assert opened == 4

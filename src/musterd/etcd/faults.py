@@ -153,6 +153,11 @@ def _unsure(endpoint: str, why: str, *, writes: bool) -> StoreUnavailable:
     return StoreUnavailable(f"{told}try again")
 
 
+def wants_login(reason: str) -> bool:
+    """Whether the reason of an end is that a token is not, or no longer, known."""
+    return any(text in reason for text in _LOGIN)
+
+
 def _exhausted(details: str, endpoint: str) -> Failure:
     if "larger than max" in details:
         return Failure(Then.SMALLER, StoreLimit(f"etcd at {endpoint}: {details}"))

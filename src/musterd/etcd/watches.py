@@ -16,7 +16,7 @@ from typing import Final
 import grpc
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.faults import Ahead, Leaderless, Then, wanted
+from musterd.etcd.faults import Ahead, Leaderless, Then, wanted, wants_login
 from musterd.etcd.methods import RANGE, WATCH
 from musterd.etcd.transport import Stream, Transport
 from musterd.etcd.watch import Watch
@@ -324,13 +324,14 @@ class Watches:
         reason = answer.cancel_reason
         if answer.compact_revision:
             watch.gone(answer.compact_revision + 1)
-        elif watch.refused or not self._transport.options.user:
+        elif not self._transport.options.user or (watch.refused and not wants_login(reason)):
             watch.refused = False
             keys = wanted(rpc.RangeRequest(key=watch.span[0], range_end=watch.span[1]))
             self._deny(watch, StoreDenied(f"etcd doesn't let us watch and {keys}: {reason}"))
         else:
-            # The token of the stream may be used up: once more, with another.
-            watch.refused = True
+            # The token of the stream may be used up: once more, with another. Where that is what
+            # etcd says, again and again: a member that starts may not know the next one either.
+            watch.refused = not wants_login(reason)
             self._transport.forget()
             raise StoreUnavailable(f"etcd ended a watch: {reason}")
 
