@@ -426,3 +426,12 @@ def test_keys_of_rows() -> None:
     found.take()
     assert sorted(found.rows) == ["/skydns/local/muster/...", "/skydns/local/muster/web"]
     assert {revision for revision, _ in found.rows.values()} == {3}
+
+
+def test_the_key_of_several_has_one_slash() -> None:
+    found = model({"web/a/": {"host": "10.0.0.1"}, "web/b/": {"host": "10.0.0.2"}}, "containerdns")
+    assert "/containerdns/local/muster/web/..." in found.rows
+    found.delete("/containerdns/local/muster/web/a/")
+    found.delete("/containerdns/local/muster/web/b/")
+    found.take()
+    assert not found.rows

@@ -25,8 +25,6 @@ LARGE: Final = 100
 """A name that is made of more services, those of other names too, is told after the others."""
 AT_ONCE: Final = 2500
 """Services that are looked at before what else changed is told after the others, too."""
-BELOW: Final = "/..."
-"""Stands after the key of a path for all keys below it; no key that has a name ends so."""
 
 _ABOVE: Final = b"\x7f"
 """Above every head."""
@@ -288,7 +286,7 @@ class Index:
     def _tell(
         self, told: list[Told], path: bytes, revision: int, time: float, most: int | None
     ) -> Iterator[None]:
-        """Append what a name gives now: under the key of its path, or that and ``BELOW``.
+        """Append what a name gives now: under the key of its path, or ``text_below``.
 
         Raises Large where it is made of more than ``most`` services, to be told later. What is
         noted before a break, ``_last`` and aliases, is so that changes in the break are seen.
@@ -308,14 +306,14 @@ class Index:
         if look.targets or self._targets:
             self._aliases.set(path, look.targets)
         self.wrong.name(path, look.wrong())
-        key, known = self.keys.text(path), path in self._below
+        key, below, known = self.keys.text(path), self.keys.text_below(path), path in self._below
         alone = len(items) == 1 and items[0].startswith(path + self.keys.plain) and not look.targets
         if found:
             owner = name_of(path)
             records = tuple(
                 [Record(owner, rtype, packed) for rtype, packed in sorted(found.items())]
             )
-            told.append(Put(key if alone else key + BELOW, look.newest, time, records))
+            told.append(Put(key if alone else below, look.newest, time, records))
         if not alone and found:
             if not known:
                 told.append(Delete(key, revision))
@@ -325,4 +323,4 @@ class Index:
             told.append(Delete(key, revision))
         if known:
             self._below.remove(path)
-            told.append(Delete(key + BELOW, revision))
+            told.append(Delete(below, revision))

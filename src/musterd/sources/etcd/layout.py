@@ -184,6 +184,10 @@ class Keys:
         """The key of a path in etcd, for people."""
         return (self.prefix + path + self._end).decode()
 
+    def text_below(self, path: bytes) -> str:
+        """What stands for all keys at and below a path; no key that has a name ends so."""
+        return (self.prefix + path).decode() + "/..."
+
     def top(self, path: bytes) -> bytes | None:
         """The path of the highest of the zones that a path is in."""
         last = self._top
