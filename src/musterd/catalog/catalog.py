@@ -10,12 +10,13 @@ import structlog
 
 from musterd.catalog import plan as plans
 from musterd.catalog.explain import Contribution, explain
+from musterd.catalog.pending import Pending
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
 from musterd.catalog.reverse import SOURCE as REVERSE
 from musterd.catalog.reverse import Reverse
 from musterd.catalog.rows import text_key
 from musterd.catalog.states import States
-from musterd.catalog.table import STEP, Head, Pending, Table
+from musterd.catalog.table import STEP, Head, Table
 from musterd.catalog.zone import Row, RRsets, Zone
 from musterd.clock import Clock
 from musterd.model import (

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from musterd.catalog.merge import POLICY_AT, fill
+from musterd.catalog.pending import Pending
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
     GENERATION_OCTETS,
@@ -18,7 +19,7 @@ from musterd.catalog.rows import (
     key_text,
     text_key,
 )
-from musterd.catalog.zone import Row, Zone, deepest
+from musterd.catalog.zone import Zone, deepest
 from musterd.model import (
     AAAA,
     CNAME,
@@ -39,19 +40,6 @@ STEP = 1000
 COUNT_AT = 14
 """Where a packed RRset has the number of its records, u16."""
 _CNAME = TYPE.pack(CNAME)
-
-
-class Pending:
-    """What the core is still to be told."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.batch: list[Row] = []
-        """RRsets of names that are new, in which there is nothing to compare."""
-        self.zones: set[Zone] = set()
-        """Zones that have dirty names."""
-        self.addresses: list[tuple[Zone, Record]] = []
-        """New addresses in zones that give PTR records."""
 
 
 def nothing(_: bytes) -> Sequence[LeftOut]:
