@@ -137,6 +137,7 @@ async def test_metrics(served: Served) -> None:
         "musterd_source_last_sync_timestamp_seconds source=one": NOW,
         "musterd_source_keys source=one": 1,
         "musterd_source_problems_total source=one": 1,
+        "musterd_source_left_out source=one": 1,
         "musterd_reloads_total result=failed": 2,
         "musterd_reloads_total result=ok": 0,
         "musterd_dns_queries_total transport=udp": 0,

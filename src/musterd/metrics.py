@@ -148,6 +148,9 @@ class MusterdCollector(Collector):
         problems = CounterMetricFamily(
             "musterd_source_problems", "Records and keys that were left out.", labels=["source"]
         )
+        left_out = _family(
+            "musterd_source_left_out", "Records and keys that are left out now.", "source"
+        )
         for source in self._running.catalog.source_reports():
             for word in SOURCE_STATES:
                 state.add_metric([source.name, word], float(source.state == word))
@@ -155,7 +158,9 @@ class MusterdCollector(Collector):
                 synced.add_metric([source.name], source.synced)
             keys.add_metric([source.name], source.keys)
             problems.add_metric([source.name], source.problems_total)
-        yield from (state, synced, keys, problems)
+            now = len(source.problems) + source.problems_forgotten
+            left_out.add_metric([source.name], now)
+        yield from (state, synced, keys, problems, left_out)
 
 
 def _core_metrics(counters: Mapping[str, int]) -> Iterable[Metric]:

@@ -209,7 +209,7 @@ class SourceState(BaseModel):
     synced: float | None
     lost: float | None
     reason: str
-    revision: int
+    revision: int = Field(description="at which it was last complete; it may be further")
     keys: int
     problems: int = Field(description="keys and records that were left out since the start")
 
