@@ -11,6 +11,7 @@ from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
 from musterd.registry.expect import NOTHING, Expect
 from musterd.registry.keys import DELETED, RECORDS, Key, prefix
+from musterd.registry.recent import Recent
 from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
 from musterd.store import Compare, Delete, Entry, Is, Operation, Put, Store
 
@@ -76,11 +77,19 @@ class Registry:
     the source of the registry lags by more than a second. All raise StoreError.
     """
 
-    def __init__(self, store: Store, applied: Applied, clock: Callable[[], float]) -> None:
-        """``clock`` gives epoch seconds."""
+    def __init__(
+        self,
+        store: Store,
+        applied: Applied,
+        clock: Callable[[], float],
+        answered: Callable[[str], bool],
+    ) -> None:
+        """``clock`` gives epoch seconds; ``answered`` whether a record (its path) is in answers."""
         self.store = store
         self.applied = applied
         self._clock = clock
+        self._answered = answered
+        self._recent = Recent()
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -132,22 +141,31 @@ class Registry:
     async def put(self, key: Key, wanted: Draft, who: str, expect: Expect = NOTHING) -> Written:
         """Set one record. Raises Mismatch, Clash, LeaseNotFound."""
         octets = key.octets
+        # Mostly what is there can be guessed, and the transaction says whether that was right: to
+        # read it first would cost more than all else here, as the store is written meanwhile.
+        before, sure = self._recent.get(octets), False
+        if expect or wanted.rtype in rdata.SINGLE or (before is None and self._answered(key.path)):
+            before, sure = await self.store.get(octets), True
         for _ in range(_TRIES):
-            before = await self.store.get(octets)
             if expect:
                 _check(key, before, expect)
             if before is not None and unchanged(wanted, before):
-                return Written(show(before), False, False)
+                if sure:
+                    return Written(show(before), False, False)
+                before, sure = await self.store.get(octets), True
+                continue
             # Also where nothing is expected: a write whose answer was lost may still come late.
             compares = [_as_found(octets, before), *await self._room(key, wanted.rtype, before)]
             value = written(wanted, who, self._clock(), before)
-            steps = (Put(octets, to_json(value), wanted.lease),)
-            done = await self.store.transaction(compares, steps)
+            step = Put(octets, to_json(value), wanted.lease)
+            done = await self.store.transaction(compares, (step,))
             if done.succeeded:
+                self._recent.keep(_entry(step, done.revision))
                 await self.applied.reached(done.revision)
                 record = show_value(key, value, done.revision, wanted.lease)
                 return Written(record, before is None, True)
             _look_for_alias(key, done.entries)
+            before, sure = done.entries[0], True
         raise _contended(key)
 
     async def delete(self, key: Key, who: str, expect: Expect = NOTHING) -> int:
@@ -162,6 +180,7 @@ class Registry:
             steps = (Delete(octets), Put(DELETED, by(who, self._clock())))
             done = await self.store.transaction((_as_found(octets, before),), steps)
             if done.succeeded:
+                self._recent.drop(octets)
                 await self.applied.reached(done.revision)
                 return done.revision
         raise _contended(key)
@@ -311,6 +330,11 @@ def _path(key: bytes) -> str:
     return key[len(prefix()) :].decode()
 
 
+def _entry(step: Put, revision: int) -> Entry:
+    """What a step wrote, without what the store alone knows of it."""
+    return Entry(step.key, step.value, 0, revision, 0, step.lease)
+
+
 def _after(before: RRset, steps: Sequence[Operation], revision: int) -> list[dict[str, Any]]:
     """The records after steps were done at a revision, in the order of their keys."""
     now = {entry.key: entry for entry in before.entries}
@@ -318,5 +342,5 @@ def _after(before: RRset, steps: Sequence[Operation], revision: int) -> list[dic
         if isinstance(step, Delete):
             now.pop(step.key, None)
         elif step.key != DELETED:
-            now[step.key] = Entry(step.key, step.value, 0, revision, 0, step.lease)
+            now[step.key] = _entry(step, revision)
     return [record for key in sorted(now) if (record := _shown(now[key])) is not None]

@@ -1,0 +1,96 @@
+"""What the registry guesses to be there is never told, nor built upon, where it is wrong."""
+
+import pytest
+
+from musterd.model import CNAME, A
+from musterd.registry.applied import Applied
+from musterd.registry.errors import Clash
+from musterd.registry.keys import Key
+from musterd.registry.recent import MOST, VALUE_MOST, Recent
+from musterd.registry.record import draft
+from musterd.registry.registry import Registry
+from musterd.store import Entry, Store
+
+KEY = Key("muster.local", "web", "A", "one")
+
+
+def registry(store: Store, now: float, *, answered: bool = False) -> Registry:
+    """Of one server of several, at a time of its own."""
+    return Registry(store, Applied(), lambda: now, lambda _: answered)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_what_others_wrote_meanwhile(store: Store, answered: bool) -> None:
+    ours, other = registry(store, 1, answered=answered), registry(store, 2)
+    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    await other.put(KEY, draft(A, "10.0.0.2"), "they")
+    done = await ours.put(KEY, draft(A, "10.0.0.3"), "us")
+    assert not done.created
+    assert (done.record["registrant"], done.record["created"]) == ("us", 1)
+    assert await ours.get(KEY) == done.record
+
+
+async def test_what_is_not_in_answers_yet(store: Store) -> None:
+    """As after a start: nothing was written here, but it is there."""
+    first = await registry(store, 1).put(KEY, draft(A, "10.0.0.1"), "they")
+    ours = registry(store, 2)
+    again = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    assert again == (first.record, False, False)
+    done = await ours.put(KEY, draft(A, "10.0.0.2"), "us")
+    assert not done.created
+    assert (done.record["registrant"], done.record["created"]) == ("they", 1)
+
+
+async def test_what_others_changed_is_not_unchanged(store: Store) -> None:
+    ours, other = registry(store, 1), registry(store, 2)
+    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    await other.put(KEY, draft(A, "10.0.0.2"), "they")
+    done = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    assert done.changed
+    assert (await other.get(KEY))["data"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize("by_us", [False, True])
+async def test_what_was_deleted(store: Store, by_us: bool) -> None:
+    ours, other = registry(store, 1), registry(store, 2)
+    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    await (ours if by_us else other).delete(KEY, "they")
+    done = await registry(store, 3).put(KEY, draft(A, "10.0.0.1"), "new")
+    assert (done.created, done.record["created"]) == (True, 3)
+    await other.delete(KEY, "they")
+    done = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    assert (done.created, done.changed) == (True, True)
+
+
+async def test_the_one_record_of_its_type(store: Store) -> None:
+    """A CNAME that is there already has no other beside it, and is set anew by its id."""
+    alias = Key("muster.local", "www", "CNAME", "one")
+    await registry(store, 1).put(alias, draft(CNAME, "a.test."), "they")
+    ours = registry(store, 2)
+    assert not (await ours.put(alias, draft(CNAME, "b.test."), "us")).created
+    with pytest.raises(Clash):
+        await ours.put(alias._replace(id="two"), draft(CNAME, "c.test."), "us")
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    recent = Recent()
+    for number in range(MOST + 1):
+        recent.keep(Entry(b"%d" % number, b"", 0, 1, 0, 0))
+    assert recent.get(b"0") is None
+    assert recent.get(b"1") is not None
+    recent.keep(Entry(b"1", bytes(VALUE_MOST + 1), 0, 2, 0, 0))
+    assert recent.get(b"1") is None
+
+
+async def test_nothing_is_read_before_a_write(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for a new record nor for one written here before."""
+
+    async def get(_: bytes) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(store, "get", get)
+    ours = registry(store, 1)
+    assert (await ours.put(KEY, draft(A, "10.0.0.1"), "us")).created
+    assert not (await ours.put(KEY, draft(A, "10.0.0.2"), "us")).created
