@@ -51,6 +51,9 @@ LOADING_MOST: Final = 30.0
 """Seconds after which the workers come first, loaded or not."""
 NICENESS: Final = 10
 """Of the event loop and its threads: the workers, which answer, come first."""
+YOUNG: Final = 20_000
+"""Objects after which the garbage collector looks at the new ones. A write leaves no cycles, so to
+look more often finds nothing; this many take it a millisecond or so."""
 
 log = structlog.get_logger()
 
@@ -382,6 +385,7 @@ def _loaded() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG)
     gc.enable()
     for thread in threading.enumerate():
         if thread.native_id is not None:
