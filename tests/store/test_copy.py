@@ -110,6 +110,15 @@ async def test_a_target_that_is_in_use(source: Embedded, backend: Backend) -> No
     assert await kept(backend.store) == await kept(source)
 
 
+async def test_a_source_without_a_registry(backend: Backend, tmp_path: Path) -> None:
+    await backend.store.put(ROOT + b"0001", b"kept")
+    async with await Embedded.open(tmp_path / "empty.db") as empty:
+        await empty.put(b"/other", b"not ours")
+        with pytest.raises(StoreError, match="holds no registry: nothing was written"):
+            await copy(empty, backend.store, silent, overwrite=True)
+    assert len(await everything(backend.store, ROOT)) == 1
+
+
 async def test_never_onto_itself(source: Embedded, backend: Backend) -> None:
     for one, other in ((source, source), (backend.store, await backend.another())):
         with pytest.raises(StoreError, match="the same store"):

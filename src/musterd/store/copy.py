@@ -53,10 +53,15 @@ async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> 
     """Make all keys of a target those of a source; nobody may write to either meanwhile.
 
     Raises NotEmpty where the target has other keys or values, and ``overwrite`` isn't set; then
-    it is as it was. Raises StoreError.
+    it is as it was, too where the source has nothing. Raises StoreError.
     """
     await _see_that_they_differ(source, target)
     plan = await _plan(source, target)
+    if not plan.missing + plan.same + plan.different:
+        raise StoreError(
+            "the source holds no registry: nothing was written; see that it is the right one, and"
+            " that the prefix of an etcd stands behind its hosts"
+        )
     if overwrite:
         plan.extra, plan.ending = plan.extra + plan.ending, 0
     if (plan.different or plan.extra) and not overwrite:
