@@ -22,7 +22,7 @@ async def test_tokens_are_told_once_and_kept_nowhere(house: House) -> None:
         await server.ready()
         made = [first, unknown]
         told = ""
-        async with httpx.AsyncClient(base_url=server.api, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=server.api, timeout=30, trust_env=False) as client:
             for name in ("reader", "gone"):
                 answer = await client.post(
                     "/tokens", json={"name": name, "scopes": ["read"]}, headers=bearer(first)
@@ -52,7 +52,7 @@ def bearer(text: str) -> dict[str, str]:
 
 
 async def get(server: Process, path: str, token: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=server.api, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.api, timeout=30, trust_env=False) as client:
         return await client.get(path, headers=bearer(token))
 
 

@@ -17,7 +17,7 @@ from musterd.store import (
     Store,
     StoreLost,
 )
-from tests.store.backends import Backend
+from tests.store.backends import Backend, EmbeddedBackend
 from tests.store.kit import everything, put_all, revision, seeded, take, until
 
 
@@ -132,7 +132,9 @@ async def _follow(store: Store, prefix: bytes, first: int) -> list[Batch]:
     async with store.watch(prefix, first) as watch:
         while not batches or not batches[-1].events[-1].key.endswith(b"end"):
             with suppress(StoreLost):
-                batches.append(await anext(watch))
+                batch = await anext(watch)
+                # After a loss one without events may tell that nothing was missed.
+                batches += [batch] if batch.events else []
     return batches
 
 
@@ -222,9 +224,16 @@ async def test_a_past_that_goes_before_it_was_read(backend: Backend) -> None:
     async with store.watch(b"", at) as watch:
         last = await store.put(b"a", b"")
         await backend.compact(last)
-        with pytest.raises(Compacted) as caught:
-            await take(watch, 2)
-    async with store.watch(b"", caught.value.revision) as watch:
+        try:
+            told = await take(watch, 2)
+        except Compacted as error:
+            first = error.revision
+        else:
+            # An etcd may have been quick enough to tell them before.
+            assert not isinstance(backend, EmbeddedBackend)
+            assert [batch.revision for batch in told] == [at, last]
+            first = last + 1
+    async with store.watch(b"", first) as watch:
         again = await store.put(b"a", b"")
         assert (await take(watch, 1))[0].revision == again
 
