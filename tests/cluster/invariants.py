@@ -173,6 +173,11 @@ def answers(run: Run) -> Iterator[str]:
             yield run.tell(at, "is loading after it was answered")
 
 
+def _begun(version: Version) -> float:
+    """Before that nobody can have answered it."""
+    return version.write.begun if version.write else 0.0
+
+
 class _Least:
     """From where on answers may be: a version of each name, and a revision for all."""
 
@@ -188,7 +193,7 @@ class _Least:
         versions, same = past.versions[one.name], past.places(one.name, one.value)
         later = same[bisect_left(same, self.versions.get(one.name, 0)) :]
         found = next((number for number in later if versions[number].high > self.bound), None)
-        if found is None:
+        if found is None or _begun(versions[found]) > one.answered:
             return False
         self.versions[one.name] = found
         self._recent.append((one.answered, versions[found].low))
@@ -198,7 +203,8 @@ class _Least:
 def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[str]:
     """Each answer is of one past revision, which never falls, over restarts too.
 
-    After a crash the snapshot is that of a minute ago, or none. What is answered from it is marked.
+    After a crash the snapshot is that of a minute ago, or none. What is answered from it is marked;
+    it falls behind what was answered before, but not behind itself.
     """
     least, restored, number = _Least(), _Least(), 0
     for at, one in enumerate(run.seen):
@@ -206,21 +212,23 @@ def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[st
             restored, number = _Least(), one.run
         if one.kind is not Answer.VALUE:
             continue
-        if one.stale and one.run in crashed:
-            right = least.take(past, one) or restored.take(past, one)
-        else:
-            right = least.take(past, one)
-        if right:
+        bounds = [least]
+        if one.run in crashed:
+            bounds = [restored] if one.stale else [restored, least]
+        broken = next((bound for bound in bounds if not bound.take(past, one)), None)
+        if broken is None:
             continue
         same = past.places(one.name, one.value)
-        before = least.versions.get(one.name, 0)
+        before = broken.versions.get(one.name, 0)
         if not same:
             yield run.tell(at, f"never was so{_told_of(past, one)}")
+        elif _begun(past.versions[one.name][same[0]]) > one.answered:
+            yield run.tell(at, "was not written yet")
         elif same[-1] < before:
             was = _of(past.versions[one.name][before])
             yield run.tell(at, f"went back, {was} was answered before")
         else:
-            yield run.tell(at, f"is of before revision {least.bound:.0f}, answered for others")
+            yield run.tell(at, f"is of before revision {broken.bound:.0f}, answered for others")
 
 
 def _told_of(past: Past, one: Seen) -> str:

@@ -96,6 +96,24 @@ def test_what_is_wrong(line: str, why: str) -> None:
     assert why in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        # Of the snapshot, which is older; it is not the same value of later.
+        ("10:g=2 | 10.5:g=! 10.8:g=2", ""),
+        ("7:b=3,4 8:b=3,4 | 9:a=2! 9.5:a=4! 9.6:a=4", ""),
+        ("10:g=2 | 10.5:g=1! 10.6:g=1", "went back"),
+        ("10:g=2 | 10.4:a=4! 10.5:a=2!", "went back"),
+        ("10:g=2 | 10.4:a=4! 10.5:a=2", "went back"),
+        ("9:g= | 9.1:g=2!", "was not written yet"),
+    ],
+)
+def test_after_a_crash(line: str, why: str) -> None:
+    found = list(wrong(past(), seen(line), STALE_AFTER, {1}))
+    assert bool(found) is bool(why), found
+    assert why in "".join(found)
+
+
 def test_marks() -> None:
     answers = seen("1:a=1 2:a=1! 3:a=1")
     assert len(list(marked(answers, 0, 9, stale=True))) == 2
