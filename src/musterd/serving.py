@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -31,7 +30,7 @@ from musterd.registry.names import parse_zone, zone_text
 from musterd.registry.registry import Registry
 from musterd.servers import Servers, Told
 from musterd.settings import Api, Settings
-from musterd.sources.registry import NAME, RegistrySource
+from musterd.sources.registry import RegistrySource
 from musterd.sources.watch import FileWatch
 from musterd.store import Store
 from musterd.store.opening import open_etcd, open_file
@@ -228,7 +227,7 @@ class Registering:
         self._rate = Rate(parts.clock.monotonic)
         self._rate.limit = self._settings.api.rate
         self._context = Context(
-            registry=Registry(self.store, self.applied, now, partial(parts.catalog.has, NAME)),
+            registry=Registry(self.store, self.applied, now),
             servers=self.servers,
             leases=Leases(self.store),
             tokens=self.tokens,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.registry import Registry
 from musterd.settings import Settings
-from musterd.sources.registry import NAME, RegistrySource
+from musterd.sources.registry import RegistrySource
 from musterd.store.embedded import Embedded, Options
 from musterd.store.opening import LIMITS
 from musterd.tokens import Tokens, new_text
@@ -128,7 +127,7 @@ async def running(
         await tokens.load()
         await tokens.ensure_first(admin)
         context = Context(
-            registry=Registry(store, applied, clock.time, partial(catalog.has, NAME)),
+            registry=Registry(store, applied, clock.time),
             servers=None, leases=Leases(store), tokens=tokens, catalog=catalog, core=core,
             settings=config, listening=lambda: ["127.0.0.1:53"],
             clock=clock.time, started=clock.time(), version="1",

@@ -55,7 +55,7 @@ async def test_no_deletion_is_left_out(
 
 async def replace(store: Store, rtype: str, *data: str) -> None:
     """Make these all records of a name, at once."""
-    registry = Registry(store, Applied(), lambda: NOW, lambda _: True)
+    registry = Registry(store, Applied(), lambda: NOW)
     drafts = [draft(parse_type(rtype), each) for each in data]
     await registry.put_rrset(Key(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
 

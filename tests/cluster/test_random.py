@@ -59,7 +59,7 @@ class World:
         self.etcd = etcd
         self.chance = chance
         self.store = Store(etcd.options())
-        self.registry = Registry(self.store, Applied(), lambda: NOW, lambda _: True)
+        self.registry = Registry(self.store, Applied(), lambda: NOW)
         self.watcher = Watcher(etcd)
         self.model: dict[bytes, tuple[bytes, int]] = {}
         """Key -> value and lease."""

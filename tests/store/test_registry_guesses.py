@@ -14,14 +14,13 @@ from musterd.store import Entry, Store
 KEY = Key("muster.local", "web", "A", "one")
 
 
-def registry(store: Store, now: float, *, answered: bool = False) -> Registry:
+def registry(store: Store, now: float) -> Registry:
     """Of one server of several, at a time of its own."""
-    return Registry(store, Applied(), lambda: now, lambda _: answered)
+    return Registry(store, Applied(), lambda: now)
 
 
-@pytest.mark.parametrize("answered", [False, True])
-async def test_what_others_wrote_meanwhile(store: Store, answered: bool) -> None:
-    ours, other = registry(store, 1, answered=answered), registry(store, 2)
+async def test_what_others_wrote_meanwhile(store: Store) -> None:
+    ours, other = registry(store, 1), registry(store, 2)
     await ours.put(KEY, draft(A, "10.0.0.1"), "us")
     await other.put(KEY, draft(A, "10.0.0.2"), "they")
     done = await ours.put(KEY, draft(A, "10.0.0.3"), "us")
@@ -30,8 +29,8 @@ async def test_what_others_wrote_meanwhile(store: Store, answered: bool) -> None
     assert await ours.get(KEY) == done.record
 
 
-async def test_what_is_not_in_answers_yet(store: Store) -> None:
-    """As after a start: nothing was written here, but it is there."""
+async def test_what_was_not_written_here(store: Store) -> None:
+    """As after a start."""
     first = await registry(store, 1).put(KEY, draft(A, "10.0.0.1"), "they")
     ours = registry(store, 2)
     again = await ours.put(KEY, draft(A, "10.0.0.1"), "us")

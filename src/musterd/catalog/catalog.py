@@ -100,11 +100,6 @@ class Catalog:
                 self._flush()
             self._flush()
 
-    def has(self, source: str, key: str) -> bool:
-        """Whether a source gives something under a key of its own."""
-        table = self.tables.get(source)
-        return table is not None and table.has(key)
-
     def awaits(self, source: str) -> bool:
         """Whether a source has given nothing yet, and is not about to."""
         status = self.states.sources[source]

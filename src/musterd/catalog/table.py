@@ -89,10 +89,6 @@ class Table:
         row = self.rows.get(key)
         return self._by_owner(row).get(owner, ()) if row is not None else ()
 
-    def has(self, key: str) -> bool:
-        """Whether a key of the source's own gives anything."""
-        return self.number + text_key(key) in self.rows
-
     def _by_owner(self, row: bytes) -> dict[bytes, list[tuple[int, bytes]]]:
         # A row of many owners is asked for each of them in turn.
         last, found = self._last

@@ -77,18 +77,11 @@ class Registry:
     the source of the registry lags by more than a second. All raise StoreError.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        applied: Applied,
-        clock: Callable[[], float],
-        answered: Callable[[str], bool],
-    ) -> None:
-        """``clock`` gives epoch seconds; ``answered`` whether a record (its path) is in answers."""
+    def __init__(self, store: Store, applied: Applied, clock: Callable[[], float]) -> None:
+        """``clock`` gives epoch seconds."""
         self.store = store
         self.applied = applied
         self._clock = clock
-        self._answered = answered
         self._recent = Recent()
 
     def now(self) -> float:
@@ -144,7 +137,7 @@ class Registry:
         # Mostly what is there can be guessed, and the transaction says whether that was right: to
         # read it first would cost more than all else here, as the store is written meanwhile.
         before, sure = self._recent.get(octets), False
-        if expect or wanted.rtype in rdata.SINGLE or (before is None and self._answered(key.path)):
+        if expect or wanted.rtype in rdata.SINGLE:
             before, sure = await self.store.get(octets), True
         for _ in range(_TRIES):
             if expect:
