@@ -7,55 +7,64 @@ BIN := .venv/bin
 CARGO := cargo
 CORE := --manifest-path core/Cargo.toml
 
-.PHONY: help setup run test test-rust check bench-setup conformance faults fuzz fuzz-short clean
+.PHONY: help setup setup-test setup-bench run test test-rust check clean
+.PHONY: conformance conformance-short faults faults-short fuzz fuzz-short
 
-help:            ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+help:            ## list the targets; times are for two cores
+	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
-setup:           ## make .venv with musterd in it, and see to the tools of the tests
+setup:           ## create .venv with musterd in it; needs no root
 	@scripts/setup
 
-run: setup       ## serve the example in the foreground, register a name and ask for it
+setup-test:      ## also install what the tests need: Python packages, name servers, etcd
+	@scripts/setup test
+
+run: setup       ## serve the example in the foreground, register a name and query it
 	@exec scripts/run
 
-test: setup test-rust  ## run the tests
+test: setup-test test-rust  ## run the tests (7 minutes)
 	$(BIN)/pytest -n 4 --dist loadgroup $(PYTEST)
 
-test-rust: setup
+test-rust: setup-test
 	$(CARGO) test --release --no-default-features $(CORE)
 
-check: setup     ## formats, lints, types, and the examples of the docs
+check: setup-test  ## check formats, lints, types and import layers (2 minutes)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/lint-imports
 	$(BIN)/mypy --strict
 	$(CARGO) fmt --check $(CORE)
 	$(CARGO) clippy --release --all-targets $(CORE) -- -D warnings
 	$(CARGO) clippy --release --all-targets --no-default-features $(CORE) -- -D warnings
-	$(CARGO) test --release --no-default-features $(CORE)
-	$(BIN)/pytest tests/test_docs.py
 
-bench:           ## measure side by side with other name servers
+# The short forms run in CI, the long ones before a release.
+conformance-short: COUNTS := 20000 60 200000
+conformance: COUNTS := 100000 300 1000000
+conformance-short: setup-test  ## compare with other name servers: 20,000 queries (3 minutes)
+conformance: setup-test  ## the same with 100,000 queries, 300 sets of etcd keys, 1,000,000 messages (15 minutes)
+conformance conformance-short:
+	$(BIN)/python -m tests.conformance.differential --count $(word 1,$(COUNTS))
+	$(BIN)/python -m tests.conformance.etcd_coredns --sets $(word 2,$(COUNTS))
+	$(BIN)/python -m tests.conformance.parsing --count $(word 3,$(COUNTS))
 
-bench-setup: setup
-	@scripts/setup bench
+# Full-length faults that "make test" leaves out, then longer random runs than there.
+faults-short: setup-test  ## kill, partition and compact etcd under load (5 minutes)
+	FAULTS=1 $(BIN)/pytest -n 0 --timeout 900 tests/cluster/test_faults.py tests/cluster/test_partition.py \
+	  -k "leader or compacted_all or sleeps or (cut_off and restart)"
+	FAULTS=0.1 $(BIN)/pytest -n 2 --timeout 900 tests/cluster/test_random.py tests/cluster/test_random_records.py
 
-conformance: setup  ## compare at length: 100,000 questions, 1,000,000 messages, 300 sets of keys
-	$(BIN)/python -m tests.conformance.differential --count 100000
-	$(BIN)/python -m tests.conformance.etcd_coredns --sets 300
-	$(BIN)/python -m tests.conformance.parsing --count 1000000
-
-faults: setup    ## let etcds die, freeze, part and forget at length: a quarter of an hour
+faults: setup-test  ## every fault at full length (15 minutes)
 	FAULTS=1 $(BIN)/pytest -n 0 --timeout 900 tests/cluster
 
-fuzz:            ## run each fuzzer of the core for an hour
-	@scripts/fuzz
+fuzz-short:      ## run each fuzzer of the core for 30 seconds (2 minutes)
+	@scripts/fuzz 30
 
-fuzz-short:      ## and for a minute
-	@scripts/fuzz 60
+fuzz:            ## run each fuzzer of the core for an hour (2 hours)
+	@scripts/fuzz
 
 include bench/bench.mk
 
-clean:           ## remove all that was made
-	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache
+clean:           ## remove everything that was built
+	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache
 	rm -f src/musterd/_core*.so
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,10 @@
-# `make bench` runs every subject, `make bench-udp` (and so on) one; BENCH="--seconds 2" gives options.
+# `make bench` measures every subject, `make bench-udp` (and so on) one; BENCH="--seconds 2" passes options.
 .PHONY: bench
-bench: bench-setup
+setup-bench:     ## also install what the benchmarks need
+	@scripts/setup bench
+
+bench: setup-bench  ## measure musterd beside other name servers, every subject (15 minutes)
 	$(BIN)/python -m bench.run $(BENCH)
-bench-%: bench-setup
+
+bench-%: setup-bench
 	$(BIN)/python -m bench.run $* $(BENCH)

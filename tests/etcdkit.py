@@ -37,7 +37,7 @@ def binary(name: str) -> str:
     """The program of a version; the test is skipped where there is none, and fails under CI."""
     found = BINARIES[name]
     if found is None or not os.access(found, os.X_OK):
-        reason = f"{name} is not here: make setup"
+        reason = f"{name} is missing: run make setup-test"
         if CI:
             pytest.fail(reason)
         pytest.skip(reason)

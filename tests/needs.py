@@ -1,4 +1,4 @@
-"""Tests that need a program of the system."""
+"""Marks for tests that need a program of the system."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ CI = bool(os.environ.get("CI"))
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skip where a program is missing; under CI nothing may be missing, so the test fails."""
+    """Skip a test if a program is missing; under CI run it, so that it fails."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     missing = [name for name in programs if shutil.which(name, path=path) is None]
     return pytest.mark.skipif(bool(missing) and not CI, reason=f"missing: {', '.join(missing)}")

@@ -43,7 +43,7 @@ VARYING = {
 """What differs from run to run: each stands for all that its pattern matches."""
 PATIENCE = 20.0
 READY = "all sources synced"
-TOURED = "Ctrl-C ends"
+TOURED = "Ctrl-C stops"
 """What ``make run`` says when it is ready."""
 PORTS = {"5300": "5307", "8053": "8060", "9353": "9360"}
 """Ports of the README, which a developer may have in use, and what stands for them here."""

@@ -1,4 +1,4 @@
-"""The pinned environment is the one that pyproject.toml asks for."""
+"""The pinned environment contains every package that pyproject.toml requires."""
 
 import re
 import runpy
@@ -13,9 +13,11 @@ def test_every_dependency_is_pinned() -> None:
     assert [
         line for line in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)
     ] == []
-    wanted = runpy.run_path(str(ROOT / "scripts" / "dependencies.py"))["dependencies"]()
+    wanted = runpy.run_path(str(ROOT / "scripts" / "dependencies.py"))["dependencies"](
+        development=True
+    )
     names = {normal(pin.split("==")[0]) for pin in pins}
-    assert {normal(re.split("[<>=!~ ;[]", one)[0]) for one in wanted} <= names
+    assert {normal(re.split("[<>=!~ ;[]", text)[0]) for text in wanted} <= names
 
 
 def normal(name: str) -> str:
