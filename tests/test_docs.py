@@ -6,7 +6,8 @@ In a page, a block ```` ```KIND file=NAME ```` is a file; a ``console`` block ha
 
 A command that ends in a backslash goes on in the next line. One that ends in ``&`` goes on until
 the page ends, and the next waits until it says that it is ready. One whose output ends in ``^C`` is
-stopped there. ``export`` counts for all that follow.
+stopped there. ``export`` counts for all that follow. ``sleep`` is not run: the command after it
+is repeated until it prints what the page says, and so is a ``grep``, which may read a log.
 """
 
 import os
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -229,18 +231,24 @@ def _moved(text: str) -> str:
 
 def run(shell: Shell, text: str) -> None:
     """Run the commands of a block and compare."""
+    slept = False
     for command, wanted in commands(text):
-        run_one(shell, command, wanted)
+        if not command.startswith("sleep "):
+            run_one(shell, command, wanted, repeat=slept or command.startswith("grep "))
+        slept = command.startswith("sleep ")
 
 
-def run_one(shell: Shell, command: str, wanted: str) -> None:
-    """Run a command and compare."""
+def run_one(shell: Shell, command: str, wanted: str, repeat: bool = False) -> None:
+    """Run a command and compare its output; with ``repeat``, run it until the output matches."""
     if command.endswith("&"):
         shell.start(command)
         return
     pattern = expected(wanted.removesuffix("^C\n"))
     stopped = wanted.endswith("^C\n")
     printed = shell.run_until(command, pattern) if stopped else shell.run(command)
+    deadline = time.monotonic() + PATIENCE
+    while repeat and not re.fullmatch(pattern, printed) and time.monotonic() < deadline:
+        printed = shell.run(command)
     assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}"
 
 
