@@ -11,16 +11,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use _core::answer::{Batch, Responder, Transport};
+use _core::answer::Responder;
 use _core::cookie::{self, Secret};
 use _core::counters::Counters;
+use _core::message::wire::rtype;
+use _core::net::udp::ANSWER_SIZE;
 use _core::options::Options;
-use _core::policy::Random;
-use _core::rrset::{POLICY_STICKY, pack};
+use _core::request::{RequestContext, Transport, clock};
 use _core::shared::Shared;
-use _core::udp::{ANSWER_SIZE, clock};
-use _core::wire::rtype;
-use _core::zones::STATE_LIVE;
+use _core::zone::policy::Random;
+use _core::zone::rrset::{POLICY_STICKY, pack};
+use _core::zone::zones::STATE_LIVE;
 use crossbeam_epoch as epoch;
 
 const APEX: &[u8] = b"\x05bench\x04test\x00";
@@ -173,7 +174,7 @@ fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
     for batch in queries.chunks(BATCH).cycle() {
         let asked = &batch[..batch.len().min(left)];
         let guard = &epoch::pin();
-        let batch = Batch::new(shared, clock(), guard);
+        let batch = RequestContext::new(shared, clock(), guard);
         for Query { packet, client } in asked {
             let length = responder.respond(batch, packet, *client, Transport::Udp, &mut buffer);
             answered += usize::from(length > 0);

@@ -6,71 +6,30 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use crossbeam_epoch::Guard;
 
 use crate::cookie::{self, Verdict};
 use crate::counters::{Counter, Counters};
-use crate::lookup::Lookup;
-use crate::net::{self, Proxy};
+use crate::hash::mix;
+use crate::message::proxy::{Proxy, proxy_header};
+use crate::message::query::{self, AA, Edns, Packet, QR, Query, Question, RD, TC};
+use crate::message::reply::{Owner, Reply, Section, Tail, Targets, put_text};
+use crate::message::wire::{
+    self, CLASS_CH, CLASS_IN, HEADER, MAX_MESSAGE, Name, Out, RECORD_HEADER, ede, rcode, rtype,
+};
+use crate::networks::prefix;
 use crate::options::Options;
-use crate::policy::Chooser;
-use crate::query::{self, AA, Edns, Packet, QR, Query, Question, RD, TC};
 use crate::rate;
-use crate::reply::{Owner, Reply, Section, Tail, Targets, put_text};
-use crate::rrset::{POLICY_STICKY, RECORD_HEADER, RRset};
-use crate::shared::Shared;
-use crate::table::Node;
-use crate::wire::{self, CLASS_CH, CLASS_IN, HEADER, Name, Out, ede, rcode, rtype};
-use crate::zones::{STATE_LOADING, STATE_RESTORING, STATE_STALE, Zone};
+use crate::request::{Client, RequestContext, Transport};
+use crate::zone::lookup::Lookup;
+use crate::zone::policy::Chooser;
+use crate::zone::rrset::{POLICY_STICKY, RRset};
+use crate::zone::table::Node;
+use crate::zone::zones::{STATE_LOADING, STATE_RESTORING, STATE_STALE, Zone};
 
-/// Largest message over TCP.
-pub const MAX_MESSAGE: usize = 65535;
 /// Largest answer to a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_SIZE: usize = 512;
 /// CNAMEs followed for one answer.
 const MAX_CHAIN: usize = 16;
-
-/// How a query came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Transport {
-    Udp,
-    Tcp,
-}
-
-/// The time, read once a batch.
-#[derive(Clone, Copy, Default)]
-pub struct Clock {
-    /// Boot time in ns: goes on in suspension, never back.
-    pub boot: u64,
-    /// Seconds since 1970, for cookies.
-    pub unix: u32,
-}
-
-/// What holds for a batch of packets.
-#[derive(Clone, Copy)]
-pub struct Batch<'g> {
-    pub shared: &'g Shared,
-    pub options: &'g Options,
-    pub clock: Clock,
-    /// Every answer is marked as stale: see `Shared::lapsed`.
-    pub lapsed: bool,
-    pub guard: &'g Guard,
-}
-
-impl<'g> Batch<'g> {
-    /// Of packets that are answered now.
-    pub fn new(shared: &'g Shared, clock: Clock, guard: &'g Guard) -> Batch<'g> {
-        let (options, lapsed) = (shared.options(guard), shared.lapsed(clock.boot));
-        Batch { shared, options, clock, lapsed, guard }
-    }
-}
-
-/// Who asks.
-#[derive(Clone, Copy)]
-struct Client {
-    address: IpAddr,
-    transport: Transport,
-}
 
 /// One worker's means to answer.
 pub struct Responder {
@@ -89,13 +48,13 @@ impl Responder {
     /// A UDP packet may begin with a PROXY header; over TCP its connection did, and `peer` is the
     /// client already.
     pub fn respond(
-        &mut self, batch: Batch<'_>, packet: &[u8], peer: IpAddr, transport: Transport,
+        &mut self, batch: RequestContext<'_>, packet: &[u8], peer: IpAddr, transport: Transport,
         buffer: &mut [u8],
     ) -> usize {
         let peer = peer.to_canonical();
         let proxies = &batch.options.proxy_from;
         let (packet, address) = if transport == Transport::Udp && proxies.contains(peer) {
-            match net::proxy_header(packet) {
+            match proxy_header(packet) {
                 Proxy::Header(length, client) => (&packet[length..], client.unwrap_or(peer)),
                 Proxy::Partial | Proxy::Wrong => {
                     self.counters.count(Counter::ProxyBad);
@@ -124,7 +83,8 @@ impl Responder {
 
     /// A header with a response code and nothing else (RFC 8906 sections 3.1.4 and 8.1.4).
     fn header_only(
-        &mut self, batch: Batch<'_>, packet: &[u8], rcode: u16, client: Client, buffer: &mut [u8],
+        &mut self, batch: RequestContext<'_>, packet: &[u8], rcode: u16, client: Client,
+        buffer: &mut [u8],
     ) -> usize {
         if self.limit(batch, client, u64::from(rcode)) != rate::Verdict::Send {
             self.counters.count(Counter::RateDropped);
@@ -140,10 +100,10 @@ impl Responder {
     }
 
     fn answer(
-        &mut self, batch: Batch<'_>, packet: &[u8], query: &Query<'_>, name: &Name, client: Client,
-        buffer: &mut [u8],
+        &mut self, batch: RequestContext<'_>, packet: &[u8], query: &Query<'_>, name: &Name,
+        client: Client, buffer: &mut [u8],
     ) -> usize {
-        let Batch { options, clock, .. } = batch;
+        let RequestContext { options, clock, .. } = batch;
         let edns = query.edns.as_ref();
         let cookie = self.check_cookie(batch, edns, client.address);
         let tail = Tail::new(options, edns, cookie, client.address, client.transport, clock.unix);
@@ -210,7 +170,7 @@ impl Responder {
     }
 
     fn check_cookie(
-        &self, batch: Batch<'_>, edns: Option<&Edns<'_>>, client: IpAddr,
+        &self, batch: RequestContext<'_>, edns: Option<&Edns<'_>>, client: IpAddr,
     ) -> Option<Verdict> {
         let cookie = edns?.cookie.filter(|_| batch.options.cookies)?;
         let verdict = cookie::check(&batch.options.secrets, cookie, client, batch.clock.unix);
@@ -223,7 +183,7 @@ impl Responder {
     }
 
     #[inline]
-    fn limit(&mut self, batch: Batch<'_>, client: Client, like: u64) -> rate::Verdict {
+    fn limit(&mut self, batch: RequestContext<'_>, client: Client, like: u64) -> rate::Verdict {
         let options = batch.options;
         let free = options.rate_limit == 0
             || client.transport == Transport::Tcp
@@ -232,14 +192,16 @@ impl Responder {
             return rate::Verdict::Send;
         }
         let shared = batch.shared;
-        let key =
-            wire::fold(net::prefix(client.address) ^ shared.seed, like ^ 0x4528_21e6_38d0_1377);
+        let key = mix(prefix(client.address) ^ shared.seed, like ^ 0x4528_21e6_38d0_1377);
         let (now, chance) = (batch.clock.boot / 1_000_000, self.chooser.random.draw());
         shared.rate.check(key, now, options.rate_limit, options.rate_slip, chance)
     }
 
     /// Choose by class and type who answers.
-    fn ask(&mut self, batch: Batch<'_>, question: Question, name: &Name, reply: &mut Reply<'_>) {
+    fn ask(
+        &mut self, batch: RequestContext<'_>, question: Question, name: &Name,
+        reply: &mut Reply<'_>,
+    ) {
         match (question.class, question.rtype) {
             // Transfers are not offered; the others are never asked for.
             (_, rtype::AXFR | rtype::IXFR) => reply.fail(rcode::REFUSED, None),
@@ -251,7 +213,9 @@ impl Responder {
     }
 
     /// The algorithm of RFC 1034 section 4.3.2, with wildcards as in RFC 4592.
-    fn look_up(&mut self, batch: Batch<'_>, rtype: u16, asked: &Name, reply: &mut Reply<'_>) {
+    fn look_up(
+        &mut self, batch: RequestContext<'_>, rtype: u16, asked: &Name, reply: &mut Reply<'_>,
+    ) {
         let (zones, guard) = (&batch.shared.zones, batch.guard);
         let Some(mut zone) = zones.find_for(asked, rtype, guard) else {
             return reply.fail(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE));
@@ -318,7 +282,7 @@ impl Responder {
     /// Write what was asked for, then the addresses of what it names.
     #[inline]
     fn found(
-        &mut self, batch: Batch<'_>, node: &Node, rrset: RRset<'_>,
+        &mut self, batch: RequestContext<'_>, node: &Node, rrset: RRset<'_>,
         (owner, name): (Owner<'_>, &Name), reply: &mut Reply<'_>,
     ) {
         if !Targets::has(rrset.rtype()) {
@@ -336,7 +300,9 @@ impl Responder {
     }
 
     /// SOA in the authority section, its TTL that of the denial (RFC 2308 sections 3 and 5).
-    fn deny(&mut self, batch: Batch<'_>, zone: &Zone, owner: Owner<'_>, reply: &mut Reply<'_>) {
+    fn deny(
+        &mut self, batch: RequestContext<'_>, zone: &Zone, owner: Owner<'_>, reply: &mut Reply<'_>,
+    ) {
         let zones = &batch.shared.zones;
         reply.subject = zones.hash(zone.apex());
         let apex = zones.node(zone, zone.apex(), batch.guard);
@@ -353,7 +319,7 @@ impl Responder {
 
     /// A referral: NS in the authority section and glue; without it, truncated (RFC 9471).
     fn refer(
-        &mut self, batch: Batch<'_>, node: &Node, ns: RRset<'_>, owner: Owner<'_>,
+        &mut self, batch: RequestContext<'_>, node: &Node, ns: RRset<'_>, owner: Owner<'_>,
         reply: &mut Reply<'_>,
     ) {
         let mut targets = Targets::default();
@@ -372,7 +338,7 @@ impl Responder {
 
     /// Addresses of targets in our zones; false if some did not fit.
     fn add_addresses(
-        &mut self, batch: Batch<'_>, targets: &Targets<'_>, reply: &mut Reply<'_>,
+        &mut self, batch: RequestContext<'_>, targets: &Targets<'_>, reply: &mut Reply<'_>,
     ) -> bool {
         let (zones, guard) = (&batch.shared.zones, batch.guard);
         for (target, at) in targets.iter() {
@@ -388,7 +354,7 @@ impl Responder {
 
     /// The addresses of an owner name; false if they do not fit.
     fn add_node(
-        &mut self, batch: Batch<'_>, node: &Node, owner: Owner<'_>, reply: &mut Reply<'_>,
+        &mut self, batch: RequestContext<'_>, node: &Node, owner: Owner<'_>, reply: &mut Reply<'_>,
     ) -> bool {
         for rrset in node.rrsets() {
             let address = matches!(rrset.rtype(), rtype::A | rtype::AAAA);

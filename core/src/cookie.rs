@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
-use crate::wire::u32_at;
+use crate::message::wire::u32_at;
 
 pub type Secret = [u8; 16];
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cookie::Secret;
-use crate::net::Networks;
+use crate::networks::Networks;
 
 /// Options of the listeners; see `Core.configure` for their meaning.
 #[derive(Clone, Debug)]

@@ -11,14 +11,18 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::answer::{Batch, MAX_MESSAGE, Responder, Transport};
+use crate::answer::Responder;
 use crate::counters::NAMES;
-use crate::listen::{Listeners, random};
-use crate::net::Networks;
+use crate::message::wire::MAX_MESSAGE;
+use crate::net::listen::{Listeners, random};
+use crate::net::udp;
+use crate::networks::Networks;
 use crate::options::Options;
+use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
-use crate::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_RESTORING, STATE_STALE};
-use crate::{rrset, udp, zonefile};
+use crate::zone::rrset;
+use crate::zone::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_RESTORING, STATE_STALE};
+use crate::zonefile;
 
 /// The name server.
 #[pyclass(frozen)]
@@ -169,7 +173,7 @@ impl Core {
             if tcp { (Transport::Tcp, MAX_MESSAGE) } else { (Transport::Udp, udp::ANSWER_SIZE) };
         let mut buffer = vec![0; size];
         let guard = &epoch::pin();
-        let batch = Batch::new(&self.shared, udp::clock(), guard);
+        let batch = RequestContext::new(&self.shared, clock(), guard);
         let length = lock(&self.responder).respond(batch, query, client, transport, &mut buffer);
         Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use crate::options::Options;
 use crate::rate::RateLimiter;
-use crate::zones::Zones;
+use crate::zone::zones::Zones;
 
 /// Zones, options and the rate limiter; read without a lock.
 pub struct Shared {

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use _core::lookup::Lookup;
-use _core::rrset::{self, RRset};
-use _core::table::Node;
-use _core::wire::Name;
-use _core::zones::Zones;
+use _core::message::wire::Name;
+use _core::zone::lookup::Lookup;
+use _core::zone::rrset::{self, RRset};
+use _core::zone::table::Node;
+use _core::zone::zones::Zones;
 use crossbeam_epoch as epoch;
 
 use super::message::{A, AAAA, ANY, CNAME, DS, Labels, NS, SOA, SRV, TXT, labels, wire};

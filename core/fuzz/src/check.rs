@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use _core::answer::Transport;
-use _core::query::Edns;
+use _core::message::query::{Edns, TC};
+use _core::request::Transport;
 
 use super::expected::{self, Asked, BADCOOKIE, FORMERR, NOTIMP};
 use super::message::{self, HEADER, Message, Opt};
 use super::packet::{self, Query, Read};
 use super::sections;
 
-pub const QR: u16 = 0x8000;
-pub const AA: u16 = 0x0400;
-pub const TC: u16 = 0x0200;
+const QR: u16 = 0x8000;
 const RD: u16 = 0x0100;
 const OPCODE: u16 = 0x7800;
 /// RA, Z, AD, CD: not ours to set.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use _core::answer::Transport;
+use _core::message::query::Edns;
 use _core::options::Options;
-use _core::query::Edns;
-use _core::zones::{STATE_LOADING, STATE_STALE};
+use _core::request::Transport;
+use _core::zone::zones::{STATE_LOADING, STATE_STALE};
 
 use super::message::{CNAME, Labels, NS, SOA, labels};
 use super::model::{Found, Model, Set, Zone};

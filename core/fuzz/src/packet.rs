@@ -1,7 +1,7 @@
 //! How the core reads a packet, in a form that is handy here.
 
-use _core::query::{self, Edns, Packet};
-use _core::wire::Name;
+use _core::message::query::{self, Edns, Packet};
+use _core::message::wire::Name;
 
 /// A packet.
 pub enum Read<'p> {

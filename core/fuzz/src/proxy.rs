@@ -1,7 +1,7 @@
 //! Fuzzer of what a stream begins with and consists of: a PROXY header, then messages, each after
 //! its length. What comes of the first octets never changes when more arrive.
 
-use _core::net::{MAX_PROXY_HEADER, Proxy, proxy_header};
+use _core::message::proxy::{MAX_PROXY_HEADER, Proxy, proxy_header};
 
 use super::message::{self, HEADER, OPT};
 use super::packet::{self, Query, Read};

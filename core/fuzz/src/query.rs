@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use _core::answer::{Batch, Clock, MAX_MESSAGE, Responder, Transport};
+use _core::answer::Responder;
 use _core::cookie;
 use _core::counters::Counters;
-use _core::net::{self, Networks, Proxy};
+use _core::message::proxy::{Proxy, proxy_header};
+use _core::message::wire::MAX_MESSAGE;
+use _core::net::udp::ANSWER_SIZE;
+use _core::networks::Networks;
 use _core::options::Options;
-use _core::rrset::POLICY_STICKY;
-use _core::udp::ANSWER_SIZE;
+use _core::request::{Clock, RequestContext, Transport};
+use _core::zone::rrset::POLICY_STICKY;
 use crossbeam_epoch as epoch;
 
 use super::check::check;
@@ -88,7 +91,7 @@ impl Choices {
         if self.transport == Transport::Tcp || !self.options.proxy_from.contains(peer) {
             return (Some(0), peer);
         }
-        match net::proxy_header(packet) {
+        match proxy_header(packet) {
             Proxy::Header(length, client) => (Some(length), client.unwrap_or(peer)),
             _ => (None, peer),
         }
@@ -146,7 +149,8 @@ impl Servers {
         let guard = &epoch::pin();
         let clock = Clock { boot: self.boot, unix: UNIX };
         let options = choices.options;
-        let batch = Batch { options, ..Batch::new(&world().shared, clock, guard) };
+        let batch =
+            RequestContext { options, ..RequestContext::new(&world().shared, clock, guard) };
         let size = match choices.transport {
             Transport::Udp => ANSWER_SIZE,
             Transport::Tcp => MAX_MESSAGE,

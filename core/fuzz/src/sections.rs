@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use _core::rrset;
+use _core::message::query::{AA, TC};
+use _core::zone::rrset;
 
-use super::check::{AA, TC};
 use super::expected::{Asked, Expected, NOERROR, SERVFAIL};
 use super::message::*;
 use super::model::{Found, Set};

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::io;
 use std::sync::OnceLock;
 
-use _core::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, POLICY_SUBSET};
 use _core::shared::Shared;
+use _core::zone::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, POLICY_SUBSET};
+use _core::zone::zones::{STATE_LIVE, STATE_LOADING, STATE_STALE, Zones};
 use _core::zonefile::{Parsed, Rrset, parse};
-use _core::zones::{STATE_LIVE, STATE_LOADING, STATE_STALE, Zones};
 
 use super::message::{Labels, labels, wire};
 use super::model::{Model, Set};

@@ -5,15 +5,17 @@
 
 use std::sync::Arc;
 
-use _core::answer::{Batch, Clock, MAX_MESSAGE, Responder, Transport};
+use _core::answer::Responder;
 use _core::counters::Counters;
+use _core::message::wire::MAX_MESSAGE;
+use _core::net::udp::ANSWER_SIZE;
 use _core::options::Options;
 use _core::rdata_text::{check_name, is_under};
-use _core::rrset::POLICY_ALL;
+use _core::request::{Clock, RequestContext, Transport};
 use _core::shared::Shared;
-use _core::udp::ANSWER_SIZE;
+use _core::zone::rrset::POLICY_ALL;
+use _core::zone::zones::STATE_LIVE;
 use _core::zonefile::{MAX_PROBLEMS, Parsed};
-use _core::zones::STATE_LIVE;
 use crossbeam_epoch as epoch;
 
 use super::check::check;
@@ -130,7 +132,8 @@ impl<'w> Client<'w> {
     fn send(&mut self, packet: &[u8], transport: Transport, size: usize) {
         let (guard, client) = (&epoch::pin(), [192, 0, 2, 1].into());
         let options = &self.options;
-        let batch = Batch { options, ..Batch::new(self.shared, Clock::default(), guard) };
+        let batch =
+            RequestContext { options, ..RequestContext::new(self.shared, Clock::default(), guard) };
         let buffer = &mut self.buffer[..size];
         let length = self.responder.respond(batch, packet, client, transport, buffer);
         let (options, model) = (&self.options, self.model);

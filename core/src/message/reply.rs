@@ -4,13 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
-use crate::answer::Transport;
 use crate::cookie::{self, FULL, Verdict};
+use crate::message::query::{Edns, TC, option};
+use crate::message::wire::{HEADER, Out, RECORD_HEADER, name_len, rtype, u16_at};
+use crate::networks::client_key;
 use crate::options::Options;
-use crate::policy::client_key;
-use crate::query::{Edns, TC, option};
-use crate::rrset::RECORD_HEADER;
-use crate::wire::{HEADER, Out, name_len, rtype, u16_at};
+use crate::request::Transport;
 
 /// The sections that records are counted in.
 #[derive(Clone, Copy, PartialEq)]

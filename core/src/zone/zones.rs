@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
 
-use crate::rrset;
-use crate::table::{Node, Table};
-use crate::wire::{self, MAX_LABELS, Name, rtype};
+use crate::hash::hash;
+use crate::message::wire::{MAX_LABELS, Name, rtype};
+use crate::zone::rrset;
+use crate::zone::table::{Node, Table};
 
 pub const STATE_LIVE: u8 = 0;
 pub const STATE_LOADING: u8 = 1;
@@ -138,7 +139,7 @@ impl Zones {
     /// The key of a folded name.
     #[inline]
     pub fn hash(&self, name: &[u8]) -> u64 {
-        wire::hash(self.seed, name)
+        hash(self.seed, name)
     }
 
     /// The deepest zone that a name is in, leaving out its first `skip` labels.

@@ -13,12 +13,13 @@ use crossbeam_epoch as epoch;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::answer::{Batch, MAX_MESSAGE, Responder, Transport};
+use crate::answer::Responder;
 use crate::counters::Counter;
-use crate::net::{Proxy, proxy_header};
+use crate::message::proxy::{Proxy, proxy_header};
+use crate::message::wire::MAX_MESSAGE;
+use crate::message::wire::u16_at;
+use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
-use crate::udp::clock;
-use crate::wire::u16_at;
 
 const LISTENER: Token = Token(usize::MAX);
 pub const WAKER: Token = Token(usize::MAX - 1);
@@ -283,7 +284,7 @@ impl Server<'_> {
             }
         }
         let guard = &epoch::pin();
-        let batch = Batch::new(self.shared, clock(), guard);
+        let batch = RequestContext::new(self.shared, clock(), guard);
         while connection.output.len() < HIGH_WATER && end - used >= 2 {
             let length = usize::from(u16_at(&self.scratch, used));
             let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };

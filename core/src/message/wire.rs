@@ -9,6 +9,11 @@ pub const MAX_LABELS: usize = 127;
 /// Octets of a message header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;
 
+/// Bytes of a record before its rdata: owner as a pointer, type, class, TTL, length.
+pub const RECORD_HEADER: usize = 12;
+/// Largest message over TCP (RFC 1035 section 4.2.2).
+pub const MAX_MESSAGE: usize = 65535;
+
 /// RR types (IANA DNS parameters).
 pub mod rtype {
     pub const A: u16 = 1;
@@ -212,29 +217,6 @@ fn fold_case(word: u64) -> u64 {
     let above_z = low + (0x7f - u64::from(b'Z')) * EACH;
     let upper = (at_least_a ^ above_z) & !word & (0x80 * EACH);
     word | (upper >> 2)
-}
-
-/// A hash of a folded name, keyed so that nobody can register names that collide.
-#[inline]
-pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = seed ^ (bytes.len() as u64).wrapping_mul(MIX);
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        state = fold(state ^ word, MIX);
-    }
-    let mut last = [0; 8];
-    let rest = chunks.remainder();
-    last[..rest.len()].copy_from_slice(rest);
-    fold(state ^ u64::from_le_bytes(last), MIX ^ seed.rotate_left(32))
-}
-
-/// The two halves of a 128-bit product, folded: the mixing step of wyhash and its kin.
-#[inline]
-pub fn fold(left: u64, right: u64) -> u64 {
-    let product = u128::from(left) * u128::from(right);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// A buffer that an answer grows in, never past its limit.

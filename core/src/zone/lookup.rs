@@ -2,10 +2,10 @@
 
 use crossbeam_epoch::Guard;
 
-use crate::rrset::RRset;
-use crate::table::Node;
-use crate::wire::{MAX_NAME, Name, rtype};
-use crate::zones::{Zone, Zones};
+use crate::message::wire::{MAX_NAME, Name, rtype};
+use crate::zone::rrset::RRset;
+use crate::zone::table::Node;
+use crate::zone::zones::{Zone, Zones};
 
 /// What a name has.
 pub enum Lookup<'g> {

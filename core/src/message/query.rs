@@ -1,6 +1,6 @@
 //! Reading a query.
 
-use crate::wire::{HEADER, Name, rtype, skip_name, u16_at};
+use crate::message::wire::{HEADER, Name, rtype, skip_name, u16_at};
 
 /// Header bits (RFC 1035 section 4.1.1).
 pub const QR: u16 = 0x8000;

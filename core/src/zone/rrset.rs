@@ -15,8 +15,8 @@
 //! The owner of every record is a pointer to the question: true for exact and for wildcard matches;
 //! whoever writes one elsewhere in a message replaces those two octets.
 
+use crate::message::wire::{CLASS_IN, RECORD_HEADER, rtype, u16_at, u32_at, u64_at};
 use crate::rdata_text::validate_rdata;
-use crate::wire::{CLASS_IN, rtype, u16_at, u32_at, u64_at};
 
 pub const POLICY_ALL: u8 = 0;
 pub const POLICY_ONE: u8 = 1;
@@ -27,8 +27,6 @@ pub const POLICY_SUBSET: u8 = 4;
 const PACKED_HEADER: usize = 16;
 const COMPILED_HEADER: usize = 25;
 const WEIGHTED: u8 = 1;
-/// Owner pointer, type, class, TTL, length: what precedes the rdata of a record.
-pub const RECORD_HEADER: usize = 12;
 const POINTER_TO_QUESTION: u16 = 0xc00c;
 
 /// One RRset of a compiled owner name.

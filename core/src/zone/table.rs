@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
 use crossbeam_epoch::{Atomic, Guard, Owned, Shared, unprotected};
 
-use crate::rrset::{RRset, RRsets};
+use crate::zone::rrset::{RRset, RRsets};
 
 /// An owner name and its RRsets; without any it is an empty non-terminal (RFC 4592 section 2.2.2).
 pub struct Node {

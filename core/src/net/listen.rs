@@ -14,8 +14,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::answer::Responder;
 use crate::counters::{Counters, NAMES};
+use crate::net::{tcp, udp};
 use crate::shared::Shared;
-use crate::{tcp, udp};
 
 /// Datagrams that may wait while a worker does not run: a bound, not a reservation.
 const RECEIVE_BUFFER: usize = 4 << 20;

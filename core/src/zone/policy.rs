@@ -4,12 +4,10 @@
 //! client and the record (Thaler and Ravishankar 1998; weights as in Schindelhauer and Schomaker
 //! 2005), the same on every server and after every restart. When a record goes, only the clients that had it move.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::net::bits;
-use crate::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, RRset};
-use crate::wire::{fold, hash};
+use crate::hash::{hash, mix};
+use crate::zone::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, RRset};
 
 /// xorshift64*: fast, and good enough to shuffle by; nothing secret hangs on it.
 pub struct Random(u64);
@@ -33,13 +31,6 @@ impl Random {
     pub fn below(&mut self, end: usize) -> usize {
         ((u64::from(self.draw()) * end as u64) >> 32) as usize
     }
-}
-
-/// The same for the same client on every server: its seeds are constants for ever.
-#[inline]
-pub fn client_key(client: IpAddr) -> u64 {
-    let bits = bits(client);
-    fold((bits >> 64) as u64 ^ 0x243f_6a88_85a3_08d3, bits as u64 ^ 0x1319_8a2e_0370_7344)
 }
 
 /// What a choice hangs on besides the RRset.
@@ -134,7 +125,7 @@ impl Chooser {
 /// How a client ranks a record: a number that hangs on both alone.
 #[inline]
 fn rank(client: u64, rdata: &[u8]) -> u64 {
-    fold(client ^ hash(0xa409_3822_299f_31d0, rdata), 0x082e_fa98_ec4e_6c89)
+    mix(client ^ hash(0xa409_3822_299f_31d0, rdata), 0x082e_fa98_ec4e_6c89)
 }
 
 /// Weight as a share: 0 beside others is a very small chance, as in RFC 2782.
@@ -148,8 +139,11 @@ fn share(rrset: &RRset<'_>, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
-    use crate::rrset::{POLICY_SUBSET, RRsets, compile, pack};
+    use crate::networks::client_key;
+    use crate::zone::rrset::{POLICY_SUBSET, RRsets, compile, pack};
 
     fn rrset(policy: u8, k: u8, weights: &[u16]) -> Vec<u8> {
         let rdatas: Vec<[u8; 4]> = (0..weights.len() as u8).map(|i| [10, 0, 0, i]).collect();

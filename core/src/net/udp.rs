@@ -13,8 +13,9 @@ use std::time::Duration;
 use crossbeam_epoch as epoch;
 use libc::{c_int, iovec, mmsghdr, sockaddr_storage};
 
-use crate::answer::{Batch, Clock, Responder, Transport};
+use crate::answer::Responder;
 use crate::counters::Counter;
+use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
 
 /// Datagrams a system call: more gains nothing measurable, and each holds its buffers.
@@ -170,22 +171,6 @@ fn free_interface(control: &mut Control) {
     }
 }
 
-/// The time now.
-pub fn clock() -> Clock {
-    let read = |id| {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a timespec, and lives through the call.
-        unsafe { libc::clock_gettime(id, &mut time) };
-        time
-    };
-    let boot = read(libc::CLOCK_BOOTTIME);
-    let unix = read(libc::CLOCK_REALTIME_COARSE);
-    Clock {
-        boot: boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64,
-        unix: unix.tv_sec as u32,
-    }
-}
-
 /// Answer what comes to a socket until `stop` is set and the socket shut down.
 pub fn serve(
     socket: &UdpSocket, wildcard: bool, shared: &Shared, responder: &mut Responder,
@@ -203,7 +188,7 @@ pub fn serve(
             }
         };
         let guard = &epoch::pin();
-        let batch = Batch::new(shared, clock(), guard);
+        let batch = RequestContext::new(shared, clock(), guard);
         let mut answers = 0;
         for index in 0..count {
             let length = buffers.incoming[index].msg_len as usize;

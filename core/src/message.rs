@@ -1,0 +1,6 @@
+//! Messages in wire form: names, queries, replies, EDNS, and the PROXY header before them.
+
+pub mod proxy;
+pub mod query;
+pub mod reply;
+pub mod wire;
