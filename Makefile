@@ -44,7 +44,7 @@ conformance-short: setup-test  ## compare with other name servers: 20,000 querie
 conformance: setup-test  ## the same with 100,000 queries, 300 sets of etcd keys, 1,000,000 messages (15 minutes)
 conformance conformance-short:
 	$(BIN)/python -m tests.conformance.differential --count $(word 1,$(COUNTS))
-	$(BIN)/python -m tests.conformance.etcd_coredns --sets $(word 2,$(COUNTS))
+	$(BIN)/python -m tests.etcd_records.differential.coredns --sets $(word 2,$(COUNTS))
 	$(BIN)/python -m tests.conformance.parsing --count $(word 3,$(COUNTS))
 
 # Full-length faults that "make test" leaves out, then longer random runs than there.

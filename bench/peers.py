@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from bench.nameservers import BIND, KNOT, NSD, NameServer
 from bench.native import coredns, program
 from bench.zone import ZONE
 
@@ -125,49 +126,56 @@ class Musterd(Peer):
         return [str(self._command), "serve", "-c", str(config)]
 
 
-class Nsd(Peer):
-    """NSD, rate limit off, one server process."""
+class _Packaged(Peer):
+    """A name server of ``bench.nameservers``, with the options that make it fast."""
 
-    name = "nsd"
-    package = "nsd"
-    version_command = ("nsd", "-v")
+    server: ClassVar[NameServer]
+    options: ClassVar[Mapping[str, str | int]]
 
-    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No database, no control socket; every file of its own in ``home``."""
-        config = home / "nsd.conf"
-        config.write_text(
-            f"server:\n ip-address: 127.0.0.1@{port}\n server-count: 1\n rrl-ratelimit: 0\n"
-            f' rrl-whitelist-ratelimit: 0\n minimal-responses: yes\n username: ""\n'
-            f' database: ""\n zonesdir: "{home}"\n pidfile: "{home}/nsd.pid"\n'
-            f' xfrdfile: "{home}/xfrd.state"\n zonelistfile: "{home}/zone.list"\n'
-            f' xfrdir: "{home}"\n cookie-secret-file: "{home}/cookies"\n'
-            " tcp-count: 1000\n tcp-query-count: 0\n tcp-timeout: 30\n verbosity: 0\n"
-            "remote-control:\n control-enable: no\n"
-            f'zone:\n name: {ZONE}\n zonefile: "{zone}"\n'
-        )
-        return ["nsd", "-d", "-c", str(config)]
-
-
-class Knot(Peer):
-    """Knot DNS, one UDP and one TCP worker."""
-
-    name = "knot"
-    package = "knot"
-    version_command = ("knotd", "--version")
+    def __init_subclass__(cls) -> None:
+        """Take name, package and version command from the server."""
+        cls.name, cls.package = cls.server.name, cls.server.package
+        cls.version_command = (cls.server.program, cls.server.version_option)
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No journal, no writing of the zone file, no checks."""
-        config = home / "knot.conf"
-        config.write_text(
-            f'server:\n  listen: 127.0.0.1@{port}\n  rundir: "{home}"\n  udp-workers: 1\n'
-            "  tcp-workers: 1\n  background-workers: 1\n  tcp-max-clients: 1000\n"
-            "  tcp-idle-timeout: 30\n  automatic-acl: off\n"
-            f'log:\n  - target: stderr\n    any: error\ndatabase:\n  storage: "{home}"\n'
-            "template:\n  - id: default\n    zonefile-sync: -1\n    zonefile-load: whole\n"
-            "    journal-content: none\n    semantic-checks: off\n"
-            f'zone:\n  - domain: {ZONE}\n    file: "{zone}"\n'
-        )
-        return ["knotd", "-c", str(config)]
+        """Write the configuration."""
+        return self.server.command(home, port, [(ZONE, zone)], self.options)
+
+
+class Nsd(_Packaged):
+    """NSD with one server process."""
+
+    server = NSD
+    options: ClassVar[Mapping[str, str | int]] = {
+        "minimal-responses": "yes",
+        "tcp-count": 1000,
+        "tcp-query-count": 0,
+        "tcp-timeout": 30,
+        "verbosity": 0,
+    }
+
+
+class Knot(_Packaged):
+    """Knot DNS with one UDP and one TCP worker."""
+
+    server = KNOT
+    options: ClassVar[Mapping[str, str | int]] = {
+        "tcp-max-clients": 1000,
+        "tcp-idle-timeout": 30,
+        "automatic-acl": "off",
+    }
+
+
+class Bind(_Packaged):
+    """BIND 9 as an authoritative server with one thread."""
+
+    server = BIND
+    options: ClassVar[Mapping[str, str | int]] = {
+        "minimal-responses": "yes",
+        "allow-transfer": "{ none; }",
+        "tcp-clients": 1000,
+        "querylog": "no",
+    }
 
 
 class Gdnsd(Peer):
@@ -187,27 +195,6 @@ class Gdnsd(Peer):
             "}\n"
         )
         return ["gdnsd", "-c", str(home), "start"]
-
-
-class Bind(Peer):
-    """BIND 9 as an authoritative server, one thread."""
-
-    name = "bind"
-    package = "bind9"
-    version_command = ("named", "-v")
-
-    def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No recursion, control channel, transfers or logs."""
-        config = home / "named.conf"
-        config.write_text(
-            f'options {{\n directory "{home}"; pid-file none; session-keyfile none;\n'
-            f" listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n"
-            " recursion no; minimal-responses yes; dnssec-validation no; notify no;\n"
-            " allow-transfer { none; }; tcp-clients 1000; querylog no;\n};\n"
-            'controls { };\nlogging { category default { "null"; }; };\n'
-            f'zone "{ZONE}" {{ type primary; file "{zone}"; }};\n'
-        )
-        return ["named", "-f", "-n", "1", "-c", str(config)]
 
 
 class CoreDns(Peer):

@@ -5,8 +5,6 @@ import hashlib
 import os
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +19,10 @@ from musterd.store.embedded import Embedded, Options
 from musterd.store.opening import LIMITS
 from tests.api.house import House
 from tests.api.process import MUSTERD, Process, started
-from tests.needs import CI, needs
+from tests.needs import needs
+from tests.smalldisk import NOT_PERMITTED, run_driver, run_in_namespace
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 RECORDS = 2000
 
 
@@ -126,25 +124,9 @@ async def test_damage_while_it_runs(house: House) -> None:
         assert await server.answers(f"h{RECORDS - 1}.muster.local", "A") == [(30, "10.0.7.207")]
 
 
-NOT_PERMITTED = 77
-RUN = f"""
-mount -t tmpfs -o size=2m none "$1" || exit {NOT_PERMITTED}
-exec "$2" -m tests.api.full "$1"
-"""
-
-
 @needs("unshare", "mount")
-def test_a_full_disk(tmp_path: Path) -> None:
-    """In a mount namespace of its own, which goes with the process."""
-    shell = ["sh", "-c", RUN, "sh", str(tmp_path), sys.executable]
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", *shell],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    not_permitted = done.returncode == NOT_PERMITTED or "unshare failed" in done.stderr
-    if not_permitted and not CI:
-        pytest.skip("mounting needs root")
-    assert (done.returncode, done.stdout) == (0, "as it should be\n"), done.stderr
+def test_full_disk_loses_no_acknowledged_record(tmp_path: Path) -> None:
+    run_driver(tmp_path, "2m", "tests.api.disk_full")
 
 
 READ_ONLY = f"""
@@ -156,16 +138,11 @@ exec "$@"
 
 
 @needs("unshare", "mount")
-def test_a_disk_that_only_reads(house: House) -> None:
+def test_read_only_disk_is_reported(house: House) -> None:
     house.set((f'dir = "{house.state}"', f'dir = "{house.state}/state"'))
     house.state.mkdir()
-    shell = ["sh", "-c", READ_ONLY, "sh", str(house.state)]
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", *shell, *MUSTERD, "serve", "-c",
-         str(house.settings)], cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if (done.returncode == NOT_PERMITTED or "unshare failed" in done.stderr) and not CI:
-        pytest.skip("mounting needs root")
+    command = [*MUSTERD, "serve", "-c", str(house.settings)]
+    done = run_in_namespace(READ_ONLY, str(house.state), *command)
     assert done.returncode == 1
     assert re.search(
         r"state: can't be written to; set \[state\] dir to another directory", done.stderr

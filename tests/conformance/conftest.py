@@ -1,4 +1,4 @@
-"""Servers that several tests ask: musterd in this process, the peers beside it."""
+"""Servers that several tests query: musterd in this process, and the peers."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,15 +23,14 @@ TEXTS = "\nmany 300 IN TXT ".join(f'"{number}" "{"t" * 200}"' for number in rang
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Address]]:
-    """Addresses of all servers with the zone ``example.``, those that are installed."""
+    """Addresses of musterd and of all installed peers, with the zone ``example.``."""
     zone = ZoneText("example.", "$ORIGIN example.\n" + ZONE.format(texts=TEXTS))
     home: Path = tmp_path_factory.mktemp("servers")
-    absent = peers.missing()
     with contextlib.ExitStack() as stack:
         found = {
-            kind.name: stack.enter_context(peers.running(kind, [zone], home / kind.name))
-            for kind in peers.KINDS
-            if kind.package not in absent
+            server.name: stack.enter_context(peers.running(server, [zone], home / server.name))
+            for server in peers.OPTIONS
+            if server.path is not None
         }
         core = core_with_zone(zone.text, version=peers.VERSION, server_id=peers.SERVER_ID)
         bound = stack.enter_context(listening(core))

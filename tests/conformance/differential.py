@@ -1,7 +1,7 @@
-"""The same zones in NSD, Knot, BIND and musterd, the same questions to all: who differs?
+"""Compares musterd with NSD, Knot and BIND: the same zones, the same questions.
 
 ``python -m tests.conformance.differential --count 100000 --seed 1`` prints each intended difference
-with its count, the first unexplained ones in full, and ends with 1 if there were any.
+with its count and the first unexplained ones in full; it exits with 1 if there are any.
 """
 
 import argparse
@@ -19,18 +19,19 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import dns.name
+import dns.zone
+from dns.rdatatype import AAAA, A
 
 from tests.conformance import compare, peers, zones
-from tests.conformance.compare import View
+from tests.conformance.compare import Record, Records, View
 from tests.conformance.intended import INTENDED, Case, explain
-from tests.conformance.oracle import Oracle
 from tests.conformance.peers import ZoneText
 from tests.conformance.questions import Asker, Question
 from tests.conformance.transport import Address, parse_address, tcp_many, udp_many
 from tests.dnskit import listening, load, new_core
 
 SLICE = 2000
-"""Questions asked and compared at once: bounds what is held."""
+"""Questions asked and compared at once; bounds memory."""
 SHOWN = 20
 MINE = "musterd"
 
@@ -39,7 +40,7 @@ Wires = Mapping[str, bytes | None]
 
 @dataclasses.dataclass
 class Report:
-    """What a run found."""
+    """The outcome of a run."""
 
     asked: int = 0
     truncated: int = 0
@@ -48,7 +49,7 @@ class Report:
     unexplained: list[str] = dataclasses.field(default_factory=list)
 
     def text(self) -> str:
-        """For a terminal: counts, reasons, then the first of the unexplained."""
+        """Return counts, reasons, and the first unexplained differences."""
         lines = [f"{self.asked} questions, {self.truncated} truncated somewhere"]
         lines += [f"{self.intended[line.id]:8} {line.id}: {line.reason}" for line in INTENDED]
         lines.append(f"{len(self.unexplained):8} unexplained {dict(self.fields)}")
@@ -57,12 +58,12 @@ class Report:
 
 @contextlib.contextmanager
 def servers(family: Sequence[ZoneText]) -> Iterator[dict[str, Address]]:
-    """All four servers with these zones, musterd in this process."""
+    """Run all four servers with these zones, musterd in this process."""
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         addresses = {
-            kind.name: stack.enter_context(peers.running(kind, family, home / kind.name))
-            for kind in peers.KINDS
+            server.name: stack.enter_context(peers.running(server, family, home / server.name))
+            for server in peers.OPTIONS
         }
         core = new_core(
             cookies=False, version=peers.VERSION, server_id=peers.SERVER_ID, udp_size=peers.UDP_SIZE
@@ -74,7 +75,7 @@ def servers(family: Sequence[ZoneText]) -> Iterator[dict[str, Address]]:
 
 
 async def _ask(address: Address, questions: Sequence[Question]) -> list[bytes | None]:
-    """Every question by its own transport; replies in the order of the questions."""
+    """Ask each question over its transport; return the replies in the same order."""
     replies: list[bytes | None] = [None] * len(questions)
     for tcp, many in ((False, udp_many), (True, tcp_many)):
         chosen = [index for index, question in enumerate(questions) if question.tcp == tcp]
@@ -87,56 +88,70 @@ async def _ask(address: Address, questions: Sequence[Question]) -> list[bytes | 
 async def _ask_all(
     addresses: Mapping[str, Address], questions: Sequence[Question]
 ) -> list[dict[str, bytes | None]]:
-    """What every server says to every question, by server name."""
+    """Return each question's replies by server name."""
     columns = await asyncio.gather(*(_ask(address, questions) for address in addresses.values()))
     return [dict(zip(addresses, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def addresses(family: Sequence[ZoneText]) -> Records:
+    """Return every A and AAAA record of the zones."""
+    found: set[Record] = set()
+    for text in family:
+        zone = dns.zone.from_text(text.text, text.origin, relativize=False, check_origin=False)
+        for name, node in zone.nodes.items():
+            owner = name.to_digestable()
+            for rdataset in node.rdatasets:
+                if rdataset.rdtype in {A, AAAA}:
+                    ttl, rtype = rdataset.ttl, int(rdataset.rdtype)
+                    found |= {(owner, rtype, ttl, rdata.to_digestable()) for rdata in rdataset}
+    return frozenset(found)
+
+
 class Judge:
-    """Compares replies and keeps the report."""
+    """Compares replies and maintains the report."""
 
     def __init__(self, family: Sequence[ZoneText]) -> None:
         self.report = Report()
         self._apexes = frozenset(dns.name.from_text(zone.origin).to_digestable() for zone in family)
-        self._addresses = Oracle(family).addresses()
+        self._addresses = addresses(family)
 
     async def judge(self, addresses: Mapping[str, Address], questions: Sequence[Question]) -> None:
-        """Ask and compare; what somebody truncated is asked again over TCP, as a client would."""
+        """Ask and compare; repeat over TCP if a server truncated, as a client would."""
         rows = await _ask_all(addresses, questions)
         views = [self._views(row) for row in rows]
-        cut = [
+        truncated = [
             index
             for index, row in enumerate(views)
             if any(view is not None and view.tc for view in row.values())
         ]
-        again = [dataclasses.replace(questions[index], tcp=True) for index in cut]
-        full_rows = dict(zip(cut, await _ask_all(addresses, again), strict=True))
+        again = [dataclasses.replace(questions[index], tcp=True) for index in truncated]
+        full_rows = dict(zip(truncated, await _ask_all(addresses, again), strict=True))
         for index, question in enumerate(questions):
             if index not in full_rows:
-                self._whole(question, rows[index], views[index])
+                self._compare(question, rows[index], views[index])
                 continue
             full = self._views(full_rows[index])
-            self._whole(dataclasses.replace(question, tcp=True), full_rows[index], full)
-            self._truncated(question, rows[index], views[index], full[MINE])
+            self._compare(dataclasses.replace(question, tcp=True), full_rows[index], full)
+            self._compare_truncated(question, rows[index], views[index], full[MINE])
         self.report.asked += len(questions)
-        self.report.truncated += len(cut)
+        self.report.truncated += len(truncated)
 
     def _views(self, row: Wires) -> dict[str, View | None]:
         return {name: compare.view(wire, self._apexes) for name, wire in row.items()}
 
-    def _whole(self, question: Question, row: Wires, views: dict[str, View | None]) -> None:
+    def _compare(self, question: Question, row: Wires, views: dict[str, View | None]) -> None:
         mine, others = views[MINE], {name: views[name] for name in views if name != MINE}
         fields = compare.differences(mine, others, question.limit)
-        self._book(question, row, mine, others, fields)
+        self._record(question, row, mine, others, fields)
 
-    def _truncated(
+    def _compare_truncated(
         self, question: Question, row: Wires, views: dict[str, View | None], full: View | None
     ) -> None:
         mine, others = views[MINE], {name: views[name] for name in views if name != MINE}
         fields = compare.truncated_differences(mine, others, full, question.limit)
-        self._book(question, row, mine, others, fields)
+        self._record(question, row, mine, others, fields)
 
-    def _book(
+    def _record(
         self,
         question: Question,
         row: Wires,
@@ -158,7 +173,7 @@ class Judge:
 def _show(question: Question, row: Wires, fields: list[str]) -> str:
     lines = [f"===== {', '.join(fields)} differ: {question}"]
     for name, wire in row.items():
-        lines.append(f"--- {name}: {'no reply' if wire is None else f'{len(wire)} octets'}")
+        lines.append(f"--- {name}: {'no reply' if wire is None else f'{len(wire)} bytes'}")
         if wire is None:
             continue
         try:
@@ -169,7 +184,7 @@ def _show(question: Question, row: Wires, fields: list[str]) -> str:
 
 
 def run(count: int, seed: int) -> Report:
-    """Ask so many questions about the zones of a seed, and compare."""
+    """Compare the answers to a number of questions about the zones of a seed."""
     family = zones.family(seed)
     questions = Asker(family, random.Random(seed)).questions(count)
     judge = Judge(family)
@@ -180,7 +195,7 @@ def run(count: int, seed: int) -> Report:
 
 
 def main() -> int:
-    """Run from the command line; 1 if something is unexplained."""
+    """Run from the command line; return 1 if a difference is unexplained."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=5000, help="questions (default: 5000)")
     parser.add_argument("--seed", type=int, default=1, help="of zones and questions (default: 1)")

@@ -1,6 +1,7 @@
-"""What a full disk does to a server; run by ``test_state.py`` where the disk is small.
+"""Checks of a server on a full disk; ``test_state.py`` runs it on a small one.
 
-``python -m tests.api.full FOLDER``: the folder is a file system of its own that can be enlarged.
+``python -m tests.api.disk_full FOLDER``: the folder is a file system of its own that can be
+enlarged.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import httpx
 
 from tests.api.house import House
 from tests.api.process import Process, started
+from tests.smalldisk import PASSED, enlarge, fill_up
 
 AT_ONCE = 20
 DESCRIPTION = "x" * 900
@@ -23,7 +25,7 @@ async def put(client: httpx.AsyncClient, number: int) -> httpx.Response:
 
 
 async def fill(client: httpx.AsyncClient) -> set[int]:
-    """Write until there is no room; what was acknowledged."""
+    """Write until there is no space; return the acknowledged numbers."""
     kept: set[int] = set()
     for at_once in (AT_ONCE, 1):
         refused = 0
@@ -45,7 +47,7 @@ async def fill(client: httpx.AsyncClient) -> set[int]:
 
 
 async def check(server: Process, client: httpx.AsyncClient, kept: set[int]) -> None:
-    """What was acknowledged is there and answered, and nothing else."""
+    """Check that exactly the acknowledged records are stored, and that they are answered."""
     headers = {"accept": "application/x-ndjson"}
     response = await client.get("/records", headers=headers)
     assert response.text.count("\n") == len(kept)
@@ -62,13 +64,13 @@ async def main(folder: Path) -> None:
             kept = await fill(client)
             assert len(kept) > AT_ONCE
             await check(server, client, kept)
-            # A file beside leaves no room even for what was set aside.
-            occupy(folder / "rest")
+            # Another file takes even the space that the store had reserved.
+            fill_up(folder / "rest")
             assert (await put(client, 65_000)).status_code == 503
             await check(server, client, kept)
             (folder / "rest").unlink()
         await server.end()
-    occupy(folder / "rest")
+    fill_up(folder / "rest")
     async with started(house) as server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
@@ -85,18 +87,6 @@ async def main(folder: Path) -> None:
             await check(server, client, kept | {65_000})
 
 
-def occupy(rest: Path) -> None:
-    """Leave no room for others."""
-    with contextlib.suppress(OSError), rest.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(512))
-
-
-async def enlarge(folder: Path) -> None:
-    mount = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=100m", folder)
-    assert await mount.wait() == 0
-
-
 if __name__ == "__main__":
     asyncio.run(main(Path(sys.argv[1])))
-    print("as it should be")
+    print(PASSED)

@@ -1,4 +1,4 @@
-"""Sets of keys as SkyDNS has them, and questions about their names; both from a seed."""
+"""Random sets of keys in SkyDNS's layout, and questions about their names; both from a seed."""
 
 import json
 import random
@@ -15,46 +15,46 @@ _OUTSIDE = ("www.example.com", "elsewhere.test.")
 
 
 def path_of(name: str) -> str:
-    """The path of a name without its final dot."""
+    """Return the path of a name without its final dot."""
     return "/".join(reversed(name.split(".")))
 
 
 def name_of(path: str) -> str:
-    """The name of a path."""
+    """Return the name of a path."""
     return ".".join(reversed(path.split("/")))
 
 
 @dataclass
 class Keys:
-    """Path -> value: an object, or octets that are none."""
+    """Path -> value: an object, or bytes that are not valid JSON of one."""
 
     values: dict[str, Any] = field(default_factory=dict)
     plain: bool = False
-    """Whether nothing in it is odd: few differences are meant then."""
+    """True if there is nothing unusual in it, so that few differences are intended."""
 
     def own(self, path: str) -> list[str]:
-        """The paths of the key at a path itself, if there is one."""
+        """Return the path if it has a key."""
         return [path] if path in self.values else []
 
     def below(self, path: str) -> list[str]:
-        """The paths of the keys below a path, in the order of etcd."""
-        return sorted(one for one in self.values if one.startswith(path + "/"))
+        """Return the paths of the keys below a path, in etcd's order."""
+        return sorted(key for key in self.values if key.startswith(path + "/"))
 
     def at(self, path: str) -> list[str]:
-        """Both."""
+        """Return the paths of the keys at and below a path."""
         return self.own(path) + self.below(path)
 
     def put(self, path: str) -> tuple[bytes, bytes]:
-        """A key and its value as they are in etcd."""
+        """Return a key and its value as stored in etcd."""
         value = self.values[path]
         text = value if isinstance(value, bytes) else json.dumps(value).encode()
         return (PREFIX + path).encode(), text
 
 
-def make(seed: int) -> Keys:
-    """Some dozens of keys: services, aliases, reverse names, what external-dns writes.
+def generate(seed: int) -> Keys:
+    """Generate some dozens of keys: services, aliases, reverse names, keys of external-dns.
 
-    Those of every other seed are plain: no key is below another, and none says two things at once.
+    Every other seed gives plain keys: none is below another, and none has both text and host.
     """
     pick = random.Random(seed)
     keys = Keys(plain=seed % 2 == 0)
@@ -93,7 +93,7 @@ def _value(pick: random.Random, names: list[str], *, plain: bool) -> Any:
         value["host"] = pick.choice(names)
     elif kind == "outside":
         value["host"] = pick.choice(_OUTSIDE)
-    some: dict[str, Any] = {
+    optional: dict[str, Any] = {
         "port": pick.choice((80, 443, 8080, -1)),
         "priority": pick.choice((1, 10, 20)),
         "weight": pick.choice((1, 7, 50, 100, 300)),
@@ -105,15 +105,17 @@ def _value(pick: random.Random, names: list[str], *, plain: bool) -> Any:
     }
     if plain:
         for name in {"group", "targetstrip", *({"text"} if kind != "none" else ())}:
-            del some[name]
-        some["text"] = some.get("text", "")[:200]
+            del optional[name]
+        optional["text"] = optional.get("text", "")[:200]
     chance = {"port": 0.5, "text": 0.12, "mail": 0.1, "targetstrip": 0.15, "group": 0.08}
-    value |= {name: held for name, held in some.items() if pick.random() < chance.get(name, 0.25)}
+    value |= {
+        name: held for name, held in optional.items() if pick.random() < chance.get(name, 0.25)
+    }
     return value
 
 
 def _external_dns(pick: random.Random, keys: Keys, names: list[str]) -> None:
-    """A name with some targets below it, and who owns it as a text of its own."""
+    """Add a name with its targets below it, and an ownership text, as external-dns does."""
     name = f"app{pick.randrange(3)}.{ZONES[0]}"
     alias = pick.random() < 0.3
     for number in range(1 if alias else pick.randrange(1, 4)):
@@ -127,7 +129,7 @@ def _external_dns(pick: random.Random, keys: Keys, names: list[str]) -> None:
 
 
 def questions(keys: Keys, seed: int) -> Iterator[tuple[str, str]]:
-    """Every name that there is or could be, above the keys or beside them, with every type."""
+    """Yield every type for every name of a key, above a key, or beside one."""
     pick = random.Random(seed)
     names = set(ZONES)
     for path in keys.values:

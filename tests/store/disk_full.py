@@ -1,16 +1,16 @@
-"""What a full disk does to an embedded store; run by ``test_full.py`` where the disk is small.
+"""Checks of an embedded store on a full disk; ``test_full.py`` runs it on a small one.
 
-``python -m tests.store.full FOLDER while_open|at_restart``: the folder is a file system of its own
-that can be enlarged.
+``python -m tests.store.disk_full FOLDER while_open|at_restart``: the folder is a file system of its
+own that can be enlarged.
 """
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 
 from musterd.store import Entry, Kind, LeaseNotFound, Put, Store, StoreFull
 from musterd.store.embedded import Embedded, Options
+from tests.smalldisk import PASSED, enlarge, fill_up
 from tests.store.backends import ManualClock
 from tests.store.kit import everything, revision, take
 
@@ -18,13 +18,13 @@ VALUE = bytes(2000)
 
 
 async def pair(store: Store, number: int) -> int:
-    """Put two keys in a transaction; its revision."""
+    """Put two keys in a transaction; return its revision."""
     steps = [Put(b"%s/%d" % (name, number), VALUE) for name in (b"one", b"other")]
     return (await store.transaction((), steps)).revision
 
 
 async def fill(store: Store, number: int = 0) -> dict[int, int]:
-    """Write until no pair has room; the revision of each that was acknowledged."""
+    """Write until no pair has room; return the revision of each acknowledged pair."""
     kept: dict[int, int] = {}
     for at_once in (50, 1):
         refused = 0
@@ -44,7 +44,7 @@ async def fill(store: Store, number: int = 0) -> dict[int, int]:
 
 
 def as_acknowledged(entries: dict[bytes, Entry], kept: dict[int, int]) -> bool:
-    """Whether there is each acknowledged pair, whole, and no other."""
+    """Return whether the entries are exactly the acknowledged pairs, each complete."""
     found = {(key.split(b"/")[0], int(key.split(b"/")[1])): e for key, e in entries.items()}
     expected = {(name, number) for number in kept for name in (b"one", b"other")}
     return found.keys() == expected and all(
@@ -52,13 +52,8 @@ def as_acknowledged(entries: dict[bytes, Entry], kept: dict[int, int]) -> bool:
     )
 
 
-async def enlarge(folder: Path) -> None:
-    mount = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=100m", folder)
-    assert await mount.wait() == 0
-
-
 async def while_open(folder: Path) -> None:
-    """A store that is open when its disk is full goes on when there is room."""
+    """Check that an open store survives a full disk and resumes when there is space."""
     clock, path = ManualClock(), folder / "s.db"
     options = Options(history=500)
     store = await Embedded.open(path, options, clock)
@@ -66,26 +61,26 @@ async def while_open(folder: Path) -> None:
     leased = await store.put(b"leased", b"", lease=lease.id)
     kept = await fill(store)
     assert len(kept) >= 50
-    # All that was kept is read, and the watches go on.
+    # Every acknowledged write can be read, and watches go on.
     assert as_acknowledged(await everything(store, b"o"), kept)
     assert await revision(store) == leased + len(kept)
     async with store.watch(b"", leased + len(kept)) as watch:
         assert (await take(watch, 1))[0].events[0].key.startswith(b"one/")
         clock.advance(6)
-        # The end of the lease can't be written yet; but nobody may use it.
+        # The expiry of the lease can't be written yet, but the lease can't be used.
         await asyncio.gather(store.transaction((), ()), return_exceptions=True)
         for ask in (store.lease_keepalive(lease.id), store.put(b"x", b"", lease=lease.id)):
             try:
                 await ask
             except LeaseNotFound:
                 continue
-            raise AssertionError("a lease past its time was used")
+            raise AssertionError("an expired lease was used")
         try:
             await Embedded.open(folder / "second.db")
         except StoreFull:
             pass
         else:
-            raise AssertionError("a store was made on a full disk")
+            raise AssertionError("a store was created on a full disk")
         await enlarge(folder)
         clock.advance(2)
         (gone,) = await take(watch, 1)
@@ -102,30 +97,23 @@ async def while_open(folder: Path) -> None:
 
 
 async def at_restart(folder: Path) -> None:
-    """A store whose disk is full opens with all it has, or says so and harms nothing."""
+    """Check that a store opens complete on a full disk, or refuses and changes nothing."""
     path, rest = folder / "s.db", folder / "rest"
     async with await Embedded.open(path) as store:
         kept = {number: await pair(store, number) for number in range(20)}
-    occupy(rest)
+    fill_up(rest)
     assert not await opens(path, kept)
     rest.unlink()
     async with await Embedded.open(path) as store:
         kept |= await fill(store, 20)
-    occupy(rest)
+    fill_up(rest)
     await opens(path, kept)
     await enlarge(folder)
     assert await opens(path, kept)
 
 
-def occupy(rest: Path) -> None:
-    """Leave no room for others."""
-    with contextlib.suppress(OSError), rest.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(512))
-
-
 async def opens(path: Path, kept: dict[int, int]) -> bool:
-    """Whether a store opens; then with what was acknowledged."""
+    """Return whether a store opens; if so, check that it has the acknowledged writes."""
     try:
         async with await Embedded.open(path) as store:
             assert as_acknowledged(await everything(store), kept)
@@ -138,4 +126,4 @@ if __name__ == "__main__":
     asyncio.run(
         {"while_open": while_open, "at_restart": at_restart}[sys.argv[2]](Path(sys.argv[1]))
     )
-    print("as it should be")
+    print(PASSED)

@@ -1,13 +1,12 @@
-"""The same keys in etcd for CoreDNS's etcd plugin and for musterd: who differs?
+"""Compares musterd with CoreDNS's etcd plugin on the same keys.
 
-``python -m tests.conformance.etcd_coredns --sets 200 --seed 1`` prints each intended difference
-with its count, the first unexplained ones in full, and ends with 1 if there were any.
+``python -m tests.etcd_records.differential.coredns --sets 200 --seed 1`` prints each intended
+difference with its count and the first unexplained ones in full; it exits with 1 if there are any.
 """
 
 import argparse
 import asyncio
 import contextlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,16 +21,17 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 from bench.native import coredns
+from bench.procs import Process
+from bench.running import free_port
 
 from musterd._core import Core
 from musterd.clock import LoopClock
 from musterd.etcd import Client
 from tests.catalogkit import until
-from tests.conformance import etcd_keys
-from tests.conformance.etcd_intended import INTENDED, Case, View, explain
-from tests.conformance.etcd_keys import PREFIX, ZONES, Keys
-from tests.conformance.peers import free_port
 from tests.conformance.transport import Address, tcp_many, udp
+from tests.etcd_records.differential import keys as key_sets
+from tests.etcd_records.differential.intended import INTENDED, Case, View, explain
+from tests.etcd_records.differential.keys import PREFIX, ZONES, Keys
 from tests.etcd_records.kit import Fed, feeding
 from tests.etcdkit import running
 
@@ -41,14 +41,14 @@ SHOWN = 12
 
 @dataclass
 class Report:
-    """What a run found."""
+    """The outcome of a run."""
 
     asked: int = 0
     intended: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """For a terminal: counts, reasons, then the first of the unexplained."""
+        """Return counts, reasons, and the first unexplained differences."""
         lines = [f"{self.asked} questions"]
         lines += [f"{self.intended[line.id]:8} {line.id}: {line.reason}" for line in INTENDED]
         lines.append(f"{len(self.unexplained):8} unexplained")
@@ -57,7 +57,7 @@ class Report:
 
 @contextlib.contextmanager
 def running_coredns(program: Path, home: Path, endpoint: str) -> Iterator[Address]:
-    """CoreDNS with the zones of an etcd, once it answers."""
+    """Run CoreDNS with the zones of an etcd; yield its address once it answers."""
     address = ("127.0.0.1", free_port())
     zones = " ".join(ZONES)
     corefile = home / "Corefile"
@@ -65,26 +65,21 @@ def running_coredns(program: Path, home: Path, endpoint: str) -> Iterator[Addres
         f".:{address[1]} {{\n bind 127.0.0.1\n etcd {zones} {{\n  path /skydns\n"
         f"  endpoint http://{endpoint}\n }}\n}}\n"
     )
-    with (home / "coredns.log").open("wb") as log:
-        command = [str(program), "-conf", str(corefile)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            question = dns.message.make_query(ZONES[0], "SOA").to_wire()
-            deadline = time.monotonic() + START_SECONDS
-            while udp(address, question, timeout=0.2, tries=1) is None:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((home / "coredns.log").read_text())
-                # It refuses at once while it isn't listening; there is nothing to wait on.
-                time.sleep(0.05)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(START_SECONDS)
+    command = [str(program), "-conf", str(corefile)]
+    with Process(command, home / "coredns.log", None) as process:
+        question = dns.message.make_query(ZONES[0], "SOA").to_wire()
+        deadline = time.monotonic() + START_SECONDS
+        while udp(address, question, timeout=0.2, tries=1) is None:
+            if not process.alive or time.monotonic() > deadline:
+                raise RuntimeError(process.tail())
+            # It refuses at once while it does not listen, so there is no event to wait for.
+            time.sleep(0.05)
+        yield address
 
 
 @dataclass
 class Both:
-    """Both servers, on one etcd."""
+    """Both servers on one etcd."""
 
     client: Client
     fed: Fed
@@ -93,29 +88,29 @@ class Both:
     report: Report = field(default_factory=Report)
 
     async def compare(self, seed: int) -> None:
-        """Put a set of keys in the place of the last, and ask all about it."""
-        keys = etcd_keys.make(seed)
+        """Replace the keys by another set, and compare the answers to all questions about it."""
+        keys = key_sets.generate(seed)
         await self.client.delete(PREFIX.encode(), PREFIX[:-1].encode() + b"0")
         for path in keys.values:
             await self.client.put(*keys.put(path))
         await self._settled(seed)
-        asked = list(etcd_keys.questions(keys, seed))
+        asked = list(key_sets.questions(keys, seed))
         wires = [_question(*question) for question in asked]
         theirs = await tcp_many(self.coredns, wires)
         mine = [self.core.answer(wire, tcp=True) for wire in wires]
-        for question, one, other in zip(asked, mine, theirs, strict=True):
-            self._judge(keys, question, one, other)
+        for question, *replies in zip(asked, mine, theirs, strict=True):
+            self._judge(keys, question, *replies)
         self.report.asked += len(asked)
 
     async def _settled(self, seed: int) -> None:
-        """Wait until a name that is put last is answered."""
+        """Wait until the name that is put last is answered."""
         last = f"{PREFIX}local/muster/last"
         await self.client.put(last.encode(), b'{"text":"%d"}' % seed)
         question = _question("last.muster.local", "TXT")
         await until(lambda: b"%d" % seed in (self.core.answer(question, tcp=True) or b"")[40:])
         await self.client.delete(last.encode())
         await until(lambda: view(self.core.answer(question, tcp=True) or b"").answer == frozenset())
-        # Names with many services come a little later.
+        # Names with many services are published a little later.
         await asyncio.sleep(0.02)
 
     def _judge(
@@ -139,13 +134,13 @@ def _question(name: str, rtype: str) -> bytes:
 
 
 def view(wire: bytes) -> View:
-    """What a message says."""
+    """Return the fields of a message that are compared."""
     message = dns.message.from_wire(wire)
     return View(
         dns.rcode.to_text(message.rcode()),
         _records(message.answer),
         _records(message.additional),
-        tuple(sorted((dns.rdatatype.to_text(one.rdtype), one.ttl) for one in message.answer)),
+        tuple(sorted((dns.rdatatype.to_text(each.rdtype), each.ttl) for each in message.answer)),
     )
 
 
@@ -158,9 +153,9 @@ def _records(section: Sequence[dns.rrset.RRset]) -> frozenset[tuple[str, str, st
 
 
 def differences(case: Case) -> set[str]:
-    """In what the answers differ: rcode, answer, ttl, additional.
+    """Return the fields that differ: rcode, answer, ttl, additional.
 
-    Of an answer only what was asked for counts; how aliases lead there has lines of its own.
+    In the answer section only records of the requested type are compared.
     """
     mine, theirs = case.mine, case.theirs
     fields = set()
@@ -170,19 +165,19 @@ def differences(case: Case) -> set[str]:
         fields.add("answer")
     elif _ttl(mine, case.rtype) != _ttl(theirs, case.rtype):
         fields.add("ttl")
-    wanted = {one for one in theirs.additional if one[1] in {"A", "AAAA"}}
+    wanted = {record for record in theirs.additional if record[1] in {"A", "AAAA"}}
     if not wanted <= mine.additional:
         fields.add("additional")
     return fields
 
 
 def _ttl(view: View, rtype: str) -> int | None:
-    """The lowest: an RRset has one TTL (RFC 2181 section 5.2), that CoreDNS does not level."""
+    """Return the lowest TTL; CoreDNS gives an RRset several (against RFC 2181 section 5.2)."""
     return min((ttl for kind, ttl in view.ttls if kind == rtype), default=None)
 
 
 def _show(case: Case, fields: set[str], mine: bytes, theirs: bytes) -> str:
-    there = {one: case.keys.values[one] for path in case.reached for one in case.keys.at(path)}
+    there = {key: case.keys.values[key] for path in case.reached for key in case.keys.at(path)}
     lines = [f"===== {', '.join(sorted(fields))} differ: {case.name} {case.rtype}"]
     lines += [f"{path}: {value}" for path, value in there.items()]
     for name, wire in (("musterd", mine), ("coredns", theirs)):
@@ -192,7 +187,7 @@ def _show(case: Case, fields: set[str], mine: bytes, theirs: bytes) -> str:
 
 @contextlib.asynccontextmanager
 async def both(program: Path) -> AsyncIterator[Both]:
-    """An etcd with both servers."""
+    """Run an etcd and both servers."""
     with tempfile.TemporaryDirectory() as home:
         async with (
             running(Path(home) / "etcd", "etcd-3.4") as etcd,
@@ -206,7 +201,7 @@ async def both(program: Path) -> AsyncIterator[Both]:
 
 
 async def run(program: Path, sets: int, seed: int) -> Report:
-    """Compare so many sets of keys, from a seed on."""
+    """Compare a number of sets of keys, starting with a seed."""
     async with both(program) as pair:
         for number in range(seed, seed + sets):
             await pair.compare(number)
@@ -214,7 +209,7 @@ async def run(program: Path, sets: int, seed: int) -> Report:
 
 
 def main() -> int:
-    """Run from the command line; 1 if something is unexplained."""
+    """Run from the command line; return 1 if a difference is unexplained."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=50, help="sets of keys (default: 50)")
     parser.add_argument("--seed", type=int, default=1, help="of the first (default: 1)")
