@@ -9,15 +9,16 @@ use crossbeam_epoch as epoch;
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::answer::Responder;
 use crate::counters::NAMES;
-use crate::message::wire::MAX_MESSAGE;
+use crate::message::wire::{MAX_MESSAGE, MAX_NAME};
 use crate::net::listen::{Listeners, random};
 use crate::net::udp;
 use crate::networks::Networks;
 use crate::options::Options;
+use crate::rdata_text;
 use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
 use crate::zone::rrset;
@@ -242,6 +243,24 @@ fn pack_records<'py>(
     Ok(PyBytes::new(py, &packed))
 }
 
+/// Returns the wire form of a name in text.
+#[pyfunction]
+fn name_from_text<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
+    // A lone surrogate is not ASCII: its replacement is refused with the right reason.
+    let wire = rdata_text::name_from_text(&text.to_string_lossy()).map_err(wrong)?;
+    Ok(PyBytes::new(text.py(), &wire))
+}
+
+/// Returns the text of a name in wire form.
+#[pyfunction]
+fn name_to_text(wire: &[u8]) -> PyResult<String> {
+    if let Err(why) = rdata_text::check_name(wire) {
+        let shown = wire[..wire.len().min(MAX_NAME)].escape_ascii();
+        return Err(wrong(format!("b\"{shown}\" is not a valid wire name: {why}")));
+    }
+    Ok(rdata_text::name_to_text(wire))
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("POLICY_ALL", rrset::POLICY_ALL)?;
@@ -257,5 +276,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pack_records, module)?)?;
+    module.add_function(wrap_pyfunction!(name_from_text, module)?)?;
+    module.add_function(wrap_pyfunction!(name_to_text, module)?)?;
     Ok(())
 }

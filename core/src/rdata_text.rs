@@ -13,7 +13,7 @@ mod types;
 mod tests;
 
 pub use check::{folded, same_rdata, validate_rdata};
-pub use name::{check_name, is_under, read_name, show_name};
+pub use name::{check_name, is_under, name_from_text, name_to_text, read_name};
 pub use scalar::{number, seconds, show, unescape};
 pub use types::{Kind, rtype};
 

@@ -127,3 +127,19 @@ def read_zone(path: str, origin: bytes, default_ttl: int) -> ZoneFile:
 
 def pack_records(ttl: int, rtype: int, rdatas: Sequence[tuple[int, bytes]]) -> bytes:
     """A packed RRset of policy ``all`` from (weight, rdata) pairs. Raises ValueError."""
+
+def name_from_text(text: str) -> bytes:
+    r"""Return the wire name of ASCII text, which is absolute with or without its final dot.
+
+    ``\X`` and ``\DDD`` are escapes (RFC 1035 section 5.1). Raises ValueError with the text and the
+    reason: an empty label, a label over 63 bytes, a name over 255 bytes, a bad escape, or
+    characters that are not ASCII.
+    """
+
+def name_to_text(wire: bytes) -> str:
+    r"""Return the text of a wire name: with its final dot, and escaped as in zone files.
+
+    ``.``, ``\``, ``"``, ``(``, ``)``, ``;``, ``@`` and ``$`` in a label are written after a
+    backslash, bytes that are not printable ASCII as ``\DDD``. Raises ValueError if the bytes are
+    not one wire name.
+    """

@@ -55,20 +55,23 @@ pub fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
     Some(address.octets())
 }
 
-/// The octet that the text after a backslash stands for, and how much of the text it takes:
-/// `\DDD` or `\X` (RFC 1035 section 5.1).
+/// Returns the byte that the text after a backslash stands for, and the length of that text: `\DDD`
+/// or `\X` (RFC 1035 section 5.1).
 pub fn escape(text: &[u8]) -> Result<(u8, usize), String> {
     match text {
-        [] => Err("a backslash ends the word, expected \\DDD or \\X".into()),
+        [] => Err("a backslash at the end escapes nothing, expected \\DDD or \\X".into()),
         [b'0'..=b'9', ..] => text
             .get(..3)
             .and_then(|digits| number(digits, 255))
-            .map(|octet| (octet as u8, 3))
+            .map(|byte| (byte as u8, 3))
             .ok_or_else(|| {
-                let digits = show(&text[..text.len().min(3)]);
-                format!("escape \\ before {digits}: expected three digits, at most 255")
+                let digits = String::from_utf8_lossy(&text[..text.len().min(3)]);
+                format!(
+                    "\\{} is not an escape, expected \\ and three digits, at most 255",
+                    digits.escape_debug()
+                )
             }),
-        [octet, ..] => Ok((*octet, 1)),
+        [byte, ..] => Ok((*byte, 1)),
     }
 }
 

@@ -105,8 +105,8 @@ fn wrong_rdata_says_what_was_expected() {
         ("AAAA", "10.0.0.1", "IPv6"),
         ("NS", "a..b", "empty label"),
         ("NS", ".a", "empty label"),
-        ("NS", &label, "label of 64 octets, expected at most 63"),
-        ("NS", &name, "over 255 octets"),
+        ("NS", &label, "label of 64 bytes, expected at most 63"),
+        ("NS", &name, "bytes, expected at most 255"),
         ("NS", "a\\", "backslash"),
         ("NS", "a\\256", "at most 255"),
         ("NS", "a\\25", "three digits"),
@@ -126,7 +126,7 @@ fn wrong_rdata_says_what_was_expected() {
         ("CAA", "0 is-sue x", "letters and digits"),
         ("TYPE731", "abc", "TYPE731: expected \\# LENGTH HEX"),
         ("DS", "1 2 3 abcd", "DS: expected \\# LENGTH HEX"),
-        ("CNAME", "\\# 2 c000", "label's length"),
+        ("CNAME", "\\# 2 c000", "length of a label"),
         ("CNAME", "\\# 2 0261", "past the end"),
         ("TXT", "\\# 0", "character string"),
     ];
@@ -311,8 +311,8 @@ fn names_are_placed() {
     for (name, apex, under) in cases {
         assert_eq!(is_under(name, apex), *under, "{name:?} {apex:?}");
     }
-    assert_eq!(show_name(b"\x03a.\x01\x01b\0"), "a\\.\\001.b.");
-    assert_eq!(show_name(b"\0"), ".");
+    assert_eq!(name_to_text(b"\x03a.\x01\x01b\0"), "a\\.\\001.b.");
+    assert_eq!(name_to_text(b"\0"), ".");
     assert!(check_name(b"").is_err() && check_name(b"\0\0").is_err());
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::rdata_text::{
-    Kind, Word, is_generic, is_under, read_name, read_rdata, rtype, show, show_name, unescape,
+    Kind, Word, is_generic, is_under, name_to_text, read_name, read_rdata, rtype, show, unescape,
 };
 
 use super::head::{Head, read_head, read_ttl};
@@ -176,12 +176,12 @@ impl<'i> Reader<'i> {
                 .into());
         }
         if !is_under(owner, self.apex) {
-            let (owner, apex) = (show_name(owner), show_name(self.apex));
+            let (owner, apex) = (name_to_text(owner), name_to_text(self.apex));
             return Err(format!("owner {owner} is outside the zone, expected names in {apex}"));
         }
         let is_apex = owner.len() == self.apex.len();
         if kind.code == rtype::SOA && !is_apex {
-            let (owner, apex) = (show_name(owner), show_name(self.apex));
+            let (owner, apex) = (name_to_text(owner), name_to_text(self.apex));
             return Err(format!("SOA at {owner}, expected at the apex {apex}"));
         }
         if kind.code == rtype::CNAME && is_apex {

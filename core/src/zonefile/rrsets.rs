@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::rdata_text::{Kind, folded, rtype, same_rdata, show_name};
+use crate::rdata_text::{Kind, folded, name_to_text, rtype, same_rdata};
 
 use super::{MAX_TTL, Rrset};
 
@@ -66,7 +66,7 @@ impl Rrsets {
         let count = u16::from_be_bytes([packed[COUNT], packed[COUNT + 1]]);
         if !self.is_known(index, count, rdata) {
             if kind.is_singleton() {
-                let owner = show_name(&self.owners[owner].name);
+                let owner = name_to_text(&self.owners[owner].name);
                 return Err(format!("second {kind} at {owner}, expected one: the first is kept"));
             }
             if count == MAX_RECORDS {
@@ -130,13 +130,13 @@ impl Rrsets {
     fn check_cname(&self, owner: usize, kind: Kind) -> Result<(), String> {
         let node = &self.owners[owner];
         if kind.code == rtype::CNAME && node.has_other {
-            let name = show_name(&node.name);
+            let name = name_to_text(&node.name);
             return Err(format!(
                 "CNAME at {name} beside other data, expected either: it is left out"
             ));
         }
         if kind.code != rtype::CNAME && node.has_cname && !kind.is_beside_cname() {
-            let name = show_name(&node.name);
+            let name = name_to_text(&node.name);
             return Err(format!(
                 "{kind} at {name} beside a CNAME, expected either: it is left out"
             ));

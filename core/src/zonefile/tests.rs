@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use crate::rdata_text::{Kind, read_name, show_name, validate_rdata};
+use crate::rdata_text::{Kind, name_to_text, read_name, validate_rdata};
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn shown(parsed: &Parsed) -> Vec<String> {
     let line = |(owner, rtype, packed): &Rrset| {
         let ttl = u32::from_be_bytes([packed[0], packed[1], packed[2], packed[3]]);
         let rdata: Vec<String> = records(packed).iter().map(|record| hex(&record.1)).collect();
-        let (owner, kind) = (show_name(owner), Kind::from_code(*rtype));
+        let (owner, kind) = (name_to_text(owner), Kind::from_code(*rtype));
         format!("{owner} {ttl} {kind} {}", rdata.join(" "))
     };
     parsed.rrsets.iter().map(line).collect()
@@ -98,7 +98,7 @@ fn good_text_gives_rrsets() {
         ("\u{feff}@ A 10.0.0.1", &["example.org. 30 A 0a000001"]),
         ("a.EXAMPLE.org. A 10.0.0.1", &["a.EXAMPLE.org. 30 A 0a000001"]),
         ("* A 10.0.0.1", &["*.example.org. 30 A 0a000001"]),
-        ("\\@ A 10.0.0.1", &["@.example.org. 30 A 0a000001"]),
+        ("\\@ A 10.0.0.1", &["\\@.example.org. 30 A 0a000001"]),
         ("a\\.b\\032c A 10.0.0.1;c", &["a\\.b\\032c.example.org. 30 A 0a000001"]),
         // Class and TTL in either order, with units.
         ("a 5 A 10.0.0.1", &["a.example.org. 5 A 0a000001"]),
@@ -207,8 +207,8 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
         ("x 2147483648 A 10.0.0.1", &[(2, "TTL \"2147483648\": expected 0 to 2147483647")]),
         ("x 1h30 A 10.0.0.1", &[(2, "TTL")]),
         ("x 10.0.0.1", &[(2, "TTL \"10.0.0.1\"")]),
-        (&label, &[(2, "label of 64 octets")]),
-        (&name, &[(2, "over 255 octets")]),
+        (&label, &[(2, "label of 64 bytes")]),
+        (&name, &[(2, "bytes, expected at most 255")]),
         ("x..y A 10.0.0.1", &[(2, "empty label")]),
         ("\"x\" A 10.0.0.1", &[(2, "quotes")]),
         ("x.example.net. A 10.0.0.1", &[(2, "x.example.net. is outside the zone")]),
