@@ -1,8 +1,8 @@
-/* What the clients share: the query set, source addresses, clocks, batches.
+/* Shared by the clients: the query set, source addresses, clocks, batches.
  *
  * A query file is messages back to back, each after its length (u16, big-endian), as DNS over TCP
  * frames them (RFC 1035 section 4.2.2). Client number i sends from 127.1.(i / 250).(1 + i % 250):
- * one unconnected socket on 0.0.0.0 speaks for all of them, the source set per packet (IP_PKTINFO),
+ * one unconnected socket on 0.0.0.0 serves all, with the source address set per packet (IP_PKTINFO),
  * so that many clients cost no more system calls than one.
  */
 #ifndef BENCH_CLIENT_H
@@ -21,7 +21,7 @@
 #include <time.h>
 
 #ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103 /* linux/udp.h, where the C library is older */
+#define UDP_SEGMENT 103 /* from linux/udp.h, for an older C library */
 #endif
 
 enum { BATCH = 64, ROOM = 4096, QUERY_MAX = 512, HEADER = 12, CLIENTS_MAX = 60000 };
@@ -77,18 +77,18 @@ static inline uint8_t *read_all(const char *path, size_t *size)
     if (!file || fseek(file, 0, SEEK_END)) {
         die(path);
     }
-    long octets = ftell(file);
+    long length = ftell(file);
     rewind(file);
-    uint8_t *data = octets > 0 ? malloc((size_t)octets) : NULL;
-    if (!data || fread(data, 1, (size_t)octets, file) != (size_t)octets) {
+    uint8_t *data = length > 0 ? malloc((size_t)length) : NULL;
+    if (!data || fread(data, 1, (size_t)length, file) != (size_t)length) {
         die(path);
     }
     fclose(file);
-    *size = (size_t)octets;
+    *size = (size_t)length;
     return data;
 }
 
-/* The messages stay where they were read; they live as long as the process. */
+/* The messages are not copied or freed. */
 static inline struct queries load_queries(const char *path)
 {
     size_t size, at = 0;
@@ -106,19 +106,19 @@ static inline struct queries load_queries(const char *path)
         at += 2u + length;
     }
     if (at != size || !set.count) {
-        fprintf(stderr, "%s: bad query at octet %zu\n", path, at);
+        fprintf(stderr, "%s: bad query at byte %zu\n", path, at);
         exit(2);
     }
     return set;
 }
 
-static inline int open_client(int receive_octets)
+static inline int open_client(int receive_size)
 {
     struct sockaddr_in any = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    int octets = 1 << 20;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets) ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_octets, sizeof receive_octets) ||
+    int size = 1 << 20;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_size, sizeof receive_size) ||
         bind(fd, (struct sockaddr *)&any, sizeof any)) {
         die("client socket");
     }
@@ -176,7 +176,7 @@ static inline void control(struct msghdr *header, struct cmsghdr *at, int level,
     header->msg_controllen += CMSG_SPACE(length);
 }
 
-/* Slot i is sent from client number `client`; `segment` octets a packet, 0 for all of it in one. */
+/* Slot i is sent from client number `client`; `segment` bytes per packet, 0 for a single packet. */
 static inline void address(struct batch *batch, int i, uint32_t client, uint16_t segment)
 {
     struct msghdr *header = &batch->messages[i].msg_hdr;
@@ -192,7 +192,7 @@ static inline void address(struct batch *batch, int i, uint32_t client, uint16_t
     }
 }
 
-/* Slot i asks the next query of the set, as message `id`, from client number `client`. */
+/* Put the next query of the set into slot i, as message `id`, from client number `client`. */
 static inline void fill(struct batch *batch, int i, struct queries *set, uint16_t id,
                         uint32_t client)
 {
@@ -201,7 +201,7 @@ static inline void fill(struct batch *batch, int i, struct queries *set, uint16_
     address(batch, i, client, 0);
 }
 
-/* Send the first `count` slots; returns how many the kernel took. */
+/* Send the first `count` slots; return how many the kernel accepted. */
 static inline int send_batch(int fd, struct batch *batch, int count)
 {
     int sent = 0;

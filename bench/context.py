@@ -1,4 +1,4 @@
-"""What every subject is given: options, a scratch folder, and a place to say how far it is."""
+"""The context of every subject: options, a scratch folder, and a console for progress."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,35 +11,35 @@ from bench.procs import BenchError
 
 @dataclass(frozen=True)
 class Options:
-    """How long to measure: ``rounds`` of ``seconds`` each."""
+    """Length of the measurement: ``rounds`` of ``seconds`` each; ``only``: names of peers."""
 
     rounds: int = 3
     seconds: float = 5.0
     only: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """For the record."""
+        """Return the options as they are saved with the result."""
         return {**asdict(self), "only": " ".join(self.only) or "all"}
 
 
 @dataclass(frozen=True)
 class Context:
-    """Options, a scratch folder that goes away, and the console."""
+    """Options, a temporary folder, and the console."""
 
     options: Options
     scratch: Path
     console: Console
 
     def say(self, text: str) -> None:
-        """One line of progress."""
+        """Print a line of progress."""
         self.console.print(text, style="dim", highlight=False)
 
     def present(self, peers: list[Peer]) -> list[Peer]:
-        """Those of ``peers`` that are wanted and here; says which are not.
+        """Return the selected ``peers`` that are installed; report those that are missing.
 
-        Raises BenchError if none is.
+        Raises BenchError if none is left.
         """
-        here: list[Peer] = []
+        present: list[Peer] = []
         for peer in peers:
             if self.options.only and peer.name not in self.options.only:
                 continue
@@ -50,7 +50,7 @@ class Context:
             if reason:
                 self.say(f"without {peer.label}: {reason}")
             else:
-                here.append(peer)
-        if not here:
+                present.append(peer)
+        if not present:
             raise BenchError("no server to measure")
-        return here
+        return present

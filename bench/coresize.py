@@ -1,4 +1,4 @@
-"""``python -m bench.coresize FILE``: octets that the core alone takes for a zone file's records."""
+"""``python -m bench.coresize FILE``: memory of the core alone for a zone file's records."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from bench.zone import TTL, ZONE
 
 
 def main() -> None:
-    """Read, then apply: the growth in between is the core's, the rows stay held meanwhile."""
-    from musterd._core import Core, read_zone  # noqa: PLC0415  # so that help needs no core
+    """Read the file, then apply: the rows stay allocated, so the growth is the core's."""
+    from musterd._core import Core, read_zone  # noqa: PLC0415  # --help needs no core
 
     apex = b"".join(bytes([len(x)]) + x.encode() for x in ZONE.split(".")) + b"\0"
     rows = sorted(read_zone(sys.argv[1], apex, TTL).rrsets)
@@ -19,9 +19,9 @@ def main() -> None:
     before = _resident()
     refused = core.apply(batch)
     growth = _resident() - before
-    octets = next(octets for name, _, _, octets in core.zones() if name == apex)
-    told = {"records": len(batch) - len(refused), "octets": octets, "growth": growth}
-    sys.stdout.write(json.dumps(told) + "\n")
+    size = next(size for name, _, _, size in core.zones() if name == apex)
+    figures = {"records": len(batch) - len(refused), "bytes": size, "growth": growth}
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def _resident() -> int:

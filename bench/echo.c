@@ -1,7 +1,7 @@
-/* The floor: what the kernel alone takes to receive a query and send a reply.
+/* The floor: the time that the kernel alone needs to receive a query and send a reply.
  *
  * One thread, one blocking socket, batches of up to 64 by recvmmsg and sendmmsg. Each reply is the
- * query with QR and AA set, cut or padded with zeros to SIZE octets: the id is what a client
+ * query with QR and AA set, cut or padded with zeros to SIZE bytes: the id is what a client
  * matches, and the size is what the kernel copies. No server that answers can be faster than this
  * without leaving the socket interface.
  *
@@ -29,8 +29,8 @@ static int bind_to(uint16_t port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    int octets = 1 << 20;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &octets, sizeof octets) ||
+    int size = 1 << 20;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) ||
         bind(fd, (struct sockaddr *)&address, sizeof address)) {
         perror("echo: bind");
         exit(1);
@@ -38,7 +38,7 @@ static int bind_to(uint16_t port)
     return fd;
 }
 
-/* Point every message at its room again: the kernel overwrote lengths and addresses. */
+/* Reset every message: the kernel overwrote lengths and addresses. */
 static void reset(void)
 {
     for (int i = 0; i < BATCH; i++) {
@@ -57,7 +57,7 @@ static void send_all(int fd, int count)
     for (int sent = 0; sent < count;) {
         int n = sendmmsg(fd, messages + sent, (unsigned)(count - sent), 0);
         if (n < 0 && errno != EINTR) {
-            n = 1; /* that one can't be sent; go on with the next */
+            n = 1; /* skip a message that can't be sent */
         }
         sent += n < 0 ? 0 : n;
     }
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     int port = argc == 3 ? atoi(argv[1]) : 0;
     int size = argc == 3 ? atoi(argv[2]) : 0;
     if (port <= 0 || port > 65535 || size < HEADER || size > ROOM) {
-        fprintf(stderr, "usage: echo PORT SIZE (SIZE %d to %d octets)\n", HEADER, ROOM);
+        fprintf(stderr, "usage: echo PORT SIZE (SIZE %d to %d bytes)\n", HEADER, ROOM);
         return 2;
     }
     int fd = bind_to((uint16_t)port);

@@ -1,4 +1,4 @@
-"""etcd: records that others write there: start, memory a key, a put in an answer, a new list."""
+"""etcd: records in etcd: start, memory per key, time from a put to an answer, a new list."""
 
 import asyncio
 import contextlib
@@ -25,28 +25,28 @@ from musterd.etcd import rpc_pb2 as rpc
 
 SIZES = (1_000, 500_000)
 RATE = 50_000.0
-"""Questions a second while keys are put."""
+"""Queries a second while keys are put."""
 PUTS = 50.0
 """Puts a second."""
-WITHIN_MILLISECONDS = 10.0
-OCTETS_A_KEY = 1000
+MAX_MILLISECONDS = 10.0
+BYTES_PER_KEY = 1000
 START_SECONDS = 10.0
-RELIST_PEAK = 1.3
-"""Of a new list, the most memory to what there was before."""
-AT_ONCE = 100
-"""Puts of a transaction."""
+MAX_RELIST_PEAK = 1.3
+"""Ratio of the peak memory during a new list to the memory before."""
+BATCH = 100
+"""Puts per transaction."""
 PATIENCE = 2.0
-"""Seconds after which an answer is given up."""
+"""Seconds after which a put counts as missed."""
 
 
 @dataclass(frozen=True)
 class MusterdEtcd(Musterd):
-    """musterd with its records from an etcd."""
+    """musterd with records from etcd."""
 
     endpoint: str = ""
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No snapshots: a start is a start."""
+        """Write the settings, without snapshots so that every start lists all keys."""
         argv = super().prepare(home, zone, port)
         config = home / "musterd.toml"
         text, _, _ = config.read_text().partition("[[sources.zonefile]]")
@@ -62,7 +62,7 @@ class CorednsEtcd(CoreDns):
     endpoint: str = ""
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No cache: it asks etcd for each question."""
+        """Write the configuration, without a cache: CoreDNS asks etcd for each query."""
         argv = super().prepare(home, zone, port)
         (home / "Corefile").write_text(
             f".:{port} {{\n bind 127.0.0.1\n etcd {ZONE} {{\n  path /skydns\n"
@@ -73,7 +73,7 @@ class CorednsEtcd(CoreDns):
 
 @dataclass(frozen=True)
 class Puts:
-    """Milliseconds from a put to the first answer with it, and what of the load was answered."""
+    """Milliseconds from a put to the first answer with it, and the load's fraction answered."""
 
     p50: float
     p99: float
@@ -82,14 +82,14 @@ class Puts:
     """p99 of the put alone, until etcd has it."""
     answered: float
     missed: int
-    """Puts that no answer had in PATIENCE."""
+    """Puts that were not answered within PATIENCE."""
 
 
 class Etcd:
-    """An etcd that runs."""
+    """A running etcd."""
 
     def __init__(self, home: Path) -> None:
-        """Start it, empty."""
+        """Start it without keys."""
         program = shutil.which("etcd")
         if program is None:
             raise BenchError("etcd is missing: install the package etcd-server")
@@ -105,7 +105,7 @@ class Etcd:
         self._process = Process(argv, self._log, None)
 
     def stop(self) -> None:
-        """Stop it; its keys stay."""
+        """Stop it and keep its keys."""
         self._process.stop()
 
     def start(self) -> None:
@@ -115,8 +115,8 @@ class Etcd:
 
 @contextlib.contextmanager
 def etcd() -> Iterator[Etcd]:
-    """An empty etcd, its data in memory: how fast a disk is does not count."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there.
+    """Run an empty etcd with its data in memory, independent of the speed of the disk."""
+    memory = Path("/dev/shm")  # noqa: S108 - holds a new directory.
     with TemporaryDirectory(prefix="bench-", dir=memory if memory.is_dir() else None) as home:
         running = Etcd(Path(home))
         try:
@@ -126,29 +126,29 @@ def etcd() -> Iterator[Etcd]:
 
 
 def key(number: int) -> bytes:
-    """Where host ``number`` is."""
+    """Return the key of host ``number``."""
     labels = [*reversed(ZONE.split(".")), host(number)]
     return ("/skydns/" + "/".join(labels)).encode()
 
 
 def value(number: int, which: int = 0) -> bytes:
-    """What is there."""
+    """Return the value of host ``number`` with address ``which``."""
     return b'{"host":"%s","port":8080}' % address(number, which).encode()
 
 
 async def fill(endpoint: str, size: int) -> None:
-    """Put so many keys."""
+    """Put ``size`` keys."""
     async with Client(Options((endpoint,), request=60.0)) as client:
-        for at in range(0, size, AT_ONCE):
+        for at in range(0, size, BATCH):
             puts = [
                 rpc.RequestOp(put=rpc.PutRequest(key=key(n), value=value(n)))
-                for n in range(at, min(size, at + AT_ONCE))
+                for n in range(at, min(size, at + BATCH))
             ]
             await client.transaction(rpc.TxnRequest(success=puts))
 
 
 def run(context: Context) -> Result:
-    """Each server with few keys and with many, each round."""
+    """Measure each server with few and with many keys, each round."""
     starts: dict[str, dict[int, list[tuple[float, int]]]] = {}
     puts: dict[str, dict[int, list[Puts]]] = {}
     peaks: list[float] = []
@@ -158,10 +158,10 @@ def run(context: Context) -> Result:
             endpoint = store.endpoint
             asyncio.run(fill(endpoint, size))
             peers: list[Peer] = [MusterdEtcd(endpoint=endpoint), CorednsEtcd(endpoint=endpoint)]
-            here = context.present(peers)
+            present = context.present(peers)
             file = write_wire(context.scratch / f"questions-{size}", questions(hosts=size))
             for number in range(context.options.rounds):
-                for peer in here:
+                for peer in present:
                     with running(peer, context.scratch, hosts=size, cpu=None) as server:
                         start = server.ready_after, server.process.memory()
                         found = asyncio.run(
@@ -169,7 +169,7 @@ def run(context: Context) -> Result:
                         )
                         if isinstance(peer, MusterdEtcd) and size == SIZES[-1]:
                             peaks.append(_relist(server, store, size))
-                            context.say(f"a new list: {peaks[-1]:.2f} times the memory")
+                            context.say(f"new list: {peaks[-1]:.2f} times the memory")
                     starts.setdefault(peer.label, {}).setdefault(size, []).append(start)
                     puts.setdefault(peer.label, {}).setdefault(size, []).append(found)
                     versions[peer.label] = peer.version()
@@ -181,7 +181,7 @@ def run(context: Context) -> Result:
     data: dict[str, object] = {
         "starts": {name: {str(n): got for n, got in by.items()} for name, by in starts.items()},
         "puts": {
-            name: {str(n): [asdict(one) for one in got] for n, got in by.items()}
+            name: {str(n): [asdict(each) for each in got] for n, got in by.items()}
             for name, by in puts.items()
         },
     }
@@ -189,12 +189,12 @@ def run(context: Context) -> Result:
     tables = [_starts_table(starts), _puts_table(puts)]
     targets = _targets(starts, puts)
     if peaks:
-        targets.append(Target("memory of a new list, at most to before", max(peaks), RELIST_PEAK))
+        targets.append(Target("peak memory of a new list / before", max(peaks), MAX_RELIST_PEAK))
     return Result("etcd", tables, data, targets, _notes(), versions)
 
 
 async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: float) -> Puts:
-    """Put keys, one after the other, while questions come."""
+    """Put keys, one after the other, under load."""
     load = asyncio.create_task(asyncio.to_thread(pace, server.port, file, seconds, RATE, naps=True))
     took: list[float] = []
     bare: list[float] = []
@@ -217,17 +217,17 @@ async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: 
                     missed += 1
                 await asyncio.sleep(max(0.0, begun + 1 / PUTS - time.perf_counter()))
     paced = await load
-    none = 1000 * PATIENCE
-    cuts = quantiles(took, n=100) if len(took) > 1 else [none] * 99
-    alone = quantiles(bare, n=100)[98] if len(bare) > 1 else none
+    limit = 1000 * PATIENCE
+    cuts = quantiles(took, n=100) if len(took) > 1 else [limit] * 99
+    alone = quantiles(bare, n=100)[98] if len(bare) > 1 else limit
     answered = paced.received / max(1, paced.sent)
-    return Puts(median(cuts), cuts[98], max(took, default=none), alone, answered, missed)
+    return Puts(median(cuts), cuts[98], max(took, default=limit), alone, answered, missed)
 
 
 def _relist(server: Running, store: Etcd, size: int) -> float:
-    """The most memory while all is listed anew, to what there was before.
+    """Return the ratio of the peak memory during a new list to the memory before.
 
-    What the server would go on with is compacted away while it sleeps.
+    The server must list again because its revision is compacted while it is stopped.
     """
     server.process.forget_peak()
     _, before = server.process.peak()
@@ -243,21 +243,21 @@ def _relist(server: Running, store: Etcd, size: int) -> float:
         deadline = time.monotonic() + 12 * START_SECONDS
         while not _seen(sock, number, which):
             if time.monotonic() > deadline:
-                raise BenchError("the new list is not answered")
-    # Until its end: the key that was put is in its middle.
+                raise BenchError("the answers lack the new list")
+    # Wait for the end of the list: the changed key is in its middle.
     time.sleep(START_SECONDS)
     return server.process.peak()[0] / before
 
 
 async def _compact(endpoint: str, number: int, which: int) -> None:
-    """Put a key, and let all earlier revisions be forgotten."""
+    """Put a key and compact all earlier revisions."""
     async with Client(Options((endpoint,))) as client:
         await client.put(key(number), value(number, which))
         await client.compact(await client.put(b"/other", b""))
 
 
 def _seen(sock: socket.socket, number: int, which: int) -> bool:
-    """Ask until an answer has an address."""
+    """Query until the answer has an address; return whether it did within PATIENCE."""
     question = Question(f"{host(number)}.{ZONE}", "A").wire(7)
     wanted = socket.inet_aton(address(number, which))
     deadline = time.monotonic() + PATIENCE
@@ -270,15 +270,15 @@ def _seen(sock: socket.socket, number: int, which: int) -> bool:
 
 
 def _starts_table(found: dict[str, dict[int, list[tuple[float, int]]]]) -> Table:
-    columns = ["server", *(f"{size:,}: s" for size in SIZES), "octets a key"]
+    columns = ["server", *(f"{size:,}: s" for size in SIZES), "bytes per key"]
     rows = []
     for name, by_size in found.items():
         cells = [name, *(f"{median(s for s, _ in by_size[size]):.2f}" for size in SIZES)]
-        rows.append([*cells, f"{_octets(by_size):.0f}"])
+        rows.append([*cells, f"{_bytes_per_key(by_size):.0f}"])
     return Table("From exec to the right answer for the last key", columns, rows)
 
 
-def _octets(by_size: dict[int, list[tuple[float, int]]]) -> float:
+def _bytes_per_key(by_size: dict[int, list[tuple[float, int]]]) -> float:
     few, many = SIZES
     grown = median(m for _, m in by_size[many]) - median(m for _, m in by_size[few])
     return grown / (many - few)
@@ -299,23 +299,21 @@ def _puts_table(found: dict[str, dict[int, list[Puts]]]) -> Table:
     for name, by_size in found.items():
         for size, got in by_size.items():
             other = found.get("coredns", {}).get(size)
-            p99 = median(one.p99 for one in got)
-            ratio = f"{p99 / median(one.p99 for one in other):.2f}" if other else ""
+            p99 = median(each.p99 for each in got)
+            ratio = f"{p99 / median(each.p99 for each in other):.2f}" if other else ""
             rows.append(
                 [
                     f"{name}, {size:,}",
-                    f"{median(one.p50 for one in got):.2f}",
+                    f"{median(each.p50 for each in got):.2f}",
                     f"{p99:.2f}",
-                    f"{max(one.max for one in got):.1f}",
-                    f"{median(one.bare for one in got):.2f}",
+                    f"{max(each.max for each in got):.1f}",
+                    f"{median(each.bare for each in got):.2f}",
                     ratio,
-                    str(sum(one.missed for one in got)),
-                    f"{100 * median(one.answered for one in got):.0f}",
+                    str(sum(each.missed for each in got)),
+                    f"{100 * median(each.answered for each in got):.0f}",
                 ]
             )
-    return Table(
-        f"From a put to an answer with it, at {RATE:,.0f} questions a second", columns, rows
-    )
+    return Table(f"From a put to an answer with it, at {RATE:,.0f} queries/s", columns, rows)
 
 
 def _targets(
@@ -326,12 +324,10 @@ def _targets(
     mine = starts["musterd"]
     return [
         *(
-            Target(
-                f"p99 ms of a put among {size:,}", median(p.p99 for p in got), WITHIN_MILLISECONDS
-            )
+            Target(f"p99 ms of a put among {size:,}", median(p.p99 for p in got), MAX_MILLISECONDS)
             for size, got in puts["musterd"].items()
         ),
-        Target(f"octets a key of {SIZES[1]:,}", _octets(mine), OCTETS_A_KEY),
+        Target(f"bytes per key of {SIZES[1]:,}", _bytes_per_key(mine), BYTES_PER_KEY),
         Target(
             f"s to answer from {SIZES[1]:,}", median(s for s, _ in mine[SIZES[1]]), START_SECONDS
         ),
@@ -340,9 +336,9 @@ def _targets(
 
 def _notes() -> list[str]:
     return [
-        "A put is measured from before it is sent to the first answer that has it, etcd's own time "
-        "in it; etcd keeps its data in memory here. The server, etcd, who puts and who asks share "
-        "all CPUs; who asks sleeps between its questions.",
-        "CoreDNS asks etcd for every question, so what is put is in its next answer, if it comes: "
-        "see what it answers of the load.",
+        "A put is measured from sending it to the first answer with it, including etcd's own time; "
+        "etcd has its data in memory. The server, etcd, the writer and the load generator share "
+        "all CPUs; the load generator sleeps between its queries.",
+        "CoreDNS asks etcd for every query, so a put is in its next answer, if there is one: see "
+        "the fraction of the load that it answers.",
     ]

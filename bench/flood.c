@@ -1,6 +1,6 @@
-/* A client that asks as much as it can.
+/* A client that sends as many queries as it can.
  *
- * Closed loop (-w WINDOW): WINDOW queries are always under way, a new one for each reply, so the
+ * Closed loop (-w WINDOW): WINDOW queries are always in flight, a new one for each reply, so the
  * server is kept busy and nothing is lost. Blind (no -w): queries go out at RATE a second, 0 for as
  * fast as the kernel takes them, and replies are left unread in a tiny buffer; what the server did
  * with them must be counted at the server. One CPU must send twice what another can serve, so a
@@ -63,7 +63,7 @@ static void ask(int fd, struct batch *batch, struct queries *set, uint32_t count
     tally->sent += (uint64_t)send_batch(fd, batch, (int)count);
 }
 
-/* Send up to `count` queries, and at most BURST messages of RUN; returns how many. */
+/* Send up to `count` queries, and at most BURST messages of RUN; return how many. */
 static uint32_t burst(int fd, struct batch *batch, struct queries *set, uint32_t count,
                       const struct options *o, uint64_t serial)
 {
@@ -113,7 +113,7 @@ static void closed_loop(int fd, struct queries *set, struct batch *out, const st
             under_way += more;
         }
         int got = receive_batch(fd, in, 0);
-        if (!got) { /* a timeout: what is under way is lost */
+        if (!got) { /* a timeout: queries in flight are lost */
             tally->lost += under_way;
             under_way = 0;
         }

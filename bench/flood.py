@@ -1,4 +1,4 @@
-"""Flood: what a server still answers when twice the load that it can serve comes in blindly."""
+"""Flood: answers under a blind load of twice what the server can serve."""
 
 import re
 import time
@@ -24,9 +24,9 @@ CLIENTS = 1024
 
 @dataclass(frozen=True)
 class Flooded:
-    """One server in one round: rates a second; memory in octets before and after.
+    """A server in one round: rates a second; memory in bytes before and after.
 
-    ``own`` is the rate by the server's own counter, where it has one that is read here.
+    ``own`` is the rate by the server's own counter, None if it is not read here.
     """
 
     peak: float
@@ -38,7 +38,7 @@ class Flooded:
 
     @property
     def kept(self) -> float:
-        """Part of the peak that was still answered."""
+        """Fraction of the peak that was still answered."""
         return self.answered / self.peak
 
 
@@ -77,14 +77,14 @@ def _flooded(server: Running, file: Path, seconds: float) -> Flooded:
 
 
 def _answered(server: Running, file: Path, seconds: float, rate: float) -> tuple[float, float]:
-    """Queries sent and datagrams received by a program in that time, each a second.
+    """Return the queries sent and the datagrams that programs read, each a second.
 
-    The kernel counts InDatagrams when a program reads one (RFC 4113 udpInDatagrams); the flood
-    reads none, so what is counted is what the server took, and it answers all that it takes.
+    The kernel counts InDatagrams when a program reads one (RFC 4113 udpInDatagrams). The flood
+    reads none, so the count is of the server, which answers every datagram that it reads.
     """
     before = _in_datagrams()
     sent = blind(server.port, file, seconds, rate, CLIENTS)
-    time.sleep(0.05)  # the last socket buffer is not the point, but belongs to this step
+    time.sleep(0.05)  # the last socket buffer belongs to this step
     return sent.sent / sent.seconds, (_in_datagrams() - before) / sent.seconds
 
 
@@ -98,7 +98,7 @@ def _in_datagrams() -> int:
 
 
 def _own_counter(peer: Peer) -> Callable[[], float | None]:
-    """A reader of the answers that the server says it sent; of None where it does not say."""
+    """Return a reader of the server's counter of answers, or of None if it has none."""
     if not isinstance(peer, Musterd) or not peer.metrics:
         return lambda: None
     url = f"http://127.0.0.1:{peer.metrics}/metrics"
@@ -122,7 +122,7 @@ def _table(found: dict[str, list[Flooded]]) -> Table:
         cells += [f"{median(own):,.0f}" if own else "", f"{median(r.kept for r in rounds):.1%}"]
         cells += [f"{median(getattr(r, k) for r in rounds) / 2**20:.1f}" for k in _MEMORY]
         rows.append([name, *cells])
-    return Table(f"Blind flood at {TIMES:g} times the peak", columns, rows)
+    return Table(f"Blind flood at {TIMES:g} times the peak rate", columns, rows)
 
 
 _RATES = ("peak", "offered", "answered")
@@ -136,13 +136,13 @@ def _targets(found: dict[str, list[Flooded]]) -> list[Target]:
     kept = median(r.kept for r in rounds)
     growth = max(r.after - r.before for r in rounds) / 2**20
     return [
-        Target("part of peak answered under flood, musterd", kept, 0.9, at_least=True),
-        Target("growth of memory under flood in MiB, musterd", growth, 16),
+        Target("fraction of peak answered under flood, musterd", kept, 0.9, at_least=True),
+        Target("memory growth under flood, MiB, musterd", growth, 16),
     ]
 
 
 def _notes() -> list[str]:
     return [
-        "Peak: the highest rate answered in a closed loop or in a ramp of blind rates. Answered "
-        "is counted by the kernel as datagrams read by programs, of which only the server reads.",
+        "Peak: the highest rate answered in a closed loop or in a ramp of blind rates. Answered: "
+        "datagrams read by programs, as counted by the kernel; only the server reads any.",
     ]

@@ -1,7 +1,7 @@
-"""``python -m bench.inside``: catalog and core in one process, with a source to play with.
+"""``python -m bench.inside``: catalog and core in one process, with a source that changes.
 
-It writes a line of JSON when it listens, and one with what it found: of ``--measure N`` changes
-when they are done, of ``--changes R`` a second when it is told to stop.
+It writes a line of JSON when it listens, and a second one with figures: of ``--measure N`` when the
+changes are done, of ``--changes R`` when it is stopped.
 """
 
 import argparse
@@ -35,7 +35,7 @@ A = 1
 
 @dataclass
 class Inside:
-    """A catalog of which CHANGING RRsets, spread over the zone, have keys of their own."""
+    """A catalog with CHANGING RRsets, spread over the zone, that have keys of their own."""
 
     zone: Path
     records: int
@@ -43,14 +43,14 @@ class Inside:
     changed: int = 0
 
     def __post_init__(self) -> None:
-        """Tie the parts together as the server does."""
+        """Connect the parts as the server does."""
         self.catalog = Catalog(self.core, LoopClock())
         step = max(1, self.records // CHANGING)
         self.numbers = range(0, self.records, step)
         self.rows: list[bytes] = []
 
     async def load(self) -> int:
-        """Read the zone file, feed it, listen; the port."""
+        """Load the zone file and listen; return the port."""
         apex = name_from_text(ZONE)
         await self.catalog.reconfigure(_settings(self.zone))
         rows = read_zone(str(self.zone), apex, TTL).rrsets
@@ -68,18 +68,18 @@ class Inside:
         gc.freeze()
         self.core.configure()
         address = self.core.listen(["127.0.0.1:0"], 1)[0]
-        # As the server does: the worker comes first.
+        # As in the server, the worker has priority.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         return int(address.rpartition(":")[2])
 
     def put(self, at: int, rrset: bytes) -> Put:
-        """What the source says of changing RRset ``at``."""
+        """Return the source's change of RRset ``at``."""
         name = f"{host(self.numbers[at])}.{ZONE}"
         record = Record(name_from_text(name), A, rrset)
         return Put(name, 1 + self.changed, time.time(), (record,))
 
     def next(self) -> tuple[str, bytes, Put]:
-        """A change, its owner name and its new address: no two have the same."""
+        """Return the owner name, new and unique address, and change of the next RRset."""
         self.changed += 1
         at = self.changed % len(self.rows)
         address = struct.pack("!I", 11 << 24 | self.changed)
@@ -97,7 +97,7 @@ def _settings(zone: Path) -> Settings:
 
 
 async def keep_changing(inside: Inside, rate: int, stop: asyncio.Event) -> dict[str, float]:
-    """``rate`` RRsets a second, each a change of its own, until ``stop``."""
+    """Change ``rate`` RRsets a second, each by itself, until ``stop``."""
     start = time.monotonic()
     while not stop.is_set():
         due = int((time.monotonic() - start) * rate) - inside.changed
@@ -108,7 +108,7 @@ async def keep_changing(inside: Inside, rate: int, stop: asyncio.Event) -> dict[
 
 
 async def measure(inside: Inside, port: int, count: int) -> dict[str, float]:
-    """From ``apply`` to an answer that has the new address, ``count`` times; microseconds."""
+    """Time ``count`` changes from ``apply`` to an answer with the new address; microseconds."""
     delays: list[float] = []
     cpu = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -120,7 +120,7 @@ async def measure(inside: Inside, port: int, count: int) -> dict[str, float]:
             start, spent = time.perf_counter_ns(), time.thread_time_ns()
             inside.catalog.apply(SOURCE, change)
             cpu += time.thread_time_ns() - spent
-            _until(sock, query, address)
+            _await_answer(sock, query, address)
             delays.append((time.perf_counter_ns() - start) / 1000)
             await asyncio.sleep(0)
     delays.sort()
@@ -132,8 +132,8 @@ async def measure(inside: Inside, port: int, count: int) -> dict[str, float]:
     }
 
 
-def _until(sock: socket.socket, query: bytes, address: bytes) -> None:
-    """Ask until the answer has the address. Raises TimeoutError after PATIENCE seconds."""
+def _await_answer(sock: socket.socket, query: bytes, address: bytes) -> None:
+    """Query until the answer has the address. Raises TimeoutError after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         sock.send(query)
@@ -142,7 +142,7 @@ def _until(sock: socket.socket, query: bytes, address: bytes) -> None:
     raise TimeoutError("a change was not answered in time")
 
 
-def _tell(event: dict[str, float]) -> None:
+def _report(event: dict[str, float]) -> None:
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
@@ -152,23 +152,25 @@ async def _main(given: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     inside = Inside(given.zone, given.records)
     port = await inside.load()
-    _tell({"port": port})
+    _report({"port": port})
     try:
         if given.measure:
-            _tell(await measure(inside, port, given.measure))
+            _report(await measure(inside, port, given.measure))
             await stop.wait()
         else:
-            _tell(await keep_changing(inside, given.changes, stop))
+            _report(await keep_changing(inside, given.changes, stop))
     finally:
         inside.core.close()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.inside", description=__doc__)
-    parser.add_argument("--zone", type=Path, required=True, help="a zone file of bench.zone")
-    parser.add_argument("--records", type=int, required=True, help="hosts in it")
+    parser.add_argument("--zone", type=Path, required=True, help="master file of bench.zone")
+    parser.add_argument("--records", type=int, required=True, help="hosts in the file")
     parser.add_argument("--changes", type=int, default=0, help="RRsets to change a second")
-    parser.add_argument("--measure", type=int, default=0, help="changes to time, one by one")
+    parser.add_argument(
+        "--measure", type=int, default=0, help="changes to time, one after the other"
+    )
     return parser.parse_args()
 
 

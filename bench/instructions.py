@@ -1,7 +1,7 @@
-"""Instructions: what the core's answer path executes for a query, counted by callgrind.
+"""Instructions: executed by the core to answer a query, counted by callgrind.
 
-Counts do not depend on how busy the machine is. A run of 2N queries minus a run of N leaves N
-queries without the start of the program.
+Counts do not depend on other work. A run of 2N queries minus a run of N gives N queries
+without the start of the program.
 """
 
 import re
@@ -19,7 +19,7 @@ ALLOWED = 1.05
 
 
 def run(context: Context) -> Result:
-    """The same queries, plain and with every feature on."""
+    """Count the same queries plain and with every feature enabled."""
     if shutil.which("valgrind") is None:
         raise BenchError("valgrind is missing: install the package valgrind")
     program = example("answer")
@@ -27,14 +27,14 @@ def run(context: Context) -> Result:
     for name, more in (("plain", []), ("all features", ["--features"])):
         once, twice = (_count(context.scratch, program, n, more) for n in (QUERIES, 2 * QUERIES))
         found[name] = (twice - once) / QUERIES
-        context.say(f"{name}: {found[name]:,.1f} instructions a query")
+        context.say(f"{name}: {found[name]:,.1f} instructions per query")
     value = found["all features"] / found["plain"]
     rows = [[name, f"{n:,.1f}", f"{n / found['plain']:.3f}"] for name, n in found.items()]
-    drawn = Table("Instructions a query, in the core", ["", "instructions", "/ plain"], rows)
-    targets = [Target("instructions a query, all features / plain", value, ALLOWED)]
+    drawn = Table("Instructions per query, in the core", ["", "instructions", "/ plain"], rows)
+    targets = [Target("instructions per query, all features / plain", value, ALLOWED)]
     notes = [
-        "Counted in user space, from the packet in a buffer to the answer in another: system "
-        "calls are not in it, so the part that features add is larger here than in CPU time.",
+        "Counted in user space, from the packet in a buffer to the answer in another, without "
+        "system calls; so features add a larger fraction here than to CPU time.",
     ]
     version = run_client(["valgrind", "--version"], 20).strip()
     return Result("instructions", [drawn], found, targets, notes, {"valgrind": version})
@@ -47,5 +47,5 @@ def _count(scratch: Path, program: str, queries: int, more: list[str]) -> int:
     run_client([*argv, program, "--queries", str(queries), *more], LIMIT_SECONDS)
     found = re.search(r"Collected : (\d+)", log.read_text())
     if not found:
-        raise BenchError(f"callgrind gave no count: {log.read_text()[-500:]}")
+        raise BenchError(f"callgrind reported no count: {log.read_text()[-500:]}")
     return int(found[1])

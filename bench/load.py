@@ -1,4 +1,4 @@
-"""Load generators: ``dnsperf`` and the two C clients, on the CPU that the server has not."""
+"""Load generators: ``dnsperf`` and the two C clients, on the other CPU than the server."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SAMPLE = 2000
 
 @dataclass(frozen=True)
 class Load:
-    """What a run of ``dnsperf`` gave: counts, and answers a second."""
+    """The result of a run of ``dnsperf``: counts, and answers a second."""
 
     answered: int
     lost: int
@@ -28,7 +28,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Shape:
-    """How ``dnsperf`` asks; ``outstanding`` is over all clients together, cpu None is any."""
+    """Options of ``dnsperf``; ``outstanding`` counts all clients together, cpu None is any."""
 
     mode: str = "udp"
     clients: int = 8
@@ -41,9 +41,9 @@ UDP = Shape()
 
 
 def dnsperf(port: int, file: Path, seconds: float, shape: Shape = UDP) -> Load:
-    """Ask a server on 127.0.0.1 for ``seconds``.
+    """Query a server on 127.0.0.1 for ``seconds``.
 
-    Raises BenchError if nothing was answered, or if what was is not NOERROR or NXDOMAIN.
+    Raises BenchError without answers, or if one is neither NOERROR nor NXDOMAIN.
     """
     if shutil.which("dnsperf") is None:
         raise BenchError("dnsperf is missing: install the package dnsperf")
@@ -73,7 +73,7 @@ def _codes(text: str) -> str:
 
 @dataclass(frozen=True)
 class Flood:
-    """What ``flood`` did: counts, and how long it took in seconds."""
+    """The result of a run of ``flood``: counts, and its duration in seconds."""
 
     sent: int
     received: int
@@ -82,12 +82,12 @@ class Flood:
 
     @property
     def rate(self) -> float:
-        """Answers a second that came back; 0 where it was blind."""
+        """Answers received a second; 0 in blind mode."""
         return self.received / self.seconds
 
 
 def closed_loop(port: int, file: Path, seconds: float, window: int, clients: int = 1) -> Flood:
-    """Keep ``window`` queries under way. Raises BenchError if they are not answered well."""
+    """Keep ``window`` queries in flight. Raises BenchError for wrong answers."""
     done, rcodes = _flood(port, file, seconds, ["-w", str(window), "-c", str(clients)])
     if not done.received or sum(rcodes) - rcodes[0] - rcodes[3]:
         raise BenchError(f"flood: {done.received} answers, counts of rcodes {rcodes}")
@@ -95,20 +95,20 @@ def closed_loop(port: int, file: Path, seconds: float, window: int, clients: int
 
 
 def blind(port: int, file: Path, seconds: float, rate: float, clients: int = 1) -> Flood:
-    """Send ``rate`` queries a second (0: all that go) and read no answer."""
+    """Send ``rate`` queries a second (0: as many as possible) and read no answers."""
     return _flood(port, file, seconds, ["-r", f"{rate:g}", "-c", str(clients)])[0]
 
 
 def _flood(port: int, file: Path, seconds: float, more: list[str]) -> tuple[Flood, list[int]]:
     argv = [program("flood"), "-p", str(port), "-f", str(file), "-l", f"{seconds:g}", *more]
-    told = json.loads(run_client(argv, seconds + SPARE_SECONDS))
-    rcodes: list[int] = told.pop("rcodes")
-    return Flood(**told), rcodes
+    figures = json.loads(run_client(argv, seconds + SPARE_SECONDS))
+    rcodes: list[int] = figures.pop("rcodes")
+    return Flood(**figures), rcodes
 
 
 @dataclass(frozen=True)
 class Paced:
-    """Latencies of a paced run in microseconds; ``late`` is what the client itself was late."""
+    """Latencies of a paced run in microseconds; ``late`` is the client's own delay."""
 
     sent: int
     received: int
@@ -124,18 +124,18 @@ class Paced:
 
 
 def pace(port: int, file: Path, seconds: float, rate: float, *, naps: bool = False) -> Paced:
-    """Ask at ``rate`` a second whatever the answers do.
+    """Send ``rate`` queries a second, independent of the answers.
 
-    naps: sleep in between, so that others have the CPU; then only what was answered means much.
+    naps: sleep between queries, to leave the CPU to others; then only the counts are accurate.
     """
     argv = [program("pace"), "-p", str(port), "-f", str(file), "-l", f"{seconds:g}"]
     argv += ["-r", f"{rate:g}", *(["-n"] if naps else [])]
-    told = json.loads(run_client(argv, seconds + SPARE_SECONDS, None if naps else LOAD_CPU))
-    return Paced(**told)
+    cpu = None if naps else LOAD_CPU
+    return Paced(**json.loads(run_client(argv, seconds + SPARE_SECONDS, cpu)))
 
 
 def ask(port: int, question: Question, patience: float = 1.0, cookie: bytes = b"") -> bytes:
-    """One question over UDP; the answer. Raises TimeoutError, ConnectionError."""
+    """Send one query over UDP; return the answer. Raises TimeoutError, ConnectionError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(patience)
         sock.connect(("127.0.0.1", port))
@@ -146,5 +146,5 @@ def ask(port: int, question: Question, patience: float = 1.0, cookie: bytes = b"
 def mean_size(
     port: int, asked: Sequence[Question], cookie: bytes = b"", sample: int = 2000
 ) -> float:
-    """Mean octets of an answer, over the first ``sample`` questions."""
+    """Return the mean size of an answer in bytes, over the first ``sample`` questions."""
     return fmean(len(ask(port, question, cookie=cookie)) for question in asked[:sample])

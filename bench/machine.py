@@ -1,4 +1,4 @@
-"""What the figures were made on."""
+"""Describes the machine of a run."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, str | int | float]:
-    """CPU, cores, memory, kernel, distribution, and the load that was there at the start."""
+    """Return CPU, cores, memory, kernel, distribution, and the load at the start."""
     return {
         "cpu": _field("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count() or 1,
@@ -21,7 +21,7 @@ def describe() -> dict[str, str | int | float]:
 
 
 def busy() -> bool:
-    """Whether others use this machine so much that times mean little."""
+    """Return whether other work on the machine makes times unreliable."""
     return os.getloadavg()[0] > 0.5
 
 

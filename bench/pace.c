@@ -1,12 +1,12 @@
-/* A client that asks at a steady rate and measures how long each answer takes.
+/* A client that sends queries at a steady rate and measures how long each answer takes.
  *
- * Open loop: query i is due at start + i / RATE whatever happened to those before it, and its
- * latency counts from when it was due, so a stall of the server is seen by every query that it
- * held up. What the client itself was late is measured apart ("late"): where that is large, the
- * machine is too busy for the figure to mean anything.
+ * Open loop: query i is due at start + i / RATE independent of earlier queries, and its
+ * latency counts from when it was due, so a stall of the server counts for every query that it
+ * delayed. The client's own delay is measured separately ("late"): if that is large, the
+ * machine is too busy for the figures to be useful.
  *
  * usage: pace -p PORT -f QUERIES -l SECONDS -r RATE [-c CLIENTS] [-n]
- * -n: nap until a query is due, which leaves others the CPU but makes this client late.
+ * -n: sleep until a query is due, which leaves the CPU to others but makes this client late.
  * prints one line of JSON, times in microseconds.
  */
 #include "client.h"
@@ -32,9 +32,9 @@ struct run {
     uint64_t start;
     uint64_t count; /* queries to send in all */
     uint64_t sent;
-    uint64_t lost; /* their id came round again before an answer */
+    uint64_t lost; /* id reused before an answer */
     uint64_t errors; /* SERVFAIL, REFUSED and the like */
-    uint64_t due[IDS]; /* when the query of this id was due, 0: none under way */
+    uint64_t due[IDS]; /* when the query of this id was due, 0: none in flight */
     struct histogram latency;
     struct histogram late;
 };
@@ -86,7 +86,7 @@ static uint64_t due_at(const struct run *run, uint64_t i)
     return run->start + (uint64_t)((double)i * 1e9 / run->rate);
 }
 
-/* Send what is due by now, at most one batch. */
+/* Send the due queries, at most one batch. */
 static void send_due(struct run *run, struct queries *set, struct batch *batch, uint64_t now)
 {
     int n = 0;
@@ -103,7 +103,7 @@ static void send_due(struct run *run, struct queries *set, struct batch *batch, 
         fill(batch, n, set, id, (uint32_t)(serial % run->clients));
     }
     if (n) {
-        /* what the kernel refuses stays in due[] and is counted lost */
+        /* queries that the kernel refuses stay in due[] and count as lost */
         send_batch(run->fd, batch, n);
         run->sent += (uint64_t)n;
     }
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
     }
     run.fd = open_client(4 << 20);
     run.start = now_ns() + 1000000;
-    /* half a second after the last query for the last answers */
+    /* wait half a second for the last answers */
     uint64_t end = due_at(&run, run.count) + 500000000u;
     for (uint64_t now = now_ns(); now < end; now = now_ns()) {
         send_due(&run, &set, out, now);

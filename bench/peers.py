@@ -1,8 +1,7 @@
-"""The servers that are measured: for each, its configuration for one CPU, and its command.
+"""The measured servers: configuration for one CPU, and command.
 
-All get the same zone file, one worker, no rate limit, no log of queries, and the leanest answers
-that they can be told to give; where they still differ in what they add, the answers' mean size,
-which every table prints, shows it.
+All get the same zone file, one worker, no rate limit, no query log, and the shortest answers that
+their options allow. Every table prints the mean size of the answers, which still differs.
 """
 
 import re
@@ -19,9 +18,12 @@ from bench.nameservers import BIND, KNOT, NSD, NameServer
 from bench.native import coredns, program
 from bench.zone import ZONE
 
+MUSTERD = str(Path(sys.executable).with_name("musterd"))
+"""The command of the environment that runs the benchmarks."""
+
 
 class Peer(ABC):
-    """One server program; each subclass writes its configuration and names its command."""
+    """A server program; a subclass writes its configuration and returns its command."""
 
     name: ClassVar[str]
     package: ClassVar[str]
@@ -29,22 +31,22 @@ class Peer(ABC):
 
     @property
     def label(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return self.name
 
     @property
     def environment(self) -> dict[str, str]:
-        """What it needs in its environment."""
+        """Variables of its environment."""
         return {}
 
     def missing(self) -> str:
-        """Why it can't be measured here; empty if it can."""
+        """Return why it can't be measured here; empty if it can."""
         if shutil.which(self.version_command[0]):
             return ""
         return f"{self.version_command[0]} is missing: install the package {self.package}"
 
     def version(self) -> str:
-        """Its version as it tells it."""
+        """Return its version."""
         done = subprocess.run(
             self.version_command, capture_output=True, text=True, check=False, timeout=20
         )
@@ -53,27 +55,27 @@ class Peer(ABC):
 
     @abstractmethod
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """Write its configuration into ``home``; the command that runs it in the foreground."""
+        """Write its configuration into ``home``; return the command that runs it in foreground."""
 
 
 @dataclass(frozen=True)
 class Floor(Peer):
-    """``echo.c``: receives and sends, and does nothing else. ``size``: octets of its replies."""
+    """``echo.c``: receives and sends, and does nothing else. ``size``: bytes of its replies."""
 
     name: ClassVar[str] = "floor"
     package: ClassVar[str] = "gcc"
     size: int = 90
 
     def missing(self) -> str:
-        """Compiled when it is needed."""
+        """Check for the compiler; the program is compiled on first use."""
         return "" if shutil.which("cc") else "cc is missing: install the package gcc"
 
     def version(self) -> str:
-        """What it is."""
-        return f"{self.size} octets"
+        """Return the size of its replies."""
+        return f"{self.size} bytes"
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """It has no configuration."""
+        """Return the command; there is no configuration."""
         return [program("echo"), str(port), str(self.size)]
 
 
@@ -96,24 +98,19 @@ class Musterd(Peer):
         """The name and the variant."""
         return f"{self.name} {self.variant}".strip()
 
-    @property
-    def _command(self) -> str | None:
-        beside = Path(sys.executable).parent / "musterd"
-        return str(beside) if beside.exists() else shutil.which("musterd")
-
     def missing(self) -> str:
-        """It is where this Python is, or on the PATH."""
-        return "" if self._command else "musterd is missing: make setup"
+        """Return how to install it if it is missing."""
+        return "" if Path(MUSTERD).exists() else "musterd is missing: run make setup"
 
     def version(self) -> str:
-        """Of the package that is installed beside this Python."""
-        command = [self._command or "musterd", "--version"]
+        """Return the version of the installed package."""
+        command = [MUSTERD, "--version"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
         found = re.search(r"\d+\.\d[\w.]*", done.stdout)
         return found[0] if found else "unknown"
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """No snapshots: a start is a start."""
+        """Write the settings, without snapshots so that every start loads the zone."""
         config = home / "musterd.toml"
         metrics = f"127.0.0.1:{self.metrics}" if self.metrics else ""
         config.write_text(
@@ -123,7 +120,7 @@ class Musterd(Peer):
             f'[[zones]]\nname = "{ZONE}"\npolicy = "{self.policy}"\nsources = ["bench"]\n'
             f'[[sources.zonefile]]\nname = "bench"\nzone = "{ZONE}"\npath = "{zone}"\n'
         )
-        return [str(self._command), "serve", "-c", str(config)]
+        return [MUSTERD, "serve", "-c", str(config)]
 
 
 class _Packaged(Peer):
@@ -186,7 +183,7 @@ class Gdnsd(Peer):
     version_command = ("gdnsd", "-h")
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """It finds a zone by the name of its file."""
+        """Write the configuration; gdnsd finds a zone by the name of its file."""
         (home / "zones").mkdir()
         (home / "zones" / ZONE).symlink_to(zone)
         (home / "config").write_text(
@@ -205,22 +202,22 @@ class CoreDns(Peer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """One thread runs Go code at a time."""
+        """Limit the Go scheduler to one thread."""
         return {"GOMAXPROCS": "1"}
 
     def missing(self) -> str:
-        """Built by Go the first time."""
-        return "" if coredns() else "CoreDNS needs Go to be built: install it, or do without"
+        """Build it on first use."""
+        return "" if coredns() else "CoreDNS can't be built: install Go"
 
     def version(self) -> str:
-        """Of the binary that was built."""
+        """Return the version of the binary."""
         command = [str(coredns()), "-version"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
         found = re.search(r"\d+\.\d[\w.]*", done.stdout)
         return found[0] if found else "unknown"
 
     def prepare(self, home: Path, zone: Path, port: int) -> list[str]:
-        """One server block."""
+        """Write one server block."""
         (home / "Corefile").write_text(
             f"{ZONE}:{port} {{\n  bind 127.0.0.1\n  file {zone} {{\n    reload 0\n  }}\n}}\n"
         )
@@ -228,5 +225,5 @@ class CoreDns(Peer):
 
 
 def everyone(size: int) -> list[Peer]:
-    """The floor with replies of ``size`` octets, musterd, and its peers."""
+    """Return the floor with replies of ``size`` bytes, musterd, and its peers."""
     return [Floor(size), Musterd(), Nsd(), Knot(), Gdnsd(), Bind(), CoreDns()]

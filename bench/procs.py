@@ -1,4 +1,4 @@
-"""Processes under measurement: pinned, accounted with all their children, and always stopped."""
+"""Processes to measure: pinned, accounted with all their children, and always stopped."""
 
 import atexit
 import os
@@ -21,7 +21,7 @@ _running: set["Process"] = set()
 
 
 class BenchError(Exception):
-    """A subject cannot be measured; the text says why and what to do."""
+    """A subject cannot be measured; the text gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ class Cpu:
         return self.user + self.system
 
     def __sub__(self, earlier: "Cpu") -> "Cpu":
-        """What was spent since an earlier reading."""
+        """Return the CPU time since an earlier reading."""
         return Cpu(self.user - earlier.user, self.system - earlier.system)
 
     def per(self, count: int) -> "Cpu":
-        """Microseconds for each of ``count``."""
+        """Return microseconds for each of ``count``."""
         scale = 1e6 / max(count, 1)
         return Cpu(self.user * scale, self.system * scale)
 
 
 def pinned(argv: Sequence[str], cpu: int | None) -> list[str]:
-    """The command that runs ``argv`` on one CPU (None: on any), and ends when this process does."""
+    """Return the command that runs ``argv`` on a CPU (None: any) and ends with this process."""
     guard = ["setpriv", "--pdeathsig", "TERM", "--"]
     return [*guard, *(["taskset", "-c", str(cpu)] if cpu is not None else []), *argv]
 
 
 class Process:
-    """A server in its own session, its output in a log file; a context manager that stops it."""
+    """A server in its own session that writes to a log file; a context manager that stops it."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Process:
         _running.add(self)
 
     def __enter__(self) -> Self:
-        """Nothing more to do: it was started when it was made."""
+        """Return the process, which is already started."""
         return self
 
     def __exit__(
@@ -92,15 +92,15 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """True while it runs."""
         return self._popen.poll() is None
 
     def tail(self, lines: int = 15) -> str:
-        """The end of what it wrote."""
+        """Return the end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def cpu(self) -> Cpu:
-        """CPU time so far of the process and its descendants, in seconds."""
+        """Return the CPU time so far of the process and its descendants."""
         user = system = 0
         for fields in _tree(self._popen.pid).values():
             # utime, stime and those of reaped children: proc_pid_stat(5), fields 14 to 17
@@ -109,7 +109,7 @@ class Process:
         return Cpu(user * _TICK, system * _TICK)
 
     def memory(self) -> int:
-        """Octets in memory, each shared page divided among those that share it (PSS)."""
+        """Return the memory in bytes, each shared page divided among its processes (PSS)."""
         return sum(_pss(pid) for pid in _tree(self._popen.pid))
 
     def signal(self, number: signal.Signals) -> None:
@@ -117,20 +117,20 @@ class Process:
         self._popen.send_signal(number)
 
     def forget_peak(self) -> None:
-        """Let ``peak`` count from now: proc(5), clear_refs."""
+        """Reset ``peak``: proc(5), clear_refs."""
         Path(f"/proc/{self._popen.pid}/clear_refs").write_text("5")
 
     def peak(self) -> tuple[int, int]:
-        """Octets in memory at most so far, and now, shared pages too (VmHWM, VmRSS)."""
+        """Return peak and present memory in bytes, with shared pages (VmHWM, VmRSS)."""
         fields = dict(
             line.split(":", 1)
             for line in Path(f"/proc/{self._popen.pid}/status").read_text().splitlines()
         )
-        most, now = (int(fields[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
-        return most, now
+        peak, now = (int(fields[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+        return peak, now
 
     def stop(self) -> None:
-        """TERM, so that it stops its children itself; KILL to the session after STOP_SECONDS."""
+        """Send TERM, so that it stops its children; send KILL to the session after STOP_SECONDS."""
         _running.discard(self)
         self._popen.terminate()
         try:
@@ -144,9 +144,9 @@ class Process:
 
 
 def run_client(argv: Sequence[str], seconds: float, cpu: int | None = LOAD_CPU) -> str:
-    """Run a load generator to its end and return what it printed.
+    """Run a load generator to its end and return its output.
 
-    Raises BenchError with its complaint if it fails or takes longer than ``seconds``.
+    Raises BenchError with its error message if it fails or takes longer than ``seconds``.
     """
     try:
         done = subprocess.run(
@@ -160,25 +160,25 @@ def run_client(argv: Sequence[str], seconds: float, cpu: int | None = LOAD_CPU) 
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"{argv[0]}: not done after {seconds:.0f} s; stopped") from error
     if done.returncode:
-        complaint = (done.stderr or done.stdout).strip()
-        raise BenchError(f"{argv[0]}: exit status {done.returncode}: {complaint}")
+        message = (done.stderr or done.stdout).strip()
+        raise BenchError(f"{argv[0]}: exit status {done.returncode}: {message}")
     return done.stdout
 
 
 def stop_all() -> None:
-    """Stop whatever still runs."""
+    """Stop every process that still runs."""
     for process in list(_running):
         process.stop()
 
 
 def _tree(root: int) -> dict[int, list[str]]:
-    """The fields of /proc/PID/stat after the name, of the process and its descendants."""
+    """Return the fields of /proc/PID/stat after the name, of a process and its descendants."""
     every: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 text = (entry / "stat").read_text()
-            except OSError:  # it ended meanwhile
+            except OSError:  # it ended in the meantime
                 continue
             every[int(entry.name)] = text.rpartition(")")[2].split()
     found = {root} & every.keys()
@@ -192,7 +192,7 @@ def _pss(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
-    except OSError:  # ended meanwhile, or a kernel without it
+    except OSError:  # ended in the meantime, or not supported by the kernel
         return 0
     return 0
 

@@ -1,4 +1,4 @@
-"""What a subject found: tables for people, data for programs, and what was to be reached."""
+"""The result of a subject: tables for people, data for programs, and targets."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether it was reached."""
+        """True if the figure is within the limit."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     @property
     def text(self) -> str:
-        """One line."""
+        """One line for a terminal."""
         word = "at least" if self.at_least else "at most"
         verdict = "met" if self.met else "MISSED"
         return f"{verdict}: {self.what} {self.value:.4g}, {word} {self.limit:g}"
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Result:
-    """One subject's outcome; ``data`` is all that was measured, round by round."""
+    """The result of a subject; ``data`` is every measurement, by round."""
 
     subject: str
     tables: Sequence[Table]
@@ -71,7 +71,7 @@ def show(result: Result, console: Console) -> None:
 
 
 def save(result: Result, machine: Machine, options: Mapping[str, object], folder: Path) -> Path:
-    """Write ``<date>-<subject>.json`` and ``.md``; returns the latter's path."""
+    """Write ``<date>-<subject>.json`` and ``.md``; return the path of the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     base = folder / f"{now:%Y-%m-%d}-{result.subject}"
@@ -95,11 +95,11 @@ def save(result: Result, machine: Machine, options: Mapping[str, object], folder
 
 
 def _page(result: Result, machine: Machine, options: Mapping[str, object], now: datetime) -> str:
-    told = ", ".join(f"{key} {value}" for key, value in options.items())
+    given = ", ".join(f"{key} {value}" for key, value in options.items())
     lines = [f"# {result.subject}, {now:%Y-%m-%d %H:%M} UTC", ""]
     lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in machine.items()]
     lines += [f"- {name}: {version}" for name, version in result.versions.items()]
-    lines += [f"- options: {told}", ""]
+    lines += [f"- options: {given}", ""]
     for table in result.tables:
         lines += [f"## {table.title}", "", _row(table.columns)]
         lines.append(_row(["---"] + ["---:"] * (len(table.columns) - 1)))

@@ -35,22 +35,27 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main() -> int:
-    """Run what was asked; 0 if every subject ran, 1 if one could not, 130 if stopped."""
+    """Run the given subjects; return 0 if all ran, 1 if one failed, 130 if interrupted."""
     given = _arguments()
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     options = Options(given.rounds, given.seconds, tuple(given.only.split()))
-    place = machine.describe()
+    description = machine.describe()
     if machine.busy():
         console.print(
-            f"load average {place['load_average']}: others use this machine, figures are noise",
+            f"load average {description['load_average']}: other work on this machine makes the "
+            "figures unreliable",
             style="yellow",
         )
     try:
-        failed = [name for name in given.subjects if not _one(name, options, place, console, given)]
+        failed = [
+            name
+            for name in given.subjects
+            if not _measure(name, options, description, console, given)
+        ]
     except KeyboardInterrupt:
-        console.print("stopped", style="red")
+        console.print("interrupted", style="red")
         return 130
     finally:
         stop_all()
@@ -59,10 +64,10 @@ def main() -> int:
     return bool(failed)
 
 
-def _one(
+def _measure(
     name: str,
     options: Options,
-    place: dict[str, str | int | float],
+    description: dict[str, str | int | float],
     console: Console,
     given: argparse.Namespace,
 ) -> bool:
@@ -76,7 +81,7 @@ def _one(
             return False
     show(result, console)
     if not given.dry:
-        page = save(result, place, options.as_dict(), RESULTS)
+        page = save(result, description, options.as_dict(), RESULTS)
         console.print(f"written to bench/results/{page.name} and .json", style="dim")
     return True
 
@@ -85,12 +90,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], default=list(SUBJECTS))
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each (5)")
-    parser.add_argument("--only", default="", help='servers to measure, such as "floor nsd"')
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="duration of each measurement (5)"
+    )
+    parser.add_argument("--only", default="", help='servers to measure, for example "floor nsd"')
     parser.add_argument("--dry", action="store_true", help="write no results")
     given = parser.parse_args()
     if not (1 <= given.rounds <= 100 and 1 <= given.seconds <= 120):
-        parser.error("--rounds is 1 to 100, --seconds 1 to 120")
+        parser.error("--rounds must be 1 to 100, --seconds 1 to 120")
     return given
 
 

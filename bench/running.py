@@ -1,4 +1,4 @@
-"""A server that runs and answers, for as long as a ``with`` block."""
+"""Runs a server while a ``with`` block runs."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench.peers import Floor, Peer
 from bench.procs import SERVER_CPU, BenchError, Process
-from bench.zone import ADDRESSES_MOST, ZONE, Question, address, host
+from bench.zone import MAX_ADDRESSES, ZONE, Question, address, host
 
 START_SECONDS = 120.0
 POLL_SECONDS = 0.002
@@ -20,7 +20,7 @@ NXDOMAIN = 3
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answered; ``ready_after``: seconds from exec to its first right answer."""
+    """A server that answers; ``ready_after``: seconds from exec to its first right answer."""
 
     peer: Peer
     process: Process
@@ -32,21 +32,21 @@ class Running:
 def running(
     peer: Peer, zone: Path, *, hosts: int = 10_000, cpu: int | None = SERVER_CPU
 ) -> Iterator[Running]:
-    """Start a server on ``zone``, wait until it answers for the last of ``hosts``; then stop it.
+    """Start a server with ``zone``, yield once it answers for the last of ``hosts``; then stop it.
 
-    Raises BenchError with the end of its log if it does not answer in START_SECONDS.
+    Raises BenchError with the end of its log if it does not answer within START_SECONDS.
     """
     with TemporaryDirectory(prefix="bench-") as home:
-        place = Path(home)
+        folder = Path(home)
         port = free_port()
-        argv = peer.prepare(place, zone.resolve(), port)
-        with Process(argv, place / "log", cpu, peer.environment) as process:
-            ready = until_right(process, port, hosts - 1, any_answer=isinstance(peer, Floor))
+        argv = peer.prepare(folder, zone.resolve(), port)
+        with Process(argv, folder / "log", cpu, peer.environment) as process:
+            ready = await_answer(process, port, hosts - 1, any_answer=isinstance(peer, Floor))
             yield Running(peer, process, port, ready - process.started)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP."""
+    """Return a port of 127.0.0.1 that is free for UDP and TCP."""
     while True:
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
@@ -58,24 +58,24 @@ def free_port() -> int:
             return port
 
 
-def until_right(process: Process, port: int, last: int, *, any_answer: bool = False) -> float:
-    """Ask until the answers are right; when that was, by the monotonic clock.
+def await_answer(process: Process, port: int, last: int, *, any_answer: bool = False) -> float:
+    """Query until the answers are right; return when that was, by the monotonic clock.
 
-    Right is an address of the last host, and NXDOMAIN for a name that is not there, which a server
-    that is still loading may not tell yet.
+    Right answers are an address of the last host, and NXDOMAIN for an unknown name, which a server
+    may not give while it is loading.
     """
-    there = Question(f"{host(last)}.{ZONE}", "A").wire(7)
-    not_there = Question(f"x0000.{ZONE}", "A").wire(8)
-    addresses = [socket.inet_aton(address(last, which)) for which in range(ADDRESSES_MOST)]
+    known = Question(f"{host(last)}.{ZONE}", "A").wire(7)
+    unknown = Question(f"x0000.{ZONE}", "A").wire(8)
+    addresses = [socket.inet_aton(address(last, which)) for which in range(MAX_ADDRESSES)]
     deadline = time.monotonic() + START_SECONDS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(POLL_PATIENCE)
         sock.connect(("127.0.0.1", port))
         while time.monotonic() < deadline and process.alive:
-            answer = _try(sock, there)
+            answer = _try(sock, known)
             if any_answer and answer:
                 return time.monotonic()
-            if any(a in answer for a in addresses) and _rcode(_try(sock, not_there)) == NXDOMAIN:
+            if any(a in answer for a in addresses) and _rcode(_try(sock, unknown)) == NXDOMAIN:
                 return time.monotonic()
             time.sleep(POLL_SECONDS)
     why = "did not answer in time" if process.alive else "stopped"
@@ -83,16 +83,16 @@ def until_right(process: Process, port: int, last: int, *, any_answer: bool = Fa
 
 
 def _try(sock: socket.socket, query: bytes) -> bytes:
-    """The answer, or nothing if none comes in POLL_PATIENCE."""
+    """Return the answer, empty if none comes within POLL_PATIENCE."""
     try:
         sock.send(query)
-        while (answer := sock.recv(4096))[:2] != query[:2]:  # a late one to an earlier question
+        while (answer := sock.recv(4096))[:2] != query[:2]:  # a late answer to an earlier query
             pass
-    except OSError:  # nobody there yet, or silent
+    except OSError:  # not listening yet, or no answer
         return b""
     return answer
 
 
 def _rcode(answer: bytes) -> int | None:
-    """Low four bits of the fourth octet (RFC 1035 section 4.1.1)."""
+    """Return the response code (RFC 1035 section 4.1.1)."""
     return answer[3] & 15 if len(answer) >= 12 else None

@@ -1,4 +1,4 @@
-"""Scale: large zone files: time to the first right answer, memory, octets a record."""
+"""Scale: large zone files: time to the first right answer, memory, bytes per record."""
 
 import json
 import sys
@@ -16,13 +16,13 @@ from bench.zone import write_zone
 
 SMALL = 1000
 SIZES = {100_000: 2.0, 500_000: 5.0}
-OCTETS_A_RECORD = 300
+BYTES_PER_RECORD = 300
 LIMIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from exec to the right answer for the last name of the file; octets in memory."""
+    """Seconds from exec to the right answer for the last name of the file; bytes of memory."""
 
     seconds: float
     memory: int
@@ -32,7 +32,7 @@ Starts = dict[str, dict[int, list[Start]]]
 
 
 def run(context: Context) -> Result:
-    """Each server, each size, alone on all CPUs; then what the core says of itself."""
+    """Start each server with each size, alone on all CPUs; then measure the core alone."""
     peers = context.present([Musterd(workers=0), Nsd(), Knot(), Gdnsd()])
     zones = {n: write_zone(context.scratch / f"zone-{n}", n) for n in (SMALL, *SIZES)}
     found: Starts = {peer.label: {n: [] for n in zones} for peer in peers}
@@ -53,7 +53,7 @@ def run(context: Context) -> Result:
     }
     if "musterd" in found:
         core = {n: _core_size(zones[n]) for n in SIZES}
-        data["core"] = {str(n): told for n, told in core.items()}
+        data["core"] = {str(n): figures for n, figures in core.items()}
         tables.append(_core_table(core))
         targets += _core_targets(core)
     versions = {peer.label: peer.version() for peer in peers}
@@ -68,7 +68,7 @@ def _start(peer: Peer, zone: Path, size: int) -> Start:
 def _table(found: Starts) -> Table:
     columns = ["server"]
     for size in SIZES:
-        columns += [f"{size:,}: s", "MiB", "octets a record"]
+        columns += [f"{size:,}: s", "MiB", "bytes per record"]
     rows = []
     for name, by_size in found.items():
         cells = [name]
@@ -94,31 +94,30 @@ def _targets(found: Starts) -> list[Target]:
 
 
 def _core_size(zone: Path) -> dict[str, int]:
-    """What ``bench.coresize`` tells, of a process of its own so that nothing else is in it."""
+    """Return the figures of ``bench.coresize``, run in a process of its own."""
     argv = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "bench.coresize", str(zone)]
-    told: dict[str, int] = json.loads(run_client(argv, LIMIT_SECONDS))
-    return told
+    figures: dict[str, int] = json.loads(run_client(argv, LIMIT_SECONDS))
+    return figures
 
 
 def _core_table(core: dict[int, dict[str, int]]) -> Table:
     rows = []
-    for size, told in core.items():
-        each = (told["octets"] / told["records"], told["growth"] / told["records"])
+    for size, figures in core.items():
+        each = (figures[key] / figures["records"] for key in ("bytes", "growth"))
         rows.append([f"{size:,}", *(f"{value:.0f}" for value in each)])
-    columns = ["records", "octets a record, as the core says", "as the process grew"]
+    columns = ["records", "bytes per record, by the core", "by growth of the process"]
     return Table("In the core alone", columns, rows)
 
 
 def _core_targets(core: dict[int, dict[str, int]]) -> list[Target]:
-    size, told = max(core.items())
-    worst = max(told["octets"], told["growth"]) / told["records"]
-    return [Target(f"octets a record in the core, of {size:,}", worst, OCTETS_A_RECORD)]
+    size, figures = max(core.items())
+    worst = max(figures["bytes"], figures["growth"]) / figures["records"]
+    return [Target(f"bytes per record in the core, of {size:,}", worst, BYTES_PER_RECORD)]
 
 
 def _notes() -> list[str]:
     return [
         "Memory is the proportional set size of the process and its children right after the "
-        f"first answer; octets a record are over a server with {SMALL:,} records.",
-        "Each server has all CPUs. musterd keeps each record's origin beside the core, which the "
-        "others do not.",
+        f"first answer; bytes per record are above those of a server with {SMALL:,} records.",
+        "Each server has all CPUs. musterd also stores the origin of each record.",
     ]

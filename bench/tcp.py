@@ -1,4 +1,4 @@
-"""TCP: CPU a query over 100 pipelined connections."""
+"""TCP: CPU per query over 100 pipelined connections."""
 
 from contextlib import ExitStack
 
@@ -16,7 +16,7 @@ SHAPE = Shape(mode="tcp", clients=CONNECTIONS, outstanding=CONNECTIONS * PIPELIN
 
 
 def run(context: Context) -> Result:
-    """Knot is the one to beat."""
+    """Measure musterd beside Knot, NSD and BIND."""
     asked = questions()
     zone = write_zone(context.scratch / "zone")
     file = write_text(context.scratch / "questions", asked)
@@ -32,9 +32,9 @@ def run(context: Context) -> Result:
             servers,
             lambda s: measure(s, lambda port: dnsperf(port, file, seconds, SHAPE)),
         )
-    title = f"TCP, {CONNECTIONS} connections, {PIPELINED} queries under way on each"
+    title = f"TCP, {CONNECTIONS} connections, {PIPELINED} queries in flight on each"
     value = ratio(rounds, "musterd", "knot")
-    targets = [] if value is None else [Target("CPU a query, musterd / knot", value, 1.0)]
+    targets = [] if value is None else [Target("CPU per query, musterd / knot", value, 1.0)]
     versions = {peer.label: peer.version() for peer in peers}
     drawn = table(title, rounds, sizes, ("knot", "nsd"))
     return Result("tcp", [drawn], plain(rounds), targets, (), versions)

@@ -22,7 +22,7 @@ ADDRESSES = 4
 
 @dataclass(frozen=True)
 class Round:
-    """One server in one round; microseconds of CPU for each answer."""
+    """A server in one round; microseconds of CPU per answer."""
 
     user: float
     system: float
@@ -31,7 +31,7 @@ class Round:
 
     @property
     def total(self) -> float:
-        """User and system."""
+        """User and system time."""
         return self.user + self.system
 
 
@@ -39,7 +39,7 @@ Rounds = Mapping[str, Sequence[Round]]
 
 
 def measure(server: Running, load: Callable[[int], Load]) -> Round:
-    """Run ``load`` on a server and divide the CPU that it took by the answers."""
+    """Run ``load`` on a server and divide the CPU time by the answers."""
     before: Cpu = server.process.cpu()
     done = load(server.port)
     each = (server.process.cpu() - before).per(done.answered)
@@ -49,7 +49,7 @@ def measure(server: Running, load: Callable[[int], Load]) -> Round:
 def interleave(
     context: Context, servers: Sequence[Running], load: Callable[[Running], Round]
 ) -> dict[str, list[Round]]:
-    """Every server once a round, so that what changes on the machine meets all of them."""
+    """Measure every server once a round, so that other work on the machine affects all."""
     found: dict[str, list[Round]] = {server.peer.label: [] for server in servers}
     for number in range(context.options.rounds):
         for server in servers:
@@ -57,13 +57,13 @@ def interleave(
             found[server.peer.label].append(got)
             context.say(
                 f"round {number + 1}/{context.options.rounds} {server.peer.label}: "
-                f"{got.rate:,.0f}/s, {got.total:.2f} µs a query, {got.lost} lost"
+                f"{got.rate:,.0f}/s, {got.total:.2f} µs per query, {got.lost} lost"
             )
     return found
 
 
 def ratio(rounds: Rounds, name: str, other: str) -> float | None:
-    """Median over the rounds of total CPU of one over the other's in the same round."""
+    """Return the median over the rounds of the ratio of two servers' CPU time."""
     if name not in rounds or other not in rounds:
         return None
     pairs = zip(rounds[name], rounds[other], strict=True)
@@ -71,9 +71,9 @@ def ratio(rounds: Rounds, name: str, other: str) -> float | None:
 
 
 def table(title: str, rounds: Rounds, sizes: Mapping[str, float], against: Sequence[str]) -> Table:
-    """Medians, and ratios to those of ``against`` that ran."""
+    """Return a table of medians, with ratios to those of ``against`` that ran."""
     others = [name for name in against if name in rounds]
-    columns = ["server", "answer octets", "answers/s", "user µs", "system µs", "CPU µs", "lost"]
+    columns = ["server", "answer bytes", "answers/s", "user µs", "system µs", "CPU µs", "lost"]
     rows = []
     for name, got in rounds.items():
         cells = [name, f"{sizes[name]:.0f}", f"{median(r.rate for r in got):,.0f}"]
@@ -85,7 +85,7 @@ def table(title: str, rounds: Rounds, sizes: Mapping[str, float], against: Seque
 
 
 def run(context: Context) -> Result:
-    """All servers by ``dnsperf``, then musterd with everything on by many clients."""
+    """Query all servers with ``dnsperf``, then variants of musterd from many clients."""
     asked = questions()
     zone = write_zone(context.scratch / "zone")
     file = write_text(context.scratch / "questions", asked)
@@ -94,7 +94,7 @@ def run(context: Context) -> Result:
         servers = [stack.enter_context(running(peer, zone)) for peer in peers]
         sizes = {s.peer.label: mean_size(s.port, asked) for s in servers}
         for server in servers:
-            dnsperf(server.port, file, 1)  # caches and sockets as they will be
+            dnsperf(server.port, file, 1)  # fill caches and set up sockets
         rounds = interleave(
             context,
             servers,
@@ -111,7 +111,7 @@ def run(context: Context) -> Result:
 
 
 def _size_of_answers(context: Context, zone: Path, asked: Sequence[Question]) -> int:
-    """Mean octets of musterd's answers, or NSD's where musterd is not to be had."""
+    """Return the mean size of musterd's answers in bytes, else NSD's."""
     for peer in (Musterd(), Nsd()):
         if not peer.missing():
             try:
@@ -125,19 +125,19 @@ def _size_of_answers(context: Context, zone: Path, asked: Sequence[Question]) ->
 def _variants(
     context: Context, asked: Sequence[Question]
 ) -> tuple[dict[str, list[Round]], dict[str, float]]:
-    """Only musterd, by many client addresses: plain, and with all that costs something on."""
-    one = write_zone(context.scratch / "zone")
+    """Measure musterd from many client addresses, plain and with costly features enabled."""
+    single = write_zone(context.scratch / "zone")
     four = write_zone(context.scratch / "zone-of-four", addresses=ADDRESSES)
     plain = write_wire(context.scratch / "plain", asked)
     cookies = write_wire(context.scratch / "cookies", asked, CLIENT_COOKIE)
     kinds: list[tuple[Peer, Path, Path, bytes]] = [
-        (Musterd("plain"), one, plain, b""),
-        (Musterd("cookies"), one, cookies, CLIENT_COOKIE),
-        (Musterd("rate limit", rate_limit=NEVER), one, plain, b""),
+        (Musterd("plain"), single, plain, b""),
+        (Musterd("cookies"), single, cookies, CLIENT_COOKIE),
+        (Musterd("rate limit", rate_limit=NEVER), single, plain, b""),
         (Musterd(f"{ADDRESSES} addresses, all"), four, plain, b""),
         (Musterd(f"{ADDRESSES} addresses, sticky", policy="sticky"), four, plain, b""),
         (
-            Musterd("everything on", policy="sticky", rate_limit=NEVER),
+            Musterd("all features", policy="sticky", rate_limit=NEVER),
             four,
             cookies,
             CLIENT_COOKIE,
@@ -168,23 +168,23 @@ def _targets(rounds: Rounds) -> list[Target]:
     for other, limit in (("floor", 1.10), ("nsd", 1.0)):
         value = ratio(rounds, "musterd", other)
         if value is not None:
-            targets.append(Target(f"CPU a query, musterd / {other}", value, limit))
+            targets.append(Target(f"CPU per query, musterd / {other}", value, limit))
     if "musterd" in rounds:
         user = median(r.user for r in rounds["musterd"])
-        targets.append(Target("user µs a query, musterd", user, 0.5))
+        targets.append(Target("user µs per query, musterd", user, 0.5))
     return targets
 
 
 def plain(rounds: Rounds) -> dict[str, list[dict[str, float]]]:
-    """As JSON takes it."""
+    """Return rounds in a form for JSON."""
     return {name: [asdict(r) for r in got] for name, got in rounds.items()}
 
 
 def _notes() -> list[str]:
     return [
-        "Ratios are medians of the ratios within each round. The load generator is the limit for "
-        "the fast ones: compare CPU a query, not answers a second.",
-        "The kernel splits user from system time by sampling (about 250 samples a second of CPU), "
-        "so the split is good to a tenth or so; their sum is exact.",
-        "Hades claimed 0.29 of BIND's time a query.",
+        "Ratios are medians of the ratios within each round. The load generator limits the fast "
+        "servers: compare CPU per query, not answers/s.",
+        "The kernel splits user from system time by sampling (about 250 samples per second of "
+        "CPU), which is accurate to a tenth or so; the sum is exact.",
+        "Hades claimed 0.29 of BIND's time per query.",
     ]

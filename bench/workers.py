@@ -1,4 +1,4 @@
-"""Workers: what a second one adds, where server and load generator share all CPUs."""
+"""Workers: the gain of more workers, server and load generator sharing all CPUs."""
 
 import os
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from bench.zone import questions, write_text, write_zone
 
 
 def run(context: Context) -> Result:
-    """1, 2, 4, ... workers up to one a CPU; nothing is pinned."""
+    """Measure 1, 2, 4, ... workers up to one per CPU; nothing is pinned."""
     cores = os.cpu_count() or 1
     counts = [2**i for i in range(max(cores, 2).bit_length()) if 2**i <= max(cores, 2)]
     threads = max(1, cores // 2)
@@ -39,9 +39,9 @@ def run(context: Context) -> Result:
         for name, got in rounds.items()
     )
     notes = [
-        f"Answers a second against one worker: {gains}.",
-        f"This machine has {cores} cores, and the load generator needs {threads} of them or more: "
-        "scaling shows only as far as cores are left.",
+        f"Answers/s in relation to one worker: {gains}.",
+        f"This machine has {cores} cores, and the load generator needs {threads} or more of them; "
+        "workers scale only to the rest.",
     ]
     versions = {peer.name: peer.version() for peer in peers}
     drawn = table("UDP, not pinned", rounds, sizes, (base,))

@@ -1,4 +1,4 @@
-"""The zone and the questions: the same for every server, made from a seed."""
+"""The zone and the questions: the same for every server, generated from a seed."""
 
 import random
 import struct
@@ -9,7 +9,7 @@ from pathlib import Path
 ZONE = "bench.test"
 SEED = 2026
 SERVICES = 1000
-ADDRESSES_MOST = 16
+MAX_ADDRESSES = 16
 TTL = 300
 EDNS_SIZE = 1232
 TYPES = {"A": 1, "SRV": 33}
@@ -18,17 +18,17 @@ CLIENT_COOKIE = bytes.fromhex("0123456789abcdef")
 
 
 def host(number: int) -> str:
-    """The owner name of host ``number``, without the zone."""
+    """Return the owner name of host ``number``, without the zone."""
     return f"h{number:04d}"
 
 
 def address(number: int, which: int = 0) -> str:
-    """Address ``which`` (below ADDRESSES_MOST) of host ``number``."""
+    """Return address ``which`` (below MAX_ADDRESSES) of host ``number``."""
     return f"10.{which << 4 | number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def write_zone(path: Path, hosts: int = 10_000, addresses: int = 1) -> Path:
-    """Write a master file: ``hosts`` names of ``addresses`` A records each, and SERVICES of SRV."""
+    """Write a master file with ``hosts`` names of ``addresses`` A records each, and SRV records."""
     with path.open("w") as file:
         file.write(f"$ORIGIN {ZONE}.\n$TTL {TTL}\n")
         file.write(f"@ IN SOA ns hostmaster 1 7200 1800 86400 {TTL}\n@ IN NS ns\n")
@@ -42,19 +42,19 @@ def write_zone(path: Path, hosts: int = 10_000, addresses: int = 1) -> Path:
 
 
 def service(number: int) -> str:
-    """The owner name of service ``number``, without the zone."""
+    """Return the owner name of service ``number``, without the zone."""
     return f"_http._tcp.s{number:04d}"
 
 
 @dataclass(frozen=True)
 class Question:
-    """A name and a type to ask."""
+    """A name and a type to query."""
 
     name: str
     type: str
 
     def wire(self, ident: int = 0, cookie: bytes = b"") -> bytes:
-        """The query message with EDNS (RFC 6891), and a cookie (RFC 7873) if given."""
+        """Return the query message with EDNS (RFC 6891), and a cookie (RFC 7873) if given."""
         labels = b"".join(
             bytes([len(part)]) + part.encode() for part in self.name.rstrip(".").split(".")
         )
@@ -65,7 +65,7 @@ class Question:
 
 
 def questions(count: int = 100_000, hosts: int = 10_000, seed: int = SEED) -> list[Question]:
-    """``count`` questions in random order: 80 % A, 10 % SRV, 10 % names that are not there."""
+    """Return ``count`` questions in random order: 80 % A, 10 % SRV, 10 % unknown names."""
     return list(_draw(random.Random(seed), count, hosts))
 
 
@@ -82,23 +82,23 @@ def _draw(chance: random.Random, count: int, hosts: int) -> Iterator[Question]:
 
 
 def write_text(path: Path, asked: Sequence[Question]) -> Path:
-    """Write questions as ``dnsperf`` reads them."""
+    """Write questions in the format of ``dnsperf``."""
     path.write_text("".join(f"{q.name} {q.type}\n" for q in asked))
     return path
 
 
 def in_runs(asked: Sequence[Question], run: int = 16, seed: int = SEED) -> list[Question]:
-    """The same questions, ordered so that ``run`` neighbours have messages of equal length."""
+    """Return the same questions in runs of ``run`` whose messages have equal length."""
     by_length: dict[int, list[Question]] = {}
     for question in asked:
         by_length.setdefault(len(question.name), []).append(question)
     runs = [same[i : i + run] for same in by_length.values() for i in range(0, len(same), run)]
     random.Random(seed).shuffle(runs)
-    return [question for some in runs for question in some]
+    return [question for same in runs for question in same]
 
 
 def write_wire(path: Path, asked: Sequence[Question], cookie: bytes = b"") -> Path:
-    """Write questions as messages, each after its length: what the C clients read."""
+    """Write questions as messages, each after its length, in the format of the C clients."""
     with path.open("wb") as file:
         for question in asked:
             message = question.wire(cookie=cookie)
