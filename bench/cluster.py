@@ -27,7 +27,7 @@ from bench.report import Result, Table, Target
 from bench.running import free_port
 from bench.server import ServerFixture
 from bench.zone import ZONE, Question, questions, write_wire, write_zone
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 
 MEMBERS = 3
 SERVERS = 3

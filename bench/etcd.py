@@ -20,7 +20,7 @@ from bench.procs import BenchError, Process
 from bench.report import Result, Table, Target
 from bench.running import Running, free_port, running
 from bench.zone import ZONE, Question, address, host, questions, write_wire
-from musterd.etcd import Client, Options
+from musterd.etcd import EtcdClient, EtcdOptions
 from musterd.etcd import rpc_pb2 as rpc
 
 SIZES = (1_000, 500_000)
@@ -138,7 +138,7 @@ def value(number: int, which: int = 0) -> bytes:
 
 async def fill(endpoint: str, size: int) -> None:
     """Put ``size`` keys."""
-    async with Client(Options((endpoint,), request=60.0)) as client:
+    async with EtcdClient(EtcdOptions((endpoint,), request=60.0)) as client:
         for at in range(0, size, BATCH):
             puts = [
                 rpc.RequestOp(put=rpc.PutRequest(key=key(n), value=value(n)))
@@ -200,7 +200,7 @@ async def _puts(server: Running, endpoint: str, size: int, file: Path, seconds: 
     bare: list[float] = []
     missed = 0
     pick = random.Random(size)
-    async with Client(Options((endpoint,))) as client:
+    async with EtcdClient(EtcdOptions((endpoint,))) as client:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.05)
             sock.connect(("127.0.0.1", server.port))
@@ -251,7 +251,7 @@ def _relist(server: Running, store: Etcd, size: int) -> float:
 
 async def _compact(endpoint: str, number: int, which: int) -> None:
     """Put a key and compact all earlier revisions."""
-    async with Client(Options((endpoint,))) as client:
+    async with EtcdClient(EtcdOptions((endpoint,))) as client:
         await client.put(key(number), value(number, which))
         await client.compact(await client.put(b"/other", b""))
 

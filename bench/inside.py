@@ -22,9 +22,11 @@ from bench.zone import TTL, ZONE, Question, host
 from musterd._core import Core, read_zone
 from musterd.catalog import Catalog
 from musterd.clock import LoopClock
-from musterd.model import Begin, Put, PutMany, Record, Synced, name_from_text
-from musterd.server import NICENESS
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import Record
+from musterd.server.server import NICENESS
 from musterd.settings import Settings
+from musterd.sources.changes import Begin, Put, PutMany, Synced
 
 SOURCE = "bench"
 CHANGING = 1000

@@ -11,7 +11,7 @@ from bench.peers import MUSTERD
 from bench.procs import BenchError, Process, run_client
 from bench.running import START_SECONDS, free_port
 from bench.zone import ZONE
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 
 IMPORT_SECONDS = 120.0
 POLL_SECONDS = 0.01

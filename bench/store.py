@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from musterd.store import Put, Store
+from musterd.kv import PutOp, Store
 from musterd.store.embedded import Embedded
 
 TASKS = 50
@@ -112,7 +112,7 @@ async def _measure_memory(path: Path) -> None:
 async def _fill(store: Store) -> None:
     for start in range(0, ENTRIES, BATCH):
         numbers = range(start, start + BATCH)
-        puts = [Put(_key(number // 100, number), VALUE) for number in numbers]
+        puts = [PutOp(_key(number // 100, number), VALUE) for number in numbers]
         await store.transaction((), puts)
 
 

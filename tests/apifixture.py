@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from musterd.client.api import Client
-from musterd.client.place import find
-from musterd.tokens import FIRST
+from musterd.client.api import ApiClient
+from musterd.client.endpoint import find
+from musterd.registry.tokens import FIRST
 from tests.apikit import Api, serving
 
 
@@ -31,7 +31,7 @@ def api(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("MUSTERD_SERVER", url)
     monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(token))
-    with Client(find()) as client:
+    with ApiClient(find()) as client:
         for zone, owner, rtype in {
             (one["zone"], one["owner"], one["type"]) for one in client.records()
         }:

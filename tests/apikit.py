@@ -15,7 +15,7 @@ import structlog
 
 from musterd import log as logs
 from musterd.cli import run
-from musterd.server import Server
+from musterd.server.server import Server
 from musterd.settings.watch import Watcher
 
 TOML = """

@@ -11,16 +11,9 @@ import dns.rdatatype
 
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Row
-from musterd.model import (
-    Policy,
-    Record,
-    check_name,
-    name_from_text,
-    name_to_text,
-    pack,
-    type_text,
-    unpack,
-)
+from musterd.rr.names import check_name, name_from_text, name_to_text
+from musterd.rr.rrset import Policy, Record, pack, unpack
+from musterd.rr.types import type_text
 from musterd.settings import Settings
 
 NOW = 1_700_000_000.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd import server
+from musterd.server import server
 
 Write = Callable[[str], Path]
 

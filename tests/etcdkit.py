@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from musterd.etcd import Options
+from musterd.etcd import EtcdOptions
 from tests.needs import CI
 
 ROOT = Path(__file__).parent.parent
@@ -149,13 +149,13 @@ class Etcd:
         processes = [member.process for member in self.members]
         return all(process is not None and process.poll() is None for process in processes)
 
-    def options(self, **more: Any) -> Options:
+    def options(self, **more: Any) -> EtcdOptions:
         """For a client of it."""
         if self.certificates is not None:
             found = self.certificates
             tls = {"ca": found.ca, "cert": found.cert("client"), "key": found.key("client")}
             more = {**tls, **more}
-        return Options(**{"endpoints": self.endpoints, **more})
+        return EtcdOptions(**{"endpoints": self.endpoints, **more})
 
     async def start(self, *numbers: int, wait: bool = True) -> None:
         """Start members, all if none is named, and wait until they answer."""

@@ -5,22 +5,21 @@ import pytest
 from musterd.catalog import Catalog
 from musterd.catalog.problems import PROBLEMS
 from musterd.catalog.table import STEP
-from musterd.model import (
-    CNAME,
-    SHOWN_MOST,
+from musterd.display import MAX_SHOWN
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import Record, pack
+from musterd.rr.types import CNAME
+from musterd.sources.changes import (
+    Batch,
     Begin,
     Change,
     Delete,
     Fault,
     Lost,
-    Mended,
     Put,
     PutMany,
-    Record,
-    Several,
+    Resolved,
     Synced,
-    name_from_text,
-    pack,
 )
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
@@ -79,13 +78,13 @@ CHANGES: list[tuple[str, list[Change], list[str]]] = [
      Begin(), put("k", "a 5 A 10.0.0.1"), Synced(2)], ["a 5 A 10.0.0.1"]),
     ("an empty list", [many("a 5 A 10.0.0.1"), Begin(), Synced(2)], []),
     ("a list of whole names", [put("k", "a 5 A 10.0.0.1"), put("l", "b 5 A 10.0.0.2"), Begin(),
-     Several([put("m", "a 5 A 10.0.0.3"), put("n", "a 5 AAAA ::1")], whole=True)],
+     Batch([put("m", "a 5 A 10.0.0.3"), put("n", "a 5 AAAA ::1")], whole=True)],
      ["a 5 A 10.0.0.3", "a 5 AAAA ::1", "b 5 A 10.0.0.2"]),
     ("a list of whole names, to its end", [put("k", "a 5 A 10.0.0.1"), put("l", "b 5 A 10.0.0.2"),
-     Begin(), Several([put("m", "a 5 TXT x")], whole=True), Synced(2)], ['a 5 TXT "x"']),
-    ("gone, another, and gone at once", [put("k", "a 5 TXT x"), Several([Delete("k", 2),
+     Begin(), Batch([put("m", "a 5 TXT x")], whole=True), Synced(2)], ['a 5 TXT "x"']),
+    ("gone, another, and gone at once", [put("k", "a 5 TXT x"), Batch([Delete("k", 2),
      put("l", "a 5 A 10.0.0.1"), Delete("l", 3)])], []),
-    ("gone, and another at once", [put("k", "a 5 TXT x"), Several([Delete("k", 2),
+    ("gone, and another at once", [put("k", "a 5 TXT x"), Batch([Delete("k", 2),
      put("l", "a 5 A 10.0.0.1")])], ["a 5 A 10.0.0.1"]),
     ("a wildcard", [put("k", "* 5 A 10.0.0.1")], ["* 5 A 10.0.0.1"]),
 ]  # fmt: skip
@@ -165,8 +164,8 @@ async def test_no_step_of_a_large_change_cuts_a_name_in_two() -> None:
     new = [put(f"b{n}", f"a A 10.0.1.{n}") for n in range(5)]
     gone = [Delete(each.key, 1) for each in old]
     parts: list[list[Change]] = [
-        [Several([*some[3:], *old])],
-        [Several([*some[2:], *gone, *new])],
+        [Batch([*some[3:], *old])],
+        [Batch([*some[2:], *gone, *new])],
         [Begin(), some[-1], Synced(2)],
     ]
     for changes in parts:
@@ -258,7 +257,7 @@ async def test_problems_are_bounded() -> None:
     assert (len(report.problems), report.problems_total) == (PROBLEMS, PROBLEMS + 5)
     assert report.problems[-1].where == f"file:{PROBLEMS + 4}"
     # Those that made room are not shown again when later ones are mended, but not denied either.
-    catalog.apply("one", *(Mended(f"file:{n}") for n in range(5, PROBLEMS + 5)))
+    catalog.apply("one", *(Resolved(f"file:{n}") for n in range(5, PROBLEMS + 5)))
     report = catalog.source_reports()[0]
     assert (report.problems, report.problems_forgotten) == ((), 5)
     catalog.apply("one", Begin(), Fault("file:1", "wrong"), Synced(1))
@@ -274,7 +273,7 @@ async def test_problems_are_those_that_are_so_now() -> None:
         ("second", "wrong"),
         ("first", f"wrong {PROBLEMS - 1}"),
     ]
-    catalog.apply("one", Mended("second"), Mended("never"))
+    catalog.apply("one", Resolved("second"), Resolved("never"))
     report = catalog.source_reports()[0]
     assert [problem.where for problem in report.problems] == ["first"]
     assert report.problems_total == PROBLEMS + 2
@@ -285,7 +284,7 @@ async def test_a_key_that_is_put_right_or_deleted_is_no_problem(several: bool) -
     catalog, _, _ = await new_catalog()
 
     def apply(change: Put | Delete) -> list[str]:
-        catalog.apply("one", Several([change]) if several else change)
+        catalog.apply("one", Batch([change]) if several else change)
         return [problem.where for problem in catalog.source_reports()[0].problems]
 
     assert apply(put("k", "x.com. A 10.0.0.1", "y.com. A 10.0.0.1")) == [
@@ -307,14 +306,14 @@ async def test_what_is_told_of_a_problem_is_bounded() -> None:
     catalog.apply("one", Fault(where, reason))
     (problem,) = catalog.source_reports()[0].problems
     for text in (problem.where, problem.reason):
-        assert len(text) == SHOWN_MOST
+        assert len(text) == MAX_SHOWN
         assert "… (1000000 characters" in text
     catalog.apply("one", Fault(f"{where[:500_000]}x{where[:499_999]}", reason))
     assert len(catalog.source_reports()[0].problems) == 2
-    catalog.apply("one", Mended(where))
+    catalog.apply("one", Resolved(where))
     (other,) = catalog.source_reports()[0].problems
     assert other.where != problem.where
-    catalog.apply("one", Mended(f"{where[:500_000]}x{where[:499_999]}"))
+    catalog.apply("one", Resolved(f"{where[:500_000]}x{where[:499_999]}"))
     assert catalog.source_reports()[0].problems == ()
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from musterd._core import Core
 from musterd.catalog.zone import Row
-from musterd.model import name_from_text, name_to_text, pack, type_text
+from musterd.rr.names import name_from_text, name_to_text
+from musterd.rr.rrset import pack
+from musterd.rr.types import type_text
 from tests.catalogkit import RecordingCore
 
 APEX = name_from_text("muster.local")

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from musterd.catalog import Contribution
-from musterd.model import Put, name_from_text, pack
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import pack
+from musterd.sources.changes import Put
 from tests.catalogkit import NOW, lines_of, new_catalog, records
 
 Case = tuple[str, dict[str, str], list[str]]

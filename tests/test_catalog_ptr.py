@@ -2,7 +2,7 @@
 
 import pytest
 
-from musterd.model import Begin, Delete, Put, PutMany, Synced
+from musterd.sources.changes import Begin, Delete, Put, PutMany, Synced
 from tests.catalogkit import NOW, new_catalog, records, rows, settings
 
 FORWARD = {"name": "muster.local", "ptr": True}

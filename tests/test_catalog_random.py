@@ -6,18 +6,9 @@ from typing import Any
 import pytest
 
 from musterd.catalog import Catalog
-from musterd.model import (
-    Begin,
-    Change,
-    Delete,
-    Lost,
-    Put,
-    PutMany,
-    Record,
-    Several,
-    Synced,
-    name_to_text,
-)
+from musterd.rr.names import name_to_text
+from musterd.rr.rrset import Record
+from musterd.sources.changes import Batch, Begin, Change, Delete, Lost, Put, PutMany, Synced
 from tests.catalogkit import NOW, ManualClock, RecordingCore, records, rows, settings
 
 SEEDS = 24
@@ -92,7 +83,7 @@ class Model:
             for put in last.values():
                 owner = put.records[0].owner.lower() if put.records else b""
                 owners.setdefault(owner, []).append(put)
-            changes = [Several(puts, whole=True) for puts in owners.values()]
+            changes = [Batch(puts, whole=True) for puts in owners.values()]
         self.random.shuffle(changes)
         return [Begin(), *changes, Synced(1)]
 
@@ -107,11 +98,11 @@ class Model:
         self.known[source].pop(key, None)
         return Delete(key, 1)
 
-    def several(self, source: str) -> Several:
+    def several(self, source: str) -> Batch:
         """What the core is told at once: a key may come and go in it."""
         count = self.random.randint(2, 20)
         deleted = self.random.choices([True, False], k=count)
-        return Several([self.delete(source) if each else self.put(source, 1) for each in deleted])
+        return Batch([self.delete(source) if each else self.put(source, 1) for each in deleted])
 
     def many(self, source: str) -> PutMany:
         given = {(owner.lower(), rtype): packed for owner, rtype, packed in rows(*self.lines(5))}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd.model import Put, PutMany
+from musterd.sources.changes import Put, PutMany
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
 ZONE = "muster.local"

@@ -1,6 +1,6 @@
 """Loading, live, stale: what happens to sources, and what becomes of their zones."""
 
-from musterd.model import Begin, Delete, Lost, Put, Synced
+from musterd.sources.changes import Begin, Delete, Lost, Put, Synced
 from tests.catalogkit import NOW, new_catalog, records, settings
 
 ZONE = "muster.local"

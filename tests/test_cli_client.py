@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.client.place import Place, find, parse, reachable
+from musterd.client.endpoint import Place, find, parse, reachable
 from musterd.errors import UsageError
 from tests.apikit import Api, http, problem, saying, serving
 from tests.needs import needs
@@ -61,7 +61,7 @@ def test_a_token_is_not_shown() -> None:
 
 
 def test_the_first_token_stays_on_this_host(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.client.place.FIRST_TOKEN", home / "one")
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", home / "one")
     assert text_of(placed(home)) == "token-one"
     assert placed(home, MUSTERD_SERVER="https://ns.test").token is None
 

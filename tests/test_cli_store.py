@@ -8,10 +8,10 @@ import pytest
 
 from musterd.cli import run
 from musterd.cli.etcd import PASSWORDS
+from musterd.kv import PutOp
 from musterd.registry.keys import ROOT
-from musterd.store import Put
+from musterd.server.store import open_file
 from musterd.store.etcd import Etcd as Store
-from musterd.store.opening import open_file
 from tests.api.process import MUSTERD
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
@@ -120,7 +120,7 @@ async def test_one_that_was_killed_goes_on(
         leases = [(await source.lease_grant(ttl)).id for ttl in (600, 700)]
         for lease in leases:
             await source.put(ROOT + b"0/%d" % lease, b"x", lease=lease)
-        puts = [Put(ROOT + b"1/%05d" % n, b"x" * 100) for n in range(KEYS)]
+        puts = [PutOp(ROOT + b"1/%05d" % n, b"x" * 100) for n in range(KEYS)]
         await put_all(source, puts)
     async with (
         running(tmp_path / "etcd", "etcd-3.5") as etcd,

@@ -63,7 +63,7 @@ def test_a_revoked_token_is_refused(api: Api, token_of: Path) -> None:
 
 def test_no_token_says_where_to_put_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
-    monkeypatch.setattr("musterd.client.place.FIRST_TOKEN", Path("/none"))
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", Path("/none"))
     said = api.fails("status").splitlines()[-1]
     assert said.startswith("pass a token: --token-file FILE, MUSTERD_TOKEN_FILE, or token_file in ")
     assert said.endswith("client.toml; the server wrote its first one to [state] dir/token")
@@ -73,7 +73,7 @@ def test_a_server_on_this_host_finds_its_first_token(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
-    monkeypatch.setattr("musterd.client.place.FIRST_TOKEN", api.token_file)
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", api.token_file)
     api("status")
 
 

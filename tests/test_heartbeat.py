@@ -1,8 +1,8 @@
 """From when on the core marks all answers, by a clock that is set."""
 
 from musterd.catalog import Catalog
-from musterd.heartbeat import HELD, LIMIT, PERIOD, Heartbeat
-from musterd.model import Begin, Lost, Synced
+from musterd.server.heartbeat import HELD, LIMIT, PERIOD, Heartbeat
+from musterd.sources.changes import Begin, Lost, Synced
 from tests.catalogkit import ManualClock, RecordingCore, new_catalog
 
 ZONE = "muster.local"

@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from musterd._core import Core
 from musterd.catalog import Catalog
 from musterd.errors import ListenError
-from musterd.http import HttpServer
-from musterd.metrics import CONNECTIONS, Running, app
-from musterd.model import Begin, Fault, Lost, Put, Synced
 from musterd.registry.applied import Applied
+from musterd.server.http import HttpServer
+from musterd.server.metrics import CONNECTIONS, Running, app
+from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from tests.catalogkit import NOW, ManualClock, records, settings
 
 ZONE = "muster.local"

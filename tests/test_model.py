@@ -5,20 +5,17 @@ import dns.reversename
 import pytest
 
 from musterd._core import POLICY_SUBSET, pack_records
-from musterd.model import (
+from musterd.rr.names import (
     ROOT,
-    A,
-    Policy,
     check_name,
     fold,
     is_wildcard,
     name_from_text,
     name_to_text,
-    pack,
     reverse_name,
-    type_text,
-    unpack,
 )
+from musterd.rr.rrset import Policy, pack, unpack
+from musterd.rr.types import A, type_text
 
 LABEL = "a" * 63
 

@@ -10,16 +10,16 @@ from typing import Any, Self
 import pytest
 
 from musterd.catalog import Catalog
-from musterd.feeder import Feeder
-from musterd.model import Begin, Change, Delete, Fault, Lost, Put, Several, Synced
+from musterd.kv import EventBatch, Store, StoreLost
+from musterd.kv import PutOp as StorePut
 from musterd.registry.applied import Applied
-from musterd.registry.keys import Key
+from musterd.registry.keys import RecordKey
 from musterd.registry.record import draft, encode
+from musterd.server.source_runner import Feeder
 from musterd.settings import Settings
+from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Synced
 from musterd.sources.registry import RegistrySource
-from musterd.store import Batch, Store, StoreLost
-from musterd.store import Put as StorePut
-from musterd.store.embedded import Embedded, Options
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from musterd.store.etcd import Etcd as InEtcd
 from tests.catalogkit import NOW, ManualClock, RecordingCore, until
 from tests.etcdkit import running
@@ -30,7 +30,7 @@ TTL = 30
 
 
 def key(owner: str, rtype: str = "A", name: str = "x", zone: str = ZONE) -> bytes:
-    return Key(zone, owner, rtype, name).octets
+    return RecordKey(zone, owner, rtype, name).octets
 
 
 def value(data: str, **more: Any) -> bytes:
@@ -93,7 +93,7 @@ async def test_a_list_tells_each_name_at_once(store: Embedded) -> None:
     told: list[list[str]] = []
     async with aclosing(RegistrySource(store, Applied(), lambda _: TTL).changes()) as changes:
         async for change in changes:
-            if isinstance(change, Several):
+            if isinstance(change, Batch):
                 assert change.whole
                 told.append(sorted({one.key.split("/")[1] for one in change.changes}))
             if isinstance(change, Synced):
@@ -222,7 +222,7 @@ async def test_the_frame_of_a_list(store: Embedded) -> None:
     begin, fault, several, synced = await changes(source, lambda one: isinstance(one, Synced))
     assert isinstance(begin, Begin)
     assert isinstance(fault, Fault)
-    assert isinstance(several, Several)
+    assert isinstance(several, Batch)
     put, delete = several.changes
     assert isinstance(put, Put)
     assert delete == Delete("muster.local/b/A/x", 0)
@@ -238,7 +238,7 @@ async def test_a_store_that_can_not_be_read(store: Embedded) -> None:
 
 
 async def test_it_lists_again_where_too_much_changed(tmp_path: Path) -> None:
-    options = Options(history=10, queue=5)
+    options = EmbeddedOptions(history=10, queue=5)
     async with (
         await Embedded.open(tmp_path / "store.db", options) as store,
         feeding(store) as fed,
@@ -279,7 +279,7 @@ async def test_the_revision_is_not_ahead_of_answers(store: Embedded) -> None:
         await until(lambda: applied.revision == before)
         revision = await store.put(key("a"), value("10.0.0.1"))
         await store.put(b"/other", b"y")
-        assert isinstance(await reading, Several)
+        assert isinstance(await reading, Batch)
         # It was told, and who asked hasn't taken it yet.
         assert applied.revision == before
         reading = asyncio.ensure_future(anext(told))
@@ -293,12 +293,12 @@ class Flaky:
 
     def __init__(self) -> None:
         self.revision, self.ready, self.current = 1, False, True
-        self.steps: asyncio.Queue[Batch | StoreLost] = asyncio.Queue()
+        self.steps: asyncio.Queue[EventBatch | StoreLost] = asyncio.Queue()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Batch:
+    async def __anext__(self) -> EventBatch:
         step = await self.steps.get()
         if isinstance(step, StoreLost):
             raise step
@@ -325,11 +325,11 @@ async def test_the_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
         watch.current = False
         watch.steps.put_nowait(StoreLost("gone"))
         await until(lambda: applied.lag > 0)
-        watch.steps.put_nowait(Batch(7, 0.0, ()))
+        watch.steps.put_nowait(EventBatch(7, 0.0, ()))
         await until(lambda: applied.revision == 7)
         assert applied.lag > 0
         watch.current = True
-        watch.steps.put_nowait(Batch(9, 0.0, ()))
+        watch.steps.put_nowait(EventBatch(9, 0.0, ()))
         await until(lambda: applied.lag == 0)
 
 

@@ -19,9 +19,9 @@ import dns.query
 import dns.rcode
 import pytest
 
-from musterd import heartbeat
 from musterd.errors import ListenError, StateError
-from musterd.server import Server
+from musterd.server import heartbeat
+from musterd.server.server import Server
 from musterd.settings.watch import Watcher
 from tests.catalogkit import until
 

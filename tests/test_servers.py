@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from musterd import servers
 from musterd.clock import LoopClock
-from musterd.servers import LATE, SERVERS, Server, Servers, Told
-from musterd.store import Store
+from musterd.kv import Store
+from musterd.registry import directory
+from musterd.registry.directory import LATE, SERVERS, Server, Servers, Told
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
@@ -19,8 +19,8 @@ from tests.store.kit import meanwhile, revision
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "BEAT", 0.01)
-    monkeypatch.setattr(servers, "LOOK", 0.01)
+    monkeypatch.setattr(directory, "BEAT", 0.01)
+    monkeypatch.setattr(directory, "LOOK", 0.01)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_it_is_written_again_after_a_while(
     backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a server that was killed is known to have run until then; not for a long list of zones."""
-    monkeypatch.setattr(servers, "SEEN", 0.0)
+    monkeypatch.setattr(directory, "SEEN", 0.0)
     told = Teller()
     async with serving(backend.store, "a", told) as one:
         await until(one, lambda known: "a" in known)
@@ -185,7 +185,7 @@ async def test_one_that_leaves_without_a_name(backend: EmbeddedBackend) -> None:
 async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:
     async with serving(backend.store, "a", Teller()) as one:
         await until(one, lambda known: "a" in known)
-        await backend.elapse(servers.TTL + 1)
+        await backend.elapse(directory.TTL + 1)
         await until(one, lambda known: known["a"].running)
         assert one.name == "a"
 
@@ -193,8 +193,8 @@ async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:
 @pytest.mark.slow
 async def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who renews the lease has the name; of one that was killed it is free when that has ended."""
-    monkeypatch.setattr(servers, "BEAT", 2.5)
-    monkeypatch.setattr(servers, "TTL", 4)
+    monkeypatch.setattr(directory, "BEAT", 2.5)
+    monkeypatch.setattr(directory, "TTL", 4)
     async with (
         running(tmp_path / "etcd", "etcd-3.5") as etcd,
         InEtcd(etcd.options()) as store,
@@ -215,8 +215,8 @@ async def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 async def test_a_full_etcd_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new lease it would not get; the one that it has lives on."""
-    monkeypatch.setattr(servers, "BEAT", 0.3)
-    monkeypatch.setattr(servers, "TTL", 2)
+    monkeypatch.setattr(directory, "BEAT", 0.3)
+    monkeypatch.setattr(directory, "TTL", 2)
     told = Teller()
     async with (
         running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,
@@ -226,7 +226,7 @@ async def test_a_full_etcd_does_not_end_it(tmp_path: Path, monkeypatch: pytest.M
         await until(one, lambda known: "a" in known)
         await etcd.fill()
         told.addresses = ["127.0.0.2:53"]
-        await asyncio.sleep(2 * servers.TTL)
+        await asyncio.sleep(2 * directory.TTL)
         assert await store.get(SERVERS + b"a/running") is not None
 
 
@@ -236,7 +236,7 @@ async def test_one_gone_for_long_is_forgotten(
     async with serving(backend.store, "a", Teller()) as one:
         await until(one, lambda known: "a" in known)
     await one.leave()
-    monkeypatch.setattr(servers, "FORGOTTEN", -1.0)
+    monkeypatch.setattr(directory, "FORGOTTEN", -1.0)
     async with serving(backend.store, "b", Teller()) as other:
         known = await until(other, lambda known: "b" in known)
     assert list(known) == ["b"]

@@ -325,7 +325,7 @@ def test_the_example_has_every_key_and_its_default(write: Write) -> None:
     uncommented = tomllib.loads(
         text.replace("\n# mname", "\nmname").replace("\n# rname", "\nrname")
     )
-    assert set(uncommented["zones"][0]) == set(settings.Zone.model_fields)
+    assert set(uncommented["zones"][0]) == set(settings.ZoneSettings.model_fields)
     assert set(uncommented["zones"][0]["soa"]) == set(settings.Soa.model_fields)
     for name in ("dns", "metrics", "store", "state", "log"):
         section = Settings.model_fields[name].annotation

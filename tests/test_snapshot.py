@@ -9,8 +9,9 @@ import pytest
 
 from musterd.catalog import Catalog
 from musterd.errors import StateError
-from musterd.model import Begin, Change, Delete, Lost, Put, PutMany, Synced, name_from_text
-from musterd.snapshot import SERIAL_AHEAD, Snapshots, open_folder
+from musterd.rr.names import name_from_text
+from musterd.server.snapshots import SERIAL_AHEAD, Snapshots, open_folder
+from musterd.sources.changes import Begin, Change, Delete, Lost, Put, PutMany, Synced
 from tests.catalogkit import (
     NOW,
     ManualClock,
@@ -139,7 +140,7 @@ async def test_of_another_source(tmp_path: Path) -> None:
 
 
 async def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.snapshot.VERSION", 2)
+    monkeypatch.setattr("musterd.server.snapshots.VERSION", 2)
     await saved(tmp_path)
     monkeypatch.undo()
     _, _, snapshots, done = await restored(tmp_path)

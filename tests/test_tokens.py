@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.store.embedded import Embedded
-from musterd.tokens import (
+from musterd.registry.tokens import (
     TOKENS,
     TokenError,
     TokenExists,
@@ -18,6 +17,7 @@ from musterd.tokens import (
     new_text,
     parse_scope,
 )
+from musterd.store.embedded import Embedded
 from tests.catalogkit import NOW, until
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from musterd import file_watch
 from musterd._core import read_zone
 from musterd.catalog import Catalog
-from musterd.model import Begin, Change, Fault, Lost, PutMany, Synced, name_from_text
-from musterd.sources import watch, zonefile
-from musterd.sources.watch import FileWatch, trail
+from musterd.file_watch import FileWatch, trail
+from musterd.rr.names import name_from_text
+from musterd.sources import zonefile
+from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 from musterd.sources.zonefile import ZoneFileSource
 from tests.catalogkit import lines_of, new_catalog
 
@@ -23,7 +25,7 @@ FAR = 3600.0
 @pytest.fixture(autouse=True)
 def _no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found here is told by the system, not found by looking."""
-    monkeypatch.setattr(watch, "POLL", FAR)
+    monkeypatch.setattr(file_watch, "POLL", FAR)
 
 
 class Reader:

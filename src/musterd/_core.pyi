@@ -9,7 +9,7 @@ An RRset crosses this border *packed* (all integers big-endian)::
 
 ``expires`` is a time of the boot-time clock (``time.clock_gettime_ns(time.CLOCK_BOOTTIME)``), 0 if
 never; ``policy`` is one of the ``POLICY_*`` numbers below; ``k`` is the size of a subset; rdata is
-in wire form with its names uncompressed. ``musterd.model`` packs and unpacks it.
+in wire form with its names uncompressed. ``musterd.rr.rrset`` packs and unpacks it.
 """
 
 from collections.abc import Sequence

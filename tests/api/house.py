@@ -10,7 +10,7 @@ import dns.asyncquery
 import dns.message
 import httpx
 
-from musterd.server import Server
+from musterd.server.server import Server
 from musterd.settings.watch import Watcher
 from tests.catalogkit import until
 

@@ -15,15 +15,15 @@ from musterd.api.context import Context
 from musterd.api.limits import Rate
 from musterd.catalog import Catalog
 from musterd.clock import LoopClock
-from musterd.feeder import Feeder
 from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.registry import Registry
+from musterd.registry.tokens import Tokens, new_text
+from musterd.server.source_runner import Feeder
+from musterd.server.store import LIMITS
 from musterd.settings import Settings
 from musterd.sources.registry import RegistrySource
-from musterd.store.embedded import Embedded, Options
-from musterd.store.opening import LIMITS
-from musterd.tokens import Tokens, new_text
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.dnskit import ask
 
 ZONE = "muster.local"
@@ -110,13 +110,16 @@ def settings(zones: Sequence[Mapping[str, Any]] = ZONES, **more: Any) -> Setting
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, zones: Sequence[Mapping[str, Any]] = ZONES, *, options: Options | None = None
+    folder: Path,
+    zones: Sequence[Mapping[str, Any]] = ZONES,
+    *,
+    options: EmbeddedOptions | None = None,
 ) -> AsyncIterator[Api]:
     """An API whose registry is in a folder."""
     config, clock, core = settings(zones), LoopClock(), Core()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(config)
-    store = await Embedded.open(folder / "store.db", options or Options(limits=LIMITS))
+    store = await Embedded.open(folder / "store.db", options or EmbeddedOptions(limits=LIMITS))
     async with store:
         applied, tokens = Applied(), Tokens(store, clock.time)
         ttls = {str(zone["name"]): int(zone.get("ttl", 30)) for zone in zones}

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from musterd.client.api import Client
-from musterd.client.place import find
+from musterd.client.api import ApiClient
+from musterd.client.endpoint import find
 from musterd.client.problems import ApiError
 from tests.api.house import House, answers
 
@@ -85,9 +85,9 @@ async def test_of_the_command_line(house: House) -> None:
                 else:
                     done += 1
 
-    def client() -> Client:
+    def client() -> ApiClient:
         environ = {"MUSTERD_SERVER": f"http://{server.api_address}", "MUSTERD_TOKEN": house.token}
-        return Client(find(environ=environ))
+        return ApiClient(find(environ=environ))
 
     def begin() -> None:
         with client() as first:

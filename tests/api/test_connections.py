@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from musterd import http, serving
 from musterd.api import limits
-from musterd.server import Server
+from musterd.server import http, registry
+from musterd.server.server import Server
 from tests.api.house import House, answers, connect
 from tests.api.test_limits import pieces
 from tests.catalogkit import until
@@ -31,7 +31,7 @@ def gone(connection: Connection) -> bool:
 
 
 async def test_too_many_connections(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "CONNECTIONS", 5)
+    monkeypatch.setattr(registry, "CONNECTIONS", 5)
     monkeypatch.setattr(http, "TOLD", 3)
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()

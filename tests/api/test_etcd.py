@@ -14,9 +14,9 @@ import pytest
 from dns.edns import EDEOption
 
 from musterd.cli import run
-from musterd.etcd import ALL, Client
-from musterd.server import Server
-from musterd.tokens import new_text
+from musterd.etcd import ALL, EtcdClient
+from musterd.registry.tokens import new_text
+from musterd.server.server import Server
 from tests.api.house import House, answers
 from tests.api.process import started
 from tests.catalogkit import until
@@ -229,7 +229,7 @@ async def test_an_etcd_that_is_full(version: str, tmp_path: Path) -> None:
                 assert len((await client.get("/history")).json()["entries"]) == 1
                 assert await answers(server, "web") == ["10.0.0.1"]
                 assert state(server) == "synced"
-                async with Client(etcd.options()) as raw:
+                async with EtcdClient(etcd.options()) as raw:
                     await raw.compact((await raw.range(b"x")).revision)
                 await etcd.gateway("maintenance/defragment", {})
                 # As `etcdctl alarm disarm` does.
@@ -316,7 +316,7 @@ async def test_without_a_state_directory(etcd: Etcd, tmp_path: Path) -> None:
     ):
         await put(await ready(client), ONE, "10.0.0.1")
         await until_answered(server, "web", ["10.0.0.1"])
-    async with Client(etcd.options()) as raw:
+    async with EtcdClient(etcd.options()) as raw:
         found = await raw.range(ALL, ALL, keys_only=True)
     assert found.entries
     assert all(entry.key.startswith(b"/prod/musterd/v1/") for entry in found.entries)

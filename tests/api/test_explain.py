@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from musterd.api.status import PROBLEMS_MOST
-from musterd.model import Fault, Lost, Put, Record, name_from_text, pack
-from musterd.store import Put as StorePut
+from musterd.kv import PutOp as StorePut
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import Record, pack
+from musterd.sources.changes import Fault, Lost, Put
 from tests.api.kit import Api
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from musterd import http
-from musterd.api import gate, limits
+from musterd.api import limits, middleware
 from musterd.api.problems import Problem
+from musterd.server import http
 from tests.api.house import House, connect
 from tests.api.kit import Api
 
@@ -61,7 +61,7 @@ async def test_all_bodies_together_are_bounded() -> None:
 
 @pytest.mark.slow
 async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 from tests.api.house import House
 from tests.api.process import MUSTERD, Process, started
 from tests.api.test_auth import BODIES, ROUTES, filled

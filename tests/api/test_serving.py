@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from musterd.errors import ListenError, SettingsError, StateError
-from musterd.server import Server
+from musterd.kv import StoreLocked
+from musterd.registry.tokens import new_text
+from musterd.server.server import Server
 from musterd.settings.watch import Watcher
-from musterd.store import StoreLocked
-from musterd.tokens import new_text
 from tests.api.house import House, answers
 from tests.catalogkit import until
 from tests.needs import needs

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from musterd.model import A
-from musterd.registry.keys import Key
+from musterd.kv import PutOp
+from musterd.registry.keys import RecordKey
 from musterd.registry.record import draft, encode
-from musterd.serving import FILE
-from musterd.store import Put
-from musterd.store.embedded import Embedded, Options
-from musterd.store.opening import LIMITS
+from musterd.rr.types import A
+from musterd.server.registry import FILE
+from musterd.server.store import LIMITS
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.api.house import House
 from tests.api.process import MUSTERD, Process, started
 from tests.needs import needs
@@ -30,18 +30,18 @@ async def filled(house: House) -> Path:
     """A store with records in it, closed."""
     house.state.mkdir()
     path = house.state / FILE
-    async with await Embedded.open(path, Options(limits=LIMITS)) as store:
+    async with await Embedded.open(path, EmbeddedOptions(limits=LIMITS)) as store:
         for start in range(0, RECORDS, 1000):
             numbers = range(start, start + 1000)
             await store.transaction((), [record(number) for number in numbers])
     return path
 
 
-def record(number: int) -> Put:
+def record(number: int) -> PutOp:
     """The record of one host."""
     wanted = draft(A, f"10.0.{number >> 8}.{number & 255}")
-    key = Key("muster.local", f"h{number}", "A", wanted.id)
-    return Put(key.octets, encode(wanted, "first", 0.0, None))
+    key = RecordKey("muster.local", f"h{number}", "A", wanted.id)
+    return PutOp(key.octets, encode(wanted, "first", 0.0, None))
 
 
 def put_octets(path: Path, start: int, octets: bytes) -> None:

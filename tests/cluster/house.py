@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 from tests.cluster.invariants import Answer, Past, Seen, Value, Write, kept, wrong
 from tests.cluster.prober import Prober
 from tests.cluster.server import STALE_AFTER, ZONE, Server

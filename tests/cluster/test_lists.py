@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client, Watch, span
+from musterd.etcd import EtcdClient, EtcdWatch, span
 from musterd.etcd.watches import Watches
+from musterd.kv import Compacted, PutOp
 from musterd.registry.applied import Applied
-from musterd.registry.keys import Key
+from musterd.registry.keys import RecordKey
 from musterd.registry.rdata import parse_type
 from musterd.registry.record import draft
 from musterd.registry.registry import Registry
-from musterd.store import Compacted, Put
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
 from tests.cluster.watching import ZONES, Watcher
@@ -35,13 +35,13 @@ async def test_no_deletion_is_left_out(
     tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what was deleted at the revision of a compaction etcd tells nothing, or refuses it."""
-    async with running(tmp_path, version) as etcd, Client(etcd.options()) as client:
+    async with running(tmp_path, version) as etcd, EtcdClient(etcd.options()) as client:
         await client.put(b"a/1", b"")
         deleted, _ = await client.delete(b"a/1")
         await client.put(b"a/2", b"")
         look = Watches._look
 
-        async def late(self: Watches, watch: Watch) -> int:
+        async def late(self: Watches, watch: EtcdWatch) -> int:
             """As much may happen between a look and the watch."""
             first = await look(self, watch)
             await client.compact(deleted)
@@ -57,11 +57,14 @@ async def replace(store: Store, rtype: str, *data: str) -> None:
     """Make these all records of a name, at once."""
     registry = Registry(store, Applied(), lambda: NOW)
     drafts = [draft(parse_type(rtype), each) for each in data]
-    await registry.put_rrset(Key(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
+    await registry.put_rrset(RecordKey(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
 
 
 async def fill(store: Store) -> None:
-    steps = [Put(Key(ZONE, f"z{n}", "A", "x").octets, b'{"data": "10.9.9.9"}') for n in range(MANY)]
+    steps = [
+        PutOp(RecordKey(ZONE, f"z{n}", "A", "x").octets, b'{"data": "10.9.9.9"}')
+        for n in range(MANY)
+    ]
     for at in range(0, MANY, 100):
         await store.transaction((), steps[at : at + 100])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 from tests.cluster.house import AT_ONCE, LENGTH, House, lasting
 from tests.cluster.invariants import LOST_SECONDS, Outcome, marked
 from tests.cluster.server import STALE_AFTER, Server

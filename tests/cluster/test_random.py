@@ -14,19 +14,11 @@ from typing import Any
 
 import pytest
 
+from musterd.kv import Compare, DeleteOp, Is, LeaseNotFound, Operation, PutOp, StoreUncertain
 from musterd.registry.applied import Applied
-from musterd.registry.keys import RECORDS, Key
+from musterd.registry.keys import RECORDS, RecordKey
 from musterd.registry.record import draft
 from musterd.registry.registry import Registry
-from musterd.store import (
-    Compare,
-    Delete,
-    Is,
-    LeaseNotFound,
-    Operation,
-    Put,
-    StoreUncertain,
-)
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
 from tests.cluster.house import LENGTH, lasting
@@ -72,7 +64,7 @@ class World:
         if self.chance.random() < 0.03:
             return self.chance.choice(BAD_KEYS)
         zone, rtype = self.chance.choice(ZONES), self.chance.choice(("A", "A", "TXT"))
-        return Key(zone, self.chance.choice(OWNERS), rtype, self.chance.choice("xyz")).octets
+        return RecordKey(zone, self.chance.choice(OWNERS), rtype, self.chance.choice("xyz")).octets
 
     def value(self, key: bytes) -> bytes:
         if self.chance.random() < 0.1:
@@ -85,10 +77,10 @@ class World:
             told["lease_ttl"] = self.chance.randrange(1, 60)
         return json.dumps(told).encode()
 
-    def put(self) -> Put:
+    def put(self) -> PutOp:
         key = self.key()
         lease = self.chance.choice((0, 0, 0, *self.lasting, *self.ending))
-        return Put(key, self.value(key), lease)
+        return PutOp(key, self.value(key), lease)
 
     async def write(self, compares: list[Compare], steps: list[Operation]) -> None:
         """Do a transaction in the store, and if it says that it did, in the model."""
@@ -102,7 +94,7 @@ class World:
         if done:
             for step in steps:
                 self.model.pop(step.key, None)
-                if isinstance(step, Put):
+                if isinstance(step, PutOp):
                     self.model[step.key] = step.value, step.lease
 
     async def learn(self, keys: Any) -> None:
@@ -118,12 +110,12 @@ class World:
 
     async def delete(self) -> None:
         keys = [*self.model] or [self.key()]
-        await self.write([], [Delete(self.chance.choice(keys))])
+        await self.write([], [DeleteOp(self.chance.choice(keys))])
 
     async def several(self) -> None:
         steps: dict[bytes, Operation] = {}
         for _ in range(self.chance.randint(2, 8)):
-            step = Delete(self.key()) if self.chance.random() < 0.3 else self.put()
+            step = DeleteOp(self.key()) if self.chance.random() < 0.3 else self.put()
             steps[step.key] = step
         where = self.key()
         compares = [Compare(where, self.chance.choice((Is.ABSENT, Is.PRESENT)))]
@@ -134,7 +126,7 @@ class World:
         owner, zone = self.chance.choice(OWNERS), self.chance.choice(ZONES)
         data = {f"10.0.1.{self.chance.randrange(9)}" for _ in range(self.chance.randrange(5))}
         drafts = [draft(1, each) for each in sorted(data)]
-        key = Key(zone, owner, "A", "")
+        key = RecordKey(zone, owner, "A", "")
         prefix = key.octets
         with contextlib.suppress(StoreUncertain, LeaseNotFound):
             await self.registry.put_rrset(key, {each.id: each for each in drafts}, "me")
@@ -185,8 +177,8 @@ class World:
         self.ending.clear()
         self._marks += 1
         mark = f"10.9.{self._marks >> 8}.{self._marks & 255}"
-        key = Key(ZONES[0], "mark", "A", "x").octets
-        await self.write([], [Put(key, json.dumps({"data": mark}).encode())])
+        key = RecordKey(ZONES[0], "mark", "A", "x").octets
+        await self.write([], [PutOp(key, json.dumps({"data": mark}).encode())])
         line = f"mark.{ZONES[0]}. {TTL} A {mark}"
         try:
             async with asyncio.timeout(30):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client
-from musterd.store import Compacted, LeaseNotFound, StoreUncertain
+from musterd.etcd import EtcdClient
+from musterd.kv import Compacted, LeaseNotFound, StoreUncertain
 from tests.catalogkit import RecordingCore
 from tests.cluster.house import LENGTH, lasting
 from tests.etcd_records.kit import Fed, feeding, octets
@@ -33,7 +33,7 @@ NAMES = [f"{owner}muster.local" for owner in ("", "a.", "b.a.", "b.", "dns.a.b."
 class World:
     """An etcd, who writes to it, and who follows it by a way that can be cut."""
 
-    def __init__(self, etcd: Etcd, proxy: Proxy, layout: str, client: Client) -> None:
+    def __init__(self, etcd: Etcd, proxy: Proxy, layout: str, client: EtcdClient) -> None:
         self.etcd = etcd
         self.proxy = proxy
         self.layout = layout
@@ -126,7 +126,7 @@ async def test_it_ends_as_a_new_list(tmp_path: Path, layout: str) -> None:
     async with (
         running(tmp_path, "etcd-3.5") as etcd,
         Proxy(etcd.endpoints[0]) as proxy,
-        Client(etcd.options()) as client,
+        EtcdClient(etcd.options()) as client,
     ):
         world = World(etcd, proxy, layout, client)
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.tokens import new_text
+from musterd.registry.tokens import new_text
 from tests.cluster.house import LENGTH, House, lasting
 from tests.cluster.server import Server
 from tests.etcdkit import BINARIES, Etcd, binary

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Row
-from musterd.feeder import Feeder
 from musterd.registry.applied import Applied
+from musterd.server.source_runner import Feeder
 from musterd.settings import Settings
 from musterd.sources.registry import NAME, RegistrySource
 from musterd.store.etcd import Etcd as Store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import ALL, Client
+from musterd.etcd import ALL, EtcdClient
 from tests.etcdkit import BINARIES, Etcd, Etcds
 
 
@@ -31,8 +31,8 @@ async def etcd(version: str, etcds: Etcds) -> Etcd:
 
 
 @pytest.fixture
-async def client(etcd: Etcd) -> AsyncIterator[Client]:
-    async with Client(etcd.options()) as made:
+async def client(etcd: Etcd) -> AsyncIterator[EtcdClient]:
+    async with EtcdClient(etcd.options()) as made:
         await made.delete(ALL, ALL)
         yield made
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from musterd.etcd import ALL, Client, Options, span, watches
-from musterd.store import Delete, Put, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
+from musterd.etcd import ALL, EtcdClient, EtcdOptions, span, watches
+from musterd.kv import DeleteOp, PutOp, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
 from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
@@ -23,12 +23,12 @@ PASSWORD = "pa55-word"  # noqa: S105
 async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
     certificates = Certificates(home / "certificates")
     async with running(home, version, certificates=certificates) as etcd:
-        async with Client(etcd.options()) as client, client.watch(b"a") as watch:
+        async with EtcdClient(etcd.options()) as client, client.watch(b"a") as watch:
             at = await client.put(b"a", b"")
             assert (await anext(watch)).revision == at
         port = etcd.members[0].port
         by_name = etcd.options(endpoints=(f"localhost:{port}",))
-        async with Client(by_name) as client:
+        async with EtcdClient(by_name) as client:
             assert (await client.range(b"a")).revision == at
         other = Certificates(home / "other")
         for options, word in (
@@ -41,8 +41,10 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
             (etcd.options(key=other.key("client")), "KEY_VALUES_MISMATCH"),
             (etcd.options(ca=None, cert=None, key=None), "ca"),
         ):
-            short = Options(options.endpoints, options.ca, options.cert, options.key, request=1.0)
-            async with Client(short) as client:
+            short = EtcdOptions(
+                options.endpoints, options.ca, options.cert, options.key, request=1.0
+            )
+            async with EtcdClient(short) as client:
                 with pytest.raises(StoreUnavailable) as caught:
                     await client.range(b"a")
             assert etcd.members[0].endpoint in str(caught.value)
@@ -78,7 +80,9 @@ async def test_silence_in_a_handshake_says_nothing_of_certificates(home: Path) -
     certificates = Certificates(home / "certificates")
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with Client(Options((f"127.0.0.1:{port}",), certificates.ca, request=3.0)) as client:
+    async with EtcdClient(
+        EtcdOptions((f"127.0.0.1:{port}",), certificates.ca, request=3.0)
+    ) as client:
         with pytest.raises(StoreUnavailable, match="no answer to the TLS handshake") as caught:
             await client.range(b"a")
     server.close()
@@ -91,7 +95,7 @@ async def test_a_host_without_address() -> None:
 
     Nobody is asked for such a name (RFC 7686), so the test needs no resolver.
     """
-    async with Client(Options(("none.onion:2379",), request=1.0)) as client:
+    async with EtcdClient(EtcdOptions(("none.onion:2379",), request=1.0)) as client:
         with pytest.raises(StoreUnavailable, match="see that this is its name") as caught:
             await client.put(b"a", b"")
     assert not isinstance(caught.value, StoreUncertain)
@@ -104,7 +108,7 @@ async def test_new_files_are_read(home: Path) -> None:
     cert, key = home / "my.pem", home / "my.key"
     async with (
         running(home, "etcd-3.5", certificates=certificates) as etcd,
-        Client(etcd.options(cert=cert, key=key, request=1.0)) as client,
+        EtcdClient(etcd.options(cert=cert, key=key, request=1.0)) as client,
     ):
         with pytest.raises(StoreUnavailable, match=r"my\.pem"):
             await client.range(b"a")
@@ -118,7 +122,7 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
     async with running(home, version) as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
         right = etcd.options(user="app", password=PASSWORD, request=2.0)
-        async with Client(right) as client:
+        async with EtcdClient(right) as client:
             async with client.watch(*span(b"a/")) as watch:
                 await client.put(b"a/x", b"")
                 assert (await anext(watch)).changes[0].key == b"a/x"
@@ -137,7 +141,7 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
                 with pytest.raises(StoreDenied, match="may not read and write b/1:"):
                     await store.delete(b"b/1", expect=1)
                 with pytest.raises(StoreDenied, match="may not read and write b/:"):
-                    await store.transaction((), (Put(b"b/1", b""), Delete(b"b/2")))
+                    await store.transaction((), (PutOp(b"b/1", b""), DeleteOp(b"b/2")))
             async with client.watch(*span(b"b/"), from_revision=1) as watch:
                 with pytest.raises(StoreLost, match="user app may not read b/:"):
                     await anext(watch)
@@ -148,7 +152,7 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
             (etcd.options(request=2.0), "set user and password"),
         ):
             assert PASSWORD not in repr(options)
-            async with Client(options) as client:
+            async with EtcdClient(options) as client:
                 with pytest.raises(StoreDenied, match=word) as caught:
                     await client.range(b"a/x")
             assert PASSWORD not in str(caught.value)
@@ -161,7 +165,7 @@ async def test_a_password_in_a_file(home: Path) -> None:
     async with running(home, "etcd-3.5") as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
         options = etcd.options(user="app", password_file=file, request=1.0)
-        async with Client(options) as client:
+        async with EtcdClient(options) as client:
             for content, problem in (
                 (None, "No such file"),
                 (b"\n", "expected a password"),
@@ -183,7 +187,7 @@ async def test_a_password_in_a_file(home: Path) -> None:
 async def test_a_user_where_logins_are_off(home: Path) -> None:
     async with running(home, "etcd-3.5") as etcd:
         options = etcd.options(user="app", password=PASSWORD)
-        async with Client(options) as client:
+        async with EtcdClient(options) as client:
             await client.put(b"a/x", b"")
             await etcd.with_users(("app", PASSWORD, "a/"))
             await client.put(b"a/x", b"")
@@ -194,7 +198,7 @@ async def test_who_may_do_what_can_change_under_way(home: Path, version: str) ->
     async with running(home, version) as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
         options = etcd.options(user="app", password=PASSWORD)
-        async with Client(options) as client, client.watch(*span(b"a/")) as watch:
+        async with EtcdClient(options) as client, client.watch(*span(b"a/")) as watch:
             await client.put(b"a/1", b"")
             root = await etcd.gateway("auth/authenticate", {"name": "root", "password": "root"})
             for name in ("one", "two"):
@@ -212,7 +216,7 @@ async def test_a_token_that_a_member_does_not_know(
     monkeypatch.setattr(watches, "DENIED", 3600.0)
     async with running(home, "etcd-3.5") as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
-        async with Client(etcd.options(user="app", password=PASSWORD)) as client:
+        async with EtcdClient(etcd.options(user="app", password=PASSWORD)) as client:
             transport, opened = client._transport, 0
             really = transport.open
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client, span
-from musterd.store import StoreLost, StoreUnavailable, StoreUncertain
+from musterd.etcd import EtcdClient, span
+from musterd.kv import StoreLost, StoreUnavailable, StoreUncertain
 from tests.etcdkit import Etcd, running
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ async def three(home: Path, version: str) -> AsyncIterator[Etcd]:
         yield etcd
 
 
-async def written(client: Client, key: bytes) -> int:
+async def written(client: EtcdClient, key: bytes) -> int:
     """Write until it is acknowledged; a try before that may have happened too."""
     async with asyncio.timeout(30):
         while True:
@@ -30,7 +30,7 @@ async def written(client: Client, key: bytes) -> int:
 
 
 async def test_each_member_dies_in_turn(three: Etcd) -> None:
-    async with Client(three.options()) as client, client.watch(*span(b"a/")) as watch:
+    async with EtcdClient(three.options()) as client, client.watch(*span(b"a/")) as watch:
         last = await client.put(b"a/0", b"")
         told = [(await anext(watch)).revision]
         for number in range(3):
@@ -44,7 +44,7 @@ async def test_each_member_dies_in_turn(three: Etcd) -> None:
 
 
 async def test_a_member_freezes(three: Etcd) -> None:
-    async with Client(three.options()) as client, client.watch(*span(b"a/")) as watch:
+    async with EtcdClient(three.options()) as client, client.watch(*span(b"a/")) as watch:
         for number in range(3):
             three.freeze(number)
             await written(client, b"a/%d" % number)
@@ -61,7 +61,7 @@ async def test_a_member_freezes(three: Etcd) -> None:
 
 async def test_without_a_quorum(three: Etcd) -> None:
     """A watch says so in time; writes and reads fail, and work again when it is back."""
-    async with Client(three.options()) as client, client.watch(*span(b"a/")) as watch:
+    async with EtcdClient(three.options()) as client, client.watch(*span(b"a/")) as watch:
         await client.put(b"a/1", b"")
         await anext(watch)
         three.kill(0, 1)
@@ -90,6 +90,6 @@ async def test_one_endpoint_that_never_was(home: Path) -> None:
     async with running(home, "etcd-3.5") as etcd:
         options = etcd.options(endpoints=("127.0.0.1:1", "nowhere.invalid:2379", *etcd.endpoints))
         for _ in range(3):
-            async with Client(options) as client, client.watch(b"a") as watch:
+            async with EtcdClient(options) as client, client.watch(b"a") as watch:
                 at = await client.put(b"a", b"")
                 assert (await anext(watch)).revision == at

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client
-from musterd.store import LeaseNotFound
+from musterd.etcd import EtcdClient
+from musterd.kv import LeaseNotFound
 from tests.etcdkit import Etcd, running
 
 pytestmark = pytest.mark.slow
 
 
-async def test_renewals_at_once(client: Client) -> None:
+async def test_renewals_at_once(client: EtcdClient) -> None:
     leases = [await client.leases.grant(60) for _ in range(20)]
     renewed = await asyncio.gather(*(client.leases.renew(lease.id) for lease in leases * 20))
     assert [lease.id for lease in renewed] == [lease.id for lease in leases] * 20
@@ -24,7 +24,7 @@ async def test_renewals_at_once(client: Client) -> None:
     assert [lease.id for lease in leases[1:]] == [o.id for o in outcomes[1:]]  # type: ignore[union-attr]
 
 
-async def test_a_lease_is_kept_over_restarts(client: Client, etcd: Etcd) -> None:
+async def test_a_lease_is_kept_over_restarts(client: EtcdClient, etcd: Etcd) -> None:
     lease = (await client.leases.grant(4)).id
     await client.put(b"key", b"", lease=lease)
     for _ in range(2):
@@ -36,7 +36,7 @@ async def test_a_lease_is_kept_over_restarts(client: Client, etcd: Etcd) -> None
     assert not (await client.range(b"key")).entries
 
 
-async def test_a_renewal_waits_for_a_restart(client: Client, etcd: Etcd) -> None:
+async def test_a_renewal_waits_for_a_restart(client: EtcdClient, etcd: Etcd) -> None:
     lease = await client.leases.grant(60)
     etcd.kill()
     renewing = asyncio.create_task(client.leases.renew(lease.id))
@@ -49,7 +49,7 @@ async def test_with_a_login_whose_token_ends(home: Path, version: str) -> None:
     async with running(home, version, flags=["--auth-token-ttl", "1"]) as etcd:
         await etcd.with_users(("app", "secret", "a/"))
         options = etcd.options(user="app", password="secret")  # noqa: S106
-        async with Client(options) as client:
+        async with EtcdClient(options) as client:
             lease = (await client.leases.grant(5)).id
             async with client.watch(b"a/", b"a0") as watch:
                 for number in range(3):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import Client, Options, endpoint, span
-from musterd.store import (
+from musterd.etcd import EtcdClient, EtcdOptions, endpoint, span
+from musterd.kv import (
     ABSENT,
     Compacted,
     Conflict,
@@ -22,7 +22,7 @@ from tests.etcdkit import Etcd, Proxy, running
 pytestmark = pytest.mark.slow
 
 
-async def test_pages_of_a_changing_range_are_of_one_revision(client: Client) -> None:
+async def test_pages_of_a_changing_range_are_of_one_revision(client: EtcdClient) -> None:
     keys = [b"a/%04d" % number for number in range(1000)]
     for key in keys:
         last = await client.put(key, b"1")
@@ -35,7 +35,7 @@ async def test_pages_of_a_changing_range_are_of_one_revision(client: Client) -> 
     assert found == keys
 
 
-async def test_pages_of_large_values(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_of_large_values(client: EtcdClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Together they are more than a message may have."""
     value = bytes(1_000_000)
     for number in range(80):
@@ -48,12 +48,12 @@ async def test_pages_of_large_values(client: Client, monkeypatch: pytest.MonkeyP
     assert (len(names.entries), names.entries[0].value) == (80, b"")
 
 
-async def test_pages_of_nothing(client: Client) -> None:
+async def test_pages_of_nothing(client: EtcdClient) -> None:
     async with aclosing(client.pages(*span(b"a/"))) as pages:
         assert [(page.entries, page.more) async for page in pages] == [((), False)]
 
 
-async def test_a_revision_that_is_gone(client: Client) -> None:
+async def test_a_revision_that_is_gone(client: EtcdClient) -> None:
     first = await client.put(b"a", b"1")
     last = await client.put(b"a", b"2")
     assert (await client.range(b"a", revision=first)).entries[0].value == b"1"
@@ -63,7 +63,7 @@ async def test_a_revision_that_is_gone(client: Client) -> None:
             await client.range(b"a", revision=revision)
 
 
-async def test_what_etcd_refuses(client: Client) -> None:
+async def test_what_etcd_refuses(client: EtcdClient) -> None:
     with pytest.raises(StoreLimit, match="max-request-bytes"):
         await client.put(b"a", bytes(2_000_000))
     with pytest.raises(LeaseNotFound) as caught:
@@ -74,7 +74,7 @@ async def test_what_etcd_refuses(client: Client) -> None:
 async def test_nothing_there() -> None:
     """The error names each endpoint, and comes at once when it was so for long."""
     loop = asyncio.get_running_loop()
-    async with Client(Options(("127.0.0.1:1",), request=0.5)) as client:
+    async with EtcdClient(EtcdOptions(("127.0.0.1:1",), request=0.5)) as client:
         for _ in range(2):
             with pytest.raises(
                 StoreUnavailable, match=r"127\.0\.0\.1:1.*Connection refused"
@@ -87,11 +87,11 @@ async def test_nothing_there() -> None:
         assert loop.time() - started < 0.5
 
 
-async def test_a_write_without_an_answer(client: Client, etcd: Etcd) -> None:
+async def test_a_write_without_an_answer(client: EtcdClient, etcd: Etcd) -> None:
     """It says that it may have happened; a read that fails says nothing of the kind."""
     async with (
         Proxy(etcd.members[0].endpoint) as proxy,
-        Client(Options((proxy.address,), request=1.0)) as far,
+        EtcdClient(EtcdOptions((proxy.address,), request=1.0)) as far,
     ):
         await far.put(b"a", b"1")
         proxy.silence()
@@ -139,7 +139,7 @@ async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str
 
 
 async def test_a_client_that_is_closed(etcd: Etcd) -> None:
-    client = Client(etcd.options())
+    client = EtcdClient(etcd.options())
     await client.put(b"a", b"")
     await client.close()
     with pytest.raises(StoreUnavailable, match="closed"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import ALL, Client, Events, Options, Watch, span
+from musterd.etcd import ALL, EtcdClient, EtcdOptions, EtcdWatch, Events, span
 from musterd.etcd import watch as watch_module
-from musterd.store import Compacted, StoreLost, StoreUnavailable
+from musterd.kv import Compacted, StoreLost, StoreUnavailable
 from tests.etcdkit import Etcd, Proxy, running
 
 pytestmark = pytest.mark.slow
@@ -17,7 +17,7 @@ TOLD = 10.0
 """Seconds within which a reader must know that nothing is heard of etcd."""
 
 
-async def keys(watch: Watch, count: int) -> list[bytes]:
+async def keys(watch: EtcdWatch, count: int) -> list[bytes]:
     """The keys of the next changes."""
     found: list[bytes] = []
     async with asyncio.timeout(20):
@@ -26,7 +26,7 @@ async def keys(watch: Watch, count: int) -> list[bytes]:
     return found
 
 
-async def lost(watch: Watch) -> str:
+async def lost(watch: EtcdWatch) -> str:
     """What a reader is told, which must be in time."""
     async with asyncio.timeout(TOLD):
         with pytest.raises(StoreLost) as caught:
@@ -35,27 +35,30 @@ async def lost(watch: Watch) -> str:
 
 
 @asynccontextmanager
-async def through(etcd: Etcd) -> AsyncIterator[tuple[Proxy, Client]]:
+async def through(etcd: Etcd) -> AsyncIterator[tuple[Proxy, EtcdClient]]:
     """A client behind a proxy."""
-    async with Proxy(etcd.members[0].endpoint) as proxy, Client(Options((proxy.address,))) as far:
+    async with (
+        Proxy(etcd.members[0].endpoint) as proxy,
+        EtcdClient(EtcdOptions((proxy.address,))) as far,
+    ):
         yield proxy, far
 
 
 @asynccontextmanager
-async def alone(home: Path, version: str) -> AsyncIterator[tuple[Etcd, Client]]:
+async def alone(home: Path, version: str) -> AsyncIterator[tuple[Etcd, EtcdClient]]:
     """An etcd of the test's own, and a client that doesn't wait for it for long."""
-    async with running(home, version) as etcd, Client(etcd.options(request=2.0)) as client:
+    async with running(home, version) as etcd, EtcdClient(etcd.options(request=2.0)) as client:
         yield etcd, client
 
 
-async def put(client: Client, *names: str) -> int:
+async def put(client: EtcdClient, *names: str) -> int:
     revision = 0
     for name in names:
         revision = await client.put(b"a/" + name.encode(), b"v")
     return revision
 
 
-async def test_what_is_told(client: Client) -> None:
+async def test_what_is_told(client: EtcdClient) -> None:
     first = await put(client, "x")
     async with client.watch(*span(b"a/"), previous=True) as watch:
         assert watch.revision == first
@@ -74,7 +77,7 @@ async def test_what_is_told(client: Client) -> None:
     assert [(c.key, c.entry) for c in three.changes] == [(b"a/x", None), (b"a/y", None)]
 
 
-async def test_kill_and_restart(client: Client, etcd: Etcd) -> None:
+async def test_kill_and_restart(client: EtcdClient, etcd: Etcd) -> None:
     async with client.watch(*span(b"a/")) as watch:
         await put(client, "1", "2")
         await etcd.restart()
@@ -84,7 +87,7 @@ async def test_kill_and_restart(client: Client, etcd: Etcd) -> None:
         assert await keys(watch, 5) == [b"a/1", b"a/2", b"a/3", b"a/4", b"a/5"]
 
 
-async def test_cut_off_and_back(client: Client, etcd: Etcd) -> None:
+async def test_cut_off_and_back(client: EtcdClient, etcd: Etcd) -> None:
     async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
         await put(client, "1")
         assert await keys(watch, 1) == [b"a/1"]
@@ -96,7 +99,7 @@ async def test_cut_off_and_back(client: Client, etcd: Etcd) -> None:
         assert await keys(watch, 6) == [b"a/2", b"a/3", b"a/4", b"a/5", b"a/6", b"a/7"]
 
 
-async def test_cut_off_and_compacted(client: Client, etcd: Etcd) -> None:
+async def test_cut_off_and_compacted(client: EtcdClient, etcd: Etcd) -> None:
     async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
         await put(client, "1")
         await keys(watch, 1)
@@ -113,7 +116,7 @@ async def test_cut_off_and_compacted(client: Client, etcd: Etcd) -> None:
 
 
 @pytest.mark.parametrize("back", [0, 1, 2])
-async def test_a_start_that_is_compacted(client: Client, back: int) -> None:
+async def test_a_start_that_is_compacted(client: EtcdClient, back: int) -> None:
     last = await put(client, "1", "2", "3")
     await client.compact(last)
     async with client.watch(*span(b"a/"), from_revision=last - back) as watch:
@@ -125,7 +128,7 @@ async def test_a_start_that_is_compacted(client: Client, back: int) -> None:
         assert await keys(watch, 1) == [b"a/4"]
 
 
-async def test_a_start_that_is_still_to_come(client: Client) -> None:
+async def test_a_start_that_is_still_to_come(client: EtcdClient) -> None:
     last = await put(client, "1")
     async with client.watch(*span(b"a/"), from_revision=last + 2) as watch:
         with pytest.raises(Compacted) as caught:
@@ -133,7 +136,7 @@ async def test_a_start_that_is_still_to_come(client: Client) -> None:
     assert caught.value.revision == last + 1
 
 
-async def test_a_silent_connection(client: Client, etcd: Etcd) -> None:
+async def test_a_silent_connection(client: EtcdClient, etcd: Etcd) -> None:
     """No packet comes, no connection ends: told in time, and all is there when it is over."""
     async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
         await put(client, "1")
@@ -186,7 +189,7 @@ async def test_another_etcd_at_the_same_place(home: Path, version: str, more: bo
         etcd.kill()
         etcd.forget()
         await etcd.start()
-        async with Client(etcd.options()) as other:
+        async with EtcdClient(etcd.options()) as other:
             last = await put(other, *("0123456789" if more else "0"))
         proxy.cut()
         proxy.forward()
@@ -196,7 +199,7 @@ async def test_another_etcd_at_the_same_place(home: Path, version: str, more: bo
 
 
 @pytest.mark.parametrize("version", ["etcd-3.5"])
-async def test_progress_where_nothing_changes(client: Client) -> None:
+async def test_progress_where_nothing_changes(client: EtcdClient) -> None:
     """A watch of few changes goes on from where etcd is, not from the last that it saw.
 
     Not so at 3.4.23: there what is told of progress can overtake events.
@@ -209,7 +212,7 @@ async def test_progress_where_nothing_changes(client: Client) -> None:
 
 
 async def test_a_slow_reader_holds_up_nobody(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: EtcdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "QUEUE", 20)
     async with client.watch(*span(b"a/")) as slow, client.watch(*span(b"a/")) as quick:
@@ -221,7 +224,7 @@ async def test_a_slow_reader_holds_up_nobody(
         assert await keys(slow, 200) == [b"a/" + name.encode() for name in names]
 
 
-async def test_many_watches_over_a_restart(client: Client, etcd: Etcd) -> None:
+async def test_many_watches_over_a_restart(client: EtcdClient, etcd: Etcd) -> None:
     async with asyncio.TaskGroup() as group:
         ready = [asyncio.Event() for _ in range(100)]
 
@@ -240,7 +243,7 @@ async def test_many_watches_over_a_restart(client: Client, etcd: Etcd) -> None:
 
 
 async def test_closing_ends_it(etcd: Etcd) -> None:
-    client = Client(etcd.options())
+    client = EtcdClient(etcd.options())
     async with client.watch(ALL, ALL) as watch:
         reading = asyncio.create_task(anext(watch))
         await asyncio.sleep(0)
@@ -252,7 +255,7 @@ async def test_closing_ends_it(etcd: Etcd) -> None:
 
 
 async def test_after_a_loss_it_is_current_with_all_that_was_missed(
-    client: Client, etcd: Etcd
+    client: EtcdClient, etcd: Etcd
 ) -> None:
     async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
         await put(client, "before")

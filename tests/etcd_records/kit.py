@@ -9,13 +9,15 @@ from typing import Any
 from musterd._core import Core
 from musterd.catalog import Catalog
 from musterd.clock import Clock
-from musterd.etcd import Client, Options
-from musterd.feeder import Feeder
-from musterd.model import Delete, Fault, Mended, Put, Record, name_from_text
+from musterd.etcd import EtcdClient, EtcdOptions
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import Record
+from musterd.server.source_runner import Feeder
 from musterd.settings import Settings
+from musterd.sources.changes import Delete, Fault, Put, Resolved
 from musterd.sources.etcd import EtcdSource
 from musterd.sources.etcd.index import Index, Told
-from musterd.sources.etcd.layout import LAYOUTS
+from musterd.sources.etcd.keys import LAYOUTS
 from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
 
 ZONE = "muster.local"
@@ -94,7 +96,7 @@ class Model:
                 case Fault(where, reason):
                     self.faults.append(told)
                     self.wrong[where] = reason
-                case Mended(where):
+                case Resolved(where):
                     del self.wrong[where]
 
     def text(self, *, ttl: bool = False) -> list[str]:
@@ -134,7 +136,7 @@ def model(values: Values, layout: str = "skydns", **more: Any) -> Model:
 class Fed:
     """A catalog that is fed from an etcd."""
 
-    def __init__(self, catalog: Catalog, client: Client) -> None:
+    def __init__(self, catalog: Catalog, client: EtcdClient) -> None:
         self.catalog = catalog
         self.client = client
         self.synced = 0
@@ -167,7 +169,7 @@ def settings(zones: Sequence[str], **more: Any) -> Settings:
 
 @asynccontextmanager
 async def feeding(
-    options: Options,
+    options: EtcdOptions,
     core: Core | RecordingCore,
     *,
     zones: Sequence[str] = (ZONE,),
@@ -183,7 +185,7 @@ async def feeding(
     source = EtcdSource(
         NAME, options, layout, LAYOUTS[layout].prefix, wire(*zones), TTL, subtree=subtree
     )
-    async with Client(options) as client:
+    async with EtcdClient(options) as client:
         fed = Fed(catalog, client)
         task = asyncio.create_task(Feeder(source, catalog, None, fed.on_synced).run())
         try:

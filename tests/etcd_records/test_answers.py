@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd.model import type_text
+from musterd.rr.types import type_text
 from tests.catalogkit import parse
 from tests.etcd_records.kit import ZONE, Model, Values, model, wire
 

@@ -11,7 +11,7 @@ import pytest
 
 from musterd.cli import run
 from musterd.cli.etcd import PASSWORDS
-from musterd.etcd import Client, span
+from musterd.etcd import EtcdClient, span
 from tests.catalogkit import RecordingCore
 from tests.etcd_records.kit import ZONE, feeding
 from tests.etcdkit import Certificates, Etcd, running
@@ -47,7 +47,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
 
 async def keys(etcd: Etcd) -> dict[str, object]:
     """What API v3 has."""
-    async with Client(etcd.options()) as client:
+    async with EtcdClient(etcd.options()) as client:
         found = (await client.range(*span(b"/"))).entries
     return {one.key.decode(): json.loads(one.value) for one in found}
 
@@ -85,7 +85,7 @@ async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
 
 async def test_another_value_stays_unless_it_is_to_be_replaced(etcd: Etcd, capsys: Capture) -> None:
     key = b"/hades/local/muster/www"
-    async with Client(etcd.options()) as client:
+    async with EtcdClient(etcd.options()) as client:
         await client.put(key, b'{"host":"mine.muster.local"}')
         await _run(etcd, "--to", etcd.endpoints[0])
         assert "1 there with another value" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from musterd.sources.etcd import answers, index, layout
+from musterd.sources.etcd import index, keys, rrsets
 from tests.etcd_records.kit import Model, model
 
 
@@ -96,9 +96,9 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
     def path_of(name: bytes) -> bytes:
         nonlocal calls
         calls += 1
-        return layout.path_of(name)
+        return keys.path_of(name)
 
-    monkeypatch.setattr(answers, "path_of", path_of)
+    monkeypatch.setattr(rrsets, "path_of", path_of)
     made.put("alias/x0", {"host": "t1.muster.local"})
     made.note(made.index.take(0.0))
     most = total = 0
@@ -106,7 +106,7 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
         made.note(told)
         most, total, calls = max(most, calls), total + calls, 0
     assert total >= 500
-    assert most <= answers.FOLLOW_STEP + 1
+    assert most <= rrsets.FOLLOW_STEP + 1
     assert len(made.of("alias", "A")) == 499
 
 
@@ -140,7 +140,7 @@ def test_services_that_are_followed_are_bounded() -> None:
     for target in range(3):
         values[f"alias/x{target}"] = {"host": f"t{target}.muster.local"}
     made = model(values)
-    assert len(made.of("alias", "A")) == answers.FOLLOWED
+    assert len(made.of("alias", "A")) == rrsets.FOLLOWED
     where = "alias.muster.local."
     assert "more than 1000 services" in made.wrong[where]
     made.delete("alias/x1")

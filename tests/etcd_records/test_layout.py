@@ -2,8 +2,8 @@
 
 import pytest
 
-from musterd.model import name_from_text
-from musterd.sources.etcd.layout import LAYOUTS, Keys, name_of, path_of
+from musterd.rr.names import name_from_text
+from musterd.sources.etcd.keys import LAYOUTS, Keys, name_of, path_of
 from tests.etcd_records.kit import wire
 
 ZONES = wire("muster.local", "deep.muster.local", "10.in-addr.arpa")

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from musterd.model import MX, A, name_from_text
-from musterd.sources.etcd import message
-from musterd.sources.etcd.message import (
+from musterd.rr.names import name_from_text
+from musterd.rr.types import MX, A
+from musterd.sources.etcd import service
+from musterd.sources.etcd.service import (
     IPV4,
     IPV6,
     NAME,
@@ -22,9 +23,9 @@ from musterd.sources.etcd.message import (
 
 def read(value: Any, lease: int | None = None, *, typed: bool = False) -> Any:
     octets = value if isinstance(value, bytes) else json.dumps(value).encode()
-    service = message.read(b"p", octets, 7, lease, Rules(300, typed))
-    assert unpack(b"p", b"head" + pack(service), 4) == service
-    return service
+    given = service.read(b"p", octets, 7, lease, Rules(300, typed))
+    assert unpack(b"p", b"head" + pack(given), 4) == given
+    return given
 
 
 def test_all_that_it_can_say() -> None:

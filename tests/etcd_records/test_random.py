@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from musterd.sources.etcd import answers, index, maker
+from musterd.sources.etcd import index, resolve, rrsets
 from tests.etcd_records.kit import Model
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "2000"))
@@ -22,14 +22,14 @@ MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few services are enough for a name to be cut, or to be told later."""
-    for module in (answers, index, maker):
+    for module in (rrsets, index, resolve):
         monkeypatch.setattr(module, "MOST", 4)
     monkeypatch.setattr(index, "LARGE", 2)
     monkeypatch.setattr(index, "AT_ONCE", 5)
-    monkeypatch.setattr(maker, "FOLLOWED", 3)
-    for module in (answers, maker):
+    monkeypatch.setattr(resolve, "FOLLOWED", 3)
+    for module in (rrsets, resolve):
         monkeypatch.setattr(module, "STEP", 1)
-    monkeypatch.setattr(answers, "FOLLOW_STEP", 1)
+    monkeypatch.setattr(rrsets, "FOLLOW_STEP", 1)
 
 
 def value(pick: random.Random, names: list[str]) -> Any:

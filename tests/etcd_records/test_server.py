@@ -13,8 +13,8 @@ import structlog
 
 from musterd import log as logs
 from musterd.errors import SettingsError
-from musterd.etcd import Client
-from musterd.server import Server
+from musterd.etcd import EtcdClient
+from musterd.server.server import Server
 from musterd.settings import Log, load
 from musterd.settings.watch import Watcher
 from tests.catalogkit import until
@@ -66,7 +66,7 @@ async def answered(server: Server, expected: list[str]) -> None:
 
 
 async def put(etcd: Etcd, key: str, host: str) -> None:
-    async with Client(etcd.options()) as client:
+    async with EtcdClient(etcd.options()) as client:
         await client.put(key.encode(), json.dumps({"host": host}).encode())
 
 

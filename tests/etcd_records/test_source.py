@@ -11,9 +11,9 @@ import pytest
 
 from musterd.catalog import Catalog
 from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
-from musterd.etcd import Client
-from musterd.model import Lost
-from musterd.sources.etcd import EtcdSource, leases
+from musterd.etcd import EtcdClient
+from musterd.sources.changes import Lost
+from musterd.sources.etcd import EtcdSource, lease_ttl
 from tests.catalogkit import ManualClock, RecordingCore, until
 from tests.etcd_records.kit import NAME, ZONE, Fed, Model, feeding, settings, wire
 from tests.etcdkit import BINARIES, Etcd, Proxy, running
@@ -33,7 +33,7 @@ class Writer:
     """Writes past the proxy."""
 
     def __init__(self, etcd: Etcd) -> None:
-        self._client = Client(etcd.options())
+        self._client = EtcdClient(etcd.options())
 
     async def __aenter__(self) -> "Writer":
         return self
@@ -116,12 +116,12 @@ async def test_a_login_that_may_read_what_is_below_the_prefix(version: str, tmp_
 
 
 async def _reads(etcd: Etcd) -> None:
-    async with Client(etcd.options()) as client:
+    async with EtcdClient(etcd.options()) as client:
         lease = (await client.leases.grant(60)).id
         for key in (f"{BASE}web/a", "/other/a", f"{BASE}web/b"):
             await client.put(key.encode(), json.dumps(address(1)).encode(), lease=lease)
     await etcd.with_users(("reader", "secret", "/skydns/"), read_only=True)
-    root = Client(etcd.options(user="root", password="root"))  # noqa: S106
+    root = EtcdClient(etcd.options(user="root", password="root"))  # noqa: S106
     login = etcd.options(user="reader", password="secret")  # noqa: S106
     core = RecordingCore()
     async with root, feeding(login, core) as fed:
@@ -150,7 +150,7 @@ async def test_a_lease_makes_a_ttl_of_what_was_granted(etcd: Etcd) -> None:
         for name, ttl in (("short", 5), ("some", 60), ("long", 100_000)):
             lease = await fed.client.leases.grant(ttl)
             await put(fed, name, {**address(1), "ttl": 100_000}, lease.id)
-            least, most = leases.TTL_LEAST, leases.TTL_MOST
+            least, most = lease_ttl.TTL_LEAST, lease_ttl.TTL_MOST
             await answered(core, name, f"{min(max(ttl, least), most)} A 10.0.0.1")
             await fed.client.leases.revoke(lease.id)
             await answered(core, name)

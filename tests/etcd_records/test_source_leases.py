@@ -1,14 +1,8 @@
 """The TTLs that leases make: what is remembered of a lease, and what where it isn't told."""
 
-from musterd.model import Fault, Mended
-from musterd.sources.etcd.leases import (
-    KNOWN_SECONDS,
-    TTL_LEAST,
-    TTL_MOST,
-    WHERE,
-    Leases,
-)
-from musterd.store import LeaseNotFound, StoreDenied
+from musterd.kv import LeaseNotFound, StoreDenied
+from musterd.sources.changes import Fault, Resolved
+from musterd.sources.etcd.lease_ttl import KNOWN_SECONDS, TTL_LEAST, TTL_MOST, WHERE, Leases
 
 GONE, DENIED = 8, 9
 
@@ -70,5 +64,5 @@ async def test_one_that_may_not_be_asked_for_changes_no_ttl_and_is_told_once() -
     assert await made.learn([1, DENIED]) == []
     granted.ttls[DENIED] = 80
     granted.now += KNOWN_SECONDS
-    assert await made.learn([DENIED]) == [Mended(WHERE)]
+    assert await made.learn([DENIED]) == [Resolved(WHERE)]
     assert made.ttl(DENIED) == 80

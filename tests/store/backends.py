@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from musterd.etcd import ALL
-from musterd.store import Compacted, Store
-from musterd.store.embedded import Embedded, Options
+from musterd.kv import Compacted, Store
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import Etcd
 
@@ -96,9 +96,9 @@ class EmbeddedBackend:
     brief = 5
     work = 1.0
 
-    def __init__(self, path: Path, options: Options | None = None) -> None:
+    def __init__(self, path: Path, options: EmbeddedOptions | None = None) -> None:
         self.path = path
-        self.options = options or Options()
+        self.options = options or EmbeddedOptions()
         self.clock = ManualClock()
         self.store: Embedded
 

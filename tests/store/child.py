@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from musterd.store import Delete, Operation, Put, Store
-from musterd.store.embedded import Embedded, Options
+from musterd.kv import DeleteOp, Operation, PutOp, Store
+from musterd.store.embedded import Embedded, EmbeddedOptions
 
 TASKS = 50
 HISTORY = 2000
@@ -30,17 +30,17 @@ def equal(task: int) -> list[bytes]:
 async def write(store: Store, number: int, task: int) -> None:
     turn = 0
     while True:
-        steps: list[Operation] = [Put(unique(number, task, turn), bytes(200))]
-        steps += [Put(key, b"%d.%d" % (number, turn)) for key in equal(task)]
+        steps: list[Operation] = [PutOp(unique(number, task, turn), bytes(200))]
+        steps += [PutOp(key, b"%d.%d" % (number, turn)) for key in equal(task)]
         if not turn % 3:
-            steps[1:] = [Delete(key) for key in equal(task)]
+            steps[1:] = [DeleteOp(key) for key in equal(task)]
         done = await store.transaction((), steps)
         os.write(sys.stdout.fileno(), b"%d %d %d\n" % (task, turn, done.revision))
         turn += 1
 
 
 async def main(path: Path, number: int) -> None:
-    store = await Embedded.open(path, Options(history=HISTORY))
+    store = await Embedded.open(path, EmbeddedOptions(history=HISTORY))
     async with asyncio.TaskGroup() as group:
         for task in range(TASKS):
             group.create_task(write(store, number, task))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from musterd.store import Store
-from musterd.store.embedded import Options
+from musterd.kv import Store
+from musterd.store.embedded import EmbeddedOptions
 from tests.etcdkit import BINARIES, Etcds
 from tests.store.backends import Backend, EmbeddedBackend, EtcdBackend
 
-OpenEmbedded = Callable[[Options], Awaitable[EmbeddedBackend]]
+OpenEmbedded = Callable[[EmbeddedOptions], Awaitable[EmbeddedBackend]]
 
 
 @pytest.fixture(params=["embedded", *BINARIES])
@@ -54,7 +54,7 @@ async def open_embedded(tmp_path: Path) -> AsyncIterator[OpenEmbedded]:
         yield functools.partial(_open, stack, tmp_path / "store.db")
 
 
-async def _open(stack: AsyncExitStack, path: Path, options: Options) -> EmbeddedBackend:
+async def _open(stack: AsyncExitStack, path: Path, options: EmbeddedOptions) -> EmbeddedBackend:
     backend = await EmbeddedBackend(path, options).open()
     stack.push_async_callback(backend.close)
     return backend

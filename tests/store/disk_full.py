@@ -8,8 +8,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from musterd.store import Entry, Kind, LeaseNotFound, Put, Store, StoreFull
-from musterd.store.embedded import Embedded, Options
+from musterd.kv import (Entry, EventKind, LeaseNotFound, PutOp, Store, StoreFull)
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.smalldisk import PASSED, enlarge, fill_up
 from tests.store.backends import ManualClock
 from tests.store.kit import everything, revision, take
@@ -19,7 +19,7 @@ VALUE = bytes(2000)
 
 async def pair(store: Store, number: int) -> int:
     """Put two keys in a transaction; return its revision."""
-    steps = [Put(b"%s/%d" % (name, number), VALUE) for name in (b"one", b"other")]
+    steps = [PutOp(b"%s/%d" % (name, number), VALUE) for name in (b"one", b"other")]
     return (await store.transaction((), steps)).revision
 
 
@@ -55,7 +55,7 @@ def as_acknowledged(entries: dict[bytes, Entry], kept: dict[int, int]) -> bool:
 async def while_open(folder: Path) -> None:
     """Check that an open store survives a full disk and resumes when there is space."""
     clock, path = ManualClock(), folder / "s.db"
-    options = Options(history=500)
+    options = EmbeddedOptions(history=500)
     store = await Embedded.open(path, options, clock)
     lease = await store.lease_grant(5)
     leased = await store.put(b"leased", b"", lease=lease.id)
@@ -84,7 +84,7 @@ async def while_open(folder: Path) -> None:
         await enlarge(folder)
         clock.advance(2)
         (gone,) = await take(watch, 1)
-        assert gone.events[0][:3] == (Kind.EXPIRED, b"leased", None)
+        assert gone.events[0][:3] == (EventKind.EXPIRED, b"leased", None)
     number = max(kept) + 100_000
     kept[number] = await pair(store, number)
     assert kept[number] == gone.revision + 1

@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from musterd.store import Batch, Entry, Put, Store, Watch
+from musterd.kv import Entry, EventBatch, PutOp, Store, Watch
 
 SEED = 20_261_121
 
@@ -22,12 +22,12 @@ async def revision(store: Store) -> int:
     return (await store.range(b"", limit=1)).revision
 
 
-async def take(watch: Watch, count: int) -> list[Batch]:
+async def take(watch: Watch, count: int) -> list[EventBatch]:
     """The next batches."""
     return [await anext(watch) for _ in range(count)]
 
 
-async def until(watch: Watch, revision: int) -> list[Batch]:
+async def until(watch: Watch, revision: int) -> list[EventBatch]:
     """The next batches, to one of a revision."""
     batches = await take(watch, 1)
     while batches[-1].revision < revision:
@@ -50,7 +50,7 @@ async def meanwhile(*work: Awaitable[object]) -> AsyncIterator[None]:
             raise outcome
 
 
-async def put_all(store: Store, puts: Sequence[Put], most: int = 1000) -> list[int]:
+async def put_all(store: Store, puts: Sequence[PutOp], most: int = 1000) -> list[int]:
     """Put many keys in transactions as large as may be; the revisions of these."""
     most = min(most, store.limits.operations)
     pieces = [puts[at : at + most] for at in range(0, len(puts), most)]

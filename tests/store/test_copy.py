@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from musterd.kv import Compare, Operation, PutOp, Result, Store, StoreError, StoreUnavailable
 from musterd.registry.keys import ROOT
-from musterd.store import (
-    Compare,
-    Operation,
-    Put,
-    Result,
-    Store,
-    StoreError,
-    StoreUnavailable,
-)
 from musterd.store.copy import NotEmpty, copy
 from musterd.store.embedded import Embedded
 from tests.store.backends import Backend
@@ -31,7 +23,7 @@ def silent(done: int, total: int) -> None:
 async def source(tmp_path: Path) -> AsyncIterator[Embedded]:
     async with await Embedded.open(tmp_path / "source.db") as store:
         await store.put(b"/other", b"not ours")
-        await put_all(store, [Put(ROOT + b"%04d" % n, b"v%d" % n) for n in range(KEYS)])
+        await put_all(store, [PutOp(ROOT + b"%04d" % n, b"v%d" % n) for n in range(KEYS)])
         for ttl in (60, 600):
             lease = await store.lease_grant(ttl)
             for number in range(5):
@@ -85,7 +77,7 @@ async def test_a_lease_that_ends_in_a_long_copy(
     gone: set[int] = set()
 
     async def late(compares: Sequence[Compare], steps: Sequence[Operation]) -> Result:
-        for lease in {step.lease for step in steps if isinstance(step, Put)} - {0} - gone:
+        for lease in {step.lease for step in steps if isinstance(step, PutOp)} - {0} - gone:
             gone.add(lease)
             await target.lease_revoke(lease)
             if ended:

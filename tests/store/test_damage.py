@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from musterd.store import (
+from musterd.kv import (
     Entry,
-    Put,
+    PutOp,
     StoreCorrupt,
     StoreError,
     StoreLocked,
     StoreNewer,
     StoreUnavailable,
 )
-from musterd.store.embedded import Embedded, Options
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.store.kit import everything
 
 HOLD = """
@@ -37,7 +37,7 @@ asyncio.run(main())
 async def fill(path: Path) -> None:
     async with await Embedded.open(path) as store:
         for start in range(0, 5000, 1000):
-            steps = [Put(b"%05d" % (start + n), bytes(200)) for n in range(1000)]
+            steps = [PutOp(b"%05d" % (start + n), bytes(200)) for n in range(1000)]
             await store.transaction((), steps)
 
 
@@ -101,7 +101,7 @@ async def test_damage_that_comes_later(tmp_path: Path) -> None:
 async def test_a_check_that_takes_too_long_is_left(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await fill(path)
-    async with await Embedded.open(path, Options(check_time=0.0)) as store:
+    async with await Embedded.open(path, EmbeddedOptions(check_time=0.0)) as store:
         assert len(await everything(store)) == 5000
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from musterd.store import (
+from musterd.kv import (
     Compacted,
     LeaseNotFound,
     Limits,
-    Put,
+    PutOp,
     StoreBusy,
     StoreLimit,
     StoreUnavailable,
 )
-from musterd.store.embedded import Embedded, Options
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.store.conftest import OpenEmbedded
 from tests.store.kit import everything, revision, take, until
 
@@ -92,7 +92,7 @@ async def test_closing_ends_watches_that_wait(tmp_path: Path) -> None:
 async def test_writes_that_wait_are_bounded(
     open_embedded: OpenEmbedded, size: int, taken: int
 ) -> None:
-    store = (await open_embedded(Options(pending=10, pending_octets=1000))).store
+    store = (await open_embedded(EmbeddedOptions(pending=10, pending_octets=1000))).store
     asked = [store.put(b"%x" % number, bytes(size)) for number in range(12)]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [int] * taken + [StoreBusy] * (12 - taken)
@@ -100,7 +100,7 @@ async def test_writes_that_wait_are_bounded(
 
 
 async def test_what_is_asked_at_once_is_bounded(open_embedded: OpenEmbedded) -> None:
-    store = (await open_embedded(Options(leases=2, watches=2, snapshots=2))).store
+    store = (await open_embedded(EmbeddedOptions(leases=2, watches=2, snapshots=2))).store
     await store.lease_grant(5)
     lease = await store.lease_grant(5)
     with pytest.raises(StoreBusy):
@@ -121,7 +121,7 @@ async def test_what_is_asked_at_once_is_bounded(open_embedded: OpenEmbedded) -> 
 
 
 async def test_the_queue_of_a_slow_watch_is_bounded(open_embedded: OpenEmbedded) -> None:
-    store = (await open_embedded(Options(queue=10, queue_octets=2000))).store
+    store = (await open_embedded(EmbeddedOptions(queue=10, queue_octets=2000))).store
     at = await revision(store)
     for size in (0, 500):
         async with store.watch(b"") as watch:
@@ -137,7 +137,7 @@ async def test_the_queue_of_a_slow_watch_is_bounded(open_embedded: OpenEmbedded)
 async def test_a_watch_from_what_was_read_just_before_it_is_published(
     open_embedded: OpenEmbedded,
 ) -> None:
-    store = (await open_embedded(Options())).store
+    store = (await open_embedded(EmbeddedOptions())).store
     asked = asyncio.ensure_future(store.put(b"a", b"1"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -152,9 +152,9 @@ async def test_a_watch_from_what_was_read_just_before_it_is_published(
 
 
 async def test_the_oldest_changes_are_forgotten(open_embedded: OpenEmbedded) -> None:
-    backend = await open_embedded(Options(history=1000, history_age=3600))
+    backend = await open_embedded(EmbeddedOptions(history=1000, history_age=3600))
     for _ in range(30):
-        await backend.store.transaction((), [Put(b"%d" % n, b"") for n in range(100)])
+        await backend.store.transaction((), [PutOp(b"%d" % n, b"") for n in range(100)])
     assert _logged(backend.path) == 1000
     last = await revision(backend.store)
     with pytest.raises(Compacted) as caught:
@@ -183,9 +183,9 @@ def _logged(path: Path) -> int:
 
 
 async def test_a_scan_has_its_time(open_embedded: OpenEmbedded) -> None:
-    backend = await open_embedded(Options(scan_time=20))
+    backend = await open_embedded(EmbeddedOptions(scan_time=20))
     for start in range(0, 3000, 1000):
-        await backend.store.transaction((), [Put(b"%d" % (start + n), b"") for n in range(1000)])
+        await backend.store.transaction((), [PutOp(b"%d" % (start + n), b"") for n in range(1000)])
     async with aclosing(backend.store.scan(b"")) as pages:
         await anext(pages)
         backend.clock.advance(19)
@@ -197,7 +197,7 @@ async def test_a_scan_has_its_time(open_embedded: OpenEmbedded) -> None:
 
 
 async def test_a_renewal_is_no_write_and_leases_leave_nothing(open_embedded: OpenEmbedded) -> None:
-    backend = await open_embedded(Options())
+    backend = await open_embedded(EmbeddedOptions())
     store = backend.store
     granted = await asyncio.gather(*(store.lease_grant(86_400) for _ in range(500)))
     await asyncio.gather(*(store.lease_revoke(each.id) for each in granted))
@@ -213,7 +213,7 @@ async def test_a_renewal_is_no_write_and_leases_leave_nothing(open_embedded: Ope
 async def test_a_lease_past_its_time_is_gone_even_before_its_keys(
     open_embedded: OpenEmbedded,
 ) -> None:
-    backend = await open_embedded(Options())
+    backend = await open_embedded(EmbeddedOptions())
     lease = await backend.store.lease_grant(5)
     await backend.store.put(b"a", b"", lease=lease.id)
     # As after sleep of the machine: time has gone by, and no timer was called yet.
@@ -230,7 +230,7 @@ async def test_a_lease_past_its_time_is_gone_even_before_its_keys(
 
 
 async def test_other_limits(open_embedded: OpenEmbedded) -> None:
-    store = (await open_embedded(Options(limits=Limits(value=10)))).store
+    store = (await open_embedded(EmbeddedOptions(limits=Limits(value=10)))).store
     await store.put(b"a", bytes(10))
     with pytest.raises(StoreLimit, match="a: a value of 11 octets: at most 10"):
         await store.put(b"a", bytes(11))

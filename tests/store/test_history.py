@@ -2,7 +2,7 @@
 
 import pytest
 
-from musterd.store import Compare, Delete, Is, Kind, Put, Store, StoreLimit
+from musterd.kv import Compare, DeleteOp, EventKind, Is, PutOp, Store, StoreLimit
 from musterd.store.etcd import Etcd as InEtcd
 from musterd.store.etcd import store as etcd_store
 from tests.store.backends import Backend, EtcdBackend
@@ -25,12 +25,12 @@ async def test_it_is_what_a_watch_tells(store: Store) -> None:
     async with store.watch(b"a/", first) as watch:
         watched = await take(watch, 3)
     assert list(reversed(past.batches)) == watched
-    assert past.batches[0].events[0].kind is Kind.DELETED
+    assert past.batches[0].events[0].kind is EventKind.DELETED
 
 
 async def test_a_transaction_is_told_whole(store: Store) -> None:
     await store.put(b"a", b"1")
-    steps = (Delete(b"a"), Put(b"b", b"2"), Put(b"c", b"3"))
+    steps = (DeleteOp(b"a"), PutOp(b"b", b"2"), PutOp(b"c", b"3"))
     done = await store.transaction((Compare(b"a", Is.PRESENT),), steps)
     past = await store.history(b"a", limit=1)
     (batch,) = past.batches
@@ -48,7 +48,7 @@ async def test_keys_beside_those_that_it_tells_of(backend: Backend) -> None:
             await store.put(key, b"")
         past = await store.history(b"")
         assert [b.events[0].key for b in past.batches] == [b"d/1", b"c", b"b"]
-        steps = [Put(key, b"1") for key in (b"a", b"b", b"d/1", b"e")]
+        steps = [PutOp(key, b"1") for key in (b"a", b"b", b"d/1", b"e")]
         await store.transaction((), steps)
         (batch,) = (await store.history(b"d/", limit=1)).batches
         assert [event.key for event in batch.events] == [b"b", b"d/1"]
@@ -94,7 +94,7 @@ async def test_what_is_forgotten(backend: Backend) -> None:
 
 async def test_among_many_others(store: Store) -> None:
     first = await store.put(b"mine", b"1")
-    await put_all(store, [Put(b"other/%d" % n, b"x") for n in range(6000)], 500)
+    await put_all(store, [PutOp(b"other/%d" % n, b"x") for n in range(6000)], 500)
     for number in range(2500):
         await store.put(b"busy", b"%d" % number)
     last = await store.put(b"mine", b"2")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from musterd.store import ABSENT, Conflict, Delete, Operation, Put, Store, StoreLimit
+from musterd.kv import ABSENT, Conflict, DeleteOp, Operation, PutOp, Store, StoreLimit
 from tests.store.backends import Backend
 from tests.store.kit import everything, meanwhile, put_all, revision
 
@@ -30,10 +30,10 @@ async def test_each_change_is_one_revision(store: Store) -> None:
     at = await revision(store)
     assert await store.put(b"a", b"") == at + 1
     assert await store.put(b"a", b"") == at + 2
-    assert (await store.transaction((), (Put(b"b", b""), Put(b"c", b"")))).revision == at + 3
+    assert (await store.transaction((), (PutOp(b"b", b""), PutOp(b"c", b"")))).revision == at + 3
     assert await store.delete(b"a") == at + 4
     assert await store.delete(b"a") is None
-    assert (await store.transaction((), (Delete(b"a"), Delete(b"x")))).revision == at + 4
+    assert (await store.transaction((), (DeleteOp(b"a"), DeleteOp(b"x")))).revision == at + 4
     assert await revision(store) == at + 4
 
 
@@ -91,7 +91,7 @@ KEYS = [
     "prefix", [b"", b"a", b"a/", b"a/b", b"a/\xff", b"\xfe\xff", b"\xff", b"\xff\xff", b"none"]
 )
 async def test_prefixes(store: Store, prefix: bytes) -> None:
-    await store.transaction((), [Put(key, key) for key in reversed(KEYS)])
+    await store.transaction((), [PutOp(key, key) for key in reversed(KEYS)])
     below = [key for key in sorted(KEYS) if key.startswith(prefix)]
     page = await store.range(prefix)
     assert [entry.key for entry in page.entries] == below
@@ -102,7 +102,7 @@ async def test_prefixes(store: Store, prefix: bytes) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 16, 17])
 async def test_pages(store: Store, limit: int) -> None:
-    await store.transaction((), [Put(key, b"") for key in KEYS])
+    await store.transaction((), [PutOp(key, b"") for key in KEYS])
     found, after = list[bytes](), b""
     more = True
     while more:
@@ -132,7 +132,7 @@ async def test_large_values_fill_pages_early(store: Store) -> None:
 async def test_a_scan_is_of_one_revision(store: Store) -> None:
     """Money moves between 3,000 accounts all the time, and each scan finds the same sum."""
     accounts = [b"a/%04d" % number for number in range(3000)]
-    await put_all(store, [Put(key, b"100") for key in accounts])
+    await put_all(store, [PutOp(key, b"100") for key in accounts])
 
     async def move() -> None:
         for number in range(10_000):
@@ -141,7 +141,7 @@ async def test_a_scan_is_of_one_revision(store: Store) -> None:
             assert a
             assert b
             values = b"%d" % (int(a.value) - 1), b"%d" % (int(b.value) + 1)
-            await store.transaction((), [Put(one, values[0]), Put(other, values[1])])
+            await store.transaction((), [PutOp(one, values[0]), PutOp(other, values[1])])
 
     revisions = set()
     async with meanwhile(move()):
@@ -176,23 +176,23 @@ async def test_the_largest_is_taken(store: Store) -> None:
     entry = await store.get(key)
     assert entry
     assert entry.value == value
-    result = await store.transaction((), [Put(b"%d" % n, b"") for n in range(limits.operations)])
+    result = await store.transaction((), [PutOp(b"%d" % n, b"") for n in range(limits.operations)])
     assert result.succeeded
 
 
 async def test_more_than_the_largest_is_refused(store: Store) -> None:
     limits = store.limits
-    many = [Put(b"%d" % number, b"") for number in range(limits.operations + 1)]
-    much = [Put(b"%d" % n, bytes(limits.value)) for n in range(limits.octets // limits.value + 1)]
+    many = [PutOp(b"%d" % number, b"") for number in range(limits.operations + 1)]
+    much = [PutOp(b"%d" % n, bytes(limits.value)) for n in range(limits.octets // limits.value + 1)]
     at = await revision(store)
     refused: list[list[Operation]] = [
-        [Put(b"", b"")],
-        [Put(b"k" * (limits.key + 1), b"")],
-        [Delete(b"k" * (limits.key + 1))],
-        [Put(b"k", bytes(limits.value + 1))],
-        [Put(b"a", b""), Put(b"k", bytes(limits.value + 1))],
-        [Put(b"a", b"1"), Put(b"a", b"2")],
-        [Put(b"a", b"1"), Delete(b"a")],
+        [PutOp(b"", b"")],
+        [PutOp(b"k" * (limits.key + 1), b"")],
+        [DeleteOp(b"k" * (limits.key + 1))],
+        [PutOp(b"k", bytes(limits.value + 1))],
+        [PutOp(b"a", b""), PutOp(b"k", bytes(limits.value + 1))],
+        [PutOp(b"a", b"1"), PutOp(b"a", b"2")],
+        [PutOp(b"a", b"1"), DeleteOp(b"a")],
         [*many],
         [*much],
     ]
@@ -221,7 +221,7 @@ async def test_a_cancelled_write_happens_whole_or_not(store: Store) -> None:
 
 
 async def _pair(store: Store, number: int) -> None:
-    await store.transaction((), [Put(b"a%d" % number, b""), Put(b"b%d" % number, b"")])
+    await store.transaction((), [PutOp(b"a%d" % number, b""), PutOp(b"b%d" % number, b"")])
 
 
 async def test_all_is_kept_over_a_restart(backend: Backend) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from musterd.store import Compacted, Store
-from musterd.store.embedded import Embedded, Options
+from musterd.kv import Compacted, Store
+from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.store.child import HISTORY, TASKS, equal, unique
 from tests.store.kit import everything, revision, until
 
@@ -39,7 +39,7 @@ async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
         # Some are killed while they open and recover what the last one left.
         early = not number % 5
         acks = await killed(path, number, chance.uniform(0, LONGEST), early=early)
-        async with await Embedded.open(path, Options(history=HISTORY)) as store:
+        async with await Embedded.open(path, EmbeddedOptions(history=HISTORY)) as store:
             await check(store, number, acks)
             revisions = await check_log(store, revisions)
         told += len(acks)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from musterd.store import Kind, LeaseNotFound, Put, Store, StoreLimit
+from musterd.kv import EventKind, LeaseNotFound, PutOp, Store, StoreLimit
 from tests.store.backends import Backend
 from tests.store.kit import everything, revision, take
 
@@ -14,13 +14,13 @@ async def test_keys_go_with_their_lease_in_one_transaction(backend: Backend) -> 
     lease = await store.lease_grant(backend.brief)
     other = await store.lease_grant(600)
     async with store.watch(b"") as watch:
-        await store.transaction((), [Put(b"%d" % n, b"v", lease.id) for n in range(10)])
+        await store.transaction((), [PutOp(b"%d" % n, b"v", lease.id) for n in range(10)])
         await store.put(b"other", b"", lease=other.id)
         last = await store.put(b"free", b"")
         await backend.elapse(1.6 * backend.brief)
         *_, gone = await take(watch, 4)
     assert gone.revision == last + 1
-    assert {event.kind for event in gone.events} == {Kind.EXPIRED}
+    assert {event.kind for event in gone.events} == {EventKind.EXPIRED}
     assert sorted(event.key for event in gone.events) == [b"%d" % n for n in range(10)]
     assert {event.previous.lease for event in gone.events if event.previous} == {lease.id}
     assert {*await everything(store)} == {b"free", b"other"}
@@ -87,7 +87,7 @@ async def test_revoking(store: Store) -> None:
     async with store.watch(b"") as watch:
         assert await store.lease_revoke(lease.id) == at + 1
         (gone,) = await take(watch, 1)
-    assert gone.events[0][:3] == (Kind.EXPIRED, b"a", None)
+    assert gone.events[0][:3] == (EventKind.EXPIRED, b"a", None)
     for each in (lease, empty):
         with pytest.raises(LeaseNotFound):
             await store.lease_keepalive(each.id)
@@ -146,6 +146,6 @@ async def test_after_a_restart_a_lease_has_all_its_time(backend: Backend) -> Non
     async with backend.store.watch(b"") as watch:
         await backend.elapse(ttl)
         (gone,) = await take(watch, 1)
-    assert gone.events[0][:3] == (Kind.EXPIRED, b"a", None)
+    assert gone.events[0][:3] == (EventKind.EXPIRED, b"a", None)
     with pytest.raises(LeaseNotFound):
         await backend.store.lease_keepalive(lease.id)

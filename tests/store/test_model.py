@@ -4,16 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from musterd.store import (
-    Compare,
-    Delete,
-    Entry,
-    Is,
-    Operation,
-    Put,
-    Result,
-    Store,
-)
+from musterd.kv import Compare, DeleteOp, Entry, Is, Operation, PutOp, Result, Store
 from tests.store.backends import Backend
 from tests.store.kit import everything, revision, seeded, until
 from tests.store.test_watches import replayed
@@ -34,7 +25,7 @@ class Model:
         if not all(map(holds, compares, found)):
             return Result(False, self.revision, found)
         before = tuple(self.entries.get(step.key) for step in steps)
-        self.apply([step for step in steps if isinstance(step, Put) or step.key in self.entries])
+        self.apply([step for step in steps if isinstance(step, PutOp) or step.key in self.entries])
         return Result(True, self.revision, before)
 
     def found(self, compare: Compare) -> Entry | None:
@@ -47,13 +38,13 @@ class Model:
         return next(since, None)
 
     def end(self, lease: int) -> None:
-        self.apply([Delete(key) for key, entry in self.entries.items() if entry.lease == lease])
+        self.apply([DeleteOp(key) for key, entry in self.entries.items() if entry.lease == lease])
 
     def apply(self, steps: Sequence[Operation]) -> None:
         self.revision += bool(steps)
         for step in steps:
             old = self.entries.pop(step.key, None)
-            if isinstance(step, Put):
+            if isinstance(step, PutOp):
                 created, version = (old.create_revision, old.version) if old else (self.revision, 0)
                 self.entries[step.key] = Entry(
                     step.key, step.value, created, self.revision, version + 1, step.lease
@@ -73,10 +64,10 @@ def some(chance: random.Random, model: Model, leases: list[int]) -> list[Operati
     steps: list[Operation] = []
     for key in chance.sample(KEYS, chance.choice((1, 1, 1, 2, 5))):
         if chance.random() < 0.3:
-            steps.append(Delete(key))
+            steps.append(DeleteOp(key))
         else:
             lease = chance.choice((0, 0, *leases))
-            steps.append(Put(key, b"%d" % chance.randrange(1000), lease))
+            steps.append(PutOp(key, b"%d" % chance.randrange(1000), lease))
     return steps
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from musterd.model import CNAME, A
+from musterd.kv import Entry, Store
 from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash
-from musterd.registry.keys import Key
-from musterd.registry.recent import MOST, VALUE_MOST, Recent
+from musterd.registry.keys import RecordKey
 from musterd.registry.record import draft
 from musterd.registry.registry import Registry
-from musterd.store import Entry, Store
+from musterd.registry.write_cache import MOST, VALUE_MOST, Recent
+from musterd.rr.types import CNAME, A
 
-KEY = Key("muster.local", "web", "A", "one")
+KEY = RecordKey("muster.local", "web", "A", "one")
 
 
 def registry(store: Store, now: float) -> Registry:
@@ -63,7 +63,7 @@ async def test_what_was_deleted(store: Store, by_us: bool) -> None:
 
 async def test_the_one_record_of_its_type(store: Store) -> None:
     """A CNAME that is there already has no other beside it, and is set anew by its id."""
-    alias = Key("muster.local", "www", "CNAME", "one")
+    alias = RecordKey("muster.local", "www", "CNAME", "one")
     await registry(store, 1).put(alias, draft(CNAME, "a.test."), "they")
     ours = registry(store, 2)
     assert not (await ours.put(alias, draft(CNAME, "b.test."), "us")).created

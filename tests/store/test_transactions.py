@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from musterd.store import Compare, Delete, Is, LeaseNotFound, Operation, Put, Store
+from musterd.kv import Compare, DeleteOp, Is, LeaseNotFound, Operation, PutOp, Store
 from tests.store.kit import everything, meanwhile, revision, seeded
 
 
@@ -12,7 +12,7 @@ async def test_all_operations_are_done_at_one_revision(store: Store) -> None:
     old = await store.put(b"old", b"1")
     gone = await store.put(b"gone", b"1")
     steps: list[Operation]
-    steps = [Put(b"new", b"2"), Put(b"old", b"2"), Delete(b"gone"), Delete(b"never")]
+    steps = [PutOp(b"new", b"2"), PutOp(b"old", b"2"), DeleteOp(b"gone"), DeleteOp(b"never")]
     result = await store.transaction((), steps)
     assert result == (
         True,
@@ -44,7 +44,7 @@ async def test_comparisons(
     await store.put(b"a", b"2")
     for key, holds in ((b"a", there), (b"b", not_there)):
         result = await store.transaction(
-            (Compare(key, test, created + offset),), (Put(b"done", b""),)
+            (Compare(key, test, created + offset),), (PutOp(b"done", b""),)
         )
         assert result.succeeded is holds
         assert (await store.delete(b"done") is not None) is holds
@@ -59,7 +59,7 @@ async def test_whether_anything_was_put_below_a_prefix(store: Store) -> None:
 
     async def none(prefix: bytes, since: int) -> bool:
         compare = Compare(prefix, Is.NONE_SINCE, since)
-        result = await store.transaction((compare,), (Put(b"done", b""),))
+        result = await store.transaction((compare,), (PutOp(b"done", b""),))
         if not result.succeeded:
             (found,) = result.entries
             assert found
@@ -80,7 +80,7 @@ async def test_whether_anything_was_put_below_a_prefix(store: Store) -> None:
 async def test_one_comparison_that_fails_stops_all(store: Store) -> None:
     at = await store.put(b"a", b"1")
     compares = (Compare(b"a", Is.MODIFIED_AT, at), Compare(b"b", Is.PRESENT))
-    result = await store.transaction(compares, (Put(b"c", b"2"), Delete(b"a")))
+    result = await store.transaction(compares, (PutOp(b"c", b"2"), DeleteOp(b"a")))
     assert result == (False, at, ((b"a", b"1", at, at, 1, 0), None))
     assert list(await everything(store)) == [b"a"]
 
@@ -97,7 +97,7 @@ async def test_a_lease_that_is_not_there_stops_all(store: Store) -> None:
     at = await revision(store)
     for wrong in (lease.id ^ 1, -1, 1 << 70):
         with pytest.raises(LeaseNotFound):
-            await store.transaction((), (Put(b"a", b"", lease.id), Put(b"b", b"", wrong)))
+            await store.transaction((), (PutOp(b"a", b"", lease.id), PutOp(b"b", b"", wrong)))
     assert await everything(store) == {}
     assert await revision(store) == at
 
@@ -109,9 +109,9 @@ async def test_nobody_sees_half(store: Store) -> None:
 
     async def write() -> None:
         for number in range(10_000):
-            steps: list[Operation] = [Put(key, b"%d" % number) for key in keys]
+            steps: list[Operation] = [PutOp(key, b"%d" % number) for key in keys]
             if not number % 5:
-                steps = [Delete(key) for key in keys]
+                steps = [DeleteOp(key) for key in keys]
             chance.shuffle(steps)
             await store.transaction((), steps)
 
@@ -127,7 +127,7 @@ async def test_nobody_sees_half(store: Store) -> None:
 
 async def test_one_of_many_claims_wins(store: Store) -> None:
     claims = [
-        store.transaction((Compare(b"id", Is.ABSENT),), (Put(b"id", b"%d" % number),))
+        store.transaction((Compare(b"id", Is.ABSENT),), (PutOp(b"id", b"%d" % number),))
         for number in range(50)
     ]
     results = await asyncio.gather(*claims)

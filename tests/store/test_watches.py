@@ -5,15 +5,15 @@ from contextlib import suppress
 
 import pytest
 
-from musterd.store import (
-    Batch,
+from musterd.kv import (
     Compacted,
-    Delete,
+    DeleteOp,
     Entry,
     Event,
-    Kind,
+    EventBatch,
+    EventKind,
     Operation,
-    Put,
+    PutOp,
     Store,
     StoreLost,
 )
@@ -21,7 +21,7 @@ from tests.store.backends import Backend, EmbeddedBackend
 from tests.store.kit import everything, put_all, revision, seeded, take, until
 
 
-def replayed(state: dict[bytes, Entry], batches: list[Batch]) -> dict[bytes, Entry]:
+def replayed(state: dict[bytes, Entry], batches: list[EventBatch]) -> dict[bytes, Entry]:
     """A state after changes, each of which fits what was there before."""
     state = dict(state)
     for batch in batches:
@@ -44,10 +44,10 @@ async def test_what_a_watch_tells(store: Store, live: bool) -> None:
         told = [(batch.revision, batch.events) for batch in await take(watch, 4)]
     one, two = Entry(b"a", b"1", at + 1, at + 1, 1, 0), Entry(b"a", b"2", at + 1, at + 2, 2, 0)
     assert told == [
-        (at + 1, (Event(Kind.PUT, b"a", one, None),)),
-        (at + 2, (Event(Kind.PUT, b"a", two, one),)),
-        (at + 3, (Event(Kind.DELETED, b"a", None, two),)),
-        (at + 4, (Event(Kind.PUT, b"a", Entry(b"a", b"3", at + 4, at + 4, 1, 0), None),)),
+        (at + 1, (Event(EventKind.PUT, b"a", one, None),)),
+        (at + 2, (Event(EventKind.PUT, b"a", two, one),)),
+        (at + 3, (Event(EventKind.DELETED, b"a", None, two),)),
+        (at + 4, (Event(EventKind.PUT, b"a", Entry(b"a", b"3", at + 4, at + 4, 1, 0), None),)),
     ]
 
 
@@ -57,11 +57,11 @@ async def test_the_past_is_told_as_the_present_was(store: Store) -> None:
     async with store.watch(b"") as watch:
         await store.put(b"a", b"1", lease=lease.id)
         await store.put(b"a", b"2")
-        await store.transaction((), (Put(b"b", b""), Delete(b"a"), Put(b"c", b"", lease.id)))
+        await store.transaction((), (PutOp(b"b", b""), DeleteOp(b"a"), PutOp(b"c", b"", lease.id)))
         await store.put(b"b", b"1")
         await store.lease_revoke(lease.id)
         live = await take(watch, 5)
-    assert live[-1].events[0].kind is Kind.EXPIRED
+    assert live[-1].events[0].kind is EventKind.EXPIRED
     async with store.watch(b"", at + 1) as watch:
         assert await take(watch, 5) == live
     async with store.watch(b"", at + 3) as watch:
@@ -70,10 +70,15 @@ async def test_the_past_is_told_as_the_present_was(store: Store) -> None:
 
 async def test_a_transaction_is_one_batch_in_its_own_order(store: Store) -> None:
     at = await revision(store)
-    steps: list[Operation] = [Put(b"z", b""), Put(b"a", b""), Delete(b"none"), Put(b"m", b"")]
+    steps: list[Operation] = [
+        PutOp(b"z", b""),
+        PutOp(b"a", b""),
+        DeleteOp(b"none"),
+        PutOp(b"m", b""),
+    ]
     async with store.watch(b"") as watch:
         await store.transaction((), steps)
-        assert (await store.transaction((), (Delete(b"none"),))).succeeded
+        assert (await store.transaction((), (DeleteOp(b"none"),))).succeeded
         await store.put(b"last", b"")
         first, last = await take(watch, 2)
     assert (first.revision, last.revision) == (at + 1, at + 2)
@@ -85,7 +90,7 @@ async def test_only_what_is_below_the_prefix(store: Store, live: bool) -> None:
     at = await revision(store)
     async with store.watch(b"a/\xff", None if live else at + 1) as watch:
         await store.put(b"a/\xfe", b"")
-        await store.transaction((), (Put(b"a/\xff\x01", b""), Put(b"b", b"")))
+        await store.transaction((), (PutOp(b"a/\xff\x01", b""), PutOp(b"b", b"")))
         await store.put(b"a0", b"")
         await store.put(b"a/\xff", b"")
         first, second = await take(watch, 2)
@@ -121,14 +126,14 @@ async def _write(store: Store, writer: int, count: int) -> None:
         if chance.random() < 0.3:
             await store.delete(key)
         elif chance.random() < 0.3:
-            await store.transaction((), (Put(key, b"%d" % number), Put(b"2/x", b"")))
+            await store.transaction((), (PutOp(key, b"%d" % number), PutOp(b"2/x", b"")))
         else:
             await store.put(key, b"%d" % number)
 
 
-async def _follow(store: Store, prefix: bytes, first: int) -> list[Batch]:
+async def _follow(store: Store, prefix: bytes, first: int) -> list[EventBatch]:
     """All changes up to the one that ends the test."""
-    batches: list[Batch] = []
+    batches: list[EventBatch] = []
     async with store.watch(prefix, first) as watch:
         while not batches or not batches[-1].events[-1].key.endswith(b"end"):
             with suppress(StoreLost):
@@ -142,7 +147,7 @@ async def test_watches_among_writers_see_every_change(store: Store) -> None:
     """Twenty write; meanwhile watches start from a scan, and from before it all."""
     start = await revision(store)
     writers = [asyncio.create_task(_write(store, number, 100)) for number in range(20)]
-    told: list[tuple[bytes, dict[bytes, Entry], asyncio.Task[list[Batch]]]] = []
+    told: list[tuple[bytes, dict[bytes, Entry], asyncio.Task[list[EventBatch]]]] = []
     for number in range(12):
         prefix, state, first = (b"", b"0/", b"2/")[number % 3], {}, start + 1
         if number % 2:
@@ -153,7 +158,7 @@ async def test_watches_among_writers_see_every_change(store: Store) -> None:
         await store.put(b"2/tick", b"")
     await asyncio.gather(*writers)
     # Each watch sees this, whatever its prefix.
-    end = await store.transaction((), [Put(b"%d/end" % number, b"") for number in range(3)])
+    end = await store.transaction((), [PutOp(b"%d/end" % number, b"") for number in range(3)])
     for prefix, state, task in told:
         revisions = [batch.revision for batch in await task]
         assert revisions == sorted(set(revisions))
@@ -165,7 +170,7 @@ async def test_a_slow_watch_holds_nobody_and_loses_nothing(store: Store) -> None
     at = await revision(store)
     value = bytes(1000)
     async with store.watch(b"") as slow, store.watch(b"") as quick:
-        told = await put_all(store, [Put(b"%d" % n, value) for n in range(20_000)], 500)
+        told = await put_all(store, [PutOp(b"%d" % n, value) for n in range(20_000)], 500)
         assert [batch.revision for batch in await take(quick, len(told))] == told
         last = await store.put(b"last", b"")
         batches = await until(slow, last)
@@ -213,7 +218,7 @@ async def test_a_past_that_is_gone(backend: Backend) -> None:
     assert (entry.value, entry.version) == (b"9", 10)
 
 
-async def _first(store: Store, first: int) -> Batch:
+async def _first(store: Store, first: int) -> EventBatch:
     async with store.watch(b"", first) as watch:
         return await anext(watch)
 

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from musterd.api import explain, history, leases, limits, records, status, tokens, watch, zones
 from musterd.api.context import Context
-from musterd.api.faults import FAULTS_MOST, fault
-from musterd.api.gate import Gate
+from musterd.api.middleware import Gate
 from musterd.api.problems import Problem, ProblemDetails, of_error
+from musterd.api.validation import FAULTS_MOST, fault
 from musterd.errors import MusterdError
 
 TITLE: Final = "musterd"

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from musterd import log
-from musterd.tokens import Token
+from musterd.registry.tokens import Token
 
 _EVENT: Final = "write"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from musterd.api.problems import Problem
-from musterd.tokens import Token, Tokens
+from musterd.registry.tokens import Token, Tokens
 
 BEARER: Final = b"bearer "
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}

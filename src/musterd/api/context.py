@@ -12,16 +12,16 @@ from musterd.api.auth import need
 from musterd.api.problems import Problem
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Zone, deepest
-from musterd.model import name_to_text
-from musterd.registry.keys import Key
+from musterd.registry.directory import Servers
+from musterd.registry.keys import RecordKey
 from musterd.registry.leases import Leases
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
-from musterd.servers import Servers
+from musterd.registry.tokens import Token, Tokens
+from musterd.rr.names import name_to_text
 from musterd.settings import Settings
 from musterd.sources.registry import NAME
-from musterd.tokens import Token, Tokens
 
 CALL: Final = "musterd.call"
 """Where the scope of a request has its ``Call``."""
@@ -83,7 +83,7 @@ class Place(NamedTuple):
     """What a path means: its zone, key (the id is empty where it has none), owner, type."""
 
     zone: Zone
-    key: Key
+    key: RecordKey
     owner: bytes
     rtype: int
 
@@ -130,7 +130,7 @@ class Call:
             number = parse_type(rtype)
         except ValueError as error:
             raise Problem(422, str(error), "invalid") from None
-        key = Key(zone_text(zone.apex), owner_text(wire, zone.apex), type_text(number), name)
+        key = RecordKey(zone_text(zone.apex), owner_text(wire, zone.apex), type_text(number), name)
         return Place(zone, key, wire, number)
 
     def place_to_write(self, zone: str, owner: str, rtype: str, name: str = "") -> Place:

@@ -13,16 +13,18 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Core
 from musterd.api.problems import Problem, documented
 from musterd.catalog import Contribution
-from musterd.catalog.merge import ADDRESSED, POLICY_AT
+from musterd.catalog.merge import POLICY_AT
 from musterd.catalog.states import STATE_TEXT
 from musterd.catalog.zone import Zone, deepest
-from musterd.model import CNAME, Policy, name_to_text
 from musterd.registry import rdata
 from musterd.registry.names import TEXT_MOST, parse_name, zone_text
+from musterd.rr.names import name_to_text
+from musterd.rr.rrset import Policy
+from musterd.rr.types import ADDRESSED, CNAME
 
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 _A: Final = 1
@@ -43,7 +45,7 @@ class Asked(BaseModel):
 
 
 @router.get(
-    "", response_model=models.Explanation, responses=documented(400, 401, 403, 404, 422, 429, 503)
+    "", response_model=schemas.Explanation, responses=documented(400, 401, 403, 404, 422, 429, 503)
 )
 async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
     """Each record that is given at a name, what hides it, and the answer to a client."""
@@ -76,7 +78,7 @@ async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
         "records": [record for one in given for record in _records(one)],
         "answer": answer,
     }
-    return answers.answer(found)
+    return responses.answer(found)
 
 
 def _owner(zone: Zone, name: bytes) -> bytes:

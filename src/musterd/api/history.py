@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import Call, CallDep
 from musterd.api.params import REVISION_MOST
 from musterd.api.problems import Problem, documented
@@ -34,7 +34,7 @@ class Which(BaseModel):
 
 
 @router.get(
-    "", response_model=models.History, responses=documented(400, 401, 403, 404, 422, 429, 503)
+    "", response_model=schemas.History, responses=documented(400, 401, 403, 404, 422, 429, 503)
 )
 async def history(call: CallDep, which: Annotated[Which, Query()]) -> Response:
     """Changes of records, the newest first, as far back as the store keeps them."""
@@ -43,7 +43,7 @@ async def history(call: CallDep, which: Annotated[Which, Query()]) -> Response:
         call.context.registry.store, _prefix(call, which), which.after, which.limit
     )
     after = None if found.before is None else str(found.before)
-    return answers.answer({"entries": found.entries, "next": after})
+    return responses.answer({"entries": found.entries, "next": after})
 
 
 def _prefix(call: Call, which: Which) -> bytes:

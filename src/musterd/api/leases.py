@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import Call, CallDep
 from musterd.api.params import LeasePath
 from musterd.api.problems import documented
@@ -15,20 +15,20 @@ router = APIRouter(prefix="/v1/leases", tags=["leases"])
 _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
-@router.post("", response_model=models.Lease, status_code=201, responses=_PROBLEMS)
-async def grant(call: CallDep, body: models.LeaseIn) -> Response:
+@router.post("", response_model=schemas.Lease, status_code=201, responses=_PROBLEMS)
+async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
     """Grant a lease, to this token alone."""
     call.writes_any()
     lease = await call.context.leases.grant(body.ttl, call.token.id)
     call.wrote("grant", f"lease {lease.id}")
-    return answers.answer(_shown(lease), 201, {"Location": f"/v1/leases/{lease.id}"})
+    return responses.answer(_shown(lease), 201, {"Location": f"/v1/leases/{lease.id}"})
 
 
-@router.get("/{id}", response_model=models.Lease, responses=_PROBLEMS)
+@router.get("/{id}", response_model=schemas.Lease, responses=_PROBLEMS)
 async def show(call: CallDep, id: LeasePath) -> Response:
     """A lease and the records that hang on it."""
     call.reads()
-    return answers.answer(_shown(await call.context.leases.show(id)))
+    return responses.answer(_shown(await call.context.leases.show(id)))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
@@ -38,14 +38,14 @@ async def revoke(call: CallDep, id: LeasePath) -> Response:
     revision = await call.context.leases.revoke(id, _owner(call))
     await call.context.registry.applied.reached(revision)
     call.wrote("revoke", f"lease {id}", revision)
-    return answers.nothing()
+    return responses.nothing()
 
 
-@router.post("/{id}/keepalive", response_model=models.Lease, responses=_PROBLEMS)
+@router.post("/{id}/keepalive", response_model=schemas.Lease, responses=_PROBLEMS)
 async def keepalive(call: CallDep, id: LeasePath) -> Response:
     """Give a lease its whole time again."""
     call.writes_any()
-    return answers.answer(_shown(await call.context.leases.renew(id, _owner(call))))
+    return responses.answer(_shown(await call.context.leases.renew(id, _owner(call))))
 
 
 def _owner(call: Call) -> str | None:

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import PAGE, Listed, Registry
 
@@ -18,7 +18,7 @@ REVISION: Final = "Musterd-Revision"
 """The header with the revision at which a stream of records began: to watch from there on."""
 LIMIT: Final = 100
 _RRSET_PARTS: Final = 3
-_LABEL: Final = Field(pattern=models.LABEL_QUERY, max_length=400)
+_LABEL: Final = Field(pattern=schemas.LABEL_QUERY, max_length=400)
 
 Keep = Callable[[dict[str, Any]], bool]
 
@@ -71,7 +71,7 @@ async def listing(
         return StreamingResponse(lines, headers=headers, media_type=LINES)
     found = {"records": page.records, "next": page.after, "revision": page.revision}
     whole = len(parts) == _RRSET_PARTS and filters.all and not filters.after and not page.after
-    return answers.answer(found, headers=rrset_tag(page.records) if whole else {})
+    return responses.answer(found, headers=rrset_tag(page.records) if whole else {})
 
 
 def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -9,8 +9,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from musterd.errors import MusterdError
-from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
-from musterd.store import (
+from musterd.kv import (
     Compacted,
     Conflict,
     LeaseNotFound,
@@ -19,7 +18,8 @@ from musterd.store import (
     StoreFull,
     StoreLimit,
 )
-from musterd.tokens import TEXT, TokenError, TokenExists, TokenNotFound
+from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
+from musterd.registry.tokens import TEXT, TokenError, TokenExists, TokenNotFound
 
 MEDIA: Final = "application/problem+json"
 _URN: Final = "urn:musterd:problem:"

@@ -6,17 +6,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import Call, CallDep, Place
 from musterd.api.listing import LINES, FiltersQuery, listing, rrset_tag
 from musterd.api.params import Id, IfMatch, IfNoneMatch, Owner, Type, ZoneName
 from musterd.api.problems import documented
-from musterd.registry import expect
+from musterd.kv import NO_LEASE
+from musterd.registry import preconditions
 from musterd.registry.errors import Invalid
 from musterd.registry.keys import check_id
 from musterd.registry.names import zone_text
 from musterd.registry.record import Draft, draft
-from musterd.store import NO_LEASE
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 RECORD: Final = "/{zone}/{owner}/{type}/{id}"
@@ -33,20 +33,20 @@ _CREATED: Final[dict[int | str, dict[str, Any]]] = {
     **_ONE,
     201: {
         "description": "The record, which was not there before",
-        "model": models.Record,
+        "model": schemas.Record,
         "headers": {**_TAG, "Location": {"schema": {"type": "string"}}},
     },
 }
 
 
-@router.get("", response_model=models.RecordList, responses=_LISTED)
+@router.get("", response_model=schemas.RecordList, responses=_LISTED)
 async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
     """All records, in pages or as a stream."""
     call.reads()
     return await listing(call.context.registry, request, (), filters)
 
 
-@router.get("/{zone}", response_model=models.RecordList, responses=_LISTED)
+@router.get("/{zone}", response_model=schemas.RecordList, responses=_LISTED)
 async def list_zone(
     call: CallDep, request: Request, zone: ZoneName, filters: FiltersQuery
 ) -> Response:
@@ -56,7 +56,7 @@ async def list_zone(
     return await listing(call.context.registry, request, parts, filters)
 
 
-@router.get("/{zone}/{owner}", response_model=models.RecordList, responses=_LISTED)
+@router.get("/{zone}/{owner}", response_model=schemas.RecordList, responses=_LISTED)
 async def list_owner(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, filters: FiltersQuery
 ) -> Response:
@@ -66,7 +66,7 @@ async def list_owner(
     return await listing(call.context.registry, request, key[:2], filters)
 
 
-@router.get(_RRSET, response_model=models.RecordList, responses=_LISTED)
+@router.get(_RRSET, response_model=schemas.RecordList, responses=_LISTED)
 async def list_rrset(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
 ) -> Response:  # fmt: skip
@@ -76,13 +76,13 @@ async def list_rrset(
     return await listing(call.context.registry, request, key[:3], filters)
 
 
-@router.put(_RRSET, response_model=models.RecordList, responses=_WRITE)
+@router.put(_RRSET, response_model=schemas.RecordList, responses=_WRITE)
 async def put_rrset(
     call: CallDep,
     zone: ZoneName,
     owner: Owner,
     type: Type,
-    body: models.RRsetIn,
+    body: schemas.RRsetIn,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
@@ -97,12 +97,12 @@ async def put_rrset(
             what = f"data {checked.data}" if record.id is None else f"id {name}"
             raise Invalid(f"two of the records have the {what}: leave one out")
         wanted[name] = checked
-    expected = expect.parse(if_match, if_none_match)
+    expected = preconditions.parse(if_match, if_none_match)
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
     if done.changed:
         call.wrote("put", f"{key.path}* ({len(done.records)})", done.revision)
     found = {"records": done.records, "next": None, "revision": done.revision}
-    return answers.answer(found, headers=rrset_tag(done.records))
+    return responses.answer(found, headers=rrset_tag(done.records))
 
 
 @router.delete(_RRSET, status_code=204, response_class=Response, responses=_WRITE)
@@ -111,46 +111,46 @@ async def delete_rrset(
 ) -> Response:  # fmt: skip
     """Remove all records of an owner and a type."""
     key = call.place_to_write(zone, owner, type).key
-    expected = expect.parse(if_match, None)
+    expected = preconditions.parse(if_match, None)
     done = await call.context.registry.delete_rrset(key, call.token.name, expected)
     call.wrote("delete", f"{key.path}* ({len(done.before.entries)})", done.revision)
-    return answers.nothing()
+    return responses.nothing()
 
 
-@router.post(_RRSET, response_model=models.Record, responses={**_WRITE, **_CREATED})
+@router.post(_RRSET, response_model=schemas.Record, responses={**_WRITE, **_CREATED})
 async def add_record(
-    call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: models.RecordIn
+    call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: schemas.RecordIn
 ) -> Response:  # fmt: skip
     """Add a record, whose id is a hash of its data; or change the one that has the same data."""
     place = call.place_to_write(zone, owner, type)
     checked = await _draft(call, place.rtype, body)
     key = place.key._replace(id=checked.id)
-    return await _put(call, place._replace(key=key), checked, expect.NOTHING)
+    return await _put(call, place._replace(key=key), checked, preconditions.NOTHING)
 
 
-@router.get(RECORD, response_model=models.Record, responses={**_READ, **_ONE})
+@router.get(RECORD, response_model=schemas.Record, responses={**_READ, **_ONE})
 async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
     """One record."""
     call.reads()
     key = call.place(call.context.zone(zone), owner, type, check_id(id)).key
-    return answers.record(await call.context.registry.get(key))
+    return responses.record(await call.context.registry.get(key))
 
 
-@router.put(RECORD, response_model=models.Record, responses={**_WRITE, **_CREATED})
+@router.put(RECORD, response_model=schemas.Record, responses={**_WRITE, **_CREATED})
 async def put_record(
     call: CallDep,
     zone: ZoneName,
     owner: Owner,
     type: Type,
     id: Id,
-    body: models.RecordIn,
+    body: schemas.RecordIn,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Set one record."""
     place = call.place_to_write(zone, owner, type, check_id(id))
     checked = await _draft(call, place.rtype, body)
-    return await _put(call, place, checked, expect.parse(if_match, if_none_match))
+    return await _put(call, place, checked, preconditions.parse(if_match, if_none_match))
 
 
 @router.delete(RECORD, status_code=204, response_class=Response, responses=_WRITE)
@@ -159,13 +159,13 @@ async def delete_record(
 ) -> Response:  # fmt: skip
     """Remove one record."""
     key = call.place_to_write(zone, owner, type, check_id(id)).key
-    expected = expect.parse(if_match, None)
+    expected = preconditions.parse(if_match, None)
     revision = await call.context.registry.delete(key, call.token.name, expected)
     call.wrote("delete", key.path, revision)
-    return answers.nothing()
+    return responses.nothing()
 
 
-async def _draft(call: Call, rtype: int, body: models.RecordIn) -> Draft:
+async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> Draft:
     """Check what is to be registered. Raises Invalid, LeaseNotFound, Clash."""
     lease, lease_ttl = NO_LEASE, None
     if body.lease is not None:
@@ -184,8 +184,8 @@ async def _draft(call: Call, rtype: int, body: models.RecordIn) -> Draft:
     )
 
 
-async def _put(call: Call, place: Place, wanted: Draft, expected: expect.Expect) -> Response:
+async def _put(call: Call, place: Place, wanted: Draft, expected: preconditions.Expect) -> Response:
     done = await call.context.registry.put(place.key, wanted, call.token.name, expected)
     if done.changed:
         call.wrote("put", place.key.path, done.record["revision"])
-    return answers.record(done.record, created=done.created)
+    return responses.record(done.record, created=done.created)

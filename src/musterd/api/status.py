@@ -8,20 +8,21 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.problems import documented
 from musterd.api.zones import shown as zone_shown
 from musterd.catalog import SourceReport
-from musterd.model import name_to_text, type_text
+from musterd.kv import StoreError
 from musterd.registry.applied import Applied
-from musterd.store import StoreError
+from musterd.rr.names import name_to_text
+from musterd.rr.types import type_text
 
 router = APIRouter(prefix="/v1/status", tags=["status"])
 PROBLEMS_MOST: Final = 100
 
 
-@router.get("", response_model=models.Status, responses=documented(400, 401, 403, 422, 429, 503))
+@router.get("", response_model=schemas.Status, responses=documented(400, 401, 403, 422, 429, 503))
 async def status(call: CallDep) -> Response:
     """The version, zones, sources, store, and what is not as it should be."""
     call.reads()
@@ -41,7 +42,7 @@ async def status(call: CallDep) -> Response:
         "servers": servers,
         "problems": list(islice(chain(unread, _problems(context, sources)), PROBLEMS_MOST)),
     }
-    return answers.answer(found)
+    return responses.answer(found)
 
 
 def _revision(applied: Applied, servers: list[dict[str, Any]]) -> int:

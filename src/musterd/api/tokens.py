@@ -5,30 +5,30 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from musterd import tokens
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import CallDep
 from musterd.api.problems import documented
+from musterd.registry import tokens
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 _Id = Annotated[str, Path(min_length=1, max_length=64)]
 
 
-@router.get("", response_model=models.TokenList, responses=_PROBLEMS)
+@router.get("", response_model=schemas.TokenList, responses=_PROBLEMS)
 async def list_tokens(call: CallDep) -> Response:
     """Every token, without its text."""
     call.admin()
-    return answers.answer({"tokens": [_shown(token) for token in call.context.tokens.all()]})
+    return responses.answer({"tokens": [_shown(token) for token in call.context.tokens.all()]})
 
 
-@router.post("", response_model=models.NewToken, status_code=201, responses=_PROBLEMS)
-async def create(call: CallDep, body: models.TokenIn) -> Response:
+@router.post("", response_model=schemas.NewToken, status_code=201, responses=_PROBLEMS)
+async def create(call: CallDep, body: schemas.TokenIn) -> Response:
     """Make a token; its text is shown this once."""
     call.admin()
     text, token = await call.context.tokens.create(body.name, body.scopes, body.expires)
     call.wrote("create", f"credential {token.name}")
-    return answers.answer({**_shown(token), "token": text}, 201, {"Cache-Control": "no-store"})
+    return responses.answer({**_shown(token), "token": text}, 201, {"Cache-Control": "no-store"})
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
@@ -37,7 +37,7 @@ async def revoke(call: CallDep, id: _Id) -> Response:
     call.admin()
     token = await call.context.tokens.revoke(id)
     call.wrote("revoke", f"credential {token.name}")
-    return answers.nothing()
+    return responses.nothing()
 
 
 def _shown(token: tokens.Token) -> dict[str, Any]:

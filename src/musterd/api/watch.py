@@ -9,14 +9,14 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from musterd.api import models
+from musterd.api import schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.params import REVISION_MOST
 from musterd.api.problems import Problem, documented
+from musterd.kv import Compacted, EventBatch, StoreError, StoreLost, Watch
 from musterd.registry.keys import prefix
 from musterd.registry.names import TEXT_MOST, zone_text
 from musterd.registry.record import show
-from musterd.store import Batch, Compacted, StoreError, StoreLost, Watch
 
 router = APIRouter(prefix="/v1/watch", tags=["watch"])
 MEDIA: Final = "text/event-stream"
@@ -44,7 +44,7 @@ async def watch(
         int | None, Query(alias="from", ge=1, le=REVISION_MOST, description="the first to tell")
     ] = None,
     last_event_id: Annotated[
-        str | None, Header(pattern=models.EVENT_ID, description="the last that was seen")
+        str | None, Header(pattern=schemas.EVENT_ID, description="the last that was seen")
     ] = None,
 ) -> Response:
     """Each put and delete of a record, with the record: of a deletion, as it was.
@@ -131,7 +131,7 @@ async def _send(send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _told(batch: Batch) -> Iterator[bytes]:
+def _told(batch: EventBatch) -> Iterator[bytes]:
     """The events of a batch, in pieces: all slow clients together hold no more than one each."""
     piece = b""
     for event in batch.events:

@@ -8,16 +8,18 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from musterd.api import answers, models
+from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.params import ZoneName
 from musterd.api.problems import Problem, documented
+from musterd.api.zone_import import Importer
 from musterd.catalog import ZoneReport
 from musterd.catalog.zone import RRsets, Zone
-from musterd.model import SOA, fold, name_from_text, name_to_text, unpack
 from musterd.registry import rdata
-from musterd.registry.importing import Importer
 from musterd.registry.names import zone_text
+from musterd.rr.names import fold, name_from_text, name_to_text
+from musterd.rr.rrset import unpack
+from musterd.rr.types import SOA
 
 router = APIRouter(prefix="/v1/zones", tags=["zones"])
 TEXT: Final = "text/dns"
@@ -29,22 +31,22 @@ _WRITE: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 _TEXT_BODY: Final = {"requestBody": {"required": True, "content": {TEXT: {"schema": {}}}}}
 
 
-@router.get("", response_model=models.ZoneList, responses=documented(400, 401, 403, 422, 429, 503))
+@router.get("", response_model=schemas.ZoneList, responses=documented(400, 401, 403, 422, 429, 503))
 async def list_zones(call: CallDep) -> Response:
     """Every declared zone."""
     call.reads()
     reports = call.context.catalog.zone_reports()
-    return answers.answer({"zones": [shown(call.context, report) for report in reports]})
+    return responses.answer({"zones": [shown(call.context, report) for report in reports]})
 
 
-@router.get("/{zone}", response_model=models.Zone, responses=_READ)
+@router.get("/{zone}", response_model=schemas.Zone, responses=_READ)
 async def show_zone(call: CallDep, zone: ZoneName) -> Response:
     """One zone."""
     call.reads()
     found = call.context.zone(zone)
     for report in call.context.catalog.zone_reports():
         if report.name == found.text:
-            return answers.answer(shown(call.context, report))
+            return responses.answer(shown(call.context, report))
     raise call.context.no_zone(zone_text(found.apex))
 
 
@@ -63,7 +65,7 @@ async def export(call: CallDep, zone: ZoneName) -> Response:
 
 
 @router.post(
-    "/{zone}/import", response_model=models.Imported, responses=_WRITE, openapi_extra=_TEXT_BODY
+    "/{zone}/import", response_model=schemas.Imported, responses=_WRITE, openapi_extra=_TEXT_BODY
 )
 async def import_zone(
     call: CallDep,
@@ -94,7 +96,7 @@ async def import_zone(
             done = f"{plan.added} added, {plan.changed} changed, {plan.removed} removed"
             call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
     counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
-    return answers.answer({**counts, "problems": problems[:PROBLEMS_MOST]})
+    return responses.answer({**counts, "problems": problems[:PROBLEMS_MOST]})
 
 
 def shown(context: Context, report: ZoneReport) -> dict[str, Any]:

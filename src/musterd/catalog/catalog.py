@@ -8,9 +8,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from musterd.catalog import plan as plans
+from musterd.catalog import reconfigure as plans
 from musterd.catalog.explain import Contribution, explain
-from musterd.catalog.pending import Pending
+from musterd.catalog.outbox import Pending
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
 from musterd.catalog.reverse import SOURCE as REVERSE
 from musterd.catalog.reverse import Reverse
@@ -19,23 +19,21 @@ from musterd.catalog.states import States
 from musterd.catalog.table import STEP, Head, Table
 from musterd.catalog.zone import Row, RRsets, Zone
 from musterd.clock import Clock
-from musterd.model import (
-    SOA,
+from musterd.rr.names import fold, name_to_text
+from musterd.rr.types import SOA, type_text
+from musterd.settings import Settings
+from musterd.sources.changes import (
+    Batch,
     Begin,
     Change,
     Delete,
     Fault,
     Lost,
-    Mended,
     Put,
     PutMany,
-    Several,
+    Resolved,
     Synced,
-    fold,
-    name_to_text,
-    type_text,
 )
-from musterd.settings import Settings
 
 BATCH = 10_000
 """The most RRsets that the core is told at once; an owner name is not cut in two."""
@@ -178,11 +176,11 @@ class Catalog:
                     table.put_many(Head(revision, time), rows[at : at + STEP])
                     yield
                 return
-            case Several(changes, whole=True):
+            case Batch(changes, whole=True):
                 # In one step: an answer holds what is listed at its name, or what was there before.
                 table.change(changes)
                 table.sweep_beside(changes)
-            case Several(changes):
+            case Batch(changes):
                 for number, piece in enumerate(table.pieces(changes)):
                     if number:
                         yield
@@ -200,7 +198,7 @@ class Catalog:
                 self.states.synced(source, revision)
             case Lost(reason):
                 self.states.lost(source, reason)
-            case Fault() | Mended():
+            case Fault() | Resolved():
                 table.problems.take(change)
         yield
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from musterd.catalog.merge import Given, choose, fill
+from musterd.catalog.merge import Candidate, choose, fill
 from musterd.catalog.rows import ROW, SOURCE_OCTETS, key_text
 from musterd.catalog.zone import Zone
-from musterd.model import RRset, unpack
+from musterd.rr.rrset import RRset, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def explain(zone: Zone, owner: bytes, rtype: int | None = None) -> list[Contribu
     return [*given, *_left_out(zone, owner, given)]
 
 
-def _contribution(zone: Zone, owner: bytes, one: Given, hidden: str) -> Contribution:
+def _contribution(zone: Zone, owner: bytes, one: Candidate, hidden: str) -> Contribution:
     revision, time, key = zone.serial, zone.changed, ""
     if one.key:
         table = zone.tables[one.key[:SOURCE_OCTETS]]

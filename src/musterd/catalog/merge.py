@@ -3,28 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from musterd.model import (
-    AAAA,
-    CNAME,
-    DNAME,
-    HEAD_OCTETS,
-    KEY,
-    MX,
-    NS,
-    NSEC,
-    POLICY_OWN_ALL,
-    POLICY_UNSET,
-    PTR,
-    RRSIG,
-    SOA,
-    SRV,
-    A,
-    pack_records,
-    unpack_records,
-)
+from musterd.rr.rrset import HEAD_OCTETS, POLICY_OWN_ALL, POLICY_UNSET, pack_records, unpack_records
+from musterd.rr.types import ADDRESSED, CNAME, DNAME, KEY, MX, NS, NSEC, PTR, RRSIG, SOA, SRV
 
-ADDRESSED = frozenset({A, AAAA, SRV})
-"""Types that say where something runs: policies apply to them."""
 SINGLE = frozenset({CNAME, DNAME, SOA})
 """Types of which an owner name has one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
 BESIDE_CNAME = frozenset({KEY, NSEC, RRSIG})
@@ -52,7 +33,7 @@ class Defaults(NamedTuple):
     """Policy and k, 2 octets."""
 
 
-class Given(NamedTuple):
+class Candidate(NamedTuple):
     """An RRset that one key of one source gives at the owner name in question."""
 
     source: Defaults
@@ -61,10 +42,10 @@ class Given(NamedTuple):
     packed: bytes
 
 
-class Hidden(NamedTuple):
+class Shadowed(NamedTuple):
     """An RRset that is not answered, and why."""
 
-    given: Given
+    given: Candidate
     reason: str
 
 
@@ -80,14 +61,14 @@ def fill(packed: bytes, rtype: int, source: Defaults) -> bytes:
     return packed
 
 
-def precedence(one: Given) -> tuple[int, bytes]:
+def precedence(one: Candidate) -> tuple[int, bytes]:
     """Sorts what is given: by rank of the source, then by key, so that arrival does not count."""
     return one.source.rank, one.key
 
 
 def choose(
-    given: Iterable[Given], *, union: bool, apex: bool
-) -> tuple[dict[int, list[Given]], list[Hidden]]:
+    given: Iterable[Candidate], *, union: bool, apex: bool
+) -> tuple[dict[int, list[Candidate]], list[Shadowed]]:
     """What is answered, by type and in order of precedence, and what is hidden.
 
     union: the records of all sources together, not those of the first that has the type.
@@ -95,18 +76,18 @@ def choose(
     """
     ordered = sorted(given, key=precedence)
     rest, hidden = _without_conflicts(ordered, apex=apex)
-    visible: dict[int, list[Given]] = {}
+    visible: dict[int, list[Candidate]] = {}
     for one in rest:
         known = visible.setdefault(one.rtype, [])
         reason = _hidden_by(one, known[0], union=union) if known else ""
         if reason:
-            hidden.append(Hidden(one, reason))
+            hidden.append(Shadowed(one, reason))
         else:
             known.append(one)
     return visible, hidden
 
 
-def _hidden_by(one: Given, first: Given, *, union: bool) -> str:
+def _hidden_by(one: Candidate, first: Candidate, *, union: bool) -> str:
     if one.rtype in SINGLE:
         return f"there can be one, and {first.source.name} gives it"
     if not union and one.source.rank != first.source.rank:
@@ -114,7 +95,9 @@ def _hidden_by(one: Given, first: Given, *, union: bool) -> str:
     return ""
 
 
-def _without_conflicts(ordered: Sequence[Given], *, apex: bool) -> tuple[list[Given], list[Hidden]]:
+def _without_conflicts(
+    ordered: Sequence[Candidate], *, apex: bool
+) -> tuple[list[Candidate], list[Shadowed]]:
     """Leave either a CNAME or other data (RFC 1034 section 3.6.2): what the first source has.
 
     Where that source itself has both, the CNAME goes: the rest can be answered without it.
@@ -130,17 +113,17 @@ def _without_conflicts(ordered: Sequence[Given], *, apex: bool) -> tuple[list[Gi
         reason = "the apex of a zone can't have a CNAME"
     else:
         reason = f"{first[0].source.name} has other records, and a CNAME stands alone"
-    keep: list[Given] = []
-    hidden: list[Hidden] = []
+    keep: list[Candidate] = []
+    hidden: list[Shadowed] = []
     for one in ordered:
         if one.rtype in BESIDE_CNAME or (one.rtype == CNAME) == alias:
             keep.append(one)
         else:
-            hidden.append(Hidden(one, reason))
+            hidden.append(Shadowed(one, reason))
     return keep, hidden
 
 
-def join(visible: dict[int, list[Given]]) -> dict[int, bytes]:
+def join(visible: dict[int, list[Candidate]]) -> dict[int, bytes]:
     """The packed RRsets for the core, from what is answered at one owner name.
 
     A policy belongs to the owner name: one of its records that says it says it for all.
@@ -156,7 +139,7 @@ def _own_policy(packed: bytes) -> bytes:
     return b"\0\0" if octets[0] == POLICY_OWN_ALL else octets
 
 
-def _unite(rtype: int, given: Sequence[Given], own: bytes) -> bytes:
+def _unite(rtype: int, given: Sequence[Candidate], own: bytes) -> bytes:
     """One RRset of several: lowest TTL, earliest end, duplicates removed."""
     filled = [fill(one.packed, rtype, one.source) for one in given]
     packed = filled[0]

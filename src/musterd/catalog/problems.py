@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from musterd.model import Fault, Mended, named, shortened
+from musterd.display import named, shortened
+from musterd.sources.changes import Fault, Resolved
 
 PROBLEMS = 100
 """Problems of a source that are remembered, and logged of one list; all are counted."""
@@ -46,7 +47,7 @@ class Problems:
         """Those that are remembered, the newest last."""
         return tuple(one for some in self._known.values() for one in some.values())[-PROBLEMS:]
 
-    def take(self, change: Fault | Mended) -> None:
+    def take(self, change: Fault | Resolved) -> None:
         """What a source tells."""
         if isinstance(change, Fault):
             self.add(change.where, change.reason)

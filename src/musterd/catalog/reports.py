@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from musterd.catalog.problems import Problem
-from musterd.catalog.states import STATE_TEXT, States, Status
+from musterd.catalog.states import STATE_TEXT, SourceStatus, States
 from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
 
@@ -51,7 +51,7 @@ class ZoneReport:
 
 def source_report(table: Table, states: States) -> SourceReport:
     """How a source is now."""
-    status = states.sources.get(table.name, Status())
+    status = states.sources.get(table.name, SourceStatus())
     state = "synced" if status.synced is not None else "loading"
     if status.synced is None and status.restored is not None:
         state = "restored"

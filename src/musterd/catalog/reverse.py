@@ -6,19 +6,9 @@ from typing import Final
 from musterd.catalog.rows import address_key
 from musterd.catalog.table import Head, Table
 from musterd.catalog.zone import RRsets, Zone
-from musterd.model import (
-    AAAA,
-    IN_ADDR,
-    IP6,
-    PTR,
-    ROOT,
-    A,
-    Record,
-    is_wildcard,
-    pack,
-    reverse_name,
-    unpack_records,
-)
+from musterd.rr.names import IN_ADDR, IP6, ROOT, is_wildcard, reverse_name
+from musterd.rr.rrset import Record, pack, unpack_records
+from musterd.rr.types import AAAA, PTR, A
 
 SOURCE: Final = "(ptr)"
 """Its name; no source in the settings can have it."""

@@ -19,7 +19,9 @@ import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
 
-from musterd.model import Record, name_to_text, split_name, type_text
+from musterd.rr.names import name_to_text, split_name
+from musterd.rr.rrset import Record
+from musterd.rr.types import type_text
 
 KEY_TEXT = b"\0"
 """The source's own key, UTF-8."""

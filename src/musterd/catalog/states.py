@@ -17,7 +17,7 @@ STATE_TEXT: Final = ("live", "loading", "stale", "restoring")
 
 
 @dataclass(slots=True)
-class Status:
+class SourceStatus:
     """How far a source is; times are epoch seconds."""
 
     begun: bool = False
@@ -59,7 +59,7 @@ class States:
 
     def __init__(self, tell: Callable[[bytes, int], None], clock: Clock) -> None:
         """``tell`` hears the apex and the state of a zone, each time that it changes."""
-        self.sources: dict[str, Status] = {}
+        self.sources: dict[str, SourceStatus] = {}
         self.zones: dict[bytes, ZoneState] = {}
         self.live_until = inf
         """When the core marks all answers, by the monotonic clock (see ``Heartbeat``)."""
@@ -80,7 +80,7 @@ class States:
             known.needs, known.stale_after = needs, stale_after
             for name in needs:
                 self._needed_by.setdefault(name, []).append(apex)
-        self.sources = {name: self.sources.get(name, Status()) for name in self._needed_by}
+        self.sources = {name: self.sources.get(name, SourceStatus()) for name in self._needed_by}
         self.refresh(self.zones)
 
     def begin(self, name: str) -> None:
@@ -89,7 +89,7 @@ class States:
 
     def synced(self, name: str, revision: int) -> None:
         """A source is complete."""
-        self.sources[name] = Status(begun=True, synced=self._clock.time(), revision=revision)
+        self.sources[name] = SourceStatus(begun=True, synced=self._clock.time(), revision=revision)
         self.refresh(self._needed_by.get(name, ()))
 
     def restoring(self, name: str) -> None:

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from musterd.catalog.merge import POLICY_AT, fill
-from musterd.catalog.pending import Pending
+from musterd.catalog.outbox import Pending
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
     GENERATION_OCTETS,
@@ -20,19 +20,10 @@ from musterd.catalog.rows import (
     text_key,
 )
 from musterd.catalog.zone import Zone, deepest
-from musterd.model import (
-    AAAA,
-    CNAME,
-    A,
-    Delete,
-    LeftOut,
-    Put,
-    Record,
-    check_name,
-    name_to_text,
-    type_text,
-    unpack,
-)
+from musterd.rr.names import check_name, name_to_text
+from musterd.rr.rrset import Record, unpack
+from musterd.rr.types import AAAA, CNAME, A, type_text
+from musterd.sources.changes import Delete, Put, Withheld
 
 STEP = 1000
 """Rows that are taken without a break: some milliseconds of work."""
@@ -42,7 +33,7 @@ COUNT_AT = 14
 _CNAME = TYPE.pack(CNAME)
 
 
-def nothing(_: bytes) -> Sequence[LeftOut]:
+def nothing(_: bytes) -> Sequence[Withheld]:
     """What a source leaves out that gives all it has."""
     return ()
 
@@ -71,7 +62,7 @@ class Table:
         self.anywhere = False
         """Whether a record outside these zones is no fault."""
         self.problems = Problems(name, clock)
-        self.left_out: Callable[[bytes], Sequence[LeftOut]] = nothing
+        self.left_out: Callable[[bytes], Sequence[Withheld]] = nothing
         """What the source has of a folded owner name and doesn't give."""
         self.changed = False
         """Whether a row has changed since someone said that none has."""

@@ -5,22 +5,13 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from musterd.catalog.merge import Defaults, Given, choose, fill, join, precedence
+from musterd.catalog.merge import Candidate, Defaults, choose, fill, join, precedence
 from musterd.catalog.rows import KEY_RRSET, RECORD, ROW, SOURCE_OCTETS
 from musterd.clock import Clock, Timer
-from musterd.model import (
-    NS,
-    SOA,
-    Policy,
-    fold,
-    name_from_text,
-    name_to_text,
-    pack,
-    split_name,
-    unpack_records,
-)
-from musterd.settings import Source as SourceSettings
-from musterd.settings import Zone as ZoneSettings
+from musterd.rr.names import fold, name_from_text, name_to_text, split_name
+from musterd.rr.rrset import Policy, pack, unpack_records
+from musterd.rr.types import NS, SOA
+from musterd.settings import SourceSettings, ZoneSettings
 
 if TYPE_CHECKING:
     from musterd.catalog.table import Table
@@ -171,25 +162,25 @@ class Zone:
         rtype = RECORD.unpack_from(row, at)[0]
         return {rtype: fill(row[at + RECORD.size :], rtype, self.defaults[number])}
 
-    def given(self, owner: bytes) -> list[Given]:
+    def given(self, owner: bytes) -> list[Candidate]:
         """All that is given at a folded owner name, hidden or not."""
         given = [one for key in self.keys_at(owner) for one in self._of_key(owner, key)]
         if owner == self.apex:
             types = {one.rtype for one in given}
             if SOA not in types:
                 ttl = self.settings.ttl
-                given.append(Given(self._made, b"", SOA, pack(ttl, [(1, self._soa())])))
+                given.append(Candidate(self._made, b"", SOA, pack(ttl, [(1, self._soa())])))
             if NS not in types:
                 given.append(self._own_ns(given))
         return given
 
-    def _of_key(self, owner: bytes, key: bytes) -> Iterator[Given]:
+    def _of_key(self, owner: bytes, key: bytes) -> Iterator[Candidate]:
         number = key[:SOURCE_OCTETS]
         source = self.defaults[number]
         for rtype, packed in self.tables[number].records_at(key, owner):
-            yield Given(source, key, rtype, packed)
+            yield Candidate(source, key, rtype, packed)
 
-    def _own_ns(self, given: Sequence[Given]) -> Given:
+    def _own_ns(self, given: Sequence[Candidate]) -> Candidate:
         """The NS of a zone whose sources have none: as set, else the primary of the SOA."""
         names = [name_from_text(name) for name in self.settings.ns]
         if not names:
@@ -200,7 +191,7 @@ class Zone:
                 # The core refuses such a SOA, and tells.
                 names = [name_from_text(self.settings.soa.mname)]
         records = [(1, name) for name in dict.fromkeys(names)]
-        return Given(self._made, b"", NS, pack(self.settings.ttl, records))
+        return Candidate(self._made, b"", NS, pack(self.settings.ttl, records))
 
     def _soa(self) -> bytes:
         """Rdata (RFC 1035 section 3.3.13)."""

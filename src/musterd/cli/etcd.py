@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
-    from musterd.settings import EtcdLogin, Store
+    from musterd.settings import EtcdLogin, StoreSettings
 
 PASSWORDS: Final = ("MUSTERD_STORE__PASSWORD", "ETCD_PASSWORD")
 """Variables that may hold the password; the first that does counts."""
@@ -40,15 +40,15 @@ class Login:
 
         return EtcdLogin.model_validate(self._raw(), context={"base": Path.cwd()})
 
-    def store(self, endpoints: str, prefix: str = "/") -> "Store":
+    def store(self, endpoints: str, prefix: str = "/") -> "StoreSettings":
         """Those of a server whose store is at ``HOST:PORT,HOST:PORT``. Raises UsageError."""
         from pydantic import ValidationError
 
-        from musterd.settings import Store
+        from musterd.settings import StoreSettings
 
         raw = {"url": f"etcd://{endpoints}", "prefix": prefix, **self._raw()}
         try:
-            found = Store.model_validate(raw, context={"base": Path.cwd()})
+            found = StoreSettings.model_validate(raw, context={"base": Path.cwd()})
         except ValidationError as error:
             wrong = error.errors()[0]
             cause = (wrong.get("ctx") or {}).get("error", wrong["msg"])

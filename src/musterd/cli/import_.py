@@ -16,7 +16,7 @@ from musterd.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from musterd.etcd import Options
+    from musterd.etcd import EtcdOptions
     from musterd.importers.etcd_v2 import Node
     from musterd.importers.hades_etcd import Report
 
@@ -63,7 +63,7 @@ def hades_etcd(
         login: How both etcds are asked; API v2 knows no user here.
     """
     with server_side("musterd import hades-etcd"):
-        from musterd.etcd import Options
+        from musterd.etcd import EtcdOptions
         from musterd.importers import etcd_v2
         from musterd.importers.hades_etcd import Report, wanted
 
@@ -74,7 +74,7 @@ def hades_etcd(
     nodes = wanted(etcd_v2.nodes(place, prefix), prefix, report)
     if target.to:
         store = login.store(_endpoints(target.to))
-        copying = _copy(nodes, Options.of(store.endpoints, store), report, target)
+        copying = _copy(nodes, EtcdOptions.of(store.endpoints, store), report, target)
         asyncio.run(copying)
     else:
         for node in nodes:
@@ -90,13 +90,13 @@ def _endpoints(to: str) -> str:
 
 
 async def _copy(
-    nodes: "Iterable[Node]", options: "Options", report: "Report", target: Target
+    nodes: "Iterable[Node]", options: "EtcdOptions", report: "Report", target: Target
 ) -> None:
-    from musterd.etcd import Client
+    from musterd.etcd import EtcdClient
     from musterd.importers.hades_etcd import copy
 
     shown = sys.stderr.isatty()
-    async with Client(options) as client:
+    async with EtcdClient(options) as client:
         async for _ in copy(nodes, client, report, replace=target.replace, dry_run=target.dry_run):
             if shown:
                 print(f"\r{report.found} keys", end="", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
-    from musterd.client.api import Client
+    from musterd.client.api import ApiClient
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -29,12 +29,12 @@ class Reach:
     token_file: Path | None = None
     """File with the token (environment: MUSTERD_TOKEN_FILE, or MUSTERD_TOKEN itself)."""
 
-    def client(self) -> "Client":
+    def client(self) -> "ApiClient":
         """A client of the server that is meant. Raises UsageError."""
-        from musterd.client.api import Client
-        from musterd.client.place import find
+        from musterd.client.api import ApiClient
+        from musterd.client.endpoint import find
 
-        return Client(find(self.server, self.token_file))
+        return ApiClient(find(self.server, self.token_file))
 
 
 @Parameter(name="*")

@@ -25,7 +25,7 @@ from musterd.cli.options import (
 from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
-    from musterd.client.api import Client, RRset
+    from musterd.client.api import ApiClient, RRset
     from musterd.client.values import Change, Record, RecordIn
 
 InZone = Annotated[
@@ -129,7 +129,7 @@ def set_(
         print(_question(client, rrset))
 
 
-def _place(client: "Client", name: str, zone: str | None) -> tuple[str, str]:
+def _place(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
     """The zone and the owner of a name that is written to. Raises MusterdError."""
     from musterd.client.problems import ApiError
 
@@ -144,11 +144,13 @@ def _place(client: "Client", name: str, zone: str | None) -> tuple[str, str]:
         ) from None
 
 
-def _granted(client: "Client", rrset: "RRset", seconds: int | None) -> str | None:
+def _granted(client: "ApiClient", rrset: "RRset", seconds: int | None) -> str | None:
     return None if seconds is None else client.grant(rrset[0], seconds)["id"]
 
 
-def _write(client: "Client", rrset: "RRset", records: "list[RecordIn]", way: Way) -> "list[Record]":
+def _write(
+    client: "ApiClient", rrset: "RRset", records: "list[RecordIn]", way: Way
+) -> "list[Record]":
     """Write records; what fails takes the lease that was granted for it along."""
     try:
         if way.add:
@@ -161,12 +163,12 @@ def _write(client: "Client", rrset: "RRset", records: "list[RecordIn]", way: Way
         raise
 
 
-def _question(client: "Client", rrset: "RRset") -> str:
+def _question(client: "ApiClient", rrset: "RRset") -> str:
     """The command that asks for what was set; without the address that the token can't see."""
     import shlex
 
+    from musterd.client.endpoint import reachable
     from musterd.client.names import absolute
-    from musterd.client.place import reachable
     from musterd.client.problems import ApiError
 
     zone, owner, rtype = rrset
@@ -264,7 +266,7 @@ def delete(
         print(f"{_titled(rrset)}: deleted {', '.join(_data([record]))}")
 
 
-def _delete(client: "Client", rrset: "RRset", which: Which) -> None:
+def _delete(client: "ApiClient", rrset: "RRset", which: Which) -> None:
     """Delete one record, or all; one by one where these are too many for one step."""
     from musterd.client.problems import TOO_MUCH, ApiError
 

@@ -23,6 +23,6 @@ def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] 
     with server_side("musterd serve"):
         import uvloop
 
-        from musterd.server import serve as run
+        from musterd.server.server import serve as run
 
     uvloop.run(run(config))

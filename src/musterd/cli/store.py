@@ -14,7 +14,7 @@ from musterd.cli.options import Flag
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
-    from musterd.store import Store
+    from musterd.kv import Store
     from musterd.store.copy import Copied
 
 app = App(name="store", help="Copy a registry from one store to another.")
@@ -74,8 +74,8 @@ def copy(
 
 @asynccontextmanager
 async def _opened(where: str, login: Login) -> AsyncIterator["Store"]:
-    from musterd.store.embedded import Options
-    from musterd.store.opening import open_etcd, open_file
+    from musterd.server.store import open_etcd, open_file
+    from musterd.store.embedded import EmbeddedOptions
 
     store: Store
     if where.startswith(_ETCD):
@@ -83,7 +83,7 @@ async def _opened(where: str, login: Login) -> AsyncIterator["Store"]:
         store = await open_etcd(login.store(endpoints, "/" + prefix))
     else:
         # Nobody else writes to it, so what is read may stay open for as long as that takes.
-        store = await open_file(Path(where), Options(scan_time=86_400.0))
+        store = await open_file(Path(where), EmbeddedOptions(scan_time=86_400.0))
     try:
         yield store
     finally:

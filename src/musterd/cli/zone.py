@@ -209,7 +209,7 @@ def inspect(file: Path, zone: str) -> Report:
 
 
 def _report(origin: "dns.name.Name", found: "ZoneFile") -> Report:
-    from musterd.model import type_text
+    from musterd.rr.types import type_text
     from musterd.sources.zonefile import foreign_rrsets
 
     foreign, wrong = foreign_rrsets(found)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Self
 
+from musterd.client.endpoint import Place
 from musterd.client.http import JSON, TEXT, Ask, Http, Query
 from musterd.client.names import longest, owner_part, wire_name, zone_part
-from musterd.client.place import Place
 from musterd.client.values import (
     Change,
     Explanation,
@@ -30,7 +30,7 @@ RRset = tuple[str, str, str]
 """Zone, owner and type, as paths have them."""
 
 
-class Client:
+class ApiClient:
     """One server's API. Every method raises MusterdError, most often an ApiError."""
 
     def __init__(self, place: Place) -> None:

@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlencode
 
-from musterd.client.place import Place
+from musterd.client.endpoint import Place
 from musterd.client.problems import refused, unreachable
 from musterd.errors import MusterdError, UsageError
 

@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterable
 
 from musterd.errors import UsageError
-from musterd.model import ROOT, fold, name_from_text
+from musterd.rr.names import ROOT, fold, name_from_text
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "_*-").encode())
 _DOTS = re.compile(r"(?<!\\)[.\u3002\uff0e\uff61]")

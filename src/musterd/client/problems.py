@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any, Final
 
-from musterd.client.place import Place
+from musterd.client.endpoint import Place
 from musterd.client.text import printable
 from musterd.errors import MusterdError
 

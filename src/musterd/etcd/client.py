@@ -9,14 +9,14 @@ from typing import Final, Self
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.leases import Leases
 from musterd.etcd.methods import COMPACT, DELETE, PUT, RANGE, TXN
-from musterd.etcd.options import Options
+from musterd.etcd.options import EtcdOptions
 from musterd.etcd.replay import replay
 from musterd.etcd.transport import Transport
 from musterd.etcd.values import Events, Found, entry
-from musterd.etcd.watch import Watch
+from musterd.etcd.watch import EtcdWatch
 from musterd.etcd.watches import Watches
-from musterd.store.errors import Compacted, LeaseNotFound, StoreLimit
-from musterd.store.values import Entry
+from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
+from musterd.kv.values import Entry
 
 PAGE_FIRST: Final = 100
 """Entries that are asked for while it isn't known how large they are."""
@@ -25,10 +25,10 @@ PAGE_OCTETS: Final = 1_048_576
 """What later pages are to have."""
 
 
-class Client:
+class EtcdClient:
     """Belongs to the running loop. Every method raises StoreError."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: EtcdOptions) -> None:
         """Open nothing: each request opens what it needs."""
         self.options = options
         self._transport = Transport(options)
@@ -148,7 +148,7 @@ class Client:
         *,
         from_revision: int | None = None,
         previous: bool = False,
-    ) -> AbstractAsyncContextManager[Watch]:
+    ) -> AbstractAsyncContextManager[EtcdWatch]:
         """Every change of a key, or of those from one to before another.
 
         from_revision: the first, that one too; else from entering on, and only then entering

@@ -11,8 +11,8 @@ from typing import Any, Final
 import grpc
 
 from musterd.etcd.methods import A, Method, Q
-from musterd.etcd.options import Options
-from musterd.store.errors import StoreUnavailable
+from musterd.etcd.options import EtcdOptions
+from musterd.kv.errors import StoreUnavailable
 
 PING: Final = 5.0
 """Seconds between two pings of a connection; etcd allows no less."""
@@ -52,7 +52,7 @@ _CHANNEL: Final[tuple[tuple[str, Any], ...]] = (
 class Endpoint:
     """A member of etcd, or what stands before several; belongs to the running loop."""
 
-    def __init__(self, address: str, options: Options) -> None:
+    def __init__(self, address: str, options: EtcdOptions) -> None:
         """At ``host:port``; nothing is opened yet."""
         self.address = address
         self._options = options
@@ -142,7 +142,7 @@ class Endpoint:
             return self._channel
 
 
-def _credentials(options: Options) -> grpc.ChannelCredentials:
+def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
     """What the files hold, looked at before gRPC, which says little. Raises StoreUnavailable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca = cert = key = None

@@ -12,8 +12,8 @@ import grpc
 from google.protobuf.message import Message
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.options import Options
-from musterd.store.errors import (
+from musterd.etcd.options import EtcdOptions
+from musterd.kv.errors import (
     Compacted,
     LeaseNotFound,
     StoreBusy,
@@ -25,7 +25,7 @@ from musterd.store.errors import (
     StoreUnavailable,
     StoreUncertain,
 )
-from musterd.store.values import shown
+from musterd.kv.values import shown
 
 Code = grpc.StatusCode
 
@@ -92,7 +92,7 @@ _OF_TLS: Final = ("ssl", "tsi_", "handshake", "certificate", "verification")
 def failure(
     error: grpc.aio.AioRpcError,
     endpoint: str,
-    options: Options,
+    options: EtcdOptions,
     question: Message | None = None,
     *,
     writes: bool,
@@ -174,7 +174,7 @@ def _exhausted(details: str, endpoint: str) -> Failure:
 
 
 def _refused(
-    code: Code, details: str, endpoint: str, options: Options, question: Message | None
+    code: Code, details: str, endpoint: str, options: EtcdOptions, question: Message | None
 ) -> StoreError:
     at = f"etcd at {endpoint}: "
     found: StoreError = StoreUnavailable(at + (details or code.name))
@@ -200,7 +200,7 @@ def _refused(
     return found
 
 
-def _unreachable(endpoint: str, details: str, options: Options) -> str:
+def _unreachable(endpoint: str, details: str, options: EtcdOptions) -> str:
     reason = details.rpartition("last error: ")[2]
     lower = details.lower()
     if "resol" in lower:
@@ -221,7 +221,7 @@ def _unreachable(endpoint: str, details: str, options: Options) -> str:
     return f"etcd at {endpoint}: {reason}: see that it runs, that the way there is open{plain}"
 
 
-def _login(endpoint: str, details: str, options: Options) -> str:
+def _login(endpoint: str, details: str, options: EtcdOptions) -> str:
     if not options.user:
         return f"etcd at {endpoint} wants to know who asks ({details}): set user and password"
     return f"etcd at {endpoint} doesn't let user {options.user} in: {details}"

@@ -11,9 +11,9 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.faults import Then
 from musterd.etcd.methods import GRANT, KEEPALIVE, REVOKE, TIME_TO_LIVE
 from musterd.etcd.transport import PAUSE_LEAST, PAUSE_MOST, Stream, Transport
-from musterd.store.errors import LeaseNotFound, StoreBusy, StoreUnavailable
-from musterd.store.requests import LEASE_MOST
-from musterd.store.values import Lease
+from musterd.kv.errors import LeaseNotFound, StoreBusy, StoreUnavailable
+from musterd.kv.requests import LEASE_MOST
+from musterd.kv.values import Lease
 
 PENDING: Final = 100_000
 """Renewals that may wait for an answer."""

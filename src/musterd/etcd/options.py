@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from musterd.store.errors import StoreUnavailable
+from musterd.kv.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from musterd.settings import EtcdLogin
@@ -15,7 +15,7 @@ PASSWORD_OCTETS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class EtcdOptions:
     """What a client must know of its etcd.
 
     endpoints: of its members, ``host:port`` each; ca, cert, key: PEM files, and TLS is spoken

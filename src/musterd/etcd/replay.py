@@ -10,7 +10,7 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.methods import WATCH
 from musterd.etcd.transport import Stream, Transport
 from musterd.etcd.values import Change, Events, change
-from musterd.store.errors import Compacted, StoreUnavailable
+from musterd.kv.errors import Compacted, StoreUnavailable
 
 ASK_LEAST: Final = 0.01
 ASK_MOST: Final = 0.2

@@ -18,14 +18,8 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.endpoint import Endpoint
 from musterd.etcd.faults import Failure, Then, failure
 from musterd.etcd.methods import AUTHENTICATE, STATUS, A, Method, Q
-from musterd.etcd.options import Options
-from musterd.store.errors import (
-    StoreBusy,
-    StoreDenied,
-    StoreError,
-    StoreUnavailable,
-    StoreUncertain,
-)
+from musterd.etcd.options import EtcdOptions
+from musterd.kv.errors import StoreBusy, StoreDenied, StoreError, StoreUnavailable, StoreUncertain
 
 PAUSE_LEAST: Final = 0.05
 PAUSE_MOST: Final = 1.0
@@ -81,7 +75,7 @@ class Stream(Generic[Q, A]):
 class Transport:
     """The way to one etcd; belongs to the running loop."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: EtcdOptions) -> None:
         """Open nothing yet."""
         self.options = options
         # By chance, so that many clients spread over the members.

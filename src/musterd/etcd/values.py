@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.store.values import Entry, prefix_end
+from musterd.kv.values import Entry, prefix_end
 
 ALL: bytes = b"\0"
 """As the end of a range: there is none. As its key: the first that there can be."""

@@ -6,7 +6,7 @@ from typing import Final, Protocol, Self
 
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.values import Change, Events, change, octets
-from musterd.store.errors import Compacted, StoreError, StoreLost
+from musterd.kv.errors import Compacted, StoreError, StoreLost
 
 QUEUE: Final = 10_000
 """Events that wait for a slow reader; then its watch ends at etcd until they are read."""
@@ -17,14 +17,14 @@ QUEUE_OCTETS: Final = 4_194_304
 class Owner(Protocol):
     """What carries watches."""
 
-    def pause(self, watch: "Watch") -> None:
+    def pause(self, watch: "EtcdWatch") -> None:
         """Let it hear nothing more."""
 
-    def resume(self, watch: "Watch") -> None:
+    def resume(self, watch: "EtcdWatch") -> None:
         """Let it hear on, from its next revision."""
 
 
-class Watch:
+class EtcdWatch:
     """Changes of a range of keys, in order, none left out and none twice; without end.
 
     While etcd is away it waits, and goes on where it was.

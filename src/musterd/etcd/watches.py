@@ -19,14 +19,8 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.faults import Ahead, Leaderless, Then, wanted, wants_login
 from musterd.etcd.methods import RANGE, WATCH
 from musterd.etcd.transport import Stream, Transport
-from musterd.etcd.watch import Watch
-from musterd.store.errors import (
-    Compacted,
-    StoreBusy,
-    StoreDenied,
-    StoreError,
-    StoreUnavailable,
-)
+from musterd.etcd.watch import EtcdWatch
+from musterd.kv.errors import Compacted, StoreBusy, StoreDenied, StoreError, StoreUnavailable
 
 WATCHES: Final = 1000
 """Watches at once."""
@@ -62,12 +56,12 @@ class Watches:
     def __init__(self, transport: Transport) -> None:
         """Without watches yet."""
         self._transport = transport
-        self._watches: set[Watch] = set()
-        self._todo: deque[Watch] = deque()
+        self._watches: set[EtcdWatch] = set()
+        self._todo: deque[EtcdWatch] = deque()
         """Those that etcd must be asked for."""
         self._more = asyncio.Event()
         self._ids = count(1)
-        self._by_id: dict[int, Watch] = {}
+        self._by_id: dict[int, EtcdWatch] = {}
         """Those that etcd was asked for."""
         self._answered: asyncio.Future[None] | None = None
         """Done when the last of these is there, or refused."""
@@ -89,13 +83,13 @@ class Watches:
     @asynccontextmanager
     async def open(
         self, span: tuple[bytes, bytes], first: int | None, previous: bool
-    ) -> AsyncIterator[Watch]:
+    ) -> AsyncIterator[EtcdWatch]:
         """As `Client.watch`."""
         if self._closed:
             raise StoreUnavailable("the client of etcd is closed")
         if len(self._watches) >= WATCHES:
             raise StoreBusy(f"{len(self._watches)} watches at once: end some")
-        watch = Watch(self, span, 0 if first is None else max(first, 1), previous)
+        watch = EtcdWatch(self, span, 0 if first is None else max(first, 1), previous)
         self._watches.add(watch)
         reason = f"etcd at {self._transport.options.shown} doesn't answer"
         watch.cut(reason, asyncio.get_running_loop().time() + GRACE)
@@ -122,19 +116,19 @@ class Watches:
             task.cancel()
             await asyncio.wait([task])
 
-    def pause(self, watch: Watch) -> None:
+    def pause(self, watch: EtcdWatch) -> None:
         """As of `Owner`."""
         if self._by_id.pop(watch.id, None) is not None:
             cancel = rpc.WatchCancelRequest(watch_id=watch.id)
             self._ask(rpc.WatchRequest(cancel=cancel))
         watch.id = 0
 
-    def resume(self, watch: Watch) -> None:
+    def resume(self, watch: EtcdWatch) -> None:
         """As of `Owner`."""
         self._todo.append(watch)
         self._more.set()
 
-    async def _start(self, watch: Watch) -> None:
+    async def _start(self, watch: EtcdWatch) -> None:
         """Wait until it is known where a watch starts. Raises StoreError."""
         await asyncio.wait([watch.started], timeout=self._transport.options.request)
         if watch.trouble is not None and (watch.ended or not watch.started.done()):
@@ -225,7 +219,7 @@ class Watches:
                     await self._create_one(watch)
             await self._more.wait()
 
-    async def _create_one(self, watch: Watch) -> None:
+    async def _create_one(self, watch: EtcdWatch) -> None:
         first = await self._look(watch)
         if not first or watch.ended:
             return
@@ -250,7 +244,7 @@ class Watches:
         except TimeoutError:
             raise StoreUnavailable("etcd doesn't answer to a new watch") from None
 
-    async def _look(self, watch: Watch) -> int:
+    async def _look(self, watch: EtcdWatch) -> int:
         """From which revision to watch: 1 where that is only to hear what is kept, 0 for not now.
 
         Raises StoreUnavailable.
@@ -289,7 +283,7 @@ class Watches:
                     watch.gone(header.revision + 1)
         self._history = header.cluster_id, header.raft_term
 
-    def _deny(self, watch: Watch, error: StoreDenied) -> None:
+    def _deny(self, watch: EtcdWatch, error: StoreDenied) -> None:
         """Etcd doesn't let a watch be, which others don't suffer for; it may later."""
         loop = asyncio.get_running_loop()
         watch.cut(str(error), loop.time())

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from musterd.etcd import Client
+from musterd.etcd import EtcdClient
 from musterd.importers.etcd_v2 import Node
-from musterd.sources.etcd.layout import LAYOUTS
-from musterd.sources.etcd.message import Rules, is_down, read
+from musterd.sources.etcd.keys import LAYOUTS
+from musterd.sources.etcd.service import Rules, is_down, read
 
 LAYOUT: Final = LAYOUTS["hades"]
 AT_ONCE: Final = 100
@@ -64,7 +64,7 @@ def wanted(nodes: Iterable[Node], prefix: str, report: Report) -> Iterator[Node]
 
 
 async def copy(
-    nodes: Iterable[Node], client: Client, report: Report, *, replace: bool, dry_run: bool
+    nodes: Iterable[Node], client: EtcdClient, report: Report, *, replace: bool, dry_run: bool
 ) -> AsyncIterator[None]:
     """Put keys, with a break after some. Raises StoreError.
 

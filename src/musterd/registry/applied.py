@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from musterd.store import Batch, StoreError, Watch
+from musterd.kv import EventBatch, StoreError, Watch
 
 WAIT: Final = 1.0
 """Seconds at most that a write waits for the answers to have it."""
@@ -45,7 +45,7 @@ class Applied:
         for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
             self._wake(waiting)
 
-    async def after(self, watch: Watch) -> Batch:
+    async def after(self, watch: Watch) -> EventBatch:
         """What a watch gives next, when all that it gave before is in answers.
 
         Raises StoreError as the watch does.

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from musterd.kv import Entry, Event, EventBatch, EventKind, Store
 from musterd.registry.keys import DELETED
 from musterd.registry.record import decode, show, who
-from musterd.store import Batch, Entry, Event, Kind, Store
 
 
 class Changes(NamedTuple):
@@ -28,12 +28,12 @@ async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -
     return Changes(entries, last if past.more else None)
 
 
-def _of_batch(batch: Batch, prefix: bytes) -> list[dict[str, Any]]:
+def _of_batch(batch: EventBatch, prefix: bytes) -> list[dict[str, Any]]:
     deleter = _deleter(batch)
     return [_entry(batch, event, deleter) for event in batch.events if event.key.startswith(prefix)]
 
 
-def _deleter(batch: Batch) -> str:
+def _deleter(batch: EventBatch) -> str:
     """Who did the deletions of a transaction; empty where nobody did."""
     for event in batch.events:
         if event.key == DELETED and event.entry is not None:
@@ -41,7 +41,7 @@ def _deleter(batch: Batch) -> str:
     return ""
 
 
-def _time(batch: Batch) -> float | None:
+def _time(batch: EventBatch) -> float | None:
     """When a transaction was, by what it wrote, where its store keeps no times."""
     found: list[float] = []
     for entry in (event.entry for event in batch.events if event.entry is not None):
@@ -51,10 +51,10 @@ def _time(batch: Batch) -> float | None:
     return max(found, default=None)
 
 
-def _entry(batch: Batch, event: Event, deleter: str) -> dict[str, Any]:
+def _entry(batch: EventBatch, event: Event, deleter: str) -> dict[str, Any]:
     if event.entry is None:
-        action = "expired" if event.kind is Kind.EXPIRED else "deleted"
-        by = "" if event.kind is Kind.EXPIRED else deleter
+        action = "expired" if event.kind is EventKind.EXPIRED else "deleted"
+        by = "" if event.kind is EventKind.EXPIRED else deleter
     else:
         action = "changed" if event.previous is not None else "created"
         by = _who(event.entry)

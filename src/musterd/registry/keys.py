@@ -17,7 +17,7 @@ _ID: Final = re.compile(ID)
 _PARTS: Final = 4
 
 
-class Key(NamedTuple):
+class RecordKey(NamedTuple):
     """The key of one record: names as in ``names``, the type as in ``rdata``."""
 
     zone: str
@@ -41,12 +41,12 @@ def prefix(*parts: str) -> bytes:
     return RECORDS + "".join(f"{part}/" for part in parts).encode()
 
 
-def parse(key: bytes) -> Key:
+def parse(key: bytes) -> RecordKey:
     """The parts of a key of the store. Raises ValueError where it is no record's."""
     parts = key[len(RECORDS) :].decode().split("/")
     if len(parts) != _PARTS:
         raise ValueError(f"{key!r} is no key of a record: expected {RECORDS!r} ZONE/OWNER/TYPE/ID")
-    return Key._make(parts)
+    return RecordKey._make(parts)
 
 
 def check_id(text: str) -> str:

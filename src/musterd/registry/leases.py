@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from musterd.kv import LeaseNotFound, Store
 from musterd.registry.errors import Clash, Invalid, NotRegistered
 from musterd.registry.keys import RECORDS, ROOT
 from musterd.registry.names import shown
 from musterd.registry.record import lease_text
-from musterd.store import LeaseNotFound, Store
 
 LEASES: Final = ROOT + b"leases/"
 TTL_MOST: Final = 31_536_000

@@ -12,7 +12,7 @@ from typing import Final
 import dns.exception
 import dns.name
 
-from musterd.model import NAME_OCTETS, ROOT, fold, name_from_text, name_to_text
+from musterd.rr.names import NAME_OCTETS, ROOT, fold, name_from_text, name_to_text
 
 APEX: Final = "@"
 TEXT_MOST: Final = 1100

@@ -17,9 +17,10 @@ import dns.rdataclass
 import dns.rdatatype
 
 from musterd._core import pack_records
-from musterd.model import AAAA, CNAME, DNAME, MX, NAME_OCTETS, NS, PTR, SOA, SRV, TXT, A
 from musterd.registry.errors import Invalid
 from musterd.registry.names import shown as brief
+from musterd.rr.names import NAME_OCTETS
+from musterd.rr.types import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, SRV, TXT, A
 
 SINGLE: Final = frozenset({CNAME, DNAME})
 """Types of which an owner has at most one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from musterd.model import Policy
+from musterd.kv import NO_LEASE, Entry
 from musterd.registry import rdata
 from musterd.registry.errors import Invalid
-from musterd.registry.keys import Key, parse
-from musterd.store import NO_LEASE, Entry
+from musterd.registry.keys import RecordKey, parse
+from musterd.rr.rrset import Policy
 
 ID_OCTETS: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lease_ttl")
@@ -103,7 +103,9 @@ def show(entry: Entry) -> dict[str, Any]:
     return show_value(parse(entry.key), decode(entry.value), entry.mod_revision, entry.lease)
 
 
-def show_value(key: Key, value: Mapping[str, Any], revision: int, lease: int) -> dict[str, Any]:
+def show_value(
+    key: RecordKey, value: Mapping[str, Any], revision: int, lease: int
+) -> dict[str, Any]:
     """A record as the API shows it, from its parts."""
     modified = value.get("modified", 0.0)
     return {

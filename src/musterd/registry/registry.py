@@ -5,15 +5,15 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from musterd.model import CNAME
+from musterd.kv import Compare, DeleteOp, Entry, Is, Operation, PutOp, Store
 from musterd.registry import rdata
 from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
-from musterd.registry.expect import NOTHING, Expect
-from musterd.registry.keys import DELETED, RECORDS, Key, prefix
-from musterd.registry.recent import Recent
+from musterd.registry.keys import DELETED, RECORDS, RecordKey, prefix
+from musterd.registry.preconditions import NOTHING, Expect
 from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
-from musterd.store import Compare, Delete, Entry, Is, Operation, Put, Store
+from musterd.registry.write_cache import Recent
+from musterd.rr.types import CNAME
 
 RRSET_MOST: Final = 1000
 """The most records of an owner and a type that are written together."""
@@ -40,7 +40,7 @@ class Listed(NamedTuple):
     revision: int
 
 
-class RRset(NamedTuple):
+class RegisteredRRset(NamedTuple):
     """All records of one owner and type.
 
     revision: of the last change, 0 where there are none; seen: of the store, when it was read.
@@ -65,7 +65,7 @@ class Replaced(NamedTuple):
     """
 
     records: list[dict[str, Any]]
-    before: RRset
+    before: RegisteredRRset
     revision: int
     changed: bool
 
@@ -88,14 +88,14 @@ class Registry:
         """Epoch seconds."""
         return self._clock()
 
-    async def get(self, key: Key) -> dict[str, Any]:
+    async def get(self, key: RecordKey) -> dict[str, Any]:
         """One record. Raises NotRegistered."""
         entry = await self.store.get(key.octets)
         if entry is None:
             raise NotRegistered(f"{_named(key)} is not registered")
         return show(entry)
 
-    async def rrset(self, zone: str, owner: str, rtype: str) -> RRset:
+    async def rrset(self, zone: str, owner: str, rtype: str) -> RegisteredRRset:
         """The records of an owner and a type."""
         below = prefix(zone, owner, rtype)
         page = await self.store.range(below, limit=PAGE)
@@ -103,7 +103,9 @@ class Registry:
         while page.more:
             page = await self.store.range(below, limit=PAGE, after=found[-1].key)
             found += page.entries
-        return RRset(tuple(found), max((entry.mod_revision for entry in found), default=0), seen)
+        return RegisteredRRset(
+            tuple(found), max((entry.mod_revision for entry in found), default=0), seen
+        )
 
     async def page(
         self, parts: Sequence[str], limit: int, after: str, keep: Callable[[dict[str, Any]], bool]
@@ -131,7 +133,9 @@ class Registry:
                 return Listed(found, None, revision)
         return Listed(found, _path(start), revision)
 
-    async def put(self, key: Key, wanted: Draft, who: str, expect: Expect = NOTHING) -> Written:
+    async def put(
+        self, key: RecordKey, wanted: Draft, who: str, expect: Expect = NOTHING
+    ) -> Written:
         """Set one record. Raises Mismatch, Clash, LeaseNotFound."""
         octets = key.octets
         # Mostly what is there can be guessed, and the transaction says whether that was right: to
@@ -150,7 +154,7 @@ class Registry:
             # Also where nothing is expected: a write whose answer was lost may still come late.
             compares = [_as_found(octets, before), *await self._room(key, wanted.rtype, before)]
             value = written(wanted, who, self._clock(), before)
-            step = Put(octets, to_json(value), wanted.lease)
+            step = PutOp(octets, to_json(value), wanted.lease)
             done = await self.store.transaction(compares, (step,))
             if done.succeeded:
                 self._recent.keep(_entry(step, done.revision))
@@ -161,7 +165,7 @@ class Registry:
             before, sure = done.entries[0], True
         raise _contended(key)
 
-    async def delete(self, key: Key, who: str, expect: Expect = NOTHING) -> int:
+    async def delete(self, key: RecordKey, who: str, expect: Expect = NOTHING) -> int:
         """Remove one record; the revision of that. Raises NotRegistered, Mismatch."""
         octets = key.octets
         for _ in range(_TRIES):
@@ -170,7 +174,7 @@ class Registry:
                 _check(key, before, expect)
             if before is None:
                 raise NotRegistered(f"{_named(key)} is not registered")
-            steps = (Delete(octets), Put(DELETED, by(who, self._clock())))
+            steps = (DeleteOp(octets), PutOp(DELETED, by(who, self._clock())))
             done = await self.store.transaction((_as_found(octets, before),), steps)
             if done.succeeded:
                 self._recent.drop(octets)
@@ -179,7 +183,7 @@ class Registry:
         raise _contended(key)
 
     async def put_rrset(
-        self, rrset: Key, wanted: dict[str, Draft], who: str, expect: Expect = NOTHING
+        self, rrset: RecordKey, wanted: dict[str, Draft], who: str, expect: Expect = NOTHING
     ) -> Replaced:
         """Make these, by id, all records of an owner and a type (the key's id does not count).
 
@@ -219,7 +223,7 @@ class Registry:
             return Replaced(_after(before, steps, revision), before, revision, bool(steps))
         raise _contended(rrset)
 
-    async def delete_rrset(self, rrset: Key, who: str, expect: Expect = NOTHING) -> Replaced:
+    async def delete_rrset(self, rrset: RecordKey, who: str, expect: Expect = NOTHING) -> Replaced:
         """Remove all records of an owner and a type.
 
         Raises NotRegistered, TooLarge, Mismatch.
@@ -230,7 +234,7 @@ class Registry:
         return done
 
     def _replacement(
-        self, rrset: Key, before: RRset, wanted: dict[str, Draft], who: str
+        self, rrset: RecordKey, before: RegisteredRRset, wanted: dict[str, Draft], who: str
     ) -> list[Operation]:
         """The steps from what is there to what is wanted."""
         now = self._clock()
@@ -240,13 +244,15 @@ class Registry:
             key = rrset._replace(id=name).octets
             entry = there.pop(key, None)
             if entry is None or not unchanged(draft, entry):
-                steps.append(Put(key, encode(draft, who, now, entry), draft.lease))
+                steps.append(PutOp(key, encode(draft, who, now, entry), draft.lease))
         if there:
-            steps += [Delete(key) for key in there]
-            steps.append(Put(DELETED, by(who, now)))
+            steps += [DeleteOp(key) for key in there]
+            steps.append(PutOp(DELETED, by(who, now)))
         return steps
 
-    async def _room(self, key: Key, rtype: int, before: Entry | RRset | None) -> list[Compare]:
+    async def _room(
+        self, key: RecordKey, rtype: int, before: Entry | RegisteredRRset | None
+    ) -> list[Compare]:
         """What must hold so that a record has room in place of another: a CNAME stands alone.
 
         That is RFC 1034 section 3.6.2. Raises Clash where it has none now.
@@ -277,15 +283,15 @@ def by(who: str, now: float) -> bytes:
     return to_json({"by": who, "time": now})
 
 
-def _named(key: Key) -> str:
+def _named(key: RecordKey) -> str:
     return f"{key.owner} {key.rtype} {key.id} in zone {key.zone}"
 
 
-def _rrset_named(key: Key) -> str:
+def _rrset_named(key: RecordKey) -> str:
     return f"{key.owner} {key.rtype} in zone {key.zone}"
 
 
-def _check(key: Key, entry: Entry | None, expect: Expect) -> None:
+def _check(key: RecordKey, entry: Entry | None, expect: Expect) -> None:
     revision = entry.mod_revision if entry else 0
     expect.check(_named(key), (str(revision),) if entry else (), revision)
 
@@ -301,13 +307,13 @@ def _type(key: bytes) -> str:
     return key[len(RECORDS) :].split(b"/")[2].decode("ascii", "backslashreplace")
 
 
-def _look_for_alias(key: Key, found: Iterable[Entry | None]) -> None:
+def _look_for_alias(key: RecordKey, found: Iterable[Entry | None]) -> None:
     """Raise Clash where a CNAME is why a record has no room."""
     if key.rtype != "CNAME" and any(entry and _type(entry.key) == "CNAME" for entry in found):
         raise Clash(f"{key.owner} has a CNAME record, which stands alone: delete that first")
 
 
-def _contended(key: Key) -> Mismatch:
+def _contended(key: RecordKey) -> Mismatch:
     return Mismatch(f"{_rrset_named(key)}: others change it all the time: try again", 0)
 
 
@@ -323,16 +329,18 @@ def _path(key: bytes) -> str:
     return key[len(prefix()) :].decode()
 
 
-def _entry(step: Put, revision: int) -> Entry:
+def _entry(step: PutOp, revision: int) -> Entry:
     """What a step wrote, without what the store alone knows of it."""
     return Entry(step.key, step.value, 0, revision, 0, step.lease)
 
 
-def _after(before: RRset, steps: Sequence[Operation], revision: int) -> list[dict[str, Any]]:
+def _after(
+    before: RegisteredRRset, steps: Sequence[Operation], revision: int
+) -> list[dict[str, Any]]:
     """The records after steps were done at a revision, in the order of their keys."""
     now = {entry.key: entry for entry in before.entries}
     for step in steps:
-        if isinstance(step, Delete):
+        if isinstance(step, DeleteOp):
             now.pop(step.key, None)
         elif step.key != DELETED:
             now[step.key] = _entry(step, revision)

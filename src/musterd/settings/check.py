@@ -13,7 +13,7 @@ from typing import Any
 
 from musterd.settings.describe import field_kind
 from musterd.settings.locate import Loc
-from musterd.settings.model import REGISTRY, Source, Sources
+from musterd.settings.model import REGISTRY, Sources, SourceSettings
 
 Fault = tuple[Loc, str]
 """Where, and what is wrong there."""
@@ -71,7 +71,7 @@ def _named(raw: dict[str, Any], loc: tuple[str, ...]) -> Iterator[_Named]:
 def _sources(raw: dict[str, Any], kind: str) -> Iterator[_Named]:
     item = field_kind(Sources.model_fields[kind]).item
     model = item.model if item else None
-    keys = model.zone_keys if model and issubclass(model, Source) else ()
+    keys = model.zone_keys if model and issubclass(model, SourceSettings) else ()
     for source in _named(raw, ("sources", kind)):
         zones = tuple(found for key in keys for found in _texts(source, key))
         yield _Named(source.loc, source.name, source.raw, zones)

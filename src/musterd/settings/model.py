@@ -123,7 +123,7 @@ class _Place(Section):
     prefix: KeyPrefix = key("/", "what all keys in etcd begin with")
 
 
-class Store(EtcdLogin, _Place):
+class StoreSettings(EtcdLogin, _Place):
     """Where the registry is kept."""
 
     fixed = True
@@ -164,7 +164,7 @@ class Soa(Section):
     minimum: int = key(30, "TTL of negative answers", unit="seconds", ge=0, le=TTL_MOST)
 
 
-class Zone(Section):
+class ZoneSettings(Section):
     """A zone that is answered with authority. Names outside every zone are refused."""
 
     name: Name = key(..., "its apex", example="muster.local")
@@ -193,7 +193,7 @@ class Zone(Section):
         return {**data, "soa": {**given, **soa}}
 
 
-class Source(Section):
+class SourceSettings(Section):
     """What every kind of source has."""
 
     zone_keys: ClassVar[tuple[str, ...]] = ()
@@ -217,7 +217,7 @@ class Source(Section):
         return tuple(z for h in held for z in ((h,) if isinstance(h, str) else h))
 
 
-class RegistrySource(Source):
+class RegistrySettings(SourceSettings):
     """What is registered by the API; there wherever the registry is, and not in the file."""
 
     ttls: dict[str, int]
@@ -231,7 +231,7 @@ class RegistrySource(Source):
         return tuple(self.ttls)
 
 
-class ZoneFileSource(Source):
+class ZoneFileSettings(SourceSettings):
     """A master file (RFC 1035 section 5), read again when it changes."""
 
     zone_keys = ("zone",)
@@ -240,7 +240,7 @@ class ZoneFileSource(Source):
     path: FilePath = key(..., "relative to the directory of this file", example="example.zone")
 
 
-class EtcdSource(EtcdLogin, Source):
+class EtcdSettings(EtcdLogin, SourceSettings):
     """Records that others write to etcd, as for SkyDNS, CoreDNS, Hades or ContainerDNS."""
 
     zone_keys = ("zones",)
@@ -274,10 +274,10 @@ class EtcdSource(EtcdLogin, Source):
 class Sources(Section):
     """Where records come from, by kind. A new kind is one class above and one line here."""
 
-    zonefile: Many[ZoneFileSource] = key((), "")
-    etcd: Few[EtcdSource] = key((), "")
+    zonefile: Many[ZoneFileSettings] = key((), "")
+    etcd: Few[EtcdSettings] = key((), "")
 
-    def each(self) -> tuple[Source, ...]:
+    def each(self) -> tuple[SourceSettings, ...]:
         """Every source of every kind, in the order of the kinds and of the file."""
         return tuple(source for kind in type(self).model_fields for source in getattr(self, kind))
 
@@ -288,10 +288,10 @@ class Settings(Section):
     dns: Dns = key({}, "")
     metrics: Metrics = key({}, "")
     api: Api = key({}, "")
-    store: Store = key({}, "")
+    store: StoreSettings = key({}, "")
     state: State = key({}, "")
     log: Log = key({}, "")
-    zones: Many[Zone] = key((), "")
+    zones: Many[ZoneSettings] = key((), "")
     sources: Sources = key({}, "")
 
     @property
@@ -299,25 +299,25 @@ class Settings(Section):
         """Whether there is a store, and with it a registry and an API."""
         return self.state.dir is not None or bool(self.store.url)
 
-    def sources_of(self, zone: Zone) -> tuple[Source, ...]:
+    def sources_of(self, zone: ZoneSettings) -> tuple[SourceSettings, ...]:
         """The sources of a zone, the first has precedence."""
         serving = self._serving.get(zone.name.lower(), {})
         return tuple(serving[name] for name in zone.sources or serving)
 
     @cached_property
-    def _serving(self) -> dict[str, dict[str, Source]]:
+    def _serving(self) -> dict[str, dict[str, SourceSettings]]:
         """Zone in lower case -> name of a source -> the source."""
-        serving: dict[str, dict[str, Source]] = {}
+        serving: dict[str, dict[str, SourceSettings]] = {}
         for source in (*self._built_in, *self.sources.each()):
             for zone in source.served:
                 serving.setdefault(zone.lower(), {})[source.name] = source
         return serving
 
     @property
-    def _built_in(self) -> tuple[Source, ...]:
+    def _built_in(self) -> tuple[SourceSettings, ...]:
         """The registry, which has precedence over what it isn't told to follow, if it is kept."""
         if not self.keeps:
             return ()
         ttls = {zone.name.lower(): zone.ttl for zone in self.zones}
         place = self.store.url + self.store.prefix if self.store.url else ""
-        return (RegistrySource(name=REGISTRY, ttls=ttls, place=place),)
+        return (RegistrySettings(name=REGISTRY, ttls=ttls, place=place),)

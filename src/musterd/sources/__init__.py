@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
-from musterd.model import Change, LeftOut
+from musterd.sources.changes import Change, Withheld
 
 
 class Source(Protocol):
@@ -29,5 +29,5 @@ class Source(Protocol):
 class LeavesOut(Protocol):
     """A source that doesn't give all the records that it has."""
 
-    def left_out(self, owner: bytes) -> Sequence[LeftOut]:
+    def left_out(self, owner: bytes) -> Sequence[Withheld]:
         """What it has of a folded owner name and doesn't give now."""

@@ -6,25 +6,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from musterd.model import (
-    Begin,
-    Change,
-    Delete,
-    Fault,
-    Lost,
-    Mended,
-    Policy,
-    Put,
-    Record,
-    Several,
-    Synced,
-    pack,
-)
+from musterd.kv import Compacted, Entry, Event, Store, StoreError, StoreLost, Watch
 from musterd.registry import names, rdata
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS
 from musterd.registry.record import decode
-from musterd.store import Compacted, Entry, Event, Store, StoreError, StoreLost, Watch
+from musterd.rr.rrset import Policy, Record, pack
+from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Resolved, Synced
 
 NAME: Final = "registry"
 """Of the source; no other can have it."""
@@ -166,7 +154,7 @@ def _grouped(told: Iterable[_Told], bad: set[str], *, whole: bool = False) -> It
     bad: the keys that are wrong now.
     """
     group: list[Put | Delete] = []
-    faults: list[Fault | Mended] = []
+    faults: list[Fault | Resolved] = []
     for one in told:
         if isinstance(one, Fault):
             faults.append(one)
@@ -176,10 +164,10 @@ def _grouped(told: Iterable[_Told], bad: set[str], *, whole: bool = False) -> It
         group.append(one)
         if bad and one.key in bad:
             bad.remove(one.key)
-            faults.append(Mended(one.key))
+            faults.append(Resolved(one.key))
     yield from faults
     if group:
-        yield Several(group, whole)
+        yield Batch(group, whole)
 
 
 def _name(key: bytes) -> str:

@@ -16,8 +16,11 @@ import dns.rdata
 import dns.rdatatype
 
 from musterd._core import ZoneFile
-from musterd.model import SOA, Begin, Change, Fault, Lost, PutMany, Synced, fold, pack
-from musterd.sources.watch import FileWatch, Looks, Watch, look
+from musterd.file_watch import FileWatch, Looks, Watch, look
+from musterd.rr.names import fold
+from musterd.rr.rrset import pack
+from musterd.rr.types import SOA
+from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 
 CHUNK: Final = 1000
 """Rows given at once, so that those before can be freed."""

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
+from musterd.kv.errors import LeaseNotFound, StoreError
+from musterd.kv.protocol import Store
+from musterd.kv.values import NO_LEASE, DeleteOp, Entry, Operation, PutOp, octets
 from musterd.registry.keys import ROOT
-from musterd.store.errors import LeaseNotFound, StoreError
-from musterd.store.protocol import Store
-from musterd.store.values import NO_LEASE, Delete, Entry, Operation, Put, octets
 
 OCTETS: Final = 500_000
 """Of the keys and values of a transaction."""
@@ -98,7 +98,7 @@ async def _write(source: Store, target: Store, plan: Copied, steps: list[Operati
             try:
                 await _grant(source, target, error.lease)
             except LeaseNotFound:
-                kept = [s for s in steps if not isinstance(s, Put) or s.lease != error.lease]
+                kept = [s for s in steps if not isinstance(s, PutOp) or s.lease != error.lease]
                 plan.expired += len(steps) - len(kept)
                 steps = kept
         else:
@@ -141,7 +141,7 @@ async def _step(
 ) -> Operation | None:
     """What makes a key of the target that of the source."""
     if here is None:
-        return None if there is None else Delete(there.key)
+        return None if there is None else DeleteOp(there.key)
     if there is not None and _same(here, there):
         return None
     if here.lease != NO_LEASE and here.lease not in plan.leases:
@@ -151,7 +151,7 @@ async def _step(
             plan.expired += 1
             return None
         plan.leases.add(here.lease)
-    return Put(here.key, here.value, here.lease)
+    return PutOp(here.key, here.value, here.lease)
 
 
 async def _grant(source: Store, target: Store, lease: int) -> None:

@@ -26,7 +26,7 @@ from bench.running import free_port
 
 from musterd._core import Core
 from musterd.clock import LoopClock
-from musterd.etcd import Client
+from musterd.etcd import EtcdClient
 from tests.catalogkit import until
 from tests.conformance.transport import Address, tcp_many, udp
 from tests.etcd_records.differential import keys as key_sets
@@ -81,7 +81,7 @@ def running_coredns(program: Path, home: Path, endpoint: str) -> Iterator[Addres
 class Both:
     """Both servers on one etcd."""
 
-    client: Client
+    client: EtcdClient
     fed: Fed
     core: Core
     coredns: Address
@@ -191,7 +191,7 @@ async def both(program: Path) -> AsyncIterator[Both]:
     with tempfile.TemporaryDirectory() as home:
         async with (
             running(Path(home) / "etcd", "etcd-3.4") as etcd,
-            Client(etcd.options()) as client,
+            EtcdClient(etcd.options()) as client,
         ):
             core = Core()
             async with feeding(etcd.options(), core, zones=ZONES, clock=LoopClock) as fed:

@@ -10,16 +10,17 @@ Kept for each key is one octet string (``Tree``): its head, and what it says in 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from musterd.model import Delete, Fault, LeftOut, Mended, Put, Record
-from musterd.sources.etcd import answers
-from musterd.sources.etcd.answers import MOST
-from musterd.sources.etcd.layout import Key, Keys, Layout, is_reverse, name_of, path_of
+from musterd.rr.rrset import Record
+from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld
+from musterd.sources.etcd import rrsets
+from musterd.sources.etcd.faults import Wrong, shown
+from musterd.sources.etcd.health import Statuses
+from musterd.sources.etcd.keys import Keys, Layout, ServiceKey, is_reverse, name_of, path_of
 from musterd.sources.etcd.look import Large, Look
-from musterd.sources.etcd.maker import Maker
-from musterd.sources.etcd.message import Rules, is_hashed, pack, read, revision_of, unpack
-from musterd.sources.etcd.status import Statuses
-from musterd.sources.etcd.tree import Tree
-from musterd.sources.etcd.wrong import Wrong, shown
+from musterd.sources.etcd.resolve import Maker
+from musterd.sources.etcd.rrsets import MOST
+from musterd.sources.etcd.service import Rules, is_hashed, pack, read, revision_of, unpack
+from musterd.sources.etcd.sorted_blocks import Tree
 
 LARGE: Final = 100
 """A name that is made of more services, those of other names too, is told after the others."""
@@ -28,7 +29,7 @@ AT_ONCE: Final = 2500
 
 _ABOVE: Final = b"\x7f"
 """Above every head."""
-Told = Put | Delete | Fault | Mended
+Told = Put | Delete | Fault | Resolved
 """What is told of a name, or of a key."""
 
 
@@ -130,10 +131,10 @@ class Index:
             return None
         head = path + self.keys.plain
         item = head + pack(service)
-        records = answers.address_records(service, owner)
+        records = rrsets.address_records(service, owner)
         known = path in self._below or path in self._targets or path in self._dependents
         if known or not records or not self._tree.append(item):
-            self._replace(Key(path, head, odd=False), item, revision)
+            self._replace(ServiceKey(path, head, odd=False), item, revision)
             return None
         if self._subtree:
             for one in above:
@@ -158,7 +159,7 @@ class Index:
             self._replace(key, None, revision)
             self.odd.discard(raw)
 
-    def _key(self, raw: bytes) -> Key | None:
+    def _key(self, raw: bytes) -> ServiceKey | None:
         """A key that may be known."""
         try:
             key = self.keys.read(raw)
@@ -168,7 +169,7 @@ class Index:
             return self.keys.odd(key.path.rpartition(b"/")[0], raw)
         return key
 
-    def _replace(self, key: Key, item: bytes | None, revision: int) -> None:
+    def _replace(self, key: ServiceKey, item: bytes | None, revision: int) -> None:
         old = self._tree.pop(key.head) if item is None else self._tree.put(key.head, item)
         if item is not None or old is not None:
             self.statuses.hold(key.head, old, item)
@@ -241,7 +242,7 @@ class Index:
         if not item.startswith(head) or (after and after < path + b"0"):
             return None
         service = unpack(path, item, len(head))
-        records = answers.address_records(service, name_of(path))
+        records = rrsets.address_records(service, name_of(path))
         return Put(keys.text(path), service.revision, time, records) if records else None
 
     @property
@@ -271,7 +272,7 @@ class Index:
             self._begun = b"", 0
             yield told
 
-    def left_out(self, owner: bytes) -> list[LeftOut]:
+    def left_out(self, owner: bytes) -> list[Withheld]:
         """The records of a folded owner name whose addresses are down while there are others."""
         path, found = path_of(owner), []
         if self.statuses.down and self.keys.top(path) is not None:
@@ -280,7 +281,7 @@ class Index:
                 pass
             for (rtype, rdata), (weight, address) in sorted(look.left.down.items()):
                 key = self.statuses.down[address]
-                found.append(LeftOut(rtype, weight, rdata, f"{shown(key)} says it is down"))
+                found.append(Withheld(rtype, weight, rdata, f"{shown(key)} says it is down"))
         return found
 
     def _tell(

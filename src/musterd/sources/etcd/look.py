@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from musterd.model import type_text
-from musterd.sources.etcd.answers import FOLLOWED, MOST, Left
+from musterd.rr.types import type_text
+from musterd.sources.etcd.rrsets import FOLLOWED, MOST, Left
 
 _KEYS: Final = f"has more than {MOST} keys at and below it"
 _FOLLOWED: Final = f"has aliases to names with more than {FOLLOWED} services"

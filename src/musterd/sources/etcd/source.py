@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from musterd.etcd import Change as Event
-from musterd.etcd import Client, Options, Watch, span
-from musterd.model import Begin, Change, Fault, LeftOut, Lost, Mended, Several, Synced
+from musterd.etcd import EtcdClient, EtcdOptions, EtcdWatch, span
+from musterd.kv import Compacted, StoreError, StoreLost
+from musterd.sources.changes import Batch, Begin, Change, Fault, Lost, Resolved, Synced, Withheld
 from musterd.sources.etcd.index import Index, Told
-from musterd.sources.etcd.layout import LAYOUTS
-from musterd.sources.etcd.leases import Leases
-from musterd.sources.etcd.listing import Listing
-from musterd.store import Compacted, StoreError, StoreLost
+from musterd.sources.etcd.keys import LAYOUTS
+from musterd.sources.etcd.lease_ttl import Leases
+from musterd.sources.etcd.resync import Listing
 
 AT_ONCE: Final = 500
 """Keys that are taken without a break."""
@@ -38,7 +38,7 @@ class EtcdSource:
     """
 
     name: str
-    options: Options
+    options: EtcdOptions
     layout: str
     prefix: str
     zones: tuple[bytes, ...]
@@ -47,7 +47,7 @@ class EtcdSource:
     time: Callable[[], float] = field(default=clock.time)
     _index: Index | None = field(default=None, init=False)
 
-    def left_out(self, owner: bytes) -> Sequence[LeftOut]:
+    def left_out(self, owner: bytes) -> Sequence[Withheld]:
         """The records at a folded owner name whose addresses a status has down."""
         return () if self._index is None else self._index.left_out(owner)
 
@@ -55,7 +55,7 @@ class EtcdSource:
         """Give what is there, then what changes; never ends."""
         layout = LAYOUTS[self.layout]
         self._index = index = Index(layout, self.prefix, self.zones, self.ttl, subtree=self.subtree)
-        async with Client(self.options) as client:
+        async with EtcdClient(self.options) as client:
             follower = _Follower(index, client, self.time)
             retry = RETRY_LEAST
             while True:
@@ -77,7 +77,7 @@ class EtcdSource:
 class _Follower:
     """Keeps an index as etcd is, and tells what changes."""
 
-    def __init__(self, index: Index, client: Client, time: Callable[[], float]) -> None:
+    def __init__(self, index: Index, client: EtcdClient, time: Callable[[], float]) -> None:
         self._index = index
         self._client = client
         self._time = time
@@ -122,7 +122,7 @@ class _Follower:
                 yield change
             await asyncio.sleep(0)
 
-    async def _watch(self, watch: Watch) -> AsyncGenerator[Change]:
+    async def _watch(self, watch: EtcdWatch) -> AsyncGenerator[Change]:
         lost = False
         later: Iterator[list[Told]] = iter(())
         # When names with many services may be told next, and when they have rested.
@@ -179,17 +179,17 @@ class _Follower:
 
     def _changes(self, told: Sequence[Told]) -> list[Change]:
         """What is told, as the catalog takes it."""
-        several = [one for one in told if not isinstance(one, Fault | Mended)]
-        changes: list[Change] = [one for one in told if isinstance(one, Fault | Mended)]
+        several = [one for one in told if not isinstance(one, Fault | Resolved)]
+        changes: list[Change] = [one for one in told if isinstance(one, Fault | Resolved)]
         if several:
-            changes.append(Several(several))
+            changes.append(Batch(several))
         return changes
 
     async def _granted(self, lease: int) -> int:
         return (await self._client.leases.info(lease)).ttl
 
 
-async def _events(watch: Watch) -> tuple[int, list[tuple[int, Event]], bool]:
+async def _events(watch: EtcdWatch) -> tuple[int, list[tuple[int, Event]], bool]:
     """The next changes with their revisions, those too that need no wait.
 
     Before them the last revision, after them whether they make the watch current.

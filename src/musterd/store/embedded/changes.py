@@ -4,22 +4,22 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from musterd.store.embedded.options import Options
-from musterd.store.errors import LeaseNotFound
-from musterd.store.values import (
+from musterd.kv.errors import LeaseNotFound
+from musterd.kv.values import (
     NO_LEASE,
-    Batch,
     Compare,
-    Delete,
+    DeleteOp,
     Entry,
     Event,
+    EventBatch,
+    EventKind,
     Is,
-    Kind,
     Operation,
-    Put,
+    PutOp,
     Result,
     prefix_end,
 )
+from musterd.store.embedded.options import EmbeddedOptions
 
 # The columns of kv are the fields of an Entry.
 _GET = "SELECT * FROM kv WHERE key = ?"
@@ -55,7 +55,7 @@ class Changes:
     before the first write. After any other error the whole group has to be rolled back.
     """
 
-    def __init__(self, db: sqlite3.Connection, options: Options) -> None:
+    def __init__(self, db: sqlite3.Connection, options: EmbeddedOptions) -> None:
         """Over a connection that may write, which nobody else uses."""
         self._db = db
         self._options = options
@@ -67,7 +67,7 @@ class Changes:
         ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
         self._kept = self.revision, self.compacted
         ((self._events,),) = db.execute("SELECT count(*) FROM event")
-        self.batches: list[Batch] = []
+        self.batches: list[EventBatch] = []
         """What the group has changed so far."""
 
     def begin(self, time: float) -> None:
@@ -112,7 +112,7 @@ class Changes:
             known[step.key] if step.key in known else self._get(step.key) for step in operations
         )
         steps = zip(operations, before, strict=True)
-        self._apply([(step, entry) for step, entry in steps if entry or isinstance(step, Put)])
+        self._apply([(step, entry) for step, entry in steps if entry or isinstance(step, PutOp)])
         return Result(True, self.revision, before)
 
     def grant(self, lease: int, ttl: int) -> None:
@@ -124,7 +124,7 @@ class Changes:
         for lease in leases:
             rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
             entries = [Entry._make(row) for row in rows]
-            self._apply([(Delete(entry.key), entry) for entry in entries], Kind.EXPIRED)
+            self._apply([(DeleteOp(entry.key), entry) for entry in entries], EventKind.EXPIRED)
             self._db.execute("DELETE FROM lease WHERE id = ?", (lease,))
         return self.revision
 
@@ -147,12 +147,14 @@ class Changes:
         return Entry._make(row) if row else None
 
     def _look_for_leases(self, operations: Sequence[Operation]) -> None:
-        for lease in {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}:
+        for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
             if not self._db.execute("SELECT 1 FROM lease WHERE id = ?", (lease,)).fetchone():
                 raise LeaseNotFound(lease)
 
     def _apply(
-        self, steps: Sequence[tuple[Operation, Entry | None]], deletion: Kind = Kind.DELETED
+        self,
+        steps: Sequence[tuple[Operation, Entry | None]],
+        deletion: EventKind = EventKind.DELETED,
     ) -> None:
         """Do steps at a new revision; with each is what it finds."""
         if not steps:
@@ -167,16 +169,16 @@ class Changes:
             (self.revision, place, self._time, *_logged(event))
             for place, event in enumerate(events)
         )
-        self.batches.append(Batch(self.revision, self._time, events))
+        self.batches.append(EventBatch(self.revision, self._time, events))
 
-    def _event(self, step: Operation, previous: Entry | None, deletion: Kind) -> Event:
-        if isinstance(step, Delete):
+    def _event(self, step: Operation, previous: Entry | None, deletion: EventKind) -> Event:
+        if isinstance(step, DeleteOp):
             return Event(deletion, step.key, None, previous)
         created, version = self.revision, 1
         if previous:
             created, version = previous.create_revision, previous.version + 1
         entry = Entry(step.key, step.value, created, self.revision, version, step.lease)
-        return Event(Kind.PUT, step.key, entry, previous)
+        return Event(EventKind.PUT, step.key, entry, previous)
 
     def _prune(self) -> None:
         """Forget the oldest events beyond what is kept."""

@@ -6,8 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from musterd.store.embedded.lock import unopened
-from musterd.store.errors import (
+from musterd.kv.errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
@@ -15,6 +14,7 @@ from musterd.store.errors import (
     StoreNewer,
     StoreUnavailable,
 )
+from musterd.store.embedded.lock import unopened
 
 VERSION: Final = 1
 """Of the layout; a file of a higher one is refused, one of a lower would be brought up here."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from musterd.clock import Clock, Timer
-from musterd.store.errors import LeaseNotFound, StoreError
-from musterd.store.values import Lease
+from musterd.kv.errors import LeaseNotFound, StoreError
+from musterd.kv.values import Lease
 
 _LOOK: Final = 1.0
 """Seconds after which deadlines are looked at in any case: timers of the loop stand still while

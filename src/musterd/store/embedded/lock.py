@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from musterd.store.errors import StoreFull, StoreLocked, StoreUnavailable
+from musterd.kv.errors import StoreFull, StoreLocked, StoreUnavailable
 
 _PID_OCTETS = 20
 

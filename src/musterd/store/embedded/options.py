@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from musterd.store.values import Limits
+from musterd.kv.values import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class EmbeddedOptions:
     """How much of anything an embedded store takes, keeps and waits for.
 
     Each bounds memory or disk; the defaults suit 100,000 keys on a small machine.

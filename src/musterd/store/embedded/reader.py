@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from musterd.kv.errors import StoreBusy, StoreUnavailable
+from musterd.kv.values import Entry
 from musterd.store.embedded.database import open_reader, translate
 from musterd.store.embedded.snapshot import Snapshot
-from musterd.store.errors import StoreBusy, StoreUnavailable
-from musterd.store.values import Entry
 
 _IDLE: Final = 4
 """Connections to keep open while nobody reads."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any, Final
 
-from musterd.store.errors import Compacted
-from musterd.store.values import Batch, Entry, Event, Kind, Page, Past, prefix_end
+from musterd.kv.errors import Compacted
+from musterd.kv.values import Entry, Event, EventBatch, EventKind, Page, Past, prefix_end
 
 _SLICE: Final = 0.002
 """Seconds for which the loop may be held."""
@@ -95,7 +95,7 @@ class Snapshot:
             keys += (key for (key,) in rows)
         return tuple(keys[1:])
 
-    async def history(self, first: int, last: int, prefix: bytes) -> tuple[list[Batch], int]:
+    async def history(self, first: int, last: int, prefix: bytes) -> tuple[list[EventBatch], int]:
         """Changes below a prefix, from one revision to another, or a page's worth of them.
 
         Also the revision up to which they are all. Raises Compacted.
@@ -119,7 +119,7 @@ class Snapshot:
     async def past(self, prefix: bytes, before: int | None, limit: int) -> Past:
         """As `Store.history`. Raises Compacted where the snapshot was ended."""
         end = self.revision + 1 if before is None else min(before, self.revision + 1)
-        batches: list[Batch] = []
+        batches: list[EventBatch] = []
         octets = 0
         while end > self.compacted + 1:
             start = max(end - _WINDOW, self.compacted + 1)
@@ -159,9 +159,9 @@ class Snapshot:
         return rows, len(rows) < most
 
 
-def _batches(rows: Iterable[_Row]) -> list[Batch]:
+def _batches(rows: Iterable[_Row]) -> list[EventBatch]:
     return [
-        Batch(revision, time, tuple(map(_event, group)))
+        EventBatch(revision, time, tuple(map(_event, group)))
         for (revision, time), group in itertools.groupby(rows, itemgetter(0, 1))
     ]
 
@@ -169,8 +169,8 @@ def _batches(rows: Iterable[_Row]) -> list[Batch]:
 def _event(row: _Row) -> Event:
     revision, _, number, key, value, created, version, lease, *before, _ = row
     prev_value, prev_revision, prev_lease = before
-    kind, entry, previous = Kind(number), None, None
-    if kind is Kind.PUT:
+    kind, entry, previous = EventKind(number), None, None
+    if kind is EventKind.PUT:
         entry = Entry(key, value, created, revision, version, lease)
     if prev_revision:
         previous = Entry(key, prev_value, created, prev_revision, version - 1, prev_lease)

@@ -10,16 +10,8 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from musterd.clock import BootClock, Clock
-from musterd.store.embedded.changes import Changes, read_leases
-from musterd.store.embedded.database import open_writer, translate
-from musterd.store.embedded.leases import Leases
-from musterd.store.embedded.lock import Lock
-from musterd.store.embedded.options import Options
-from musterd.store.embedded.reader import Readers
-from musterd.store.embedded.watches import EmbeddedWatch, Hub
-from musterd.store.embedded.writer import Writer
-from musterd.store.errors import StoreBusy, StoreLimit
-from musterd.store.requests import (
+from musterd.kv.errors import StoreBusy, StoreLimit
+from musterd.kv.requests import (
     check_new_lease,
     check_page,
     check_transaction,
@@ -27,19 +19,27 @@ from musterd.store.requests import (
     one,
     taken,
 )
-from musterd.store.values import (
+from musterd.kv.values import (
     NO_LEASE,
     Compare,
-    Delete,
+    DeleteOp,
     Entry,
     Lease,
     Limits,
     Operation,
     Page,
     Past,
-    Put,
+    PutOp,
     Result,
 )
+from musterd.store.embedded.changes import Changes, read_leases
+from musterd.store.embedded.database import open_writer, translate
+from musterd.store.embedded.leases import Leases
+from musterd.store.embedded.lock import Lock
+from musterd.store.embedded.options import EmbeddedOptions
+from musterd.store.embedded.reader import Readers
+from musterd.store.embedded.watches import EmbeddedWatch, Hub
+from musterd.store.embedded.writer import Writer
 
 _SCAN_PAGE: Final = 1000
 """Entries of a page of a scan."""
@@ -58,7 +58,7 @@ class _Opened(NamedTuple):
 class Embedded:
     """A `Store` in one SQLite file, for one process; belongs to the loop that opened it."""
 
-    def __init__(self, path: Path, opened: _Opened, options: Options, clock: Clock) -> None:
+    def __init__(self, path: Path, opened: _Opened, options: EmbeddedOptions, clock: Clock) -> None:
         """Use `Embedded.open`."""
         self._path = path
         self._options = options
@@ -76,7 +76,7 @@ class Embedded:
 
     @classmethod
     async def open(
-        cls, path: Path, options: Options | None = None, clock: Clock | None = None
+        cls, path: Path, options: EmbeddedOptions | None = None, clock: Clock | None = None
     ) -> Self:
         """Open a store, and make it with its directory where there is none.
 
@@ -84,7 +84,7 @@ class Embedded:
         Raises StoreLocked, StoreNewer, StoreCorrupt, StoreFull, StoreUnavailable; what was on
         disk then is as it was.
         """
-        options = options or Options()
+        options = options or EmbeddedOptions()
         opened = await asyncio.to_thread(_open, path, options)
         try:
             return cls(path, opened, options, clock or BootClock())
@@ -155,11 +155,11 @@ class Embedded:
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
         """As of `Store`."""
-        return (await one(self.transaction, Put(key, value, lease), expect)).revision
+        return (await one(self.transaction, PutOp(key, value, lease), expect)).revision
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
         """As of `Store`."""
-        result = await one(self.transaction, Delete(key), expect)
+        result = await one(self.transaction, DeleteOp(key), expect)
         return result.revision if result.entries[0] else None
 
     async def transaction(
@@ -168,7 +168,7 @@ class Embedded:
         """As of `Store`."""
         compares, operations = tuple(compares), tuple(operations)
         size = check_transaction(self.limits, compares, operations)
-        for lease in {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}:
+        for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
             self._leases.get(lease)
         return await self._writer.submit(
             lambda changes: changes.transaction(compares, operations), size
@@ -236,7 +236,7 @@ class Embedded:
         return self._writer.submit(lambda changes: changes.end(leases))
 
 
-def _open(path: Path, options: Options) -> _Opened:
+def _open(path: Path, options: EmbeddedOptions) -> _Opened:
     """In a thread: all of opening that waits for the disk."""
     lock = Lock(path.with_name(path.name + ".lock"))
     try:

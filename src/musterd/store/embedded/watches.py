@@ -12,16 +12,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
-from musterd.store.embedded.options import Options
+from musterd.kv.errors import Compacted, StoreBusy, StoreUnavailable
+from musterd.kv.values import Event, EventBatch
+from musterd.store.embedded.options import EmbeddedOptions
 from musterd.store.embedded.reader import Readers
-from musterd.store.errors import Compacted, StoreBusy, StoreUnavailable
-from musterd.store.values import Batch, Event
 
 
 class Hub:
     """All watches of a store; belongs to the loop."""
 
-    def __init__(self, readers: Readers, options: Options, revision: int, compacted: int) -> None:
+    def __init__(
+        self, readers: Readers, options: EmbeddedOptions, revision: int, compacted: int
+    ) -> None:
         """Without watches yet. revision: the store's; compacted: the last that is forgotten."""
         self.readers = readers
         self.options = options
@@ -30,7 +32,7 @@ class Hub:
         self.closed = False
         self._watches: set[EmbeddedWatch] = set()
 
-    def publish(self, batches: Sequence[Batch], compacted: int) -> None:
+    def publish(self, batches: Sequence[EventBatch], compacted: int) -> None:
         """Tell what was committed, and the last revision that is forgotten."""
         self.compacted = compacted
         for batch in batches:
@@ -79,7 +81,7 @@ class EmbeddedWatch:
         self._next = first
         """The first revision that was not queued; while live, at least that."""
         self._live = first > hub.revision
-        self._queue: deque[Batch] = deque()
+        self._queue: deque[EventBatch] = deque()
         self._events = self._octets = 0
         """Of the queue."""
         self._reader: asyncio.Future[None] | None = None
@@ -105,7 +107,7 @@ class EmbeddedWatch:
         """As of `Watch`."""
         return self
 
-    async def __anext__(self) -> Batch:
+    async def __anext__(self) -> EventBatch:
         """As of `Watch`."""
         while not self._queue:
             if self._hub.closed:
@@ -121,7 +123,7 @@ class EmbeddedWatch:
         self._count(batch, -1)
         return batch
 
-    def offer(self, batch: Batch) -> None:
+    def offer(self, batch: EventBatch) -> None:
         """Queue what of a batch is watched, or stop being live if there is no room."""
         if not self._live or batch.revision < self._next:
             return
@@ -156,11 +158,11 @@ class EmbeddedWatch:
             self._add(batch)
         self._next = upto + 1
 
-    def _add(self, batch: Batch) -> None:
+    def _add(self, batch: EventBatch) -> None:
         self._queue.append(batch)
         self._count(batch, 1)
 
-    def _count(self, batch: Batch, sign: int) -> None:
+    def _count(self, batch: EventBatch, sign: int) -> None:
         self._events += sign * len(batch.events)
         self._octets += sign * sum(map(_octets, batch.events))
 

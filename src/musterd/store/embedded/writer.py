@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from musterd.clock import Clock
+from musterd.kv.errors import StoreBusy, StoreError, StoreUnavailable
+from musterd.kv.values import EventBatch
 from musterd.store.embedded.changes import Changes
 from musterd.store.embedded.database import translate
-from musterd.store.embedded.options import Options
-from musterd.store.errors import StoreBusy, StoreError, StoreUnavailable
-from musterd.store.values import Batch
+from musterd.store.embedded.options import EmbeddedOptions
 
 _GROUP: Final = 500
 """Requests in a commit at most, so that the first doesn't wait long for the last."""
@@ -38,7 +38,7 @@ class _Request(NamedTuple):
 class _Outcome(NamedTuple):
     """What became of a group: what it changed, and for each request its result or error."""
 
-    batches: list[Batch]
+    batches: list[EventBatch]
     compacted: int
     answers: list[tuple[_Request, object]]
 
@@ -50,9 +50,9 @@ class Writer:
         self,
         path: Path,
         changes: Changes,
-        options: Options,
+        options: EmbeddedOptions,
         clock: Clock,
-        publish: Callable[[list[Batch], int], None],
+        publish: Callable[[list[EventBatch], int], None],
     ) -> None:
         """Start its thread.
 

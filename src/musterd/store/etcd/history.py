@@ -5,10 +5,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from musterd.etcd import Client
-from musterd.store.errors import Compacted
+from musterd.etcd import EtcdClient
+from musterd.kv.errors import Compacted
+from musterd.kv.values import EventBatch, Past
 from musterd.store.etcd.watch import batch
-from musterd.store.values import Batch, Past
 
 REVISIONS: Final = 100_000
 """The last revisions of an etcd, of which it tells; whoever's."""
@@ -27,20 +27,20 @@ class Scope:
     that are asked for.
     """
 
-    client: Client
+    client: EtcdClient
     first: int
     span: tuple[bytes, bytes]
     base: int
     prefix: bytes
 
-    def matching(self, one: Batch) -> int:
+    def matching(self, one: EventBatch) -> int:
         """How many changes of a transaction were asked for."""
         return sum(event.key.startswith(self.prefix) for event in one.events)
 
 
 async def past(scope: Scope, before: int, limit: int) -> Past:
     """The last transactions below a revision that is not to come, as of `Store.history`."""
-    taken: list[Batch] = []
+    taken: list[EventBatch] = []
     count, last = 0, before - 1
     for window in WINDOWS:
         first = max(last - window + 1, scope.first)
@@ -56,14 +56,14 @@ async def past(scope: Scope, before: int, limit: int) -> Past:
     return Past(tuple(taken), False)
 
 
-async def _part(scope: Scope, first: int, last: int, limit: int) -> tuple[deque[Batch], bool]:
+async def _part(scope: Scope, first: int, last: int, limit: int) -> tuple[deque[EventBatch], bool]:
     """Transactions between two revisions, oldest first; whether all since the first are known.
 
     Of more than are needed for one more than ``limit`` changes the last are given.
     """
     all_known = True
     while first <= last:
-        found: deque[Batch] = deque()
+        found: deque[EventBatch] = deque()
         count = 0
         try:
             async with aclosing(scope.client.replay(*scope.span, first=first, last=last)) as past:

@@ -5,14 +5,12 @@ from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
-from musterd.etcd import Client, Options, span
+from musterd.etcd import EtcdClient, EtcdOptions, span
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.client import PAGE_FIRST, next_limit
 from musterd.etcd.values import entry as as_entry
-from musterd.store.errors import LeaseNotFound, StoreLimit
-from musterd.store.etcd.history import FIRST, REVISIONS, Scope, past
-from musterd.store.etcd.watch import EtcdWatch, bare
-from musterd.store.requests import (
+from musterd.kv.errors import LeaseNotFound, StoreLimit
+from musterd.kv.requests import (
     LEASE_MOST,
     check_new_lease,
     check_page,
@@ -20,10 +18,10 @@ from musterd.store.requests import (
     check_ttl,
     one,
 )
-from musterd.store.values import (
+from musterd.kv.values import (
     NO_LEASE,
     Compare,
-    Delete,
+    DeleteOp,
     Entry,
     Is,
     Lease,
@@ -31,9 +29,11 @@ from musterd.store.values import (
     Operation,
     Page,
     Past,
-    Put,
+    PutOp,
     Result,
 )
+from musterd.store.etcd.history import FIRST, REVISIONS, Scope, past
+from musterd.store.etcd.watch import EtcdWatch, bare
 
 LIMITS: Final = Limits(operations=128)
 """Within etcd's ``--max-txn-ops`` and ``--max-request-bytes`` where these are not set."""
@@ -47,7 +47,7 @@ class Etcd:
 
     def __init__(
         self,
-        options: Options,
+        options: EtcdOptions,
         *,
         base: bytes = b"",
         logged: tuple[bytes, bytes] = (b"", b""),
@@ -58,7 +58,7 @@ class Etcd:
         base: what every key begins with at etcd, and not here; logged: what the first and the last
         of the keys begin with that ``history`` tells of, so that it is not held up by others.
         """
-        self.client = Client(options)
+        self.client = EtcdClient(options)
         self._base = base
         first, last = (span(base + prefix) for prefix in logged)
         self._logged = first[0], last[1]
@@ -123,11 +123,11 @@ class Etcd:
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
         """As of `Store`."""
-        return (await one(self.transaction, Put(key, value, lease), expect)).revision
+        return (await one(self.transaction, PutOp(key, value, lease), expect)).revision
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
         """As of `Store`."""
-        result = await one(self.transaction, Delete(key), expect)
+        result = await one(self.transaction, DeleteOp(key), expect)
         return result.revision if result.entries[0] else None
 
     async def transaction(
@@ -135,7 +135,7 @@ class Etcd:
     ) -> Result:
         """As of `Store`."""
         check_transaction(self.limits, compares, operations)
-        leases = {step.lease for step in operations if isinstance(step, Put)} - {NO_LEASE}
+        leases = {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}
         for lease in leases:
             if not 0 < lease <= LEASE_MOST:
                 raise LeaseNotFound(lease)
@@ -188,7 +188,7 @@ class Etcd:
 
     def _operation(self, step: Operation) -> rpc.RequestOp:
         key = self._base + step.key
-        if isinstance(step, Put):
+        if isinstance(step, PutOp):
             put = rpc.PutRequest(key=key, value=step.value, lease=step.lease, prev_kv=True)
             return rpc.RequestOp(put=put)
         return rpc.RequestOp(delete_range=rpc.DeleteRangeRequest(key=key, prev_kv=True))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from musterd.etcd import Change, Events
-from musterd.etcd import Watch as Source
-from musterd.store.errors import Compacted
-from musterd.store.values import NO_LEASE, Batch, Entry, Event, Kind
+from musterd.etcd import EtcdWatch as Source
+from musterd.kv.errors import Compacted
+from musterd.kv.values import NO_LEASE, Entry, Event, EventBatch, EventKind
 
 NO_TIME: Final = 0.0
 """The time of every batch: etcd keeps none."""
@@ -39,16 +39,16 @@ class EtcdWatch:
         """As of `Watch`."""
         return self
 
-    async def __anext__(self) -> Batch:
+    async def __anext__(self) -> EventBatch:
         """As of `Watch`."""
         return batch(await anext(self._source), self._base)
 
 
-def batch(events: Events, base: int) -> Batch:
+def batch(events: Events, base: int) -> EventBatch:
     """The changes of a revision. Raises Compacted where etcd forgot what was before."""
     deletion = _deletion(events.changes)
     found = tuple(_event(events.revision, change, base, deletion) for change in events.changes)
-    return Batch(events.revision, NO_TIME, found)
+    return EventBatch(events.revision, NO_TIME, found)
 
 
 def bare(entry: Entry, base: int) -> Entry:
@@ -56,19 +56,19 @@ def bare(entry: Entry, base: int) -> Entry:
     return entry._replace(key=entry.key[base:]) if base else entry
 
 
-def _event(revision: int, change: Change, base: int, deletion: Kind) -> Event:
+def _event(revision: int, change: Change, base: int, deletion: EventKind) -> Event:
     entry, previous = change.entry, change.previous
     if previous is None and (entry is None or entry.version > 1):
         raise Compacted(revision, revision + 1)
     return Event(
-        deletion if entry is None else Kind.PUT,
+        deletion if entry is None else EventKind.PUT,
         change.key[base:],
         None if entry is None else bare(entry, base),
         None if previous is None else bare(previous, base),
     )
 
 
-def _deletion(changes: Sequence[Change]) -> Kind:
+def _deletion(changes: Sequence[Change]) -> EventKind:
     """Which kind of deletion those of a revision are, which etcd doesn't tell.
 
     The end of a lease deletes what hung on it, and nothing else; what requests of ours delete
@@ -76,4 +76,4 @@ def _deletion(changes: Sequence[Change]) -> Kind:
     """
     leases = {change.previous.lease for change in changes if change.previous is not None}
     expired = len(leases) == 1 and NO_LEASE not in leases
-    return Kind.EXPIRED if expired and not any(c.entry for c in changes) else Kind.DELETED
+    return EventKind.EXPIRED if expired and not any(c.entry for c in changes) else EventKind.DELETED

@@ -1,0 +1,210 @@
+"""What every request passes first: its path, its token, its rate, the size of its body.
+
+Written as plain ASGI, since it is on the way of thousands of writes a second.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import structlog
+
+from musterd.api import fast_path, limits
+from musterd.api.auth import authenticate
+from musterd.api.context import CALL, Call, Context
+from musterd.api.problems import Problem, of_error
+from musterd.errors import MusterdError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN: Final = frozenset({"/openapi.json"})
+"""Paths that anyone may read."""
+BODY_SECONDS: Final = 60.0
+"""In which a body must have come."""
+IMPORTS_MOST: Final = 2
+"""Large imports at once; others wait before their body is read."""
+_ZONES: Final = "/v1/zones/"
+_STOPPING: Final = Problem(
+    503,
+    "the server stops: what was asked may have been done or not, but never by half; read to know",
+    "stopping",
+    {"Retry-After": "5"},
+)
+_NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
+_SMALL: Final = 65_536
+"""Octets of a body that are not counted: all connections together have little enough of them."""
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """Lets requests through to the application, or answers them itself."""
+
+    def __init__(self, app: App, context: Context, rate: limits.Rate) -> None:
+        """In front of an application."""
+        self._app = app
+        self._context = context
+        self._rate = rate
+        self._bodies = limits.Bodies()
+        self._imports = asyncio.Semaphore(IMPORTS_MOST)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        sent = _Sent(send)
+        try:
+            await self._pass(scope, receive, sent)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+        except MusterdError as error:
+            await of_error(error).response()(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops, and can't wait for it any more.
+            if not sent.begun:
+                await _STOPPING.response()(scope, receive, send)
+        except Exception as error:
+            log.exception("a request failed", method=scope["method"], kind=type(error).__name__)
+            # What has begun can't be taken back: where it has no end, the connection is closed.
+            if not sent.begun:
+                failed = Problem(500, "the server failed: its log says more")
+                await failed.response()(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] = _path(scope)
+        if path in OPEN:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        token = authenticate(self._context.tokens, headers)
+        self._rate.take(token.id)
+        scope[CALL] = Call(token, self._context)
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            await self._answer(scope, headers, _NO_BODY, receive, send)
+            return
+        most = self._context.settings.api.max_body
+        if path.startswith(_ZONES) and path.endswith("/import"):
+            async with self._imports:
+                await self._read(scope, headers, most * limits.IMPORT_TIMES, receive, send)
+        else:
+            await self._read(scope, headers, most, receive, send)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        message: Message,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a request whose body is there, by the short way if it has one."""
+        short = fast_path.route(scope["method"], scope["path"])
+        if short is not None:
+            response = await short(scope[CALL], headers, message["body"])
+            if response is not None:
+                await response(scope, receive, send)
+                return
+        await self._app(scope, _once(message, receive), send)
+
+    async def _read(
+        self, scope: Scope, headers: dict[bytes, bytes], most: int, receive: Receive, send: Send
+    ) -> None:
+        """Read a body of so many octets at most, and pass it on in one."""
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > most:
+            raise limits.too_large(most)
+        message = await receive()
+        if message.get("more_body") or len(message.get("body", b"")) > most:
+            await self._read_rest(scope, message, most, receive, send)
+        elif message["type"] == "http.request":
+            await self._answer(scope, headers, message, receive, send)
+
+    async def _read_rest(
+        self,
+        scope: Scope,
+        message: Message,
+        most: int,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        held = _Held(self._bodies, most)
+        try:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    while held.take(message):
+                        message = await receive()
+            except TimeoutError:
+                raise Problem(408, f"the body did not come in {BODY_SECONDS:.0f} s") from None
+            if not held.gone:
+                whole = {"type": "http.request", "body": bytes(held.body), "more_body": False}
+                await self._app(scope, _once(whole, receive), send)
+        finally:
+            held.release()
+
+
+class _Held:
+    """A body of which more comes."""
+
+    def __init__(self, bodies: limits.Bodies, most: int) -> None:
+        self.body = bytearray()
+        self.gone = False
+        """Whether the client is."""
+        self._bodies = bodies
+        self._most = most
+        self._counted = 0
+
+    def take(self, message: Message) -> bool:
+        """Take a piece; whether more comes. Raises Problem where it is too large."""
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            return False
+        self.body += message.get("body", b"")
+        size = len(self.body)
+        if size > self._most:
+            raise limits.too_large(self._most)
+        if size > _SMALL:
+            self._bodies.hold(size - self._counted)
+            self._counted = size
+        return bool(message.get("more_body"))
+
+    def release(self) -> None:
+        self._bodies.release(self._counted)
+
+
+class _Sent:
+    """Sends, and knows whether anything was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
+
+
+def _once(message: Message, receive: Receive) -> Receive:
+    """Gives a body that was read already, then what follows it."""
+    waiting = [message]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _path(scope: Scope) -> str:
+    r"""The path, unescaped; an escaped "/" does not part it but is ``\047`` of a name."""
+    raw: bytes = scope["raw_path"]
+    if b"%" not in raw:
+        return raw.decode("ascii")
+    escaped = raw.replace(b"%2F", rb"\047").replace(b"%2f", rb"\047")
+    try:
+        return unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "the path is not UTF-8: escape it so") from None

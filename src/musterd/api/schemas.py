@@ -1,0 +1,285 @@
+"""What goes in and out of the API, as its description has it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from musterd.registry import keys, leases, rdata
+from musterd.registry.registry import RRSET_MOST
+from musterd.registry.tokens import NAME
+from musterd.settings.model import TTL_MOST
+
+_LABELS_MOST = 64
+_POLICY = r"^(all|one|rotate|sticky|subset:([1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))$"
+
+LABEL_QUERY = "^[^=]+="
+EVENT_ID = "^[0-9]{1,18}$"
+_LABEL = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+EXPECTED = {
+    _POLICY: "all, one, rotate, sticky or subset:K with K up to 255",
+    _LABEL: "1 to 63 of A-Z a-z 0-9 . _ / - as the name of a label",
+    f"^{NAME}$": "1 to 63 of A-Z a-z 0-9 . _ @ - as the name of a token",
+    f"^{leases.ID}$": "the 16 hexadecimal digits of a lease",
+    f"^{keys.ID}$": "an id: 1 to 64 of A-Z a-z 0-9 _ . : -",
+    LABEL_QUERY: "NAME=VALUE",
+    EVENT_ID: "a revision",
+}
+"""What patterns stand for, in words."""
+
+LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
+LabelValue = Annotated[str, StringConstraints(max_length=255)]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=_LABELS_MOST)]
+LeaseId = Annotated[str, StringConstraints(pattern=f"^{leases.ID}$")]
+RecordId = Annotated[str, StringConstraints(pattern=f"^{keys.ID}$")]
+Scope = Annotated[str, StringConstraints(min_length=4, max_length=1200)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class RecordIn(_In):
+    """A record to register; what is left out is the zone's to say."""
+
+    data: str = Field(
+        description="rdata in presentation form, its names absolute",
+        max_length=rdata.TEXT_MOST,
+        examples=["10.0.0.1"],
+    )
+    ttl: int | None = Field(None, ge=0, le=TTL_MOST, description="seconds")
+    weight: int | None = Field(None, ge=0, le=65535, description="for the policies that weigh")
+    policy: str | None = Field(
+        None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"
+    )
+    description: str = Field("", max_length=1000)
+    labels: Labels = Field(default_factory=dict, description="of your own, to find it again")
+    lease: LeaseId | None = Field(None, description="with whose end it goes")
+
+
+class RecordOfRRset(RecordIn):
+    """A record of a whole RRset."""
+
+    id: RecordId | None = Field(None, description="default: a hash of its data")
+
+
+class RRsetIn(_In):
+    """All records that an owner and a type are to have."""
+
+    records: list[RecordOfRRset] = Field(max_length=RRSET_MOST)
+
+
+class Record(BaseModel):
+    """A registered record."""
+
+    zone: str
+    owner: str = Field(description='relative to the zone, "@" at its apex')
+    type: str
+    id: str
+    data: str
+    ttl: int | None
+    weight: int | None
+    policy: str | None
+    registrant: str = Field(description="who registered it: the name of a token")
+    description: str
+    labels: dict[str, str]
+    lease: str | None
+    revision: int = Field(description="of its last change; its ETag")
+    created: float = Field(description="seconds since 1970")
+    modified: float = Field(description="seconds since 1970")
+
+
+class RecordList(BaseModel):
+    """A page of records, in the order of their keys."""
+
+    records: list[Record]
+    next: str | None = Field(description="the `after` of the next page; null at the end")
+    revision: int = Field(description="of the store when the list began: watch from here on")
+
+
+class HistoryEntry(BaseModel):
+    """One change of one record."""
+
+    revision: int
+    time: float | None = Field(description="seconds since 1970; null where nothing tells it")
+    who: str = Field(description="the name of a token; empty if the end of a lease did it")
+    action: Literal["created", "changed", "deleted", "expired"]
+    record: Record | None = Field(description="after")
+    before: Record | None
+
+
+class History(BaseModel):
+    """Changes, the newest first; those of one revision are all on one page."""
+
+    entries: list[HistoryEntry]
+    next: str | None = Field(description="the `after` of the next page; null at the end")
+
+
+class LeaseIn(_In):
+    """A lease to grant."""
+
+    ttl: int = Field(ge=1, le=leases.TTL_MOST, description="seconds")
+
+
+class Lease(BaseModel):
+    """Time for which records stay."""
+
+    id: str
+    ttl: int = Field(description="seconds, as granted")
+    remaining: float = Field(description="seconds until it ends, if it isn't renewed")
+    keys: list[str] | None = Field(None, description="records that go with it; where asked for")
+
+
+class Zone(BaseModel):
+    """A declared zone."""
+
+    name: str
+    state: Literal["live", "loading", "stale", "restoring"]
+    since: float = Field(description="of its state, seconds since 1970")
+    serial: int
+    records: dict[str, int] = Field(description="by source, hidden ones too")
+    names: int
+    sources: list[str] = Field(description="the first has precedence")
+    policy: str
+    merge: Literal["first", "union"]
+
+
+class ZoneList(BaseModel):
+    """Every declared zone."""
+
+    zones: list[Zone]
+
+
+class Fault(BaseModel):
+    """What is wrong with a line of a master file."""
+
+    line: int
+    problem: str
+
+
+class Imported(BaseModel):
+    """What an import did, or would do."""
+
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    problems: list[Fault]
+
+
+class Given(BaseModel):
+    """A record that a source gives."""
+
+    source: str
+    key: str
+    revision: int
+    time: float = Field(description="of its last change, seconds since 1970")
+    type: str
+    ttl: int
+    data: str
+    weight: int
+    hidden: str = Field(description="why it is not answered; empty if it is")
+    refused: str = Field(description="why it can't be answered; empty if it can")
+
+
+class Answer(BaseModel):
+    """What a client gets."""
+
+    rcode: str
+    records: list[str] = Field(description="lines of a master file")
+
+
+class Explanation(BaseModel):
+    """Why a name is answered as it is."""
+
+    name: str
+    type: str
+    client: str
+    zone: str
+    state: Literal["live", "loading", "stale", "restoring"]
+    policy: str
+    records: list[Given]
+    answer: Answer
+
+
+class SourceState(BaseModel):
+    """A source of records; times are seconds since 1970, null for never."""
+
+    name: str
+    state: Literal["loading", "restored", "synced", "lost"]
+    synced: float | None
+    lost: float | None
+    reason: str
+    revision: int = Field(description="at which it was last complete; it may be further")
+    keys: int
+    problems: int = Field(description="keys and records that were left out since the start")
+
+
+class StoreState(BaseModel):
+    """Where the registry keeps its records."""
+
+    kind: str
+    revision: int = Field(description="up to which it is in answers")
+
+
+class Server(BaseModel):
+    """A server that shares the store, or did."""
+
+    name: str
+    running: bool
+    version: str
+    started: float
+    seen: float = Field(description="when it was last known to run")
+    addresses: list[str]
+    zones: list[str]
+    revision: int | None = Field(
+        description="of the store, up to which its answers are; null where it doesn't run"
+    )
+    lag: float | None = Field(
+        description="seconds for which its answers may have differed; null where it doesn't run"
+    )
+
+
+class Status(BaseModel):
+    """How the server is."""
+
+    version: str
+    started: float
+    listeners: list[str]
+    zones: list[Zone]
+    sources: list[SourceState]
+    store: StoreState
+    servers: list[Server] = Field(description="none where the store is not shared")
+    problems: list[str]
+
+
+class TokenIn(_In):
+    """A token to make."""
+
+    name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+    scopes: list[Scope] = Field(
+        min_length=1, max_length=100, examples=[["read", "write:muster.local"]],
+        description="read, write:ZONE, write:* or admin",
+    )  # fmt: skip
+    expires: float | None = Field(None, ge=0, le=1e11, description="seconds since 1970")
+
+
+class Token(BaseModel):
+    """A token, without its text."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: float
+    expires: float | None
+
+
+class NewToken(Token):
+    """A token just made."""
+
+    token: str = Field(description="its text, which is shown this once")
+
+
+class TokenList(BaseModel):
+    """Every token."""
+
+    tokens: list[Token]

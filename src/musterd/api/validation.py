@@ -1,0 +1,51 @@
+"""What is wrong with the parts of a request, in words for who wrote it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from musterd.api.schemas import EXPECTED
+from musterd.registry.names import shown
+
+FAULTS_MOST: Final = 20
+"""Faults of one request that are told."""
+_WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "greater_than_equal": "expected {ge} or more",
+    "less_than_equal": "expected {le} or less",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "too_short": "expected at least {min_length}, not {actual_length}",
+    "too_long": "expected at most {max_length}, not {actual_length}",
+    "json_invalid": "is no JSON: {error}",
+    "model_attributes_type": "expected a JSON object, and Content-Type: application/json",
+    "model_type": "expected a JSON object",
+    "dict_type": "expected an object",
+    "list_type": "expected a list",
+    "string_type": "expected a text",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_parsing": "expected true or false",
+}
+"""Of the kinds of fault that pydantic knows; it says others well enough."""
+
+
+def fault(found: Mapping[str, Any]) -> dict[str, str]:
+    """Where in a request a fault is, and what it is; from one of pydantic's errors."""
+    part, *where = map(str, found["loc"])
+    context = found.get("ctx", {})
+    if found["type"] == "string_pattern_mismatch":
+        problem = f"expected {EXPECTED.get(context['pattern'], context['pattern'])}"
+    elif found["type"] in _WORDS:
+        problem = _WORDS[found["type"]].format_map(context)
+    else:
+        problem = found["msg"]
+    given = found["input"]
+    if problem.startswith("expected ") and isinstance(given, str | int | float) and where:
+        problem = f'got "{shown(str(given))}", {problem}'
+    if where[-1:] == ["[key]"]:
+        where.pop()
+    # The place of a fault in what is no JSON is told by its own words.
+    return {"where": part if found["type"] == "json_invalid" else ".".join(where) or part,
+            "problem": problem}  # fmt: skip

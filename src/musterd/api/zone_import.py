@@ -1,0 +1,239 @@
+"""A whole master file into the registry."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdatatype
+
+from musterd._core import ZoneFile, read_zone
+from musterd.catalog.explain import explain
+from musterd.catalog.zone import MADE, Zone, deepest
+from musterd.kv import DeleteOp, Entry, Operation, PutOp
+from musterd.registry import rdata
+from musterd.registry.keys import DELETED, RecordKey, parse, prefix
+from musterd.registry.names import APEX, owner_text, zone_text
+from musterd.registry.record import Draft, decode, encode, encode_ttl
+from musterd.registry.registry import Registry, by
+from musterd.rr.names import fold, name_to_text
+from musterd.rr.rrset import unpack_records
+from musterd.rr.types import NS, SOA
+
+AT_ONCE: Final = 400
+OCTETS: Final = 500_000
+"""Records of one transaction, and octets of these."""
+STEP: Final = 500
+"""Records that are looked at without a break."""
+_INCLUDE: Final = re.compile(rb"\$INCLUDE", re.IGNORECASE)
+
+Fault = tuple[int, str]
+"""Line (0: not known), and what is wrong there."""
+_Set = tuple[str, str]
+"""Owner and type, as in keys."""
+_Data = dict[bytes, tuple[bytes, int]]
+"""Rdata in its form for comparing -> rdata, TTL in seconds."""
+_Wanted = dict[_Set, _Data]
+
+
+@dataclass(slots=True)
+class ImportPlan:
+    """What an import would do, or what is wrong with its file."""
+
+    problems: list[Fault] = field(default_factory=list)
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    add: list[tuple[RecordKey, Draft]] = field(default_factory=list)
+    change: list[tuple[Entry, int]] = field(default_factory=list)
+    """What is there, and the TTL it is to have."""
+    remove: list[bytes] = field(default_factory=list)
+
+
+class Importer:
+    """Imports into one zone."""
+
+    def __init__(self, registry: Registry, zones: Mapping[bytes, Zone], into: Zone) -> None:
+        """``zones``: all that are declared, by apex."""
+        self._registry = registry
+        self._zones = zones
+        self._into = into
+        self._zone = zone_text(into.apex)
+
+    async def plan(self, text: bytes, *, replace: bool) -> ImportPlan:
+        """Compare a file with what is registered; ``replace``: what it has not is to go.
+
+        A record that is there with the same data keeps all that a file can't say.
+        """
+        plan = ImportPlan()
+        if found := _INCLUDE.search(text):
+            line = text.count(b"\n", 0, found.start()) + 1
+            plan.problems.append(
+                (
+                    line,
+                    "$INCLUDE reads files of the server, which is not allowed: put them together",
+                )
+            )
+            return plan
+        wanted = await self._read(text, plan)
+        if not plan.problems:
+            await self._compare(wanted, plan, replace=replace)
+        return plan
+
+    async def carry_out(self, plan: ImportPlan, who: str) -> int:
+        """Do what was planned, in transactions of some hundreds; the revision of the last.
+
+        What others changed meanwhile is overwritten. Raises StoreError.
+        """
+        revision = self._registry.applied.revision
+        # One more says who deleted.
+        most = min(AT_ONCE, self._registry.store.limits.operations - 1)
+        for steps in _transactions(self._steps(plan, who), most):
+            if any(isinstance(step, DeleteOp) for step in steps):
+                steps.append(PutOp(DELETED, by(who, self._registry.now())))
+            revision = (await self._registry.store.transaction((), steps)).revision
+        await self._registry.applied.reached(revision)
+        return revision
+
+    def _steps(self, plan: ImportPlan, who: str) -> Iterator[Operation]:
+        now = self._registry.now()
+        # What goes first makes room for what stands alone.
+        for key in plan.remove:
+            yield DeleteOp(key)
+        for entry, ttl in plan.change:
+            yield PutOp(entry.key, encode_ttl(entry, ttl, who, now), entry.lease)
+        for new, draft in plan.add:
+            yield PutOp(new.octets, encode(draft, who, now, None))
+
+    async def _read(self, text: bytes, plan: ImportPlan) -> _Wanted:
+        """The records of a file by owner and type; what is wrong goes to the plan."""
+        found = await asyncio.to_thread(_parse, text, self._into.apex, self._into.settings.ttl)
+        plan.problems += [(line, reason) for _, line, reason in found.problems]
+        wanted: _Wanted = {}
+        for at in range(0, len(found.rrsets), STEP):
+            for owner, rtype, packed in found.rrsets[at : at + STEP]:
+                ttl = int.from_bytes(packed[:4], "big")
+                for _, wire in unpack_records(packed):
+                    self._take(wanted, plan, 0, (owner, rtype, ttl, wire))
+            await asyncio.sleep(0)
+        for _, line, origin, owner, ttl, word, words in found.foreign:
+            try:
+                rtype, wire = _foreign(origin, word, words)
+            except (dns.exception.DNSException, ValueError) as error:
+                plan.problems.append((line, f"{word}: {error or type(error).__name__}"))
+            else:
+                self._take(wanted, plan, line, (owner, rtype, ttl, wire))
+        if wanted.get((APEX, "NS")) == self._made():
+            del wanted[APEX, "NS"]
+        return wanted
+
+    def _made(self) -> _Data:
+        """The NS records that the zone gives itself, and so are in what it exports."""
+        given = explain(self._into, self._into.apex, NS)
+        return {
+            rdata.equal_form(NS, wire): (wire, one.rrset.ttl or 0)
+            for one in given
+            if one.source == MADE
+            for _, wire in one.rrset.records
+        }
+
+    def _take(
+        self, wanted: _Wanted, plan: ImportPlan, line: int, record: tuple[bytes, int, int, bytes]
+    ) -> None:
+        owner, rtype, ttl, wire = record
+        owner = fold(owner)
+        if rtype == SOA:
+            # The zone gives it.
+            return
+        below = deepest(self._zones, owner)
+        if below is not None and below.apex != self._into.apex:
+            zone = zone_text(below.apex)
+            plan.problems.append((line, f"{name_to_text(owner)} belongs to the zone {zone}"))
+            return
+        place = owner_text(owner, self._into.apex), rdata.type_text(rtype)
+        wanted.setdefault(place, {})[rdata.equal_form(rtype, wire)] = wire, ttl
+
+    async def _compare(self, wanted: _Wanted, plan: ImportPlan, *, replace: bool) -> None:
+        types: dict[str, set[str]] = {}
+        for owner, word in wanted:
+            types.setdefault(owner, set()).add(word)
+        async for page in self._registry.store.scan(prefix(self._zone)):
+            for entry in page.entries:
+                stays = self._compare_one(wanted, plan, entry, replace=replace)
+                if stays is not None and stays.owner in types:
+                    types[stays.owner].add(stays.rtype)
+            await asyncio.sleep(0)
+        plan.problems += [
+            (0, f"{owner} would have {', '.join(sorted(words))} records, but a CNAME stands alone")
+            for owner, words in types.items()
+            if "CNAME" in words and len(words) > 1
+        ]
+        for (owner, word), data in wanted.items():
+            rtype = rdata.parse_type(word)
+            for wire, ttl in data.values():
+                draft = Draft(rtype, wire, rdata.shown(rtype, wire), ttl=ttl)
+                plan.add.append((RecordKey(self._zone, owner, word, draft.id), draft))
+        plan.added, plan.changed = len(plan.add), len(plan.change)
+        plan.removed = len(plan.remove)
+
+    def _compare_one(
+        self, wanted: _Wanted, plan: ImportPlan, entry: Entry, *, replace: bool
+    ) -> RecordKey | None:
+        """What becomes of a record that is there and is not wanted again; its key if it stays."""
+        try:
+            key = parse(entry.key)
+            value = decode(entry.value)
+            rtype = rdata.parse_type(key.rtype)
+            form = rdata.equal_form(rtype, rdata.parse(rtype, value["data"]))
+        except ValueError:
+            # Not written by us, and no record.
+            if replace:
+                plan.remove.append(entry.key)
+            return None
+        data = wanted.get((key.owner, key.rtype), {})
+        found = data.pop(form, None)
+        if found is not None and found[1] == value.get("ttl"):
+            plan.unchanged += 1
+        elif found is not None:
+            plan.change.append((entry, found[1]))
+        elif replace or (rtype in rdata.SINGLE and data):
+            plan.remove.append(entry.key)
+            return None
+        return key
+
+
+def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:
+    """Read a file; in a thread."""
+    with tempfile.NamedTemporaryFile(prefix="musterd-import-") as file:
+        file.write(text)
+        file.flush()
+        return read_zone(file.name, apex, ttl)
+
+
+def _foreign(origin: bytes, word: str, words: str) -> tuple[int, bytes]:
+    """A record of a type whose text the core can't read."""
+    rtype = dns.rdatatype.from_text(word)
+    base, _ = dns.name.from_wire(origin, 0)
+    found = dns.rdata.from_text("IN", rtype, words, origin=base, relativize=False)
+    return int(rtype), found.to_wire() or b""
+
+
+def _transactions(steps: Iterator[Operation], most: int) -> Iterator[list[Operation]]:
+    """Steps in pieces of a number at most, which a store takes at once."""
+    piece: list[Operation] = []
+    size = 0
+    for step in steps:
+        octets = sum(len(part) for part in step[:2])
+        if piece and (len(piece) >= most or size + octets > OCTETS):
+            yield piece
+            piece, size = [], 0
+        piece.append(step)
+        size += octets
+    if piece:
+        yield piece

@@ -1,0 +1,317 @@
+"""Servers that share a store: those that run, and those that did.
+
+Three keys say it of each. ``servers/NAME/running`` hangs on a lease, which its server renews, and
+says whether its answers lag; ``known`` and ``zones`` stay when it ends, for a while. What is there
+is written again only when it changes: each write is a revision of the store, of which etcd keeps
+but so many.
+"""
+
+import asyncio
+import math
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from musterd.clock import Clock
+from musterd.kv import (
+    NO_LEASE,
+    Compare,
+    DeleteOp,
+    Entry,
+    Is,
+    LeaseNotFound,
+    PutOp,
+    Store,
+    StoreError,
+    StoreFull,
+)
+from musterd.log_once import FailureLog
+from musterd.registry.keys import ROOT
+
+SERVERS: Final = ROOT + b"servers/"
+TTL: Final = 15
+"""Of a server's lease, seconds."""
+BEAT: Final = TTL / 3
+"""Seconds between two renewals, with each of which it is seen whether there is more to tell."""
+LATE: Final = 5.0
+"""Seconds of lag from which on others are told: less comes and goes with every change."""
+SEEN: Final = 600.0
+"""Seconds after which ``known`` and ``running`` are written though nothing changed."""
+FORGOTTEN: Final = 7 * 86400.0
+"""Seconds after which a server that doesn't run is known no more."""
+SHOWN_MOST: Final = 1000
+LOOK: Final = 1.0
+"""Seconds between two looks whether a name is free."""
+NAMES_MOST: Final = 100
+"""Servers of one name at once; from the second on they have a number behind it."""
+ZONES_MOST: Final = 1000
+RETRY_LEAST: Final = 1.0
+RETRY_MOST: Final = BEAT
+"""Seconds until a store that can't be written is tried again: doubled each time, with jitter.
+
+No longer than between two renewals: until it is written, others take this server for stopped.
+"""
+_RUNNING: Final = "running"
+_KNOWN: Final = "known"
+_ZONES: Final = "zones"
+
+log = structlog.get_logger()
+
+
+class Told(NamedTuple):
+    """What a server says of itself.
+
+    addresses: on which it answers, then that of its API; revision: of the store, that is in
+    answers; lag: seconds for which these may differ from the store.
+    """
+
+    addresses: list[str]
+    zones: list[str]
+    revision: int
+    lag: float
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server.
+
+    started, seen: epoch seconds; seen: when it was last known to run; revision: of the store, up
+    to which its answers are; lag: seconds for which they may have differed, by the clocks of both
+    machines. Of one that doesn't run, or can't say so, these two are not known.
+    """
+
+    name: str
+    running: bool
+    version: str
+    started: float
+    seen: float
+    addresses: tuple[str, ...]
+    zones: tuple[str, ...]
+    revision: int | None
+    lag: float | None
+
+
+class Servers:
+    """The servers of a store, one of which is this."""
+
+    def __init__(
+        self, store: Store, clock: Clock, name: str, version: str, told: Callable[[], Told]
+    ) -> None:
+        """``name``: of this one, if no other that runs has it."""
+        self.name = name
+        self._store = store
+        self._clock = clock
+        self._version = version
+        self._told = told
+        self._wanted = name
+        self._instance = secrets.token_hex(8)
+        self._started = clock.time()
+        self._lease = NO_LEASE
+        self._behind: dict[str, float] | None = None
+        """Since when it lags (epoch seconds), and behind which revision; None while it doesn't."""
+        self._written: Mapping[str, object] = {}
+        """What was last written, by the ends of the keys; nothing while it has no name."""
+        self._seen = 0.0
+        """When ``known`` was, by the monotonic clock."""
+        self._outage = FailureLog("other servers can't be told of this one")
+
+    async def run(self) -> None:
+        """Be one of them, until cancelled."""
+        retry = RETRY_LEAST
+        while True:
+            try:
+                await self._register()
+                retry = RETRY_LEAST
+                self._outage.over()
+                while True:
+                    await asyncio.sleep(BEAT)
+                    await self._beat()
+            except LeaseNotFound:
+                log.warning("other servers thought that this one had ended", name=self.name)
+            except StoreError as error:
+                self._outage.failed(str(error))
+                await asyncio.sleep(retry * random.uniform(0.5, 1.0))  # noqa: S311
+                retry = min(2 * retry, RETRY_MOST)
+
+    async def leave(self) -> None:
+        """Run no more."""
+        if self._lease != NO_LEASE:
+            with suppress(StoreError):
+                if self._written:
+                    # As it was while it ran: by now it answers on no address.
+                    await self._store.transaction((), (self._put(_KNOWN, self._written[_KNOWN]),))
+                await self._store.lease_revoke(self._lease)
+            self._lease = NO_LEASE
+
+    def own(self, revision: int = 0) -> Server:
+        """This one, from memory. revision: of the store as it was read now, if it could be."""
+        told = self._told()
+        return Server(
+            self.name,
+            running=True,
+            version=self._version,
+            started=self._started,
+            seen=self._clock.time(),
+            addresses=tuple(told.addresses),
+            zones=tuple(told.zones[:ZONES_MOST]),
+            revision=told.revision if told.lag else max(told.revision, revision),
+            lag=round(told.lag, 3),
+        )
+
+    async def all(self) -> list[Server]:
+        """Every server that is known, by name. Raises StoreError."""
+        found: dict[str, dict[str, Any]] = {}
+        revision = 0
+        async with aclosing(self._store.scan(SERVERS)) as pages:
+            async for page in pages:
+                revision = page.revision
+                for entry in page.entries:
+                    path = entry.key[len(SERVERS) :].decode("utf-8", "backslashreplace")
+                    name, _, end = path.rpartition("/")
+                    if name in found or len(found) < SHOWN_MOST:
+                        found.setdefault(name, {})[end] = _value(entry)
+        servers = (self._server(name, parts, revision) for name, parts in sorted(found.items()))
+        return [server for server in servers if server is not None]
+
+    def _server(self, name: str, parts: dict[str, Any], revision: int) -> Server | None:
+        """A server by what its keys hold, None where that is none."""
+        try:
+            known, running, now = parts[_KNOWN], parts.get(_RUNNING), self._clock.time()
+            if known["instance"] == self._instance:
+                return self.own(revision)
+            # One whose lease lives and that tells of no lag has all that the store has.
+            behind = (running or {}).get("behind") or {"revision": revision, "since": now}
+            return Server(
+                name,
+                running=running is not None,
+                version=str(known["version"]),
+                started=float(known["started"]),
+                seen=now if running is not None else float(known["seen"]),
+                addresses=tuple(map(str, known["addresses"])),
+                zones=tuple(map(str, parts.get(_ZONES, ()))),
+                revision=None if running is None else int(behind["revision"]),
+                lag=None if running is None else round(max(0.0, now - behind["since"]), 3),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.warning("keys of the store are no server", name=name)
+            return None
+
+    async def _register(self) -> None:
+        """Take a name. Raises StoreError."""
+        self._written = {}
+        await self._forget()
+        lease = await self._store.lease_grant(TTL)
+        self._lease = lease.id
+        patience = self._clock.monotonic() + TTL + BEAT
+        number, last = 1, math.inf
+        while (left := await self._take()) is not None:
+            # Its lease ends soon if it is this server before a restart; else it is renewed.
+            renewed, last = left > last, left
+            if renewed or self._clock.monotonic() >= patience:
+                number, last = number + 1, math.inf
+                self.name = f"{self._wanted}-{number}"
+            if number > NAMES_MOST:
+                raise StoreError(f"{NAMES_MOST} servers are named {self._wanted}: name them apart")
+            await asyncio.sleep(LOOK)
+            await self._store.lease_keepalive(self._lease)
+        if number > 1:
+            log.warning("another server has this one's name", name=self._wanted, taken=self.name)
+
+    async def _take(self) -> float | None:
+        """Take the present name if it is free or this server's.
+
+        Else for how long it is another's if that doesn't renew its lease, seconds.
+        """
+        key = self._key(_RUNNING)
+        there = await self._store.get(key)
+        if there is not None and _field(there, "instance") != self._instance:
+            with suppress(LeaseNotFound):
+                return (await self._store.lease_info(there.lease)).remaining
+            return 0.0
+        compare = (
+            Compare(key, Is.MODIFIED_AT, there.mod_revision) if there else Compare(key, Is.ABSENT)
+        )
+        parts = self._parts()
+        steps = [self._put(end, part) for end, part in parts.items()]
+        if not (await self._store.transaction((compare,), steps)).succeeded:
+            return float(TTL)
+        self._written, self._seen = parts, self._clock.monotonic()
+        return None
+
+    async def _beat(self) -> None:
+        """Renew, and write what changed. Raises LeaseNotFound, StoreError."""
+        await self._store.lease_keepalive(self._lease)
+        parts = self._parts()
+        again = self._clock.monotonic() - self._seen >= SEEN
+        steps = [
+            self._put(end, part)
+            for end, part in parts.items()
+            if part != self._written[end] or (again and end != _ZONES)
+        ]
+        if steps:
+            try:
+                await self._store.transaction((), steps)
+            except StoreFull:
+                # The lease lives on; what changed is told when there is room.
+                return
+            self._written = parts
+        if again:
+            self._seen = self._clock.monotonic()
+
+    async def _forget(self) -> None:
+        """Remove those that have not run for long."""
+        now = self._clock.time()
+        for server in await self.all():
+            if not server.running and now - server.seen > FORGOTTEN:
+                running, known, zones = (
+                    SERVERS + f"{server.name}/{end}".encode() for end in (_RUNNING, _KNOWN, _ZONES)
+                )
+                steps = (DeleteOp(known), DeleteOp(zones))
+                await self._store.transaction((Compare(running, Is.ABSENT),), steps)
+
+    def _key(self, end: str) -> bytes:
+        return SERVERS + f"{self.name}/{end}".encode()
+
+    def _put(self, end: str, part: object) -> PutOp:
+        if end == _KNOWN and isinstance(part, dict):
+            part = {**part, "seen": self._clock.time()}
+        return PutOp(self._key(end), to_json(part), self._lease if end == _RUNNING else NO_LEASE)
+
+    def _parts(self) -> dict[str, object]:
+        """What there is to tell, by the ends of the keys."""
+        told = self._told()
+        if told.lag < LATE:
+            self._behind = None
+        elif self._behind is None:
+            since = self._clock.time() - told.lag
+            self._behind = {"since": since, "revision": told.revision}
+        known = {
+            "instance": self._instance,
+            "version": self._version,
+            "started": self._started,
+            "addresses": told.addresses,
+        }
+        return {
+            _RUNNING: {"instance": self._instance, "behind": self._behind},
+            _KNOWN: known,
+            _ZONES: told.zones[:ZONES_MOST],
+        }
+
+
+def _value(entry: Entry) -> Any:
+    """What an entry holds, None where that is no JSON."""
+    try:
+        return from_json(entry.value)
+    except ValueError:
+        return None
+
+
+def _field(entry: Entry, name: str) -> object:
+    found = _value(entry)
+    return found.get(name) if isinstance(found, dict) else None

@@ -1,0 +1,1 @@
+"""Resource records: names, types and packed RRsets."""
