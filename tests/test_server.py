@@ -272,7 +272,7 @@ async def test_a_source_that_no_zone_lists(house: House) -> None:
         assert [source.name for source in server.catalog.source_reports()] == ["one"]
 
 
-SERVE = "import asyncio, pathlib, sys; from musterd.server import serve; "
+SERVE = "import asyncio, pathlib, sys; from musterd.server.server import serve; "
 SERVE += "asyncio.run(serve(pathlib.Path(sys.argv[1])))"
 
 
