@@ -8,7 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from musterd.kv import (Entry, EventKind, LeaseNotFound, PutOp, Store, StoreFull)
+from musterd.kv import Entry, EventKind, LeaseNotFound, PutOp, Store, StoreFull
 from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.smalldisk import PASSED, enlarge, fill_up
 from tests.store.backends import ManualClock
