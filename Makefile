@@ -65,6 +65,6 @@ fuzz:            ## run each fuzzer of the core for an hour (2 hours)
 include bench/bench.mk
 
 clean:           ## remove everything that was built
-	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache
+	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	rm -f src/musterd/_core*.so
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
