@@ -261,6 +261,15 @@ def test_links() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_architecture_names_files_that_exist() -> None:
+    """A file may be named by the end of its path."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    folders = (ROOT / "src/musterd", ROOT / "core/src")
+    files = [f"/{path}" for folder in folders for path in folder.rglob("*.*")]
+    for name in re.findall(r"`([\w/.]+\.(?:py|pyi|rs))`", text):
+        assert any(file.endswith(f"/{name}") for file in files), name
+
+
 def test_every_route_is_in_the_page_of_the_api() -> None:
     """With its parameters in capitals."""
     page = (ROOT / "docs/api.md").read_text()
