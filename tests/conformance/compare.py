@@ -1,7 +1,7 @@
-"""What of a reply matters, and where two servers differ in it.
+"""Compares the replies of servers in the fields that matter to clients.
 
-Order and case do not; sizes, compression and what RFC 1034 leaves to the server's taste neither:
-NS of the own apex beside an answer, and additional records beyond those that a client needs.
+Order, case, size and compression are ignored, and so is what RFC 1034 leaves to the server: NS of
+its own apex beside an answer, and additional records that a client doesn't need.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ _HEADER_FLAGS = dns.flags.RD | dns.flags.RA | dns.flags.AD | dns.flags.CD | 0x00
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One reply, in the fields that are compared."""
+    """The fields of a reply that are compared."""
 
     size: int
     rcode: int
@@ -42,7 +42,7 @@ class View:
 
 
 def view(wire: bytes | None, apexes: frozenset[bytes]) -> View | None:
-    """A reply as it is compared; None where there was none or it can't be parsed.
+    """Return the compared fields of a reply, None if it is missing or malformed.
 
     apexes: the zones' names in lower case wire form.
     """
@@ -84,10 +84,9 @@ def _records(section: list[dns.rrset.RRset]) -> Records:
 
 
 def differences(mine: View | None, peers: Mapping[str, View | None], limit: int) -> list[str]:
-    """The fields in which mine is not what most peers say.
+    """Return the fields in which mine differs from the majority of the peers.
 
-    A field in which the peers are all of different opinions is named too, unless mine agrees with
-    one of them.
+    Without a majority, mine must agree with one of the peers.
     """
     views = [peer for peer in peers.values() if peer is not None]
     if mine is None:
@@ -103,14 +102,14 @@ def differences(mine: View | None, peers: Mapping[str, View | None], limit: int)
 
 
 def _agrees(mine: object, others: list[object]) -> bool:
-    """Whether mine is the most common of the others, or one of them where none is."""
+    """Return whether mine is the most common value, or one of several most common ones."""
     votes = Counter(others)
-    most = max(votes.values(), default=0)
-    return votes[mine] == most > 0
+    highest = max(votes.values(), default=0)
+    return votes[mine] == highest > 0
 
 
 def _additional_agrees(mine: View, views: list[View], limit: int) -> bool:
-    """Whether mine has nothing that no peer has, and what all have as far as it fits."""
+    """Return whether mine has only records of peers, and those of all peers as far as they fit."""
     if not views:
         return True
     others = [peer.additional for peer in views]
@@ -121,7 +120,7 @@ def _additional_agrees(mine: View, views: list[View], limit: int) -> bool:
 
 
 def _sizes(records: Records) -> list[int]:
-    """Octets that each RRset among these takes, its owner compressed."""
+    """Return the size in bytes of each RRset, with a compressed owner."""
     sizes: Counter[tuple[bytes, int]] = Counter()
     for owner, rtype, _, rdata in records:
         sizes[owner, rtype] += 12 + len(rdata)
@@ -131,10 +130,10 @@ def _sizes(records: Records) -> list[int]:
 def truncated_differences(
     mine: View | None, peers: Mapping[str, View | None], full: View | None, limit: int
 ) -> list[str]:
-    """The fields in which mine is wrong where somebody truncated.
+    """Return the fields in which mine is wrong, for a question that some server truncated.
 
-    full: what mine is over TCP. TC is right where the full answer does not fit and only there; what
-    is in a truncated answer is part of the full one (RFC 2181 section 9).
+    full: my reply over TCP. TC must be set if and only if the full answer doesn't fit, and a
+    truncated answer must be part of the full one (RFC 2181 section 9).
     """
     views = [peer for peer in peers.values() if peer is not None]
     if mine is None or full is None:
@@ -144,7 +143,7 @@ def truncated_differences(
         for field in ("rcode", "aa", "flags", "edns")
         if not _agrees(getattr(mine, field), [getattr(peer, field) for peer in views])
     ]
-    # A missing additional record is no truncation, but missing glue is (RFC 9471 section 3.1).
+    # A missing additional record needs no TC, but missing glue does (RFC 9471 section 3.1).
     whole = mine.answer == full.answer and mine.soa == full.soa and mine.referral == full.referral
     needless = full.size <= limit or (whole and not mine.referral)
     if (mine.tc and needless) or not (mine.tc or whole):

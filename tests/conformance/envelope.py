@@ -1,7 +1,7 @@
-"""How far a server has to read a query: header, question, the frames of records, OPT.
+"""Reads a query as far as a server must: header, question, framing of records, OPT.
 
-A second opinion beside dnspython, which also reads the rdata of records that a query has no use
-for, and beside musterd's own parser, with which it shares nothing.
+It is independent of musterd's parser, and reads less than dnspython, which also parses the rdata of
+records that a query doesn't need.
 """
 
 import struct
@@ -14,17 +14,17 @@ _MAX_NAME = 255
 
 
 class Fate(Enum):
-    """What becomes of a message before its question is looked at."""
+    """What happens to a message before the lookup."""
 
-    SILENCE = "no reply: too short, or itself a reply"
-    NOTIMP = "another opcode than QUERY"
-    FORMERR = "can't be read"
+    SILENCE = "no reply: too short, or a reply itself"
+    NOTIMP = "an opcode other than QUERY"
+    FORMERR = "malformed"
     QUERY = "a query"
 
 
 @dataclass
 class Envelope:
-    """A message as far as it was read."""
+    """The part of a message that was read."""
 
     fate: Fate
     labels: tuple[bytes, ...] = ()
@@ -37,16 +37,16 @@ class Envelope:
     options: list[tuple[int, bytes]] = field(default_factory=list)
 
     def cookies(self) -> list[bytes]:
-        """The data of its COOKIE options."""
+        """Return the data of its COOKIE options."""
         return [data for code, data in self.options if code == COOKIE]
 
 
 class _BadError(Exception):
-    """The message can't be read."""
+    """The message is malformed."""
 
 
 def read(wire: bytes) -> Envelope:
-    """Read a message; never raises."""
+    """Read a message without raising."""
     if len(wire) < HEADER or wire[2] & 0x80:
         return Envelope(Fate.SILENCE)
     if wire[2] & 0x78:
@@ -77,7 +77,7 @@ def _read_all(wire: bytes, envelope: Envelope) -> None:
 
 
 def _question_name(wire: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
-    """A name without compression: in the first name there is nothing to point to."""
+    """Return an uncompressed name and its end; the first name has nothing to point to."""
     labels = []
     start = at
     while True:
@@ -112,9 +112,9 @@ def _record(wire: bytes, at: int, section: int, envelope: Envelope) -> int:
 
 
 def _skip_name(wire: bytes, at: int) -> int:
-    """Past a name; a pointer in it must lead backward (RFC 9267 section 2).
+    """Return the end of a name, whose pointer must lead backward (RFC 9267 section 2).
 
-    Where it leads is not read: a server has no use for the names in a query's records.
+    The pointer's target is not read: a server doesn't need the names in a query's records.
     """
     start = at
     while True:

@@ -1,7 +1,7 @@
-"""Where musterd means to answer otherwise than most peers, each with its reason.
+"""Intended differences between musterd and most peers, each with its reason.
 
-The peers differ among themselves too: then musterd agrees with the majority unless a line here
-says otherwise. A line covers some fields of the answers to some questions, nothing else.
+Where the peers differ among themselves, musterd agrees with the majority unless a line applies.
+A line covers some fields of the answers to some questions.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ PEER_CHAIN = 5
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question and what everyone said to it."""
+    """A question and all replies to it."""
 
     question: Question
     mine: View
@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Intended:
-    """A difference that is meant: its fields, when it applies, why."""
+    """An intended difference: its fields, the cases it applies to, and the reason."""
 
     id: str
     fields: frozenset[str]
@@ -46,34 +46,34 @@ class Intended:
 
 
 def _one_rrset(case: Case) -> bool:
-    """ANY: musterd gives one RRset, and one that a peer gives too."""
+    """Return whether musterd answers ANY with a single RRset that a peer gives too."""
     kinds = {(owner, rtype) for owner, rtype, _, _ in case.mine.answer}
     known = frozenset().union(*(peer.answer for peer in case.peers.values() if peer))
     return case.question.rtype == ANY and len(kinds) == 1 and case.mine.answer <= known
 
 
 def _aliases(case: Case) -> list[bytes]:
-    """The targets of the CNAMEs in musterd's answer."""
+    """Return the targets of the CNAMEs in musterd's answer."""
     return [rdata for _, rtype, _, rdata in case.mine.answer if rtype == CNAME]
 
 
 def _zone(name: bytes, apexes: frozenset[bytes]) -> bytes | None:
-    """The apex nearest above a name in wire form."""
+    """Return the nearest apex at or above a name in wire form."""
     labels = dns.name.from_wire(name, 0)[0].labels
     suffixes = (dns.name.Name(labels[depth:]).to_digestable() for depth in range(len(labels)))
     return next((suffix for suffix in suffixes if suffix in apexes), None)
 
 
 def _crosses_zones(case: Case) -> bool:
-    """An alias leads to another zone of ours, and musterd says what NSD says."""
+    """Return whether an alias leads to another of our zones and musterd agrees with NSD."""
     nsd = case.peers.get("nsd")
-    names = [_asked(case.question), *_aliases(case)]
+    names = [_qname(case.question), *_aliases(case)]
     zones = {_zone(name, case.apexes) for name in names}
     same = nsd is not None and _essence(nsd) == _essence(case.mine)
     return len(zones) > 1 and same
 
 
-def _asked(question: Question) -> bytes:
+def _qname(question: Question) -> bytes:
     return dns.name.Name([*question.labels, b""]).to_digestable()
 
 
@@ -82,7 +82,7 @@ def _essence(view: View) -> tuple[object, ...]:
 
 
 def _helpful(case: Case) -> bool:
-    """What peers do not add are addresses of our zones, of names that the answer's records name."""
+    """Return whether the extra additional records are addresses of the answer's targets."""
     known = frozenset().union(*(peer.additional for peer in case.peers.values() if peer))
     extra = case.mine.additional - known
     records = case.mine.answer | case.mine.referral
@@ -99,67 +99,67 @@ INTENDED = (
         "any-one-rrset",
         frozenset({"answer", "additional", "tc", "part"}),
         _one_rrset,
-        "ANY gives one RRset of the name (RFC 8482 section 4.1); NSD and BIND give all here",
+        "ANY gives a single RRset of the name (RFC 8482 section 4.1); NSD and BIND give all",
     ),
     Intended(
         "chain-limit",
         _WHOLE,
         lambda case: PEER_CHAIN < len(_aliases(case)) <= CHAIN,
-        f"{CHAIN} CNAMEs are followed, then the client goes on (RFC 1034 section 5.2.2 sets no "
-        "number); BIND fails after 11, Knot ends after 5, NSD has no such limit",
+        f"{CHAIN} CNAMEs are followed, the client follows the rest (RFC 1034 section 5.2.2 sets no "
+        "limit); BIND fails after 11, Knot stops after 5, NSD has no such limit",
     ),
     Intended(
         "transfer-refused",
         _WHOLE,
         lambda case: case.question.rtype in {AXFR, IXFR} and case.mine.rcode == REFUSED,
-        "zone transfer is not offered: REFUSED by policy (RFC 5936 section 2.2.1)",
+        "zone transfer is not supported: REFUSED by policy (RFC 5936 section 2.2.1)",
     ),
     Intended(
         "meta-formerr",
         _WHOLE,
         lambda case: case.question.rtype in {OPT, TSIG, TKEY} and case.mine.rcode == FORMERR,
-        "OPT, TSIG and TKEY are never asked for (RFC 6891 section 6.1.1, RFC 8945 section 4.2, "
-        "RFC 2930 section 2); BIND too, NSD and Knot look them up",
+        "OPT, TSIG and TKEY are not valid in a question (RFC 6891 section 6.1.1, RFC 8945 section "
+        "4.2, RFC 2930 section 2); BIND agrees, NSD and Knot look them up",
     ),
     Intended(
         "class-refused",
         _WHOLE,
         lambda case: case.question.rclass != dns.rdataclass.IN and case.mine.rcode == REFUSED,
-        "only class IN has zones; each peer has its own code for others, and answers to class ANY "
-        "are never authoritative (RFC 1034 section 4.3.2)",
+        "only class IN has zones; each peer has a different code for other classes, and answers to "
+        "class ANY are never authoritative (RFC 1034 section 4.3.2)",
     ),
     Intended(
         "unsigned-alias",
         frozenset({"answer", "soa", "rcode", "referral", "additional", "tc", "part"}),
         lambda case: bool(_aliases(case)) and case.question.rtype in {RRSIG, NSEC},
-        "RRSIG and NSEC beside CNAME exist in signed zones only (RFC 4035 section 2.5): here the "
-        "alias is followed, as NSD does",
+        "RRSIG and NSEC exist beside CNAME in signed zones only (RFC 4035 section 2.5), so the "
+        "alias is followed, as by NSD",
     ),
     Intended(
         "alias-across-zones",
         _WHOLE,
         _crosses_zones,
-        "an alias is followed into any zone of ours (RFC 1034 section 4.3.2 step 3a), as NSD does; "
+        "an alias is followed into any of our zones (RFC 1034 section 4.3.2 step 3a), as by NSD; "
         "Knot and BIND stay in the zone",
     ),
     Intended(
         "additional-addresses",
         frozenset({"additional"}),
         _helpful,
-        "the addresses of all targets are added as far as they fit, from all zones of ours "
-        "(RFC 1034 section 4.3.2 step 6); the peers look in one zone, and not for every type",
+        "the addresses of all targets are added as far as they fit, from all of our zones (RFC "
+        "1034 section 4.3.2 step 6); the peers search a single zone, and not for every type",
     ),
     Intended(
         "cd-clear",
         frozenset({"flags"}),
         lambda case: case.mine.rcode == BADVERS and not case.mine.flags & dns.flags.CD,
-        "CD is cleared in every answer (RFC 4035 section 3.1.6); NSD and BIND copy it to BADVERS",
+        "CD is cleared in every answer (RFC 4035 section 3.1.6); NSD and BIND copy it with BADVERS",
     ),
 )
 
 
 def explain(case: Case, fields: list[str]) -> tuple[list[Intended], list[str]]:
-    """The lines of the table that explain these differences, and the fields that none explains."""
+    """Return the lines that explain the differences, and the fields left unexplained."""
     used = [line for line in INTENDED if line.fields & set(fields) and line.applies(case)]
     covered = {field for line in used for field in line.fields}
     return used, [field for field in fields if field not in covered]

@@ -1,4 +1,4 @@
-"""Seeded messages, from good questions to noise: what a parser must survive."""
+"""Seeded messages, from valid queries to noise, that a parser must survive."""
 
 import random
 import struct
@@ -12,7 +12,7 @@ _A_RECORD = b"\x01a\0\0\x01\0\x01\0\0\0\x1e\0\x04\x0a\0\0\x01"
 
 
 class Messages:
-    """Good and mutated messages about the zones that ``asker`` knows."""
+    """Valid and mutated messages about the zones of ``asker``."""
 
     def __init__(self, asker: Asker, rng: random.Random) -> None:
         self._asker = asker
@@ -31,7 +31,7 @@ class Messages:
         )
 
     def messages(self, count: int) -> Iterator[tuple[bytes, bool]]:
-        """(message, whether over TCP): a third as they should be, most of the rest nearly."""
+        """Yield (message, whether over TCP): a third valid, most of the rest mutated."""
         for question in self._asker.questions(count, tcp_share=0.2):
             yield bytes(self._message(question)), question.tcp
 
@@ -67,7 +67,7 @@ class Messages:
         return message
 
     def _pointer(self, message: bytearray) -> bytearray:
-        """A pointer where a label began: to itself, forward, to the header, in a loop."""
+        """Replace a label by a pointer: to itself, forward, to the header, in a loop."""
         if len(message) <= HEADER:
             return message
         at = self._rng.choice(_label_starts(message))
@@ -80,7 +80,7 @@ class Messages:
         return message
 
     def _label(self, message: bytearray) -> bytearray:
-        """A label length that is none: extended types, 64, beyond the message; or no terminator."""
+        """Make a label length invalid: extended types, 64, beyond the message; or no terminator."""
         if len(message) <= HEADER:
             return message
         at = self._rng.choice(_label_starts(message))
@@ -104,7 +104,7 @@ class Messages:
         return message
 
     def _records(self, message: bytearray) -> bytearray:
-        """More records, in any section, counted right or wrong."""
+        """Append records, in any section, with right or wrong counts."""
         if len(message) < HEADER:
             return message
         records = [self._record() for _ in range(self._rng.choice((1, 1, 2, 5)))]
@@ -128,7 +128,7 @@ class Messages:
         return owner + struct.pack("!HHIH", rtype, rclass, ttl, length) + data
 
     def _options(self, message: bytearray) -> bytearray:
-        """An OPT with options of every length, well or badly framed."""
+        """Append an OPT with options of every length, well or badly framed."""
         rng = self._rng
         if len(message) < HEADER:
             return message
@@ -144,7 +144,7 @@ class Messages:
         return message
 
     def _splice(self, message: bytearray) -> bytearray:
-        """A run of octets again somewhere else, or two questions."""
+        """Copy a run of bytes to another position, or add a second question."""
         if self._rng.random() < 0.3 and len(message) > HEADER:
             end = _question_end(message)
             message[4:6] = b"\0\x02"
@@ -155,7 +155,7 @@ class Messages:
 
 
 def _label_starts(message: bytearray) -> list[int]:
-    """Where the labels of the first question begin, as far as it can be told."""
+    """Return the offsets of the labels of the first question, as far as they are valid."""
     starts, at = [HEADER], HEADER
     while at < len(message) and 0 < message[at] < 64:
         at += message[at] + 1

@@ -1,7 +1,7 @@
-"""Many seeded messages to musterd in this process, each reply checked.
+"""Sends many seeded messages to musterd in this process, and checks each reply.
 
-``python -m tests.conformance.parsing --count 1000000 --seed 1`` prints what failed and ends with 1
-if anything did.
+``python -m tests.conformance.parsing --count 1000000 --seed 1`` prints the failures; it exits with
+1 if there are any.
 """
 
 import argparse
@@ -21,32 +21,32 @@ from tests.conformance.questions import Asker
 from tests.dnskit import load, new_core
 
 CHUNK = 10_000
-"""Messages of one seed: a failure is found again by its seed alone."""
+"""Messages per seed; the seed is enough to reproduce a failure."""
 SHOWN = 20
 
 
 @dataclass
 class Report:
-    """What was checked, and what failed with its message in hexadecimal."""
+    """Counts of replies, and failures with their message in hexadecimal."""
 
     rcodes: Counter[int] = field(default_factory=Counter)
-    """Replies by the four bits of their header; -1 is silence."""
+    """Replies by response code; -1 is silence."""
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Report") -> None:
-        """Take over what another process found."""
+        """Add the report of another process."""
         self.rcodes.update(other.rcodes)
         self.failures.extend(other.failures)
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the counts and the first failures."""
         total = sum(self.rcodes.values())
         head = f"{total} messages, replies by rcode {dict(sorted(self.rcodes.items()))}"
         return "\n".join([head, f"{len(self.failures)} failures", *self.failures[:SHOWN]])
 
 
 def check(seed: int, count: int) -> Report:
-    """Generate and check so many messages of one seed, about zones of their own."""
+    """Check a number of messages of a seed, about the zones of that seed."""
     family = zones.family(seed)
     core = new_core()
     for zone in family:
@@ -69,11 +69,11 @@ def check(seed: int, count: int) -> Report:
 
 
 def run(count: int, seed: int, processes: int) -> Report:
-    """Check messages in several processes, a chunk a seed."""
+    """Check messages in several processes, a seed per chunk."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     jobs = [(seed + number, size) for number, size in enumerate(sizes)]
     report = Report()
-    # Not fork: a core may have threads.
+    # fork is unsafe, as a core may have threads.
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=10) as pool:
         for part in pool.starmap(check, jobs, chunksize=1):
             report.add(part)
@@ -81,7 +81,7 @@ def run(count: int, seed: int, processes: int) -> Report:
 
 
 def main() -> int:
-    """Run from the command line; 1 if something failed."""
+    """Run from the command line; return 1 if a check failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, help="messages (default: 20000)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default: 1)")

@@ -9,13 +9,13 @@ STREAM, DGRAM = 1, 2
 
 
 def header(command: int, family: int, body: bytes, version: int = 2) -> bytes:
-    """A header of any kind: family is address family and transport in one octet."""
+    """Return a header; ``family`` is address family and transport in one byte."""
     kind = struct.pack("!BBH", version << 4 | command, family, len(body))
     return SIGNATURE + kind + body
 
 
 def proxied(client: str, transport: int = DGRAM, extra: bytes = b"") -> bytes:
-    """The header of a proxy that speaks for a client; ``extra`` are TLVs after the addresses."""
+    """Return a header on behalf of a client; ``extra`` are TLVs after the addresses."""
     source = ipaddress.ip_address(client)
     target = ipaddress.ip_address("192.0.2.53" if source.version == 4 else "2001:db8::53")
     family = (1 if source.version == 4 else 2) << 4 | transport
@@ -24,5 +24,5 @@ def proxied(client: str, transport: int = DGRAM, extra: bytes = b"") -> bytes:
 
 
 def local(extra: bytes = b"") -> bytes:
-    """The header of a proxy that speaks for itself: a health check."""
+    """Return a header without a client, as for a health check."""
     return header(LOCAL, 0, extra)

@@ -1,4 +1,4 @@
-"""Seeded questions about a family of zones: names near what exists, every type, all of EDNS."""
+"""Seeded questions about a family of zones: existing and near names, every type, all of EDNS."""
 
 import random
 import string
@@ -35,7 +35,7 @@ class Edns:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question: labels of the name without the root, header flags, transport."""
+    """A question: labels of the name without the root, header flags, transport."""
 
     labels: Labels
     rtype: int
@@ -52,13 +52,13 @@ class Question:
 
     @property
     def limit(self) -> int:
-        """The most octets that an answer may have (1232 is every server's own limit)."""
+        """Maximum size of an answer in bytes (1232 is every server's own limit)."""
         if self.tcp:
             return 65535
         return 512 if self.edns is None else min(max(self.edns.size, 512), 1232)
 
     def __str__(self) -> str:
-        """As one would type it to ``dig``."""
+        """Return the command line of ``dig``."""
         name = dns.name.Name([*self.labels, b""]).to_text()
         bits = ((RD, "recurse"), (AD, "adflag"), (CD, "cdflag"))
         words = [f"+{'' if self.flags & bit else 'no'}{word}" for bit, word in bits]
@@ -76,7 +76,7 @@ _COMMON = ("A", "AAAA", "SRV", "TXT", "MX", "NS", "SOA", "CNAME", "PTR", "CAA", 
 _RARE = ("DS", "DNSKEY", "DNAME", "NAPTR", "TLSA", "SSHFP", "RRSIG", "NSEC", "NULL", "HINFO")
 _TYPES = [int(dns.rdatatype.from_text(text)) for text in (*_COMMON, *_RARE)]
 _ALIAS_TYPES = [int(dns.rdatatype.from_text(text)) for text in _COMMON]
-"""What is asked of an alias: mostly what its target may have."""
+"""Types asked of an alias: mostly types that its target may have."""
 _LETTERS = string.ascii_letters.encode()
 _WORDS = (b"*", b"x", b"on", b"www", b"host", b"ns", b"sub", b"_tcp", b"a", b"b")
 _ODD_TYPES = [255, 65280, 731, 62000, 65534]
@@ -84,7 +84,7 @@ _META_TYPES = [251, 252, 253, 254, 249, 250, 41, 0, 128, 65535]
 
 
 class Asker:
-    """Makes questions about zones; one random generator, so one seed gives one list."""
+    """Generates questions about zones; a seed determines the list."""
 
     def __init__(self, zones: Sequence[ZoneText], rng: random.Random) -> None:
         self._rng = rng
@@ -113,7 +113,7 @@ class Asker:
             )
 
     def _name(self) -> tuple[Labels, list[int]]:
-        """An existing name, or one near it: above, below, beside, in no zone."""
+        """Return an existing name, or a name above, below or beside it, or in no zone."""
         rng = self._rng
         labels = rng.choice(self._names)
         types = self._types[labels]
@@ -140,7 +140,7 @@ class Asker:
 
     @staticmethod
     def _fit(labels: Labels) -> Labels:
-        """Without its leftmost labels, as far as a name of 255 octets asks for."""
+        """Remove leftmost labels until the name has at most 255 bytes."""
         while sum(len(label) + 1 for label in labels) > 254:
             labels = labels[1:]
         return labels
@@ -152,8 +152,7 @@ class Asker:
 
     def _flip(self, label: bytes) -> bytes:
         return bytes(
-            octet ^ (0x20 if octet in _LETTERS and self._rng.random() < 0.5 else 0)
-            for octet in label
+            byte ^ (0x20 if byte in _LETTERS and self._rng.random() < 0.5 else 0) for byte in label
         )
 
     def _rtype(self, types: list[int]) -> int:
@@ -166,7 +165,7 @@ class Asker:
         return rng.choice(_ODD_TYPES if kind < 0.98 else _META_TYPES)
 
     def _rclass(self) -> int:
-        """Mostly IN; not CH, which BIND answers three times a second."""
+        """Return mostly IN, never CH, which BIND answers only three times a second."""
         return 1 if self._rng.random() < 0.985 else self._rng.choice((4, 254, 255, 2, 0, 65280))
 
     def _flags(self) -> int:

@@ -1,7 +1,7 @@
-"""What the C library makes of a server: ``getaddrinfo`` in a network namespace of its own.
+"""Results of the C library's ``getaddrinfo`` in a network namespace of its own.
 
 ``unshare --net --mount python -m tests.conformance.resolver OPTIONS NAME...`` serves a zone on
-127.0.0.1:53 of the new network namespace, has /etc/resolv.conf say so (with those options), and
+127.0.0.1:53 of the new network namespace, writes it to /etc/resolv.conf (with those options), and
 prints a JSON object: for each name its addresses, or the error's name.
 """
 
@@ -29,7 +29,7 @@ text 60 IN TXT "no address"
 
 
 def look_up(name: str) -> list[str] | str:
-    """Addresses of a name, sorted, or why there are none."""
+    """Return the sorted addresses of a name, or the error's name."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -39,7 +39,7 @@ def look_up(name: str) -> list[str] | str:
 
 
 def main() -> None:
-    """Serve, look up, print."""
+    """Serve the zone, look up the names, print the results."""
     options, *names = sys.argv[1:]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as home:

@@ -1,7 +1,7 @@
-"""SipHash-2-4 (Aumasson and Bernstein 2012) in plain Python, and RFC 9018 cookies made with it.
+"""SipHash-2-4 (Aumasson and Bernstein 2012) in plain Python, and RFC 9018 cookies.
 
-A second implementation, to check musterd's against: the hash is tested with its authors' vector,
-the cookies with those of RFC 9018 appendix A.
+A second implementation to compare musterd's with. The hash is tested with its authors' vector, the
+cookies with those of RFC 9018 appendix A.
 """
 
 import ipaddress
@@ -37,7 +37,7 @@ class _State:
 
 
 def siphash(key: bytes, message: bytes) -> bytes:
-    """The 8 octets of SipHash-2-4 with a key of 16 octets."""
+    """Return the 8 bytes of SipHash-2-4 with a key of 16 bytes."""
     state = _State(key)
     tail = len(message) & 7
     padded = message + bytes(7 - tail) + bytes([len(message) & 255])
@@ -51,6 +51,6 @@ def siphash(key: bytes, message: bytes) -> bytes:
 
 
 def cookie(secret: bytes, client_cookie: bytes, client: str, time: int, reserved: int = 0) -> bytes:
-    """Client and server cookie of a client address at a time (s since 1970): RFC 9018 section 4."""
+    """Return client and server cookie at a time (s since 1970): RFC 9018 section 4."""
     head = client_cookie + b"\x01" + reserved.to_bytes(3, "big") + struct.pack("!I", time)
     return head + siphash(secret, head + ipaddress.ip_address(client).packed)

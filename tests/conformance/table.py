@@ -1,4 +1,4 @@
-"""Tables of tests: a question as typed, and the answer as zone text."""
+"""Tables of tests: a question in text, and its answer as zone text."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from tests.dnskit import ORIGIN, ask
 
 @dataclass(frozen=True)
 class Case:
-    """One question and its whole answer; names are relative to ``example.``, records in any order.
+    """A question and its complete answer; names are relative to ``example.``, records in any order.
 
     status: response code and the flags set of AA, TC, RD, RA, AD, CD: ``NXDOMAIN AA``.
     """
@@ -28,18 +28,18 @@ class Case:
     additional: str = ""
 
     def text(self) -> str:
-        """The expected answer in the form that ``render`` gives."""
+        """The expected answer in the format of ``render``."""
         return _join(self.status, self.answer, self.authority, self.additional)
 
 
 def check(core: Core, case: Case) -> None:
-    """Ask over TCP's size limit what the case asks, and compare all of the answer."""
+    """Ask the question with TCP's size limit, and compare the complete answer."""
     name, rtype = case.question.split()
     assert render(ask(core, name, rtype, tcp=True)) == case.text()
 
 
 def render(message: dns.message.Message, origin: str = ORIGIN) -> str:
-    """A message as text: status line, then the records of each section, sorted."""
+    """Return a message as text: status line, then the sorted records of each section."""
     flags = dns.flags.to_text(message.flags & ~dns.flags.QR).split()
     status = " ".join([dns.rcode.to_text(message.rcode()), *flags])
     sections = (message.answer, message.authority, message.additional)
@@ -47,7 +47,7 @@ def render(message: dns.message.Message, origin: str = ORIGIN) -> str:
 
 
 def section_text(section: list[dns.rrset.RRset], origin: str = ORIGIN) -> str:
-    """The records of a section, one a line, names relative to the origin."""
+    """Return the records of a section, one per line, names relative to the origin."""
     root = dns.name.from_text(origin)
     lines = []
     for rrset in section:

@@ -1,4 +1,4 @@
-"""The clients that people have: dig, kdig, the C library."""
+"""Common clients: dig, kdig, the C library."""
 
 import json
 import os
@@ -26,14 +26,14 @@ SECONDS = 20
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[Address]:
-    """Where a core listens that has a name and its own cookie secret."""
+    """Address of a core with a server id and a cookie secret."""
     core = core_with_zone(ZONE, server_id="ns1.test", version="musterd test", cookies=True)
     with listening(core) as bound:
         yield parse_address(bound[0])
 
 
 def run(program: str, address: Address, *words: str) -> str:
-    """What ``dig`` or ``kdig`` prints."""
+    """Return the output of ``dig`` or ``kdig``."""
     command = [program, f"@{address[0]}", "-p", str(address[1]), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,15 +46,13 @@ BOTH = pytest.mark.parametrize("program", ["dig", "kdig"])
 @needs("dig", "kdig")
 @BOTH
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
-def test_address(address: Address, program: str, transport: str) -> None:
-    """A plain question, over UDP and TCP."""
+def test_address_is_printed(address: Address, program: str, transport: str) -> None:
     assert run(program, address, transport, "+short", "www.example", "A") == "192.0.2.1\n"
 
 
 @needs("dig", "kdig")
 @BOTH
-def test_service(address: Address, program: str) -> None:
-    """SRV with the address of its target."""
+def test_srv_is_printed_with_target_address(address: Address, program: str) -> None:
     text = run(program, address, "_http._tcp.example", "SRV")
     assert "1 2 80 www.example." in text
     assert "192.0.2.1" in text.partition("ADDITIONAL SECTION")[2]
@@ -62,15 +60,14 @@ def test_service(address: Address, program: str) -> None:
 
 @needs("dig", "kdig")
 @BOTH
-def test_reverse_of_what_is_not_ours(address: Address, program: str) -> None:
-    """REFUSED, and the client says so."""
+def test_refused_reverse_lookup_is_reported(address: Address, program: str) -> None:
     assert "REFUSED" in run(program, address, "-x", "192.0.2.1")
 
 
 @needs("dig", "kdig")
 @BOTH
-def test_truncated_answer_is_asked_again_over_tcp(address: Address, program: str) -> None:
-    """All hundred addresses come, though UDP holds fewer."""
+def test_truncated_answer_is_repeated_over_tcp(address: Address, program: str) -> None:
+    """All hundred addresses arrive, although UDP can hold fewer."""
     assert run(program, address, "+short", "many.example", "A").count("10.0.1.") == 100
     cut = run(program, address, "+ignore", "+bufsize=512", "many.example", "A")
     flags = next(line.lower() for line in cut.splitlines() if "flags:" in line.lower())
@@ -80,30 +77,29 @@ def test_truncated_answer_is_asked_again_over_tcp(address: Address, program: str
 
 @needs("dig", "kdig")
 @BOTH
-def test_text_that_needs_quotes(address: Address, program: str) -> None:
-    """As it was in the zone file."""
+def test_quoted_text_is_printed_as_in_zone_file(address: Address, program: str) -> None:
     expected = '"\\"quoted\\" and ; more"\n'
     assert run(program, address, "+short", "wide.example", "TXT").replace("\\;", ";") == expected
 
 
 @needs("dig")
-def test_dig_takes_our_cookie_for_good(address: Address) -> None:
-    """dig checks that its client cookie came back."""
+def test_dig_accepts_cookie(address: Address) -> None:
+    """dig checks that the reply has its client cookie."""
     assert "(good)" in run("dig", address, "+cookie", "www.example")
     assert "(good)" in run("dig", address, "+tcp", "+cookie", "www.example")
 
 
 @needs("dig", "kdig")
 @BOTH
-def test_name_of_the_server(address: Address, program: str) -> None:
-    """NSID and the CH class."""
+def test_server_id_is_printed(address: Address, program: str) -> None:
+    """By NSID, and by class CH."""
     assert "ns1.test" in run(program, address, "+nsid", "www.example")
     assert "musterd test" in run(program, address, "version.bind", "CH", "TXT")
 
 
 @needs("dig")
-def test_dig_keeps_a_connection(address: Address) -> None:
-    """Several questions over one TCP connection, with keepalive asked for."""
+def test_dig_reuses_connection(address: Address) -> None:
+    """Several questions over a TCP connection with the keepalive option."""
     text = run(
         "dig", address, "+tcp", "+keepopen", "+keepalive", "www.example", "A",
         "+keepopen", f"@{address[0]}", "-p", str(address[1]), "many.example", "A",
@@ -128,8 +124,8 @@ EXPECTED = {
 @needs("unshare", "ip", "mount")
 @pytest.mark.skipif(os.geteuid() != 0 and not CI, reason="needs root for a network namespace")
 @pytest.mark.parametrize("options", ["ndots:1", "edns0", "use-vc", "single-request", "trust-ad"])
-def test_c_library(options: str) -> None:
-    """``getaddrinfo`` as programs use it: A and AAAA at once, search list, fall back to TCP."""
+def test_getaddrinfo(options: str) -> None:
+    """The C library sends A and AAAA at once, uses a search list, and falls back to TCP."""
     command = ["unshare", "--net", "--mount", sys.executable, "-m", "tests.conformance.resolver"]
     done = subprocess.run(
         [*command, options, *EXPECTED],

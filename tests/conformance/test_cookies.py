@@ -1,4 +1,4 @@
-"""RFC 7873 and 9018: DNS cookies, checked against a second implementation."""
+"""RFC 7873 and 9018: DNS cookies, compared with a second implementation."""
 
 import struct
 import time
@@ -25,7 +25,7 @@ HOUR = 3600
 def ask(
     core: Core, *cookies: bytes, client: str = CLIENT, tcp: bool = False
 ) -> dns.message.Message:
-    """Ask for ``www A`` with these COOKIE options."""
+    """Query ``www A`` with these COOKIE options."""
     options = tuple((COOKIE, data) for data in cookies)
     question = Question((b"www", b"example"), 1, edns=Edns(options=options))
     reply = core.answer(question.wire(), client, tcp)
@@ -34,14 +34,14 @@ def ask(
 
 
 def given(reply: dns.message.Message) -> bytes | None:
-    """The cookie of a reply, whole; None if it has none."""
+    """Return the complete cookie of a reply, None without one."""
     found = [option for option in reply.options if option.otype == COOKIE]
     assert len(found) <= 1
     return found[0].to_wire() if found else None
 
 
 def proven(core: Core, data: bytes, client: str = CLIENT) -> bool:
-    """Whether the server took this cookie for its own, by its counters."""
+    """Return whether the server accepted a cookie, by its counters."""
     before = core.counters()["cookies_good"]
     assert ask(core, data, client=client).rcode() == NOERROR
     return core.counters()["cookies_good"] > before
@@ -49,12 +49,12 @@ def proven(core: Core, data: bytes, client: str = CLIENT) -> bool:
 
 @pytest.fixture
 def core() -> Core:
-    """Signs with SECRET, still knows OLD_SECRET."""
+    """A core that signs with SECRET and still accepts OLD_SECRET."""
     return core_with_zone(ZONE, cookies=True, cookie_secrets=[SECRET, OLD_SECRET])
 
 
-def test_the_second_implementation() -> None:
-    """The vector of SipHash's paper, and RFC 9018 appendix A."""
+def test_second_implementation_gives_published_vectors() -> None:
+    """Vectors of SipHash's paper and of RFC 9018 appendix A."""
     assert siphash(bytes(range(16)), bytes(range(15))).hex() == "e545be4961ca29a1"
     vectors = [
         (SECRET, "2464c4abcf10c957", CLIENT, 1559731985, 0, "010000005cf79f111f8130c3eee29480"),
@@ -73,8 +73,8 @@ def test_the_second_implementation() -> None:
 
 @pytest.mark.parametrize("client", [CLIENT, "2001:db8:220:1:59de:d0f4:8769:82b8"])
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
-def test_server_cookie_is_as_rfc_9018_says(core: Core, client: str, tcp: bool) -> None:
-    """Section 4: any server with the secret makes the same one."""
+def test_server_cookie_follows_rfc_9018(core: Core, client: str, tcp: bool) -> None:
+    """Section 4: any server with the same secret creates the same cookie."""
     before = int(time.time())
     got = given(ask(core, CLIENT_COOKIE, client=client, tcp=tcp))
     assert got is not None
@@ -83,13 +83,12 @@ def test_server_cookie_is_as_rfc_9018_says(core: Core, client: str, tcp: bool) -
     assert got == cookie(SECRET, CLIENT_COOKIE, client, made_at)
 
 
-def test_no_cookie_unasked(core: Core) -> None:
-    """RFC 7873 section 5.2.1: without the option, none comes back."""
+def test_query_without_cookie_gets_none(core: Core) -> None:
+    """RFC 7873 section 5.2.1."""
     assert given(ask(core)) is None
 
 
-def test_cookies_off() -> None:
-    """Then the option is unknown, and ignored whatever its length."""
+def test_option_is_ignored_if_cookies_are_disabled() -> None:
     core = core_with_zone(ZONE, cookies=False)
     for data in (CLIENT_COOKIE, b"short"):
         reply = ask(core, data)
@@ -97,8 +96,8 @@ def test_cookies_off() -> None:
 
 
 @pytest.mark.parametrize("length", range(49))
-def test_length(core: Core, length: int) -> None:
-    """RFC 7873 section 5.2.2: 8, or 16 to 40 octets; everything else is FORMERR."""
+def test_cookie_of_invalid_length_gets_formerr(core: Core, length: int) -> None:
+    """RFC 7873 section 5.2.2: valid lengths are 8, and 16 to 40 bytes."""
     good = length == 8 or 16 <= length <= 40
     reply = ask(core, bytes(length))
     assert reply.rcode() == (NOERROR if good else FORMERR)
@@ -110,14 +109,14 @@ def test_length(core: Core, length: int) -> None:
     [(0, True), (1700, True), (HOUR - 60, True), (HOUR + 60, False), (10 * HOUR, False),
      (-240, True), (-360, False), (-HOUR, False), (2**31 - 1, False)],
 )  # fmt: skip
-def test_age(core: Core, age: int, good: bool) -> None:
-    """RFC 9018 section 4.3: good for an hour, and from five minutes before its time."""
+def test_cookie_validity_depends_on_age(core: Core, age: int, good: bool) -> None:
+    """RFC 9018 section 4.3: valid for an hour, and up to five minutes in the future."""
     made_at = (int(time.time()) - age) & 0xFFFFFFFF
     assert proven(core, cookie(SECRET, CLIENT_COOKIE, CLIENT, made_at)) == good
 
 
 def test_cookie_is_renewed_after_half_an_hour(core: Core) -> None:
-    """RFC 9018 section 4.3: an older one is answered with a new one, a young one as it came."""
+    """RFC 9018 section 4.3: an older cookie is replaced, a younger one is returned."""
     now = int(time.time())
     young = cookie(SECRET, CLIENT_COOKIE, CLIENT, now - 600)
     assert given(ask(core, young)) == young
@@ -126,8 +125,8 @@ def test_cookie_is_renewed_after_half_an_hour(core: Core) -> None:
     assert struct.unpack("!I", older[12:16])[0] >= now - 1
 
 
-def test_secrets_roll_over(core: Core) -> None:
-    """RFC 9018 section 5: the old secret verifies, the new one signs."""
+def test_old_secret_verifies_and_new_secret_signs(core: Core) -> None:
+    """RFC 9018 section 5."""
     now = int(time.time())
     old = cookie(OLD_SECRET, CLIENT_COOKIE, CLIENT, now)
     assert proven(core, old)
@@ -136,8 +135,8 @@ def test_secrets_roll_over(core: Core) -> None:
     assert new == cookie(SECRET, CLIENT_COOKIE, CLIENT, struct.unpack("!I", new[12:16])[0])
 
 
-def test_cookies_that_are_not_ours(core: Core) -> None:
-    """RFC 7873 section 5.2.4: such a client is answered, with a good cookie for the next time."""
+def test_foreign_cookie_is_replaced(core: Core) -> None:
+    """RFC 7873 section 5.2.4: the client gets an answer, and a valid cookie for the next query."""
     now = int(time.time())
     good = cookie(SECRET, CLIENT_COOKIE, CLIENT, now)
     wrong = [
@@ -154,21 +153,21 @@ def test_cookies_that_are_not_ours(core: Core) -> None:
         assert given(ask(core, data)) not in {None, data}
 
 
-def test_reserved_octets() -> None:
-    """RFC 9018 section 4.2: what a server of another make put there does not spoil its cookie."""
+def test_reserved_bytes_of_cookie_are_accepted() -> None:
+    """RFC 9018 section 4.2: another implementation's cookie may have other values there."""
     core = core_with_zone(ZONE, cookies=True, cookie_secrets=[SECRET])
     assert proven(core, cookie(SECRET, CLIENT_COOKIE, CLIENT, int(time.time()), 0xABCDEF))
 
 
-def test_first_of_several_cookies_counts(core: Core) -> None:
+def test_first_of_several_cookies_is_used(core: Core) -> None:
     """RFC 7873 section 5.2: the others are ignored."""
     reply = ask(core, CLIENT_COOKIE, b"short")
     assert reply.rcode() == NOERROR
     assert (given(reply) or b"")[:8] == CLIENT_COOKIE
 
 
-def test_query_for_a_cookie_alone(core: Core) -> None:
-    """RFC 7873 section 5.4: no question, a cookie: NOERROR with a cookie."""
+def test_query_for_cookie_without_question(core: Core) -> None:
+    """RFC 7873 section 5.4: NOERROR with a cookie."""
     edns = Edns(options=((COOKIE, CLIENT_COOKIE),)).wire()
     query = struct.pack("!HHHHHH", 7, 0, 0, 0, 0, 1) + edns
     reply = core.answer(query, CLIENT)
@@ -181,8 +180,8 @@ def test_query_for_a_cookie_alone(core: Core) -> None:
     assert got == cookie(SECRET, CLIENT_COOKIE, CLIENT, struct.unpack("!I", got[12:16])[0])
 
 
-def test_a_cookie_lifts_the_rate_limit() -> None:
-    """RFC 7873 section 5.2.3: over the limit, BADCOOKIE tells a client how to be let through."""
+def test_valid_cookie_exempts_from_rate_limit() -> None:
+    """RFC 7873 section 5.2.3: above the limit, BADCOOKIE gives a client a valid cookie."""
     core = core_with_zone(ZONE, cookies=True, cookie_secrets=[SECRET], rate_limit=1)
     ask(core, CLIENT_COOKIE)
     refused = ask(core, CLIENT_COOKIE)

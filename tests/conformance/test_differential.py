@@ -1,4 +1,4 @@
-"""musterd answers as NSD, Knot and BIND do; ``make conformance`` asks 100,000 questions."""
+"""musterd answers like NSD, Knot and BIND; ``make conformance`` asks 100,000 questions."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from tests.needs import needs
 @needs("nsd", "knotd", "named")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_answers_as_most_peers_do(seed: int) -> None:
-    """2,500 questions about the zones of each seed."""
+def test_answers_agree_with_most_peers(seed: int) -> None:
+    """2,500 questions about the zones of the seed."""
     report = run(2500, seed)
     assert not report.unexplained, report.text()
     assert report.asked == 2500

@@ -159,7 +159,6 @@ def test_truncation_is_compared() -> None:
 
 
 def test_seed_determines_run() -> None:
-
     def run(seed: int) -> tuple[object, ...]:
         family = zones.family(seed)
         rng = random.Random(seed)

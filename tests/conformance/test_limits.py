@@ -1,4 +1,4 @@
-"""BCP 140, response rate limiting and access lists: who is answered, and how often."""
+"""BCP 140, response rate limiting and access lists."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ WWW, OTHER = (b"www", b"example"), (b"other", b"example")
 
 
 def fates(core: Core, count: int, labels: tuple[bytes, ...] = WWW, **where: object) -> Counter[str]:
-    """What became of so many questions: answered, slipped or dropped."""
+    """Count the fates of a number of questions: answered, slipped or dropped."""
     client = str(where.get("client", "192.0.2.77"))
     tcp = bool(where.get("tcp", False))
     result: Counter[str] = Counter()
@@ -60,8 +60,9 @@ def fates(core: Core, count: int, labels: tuple[bytes, ...] = WWW, **where: obje
     ],
 )
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
-def test_access_list(allow: list[str], client: str, answered: bool, tcp: bool) -> None:
-    """Who is in no network of ``allow`` gets REFUSED, over UDP and TCP."""
+def test_client_outside_access_list_is_refused(
+    allow: list[str], client: str, answered: bool, tcp: bool
+) -> None:
     core = core_with_zone(ZONE, allow=allow)
     reply = core.answer(Question(WWW, 1).wire(), client, tcp)
     assert reply is not None
@@ -72,14 +73,12 @@ def test_access_list(allow: list[str], client: str, answered: bool, tcp: bool) -
 
 @pytest.mark.parametrize("option", ["allow", "proxy_from", "ecs_from", "rate_exempt"])
 @pytest.mark.parametrize("network", ["10.0.0.0/33", "::/129", "10.0.0/8", "x", "", "10.0.0.1/x"])
-def test_bad_network_is_named(option: str, network: str) -> None:
-    """The error says which one."""
+def test_error_names_invalid_network(option: str, network: str) -> None:
     with pytest.raises(ValueError, match=network.replace(".", r"\.") or "network"):
         new_core(**{option: ["192.0.2.0/24", network]})
 
 
-def test_bad_network_changes_nothing() -> None:
-    """All options at once or none."""
+def test_invalid_network_changes_no_option() -> None:
     core = core_with_zone(ZONE, allow=["192.0.2.0/24"])
     with pytest.raises(ValueError, match="nonsense"):
         core.configure(allow=["0.0.0.0/0"], proxy_from=["nonsense"])
@@ -88,8 +87,8 @@ def test_bad_network_changes_nothing() -> None:
     assert dns.message.from_wire(reply).rcode() == REFUSED
 
 
-def test_rate_limit() -> None:
-    """Ten a second to one network, then silence."""
+def test_answers_above_rate_limit_are_dropped() -> None:
+    """The limit is ten a second to a network."""
     core = core_with_zone(ZONE, rate_limit=10, rate_slip=0)
     found = fates(core, 200)
     assert 10 <= found["answered"] <= 20
@@ -97,8 +96,8 @@ def test_rate_limit() -> None:
     assert core.counters()["rate_dropped"] == found["dropped"]
 
 
-def test_rate_limit_slips() -> None:
-    """Every n-th answer over the limit says: come over TCP. There is no limit there."""
+def test_every_nth_answer_above_limit_is_truncated() -> None:
+    """TC makes the client use TCP, which has no limit."""
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=2)
     found = fates(core, 400)
     assert found["answered"] <= 5
@@ -108,7 +107,7 @@ def test_rate_limit_slips() -> None:
 
 
 def test_slipped_answer_is_empty() -> None:
-    """It is no larger than its question, so it amplifies nothing."""
+    """It is not larger than its question, so there is no amplification."""
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=1)
     query = Question(WWW, 1, edns=Edns()).wire()
     core.answer(query, "192.0.2.77")
@@ -129,8 +128,7 @@ def test_slipped_answer_is_empty() -> None:
         ("2001:db8::1", False),
     ],
 )
-def test_rate_limit_of_ipv4_networks(client: str, limited: bool) -> None:
-    """One bucket for a /24."""
+def test_ipv4_rate_limit_is_per_24(client: str, limited: bool) -> None:
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=0)
     fates(core, 20)
     assert (fates(core, 1, client=client)["dropped"] == 1) == limited
@@ -140,15 +138,14 @@ def test_rate_limit_of_ipv4_networks(client: str, limited: bool) -> None:
     ("client", "limited"),
     [("2001:db8:0:ff::9", True), ("2001:db8:0:100::9", False)],
 )
-def test_rate_limit_of_ipv6_networks(client: str, limited: bool) -> None:
-    """One bucket for a /56."""
+def test_ipv6_rate_limit_is_per_56(client: str, limited: bool) -> None:
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=0)
     fates(core, 20, client="2001:db8::1")
     assert (fates(core, 1, client=client)["dropped"] == 1) == limited
 
 
-def test_other_names_have_their_own_limit() -> None:
-    """Only like answers are counted together."""
+def test_each_name_has_its_own_limit() -> None:
+    """Only equal answers are counted together."""
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=0)
     assert fates(core, 20)["dropped"] > 0
     assert fates(core, 1, OTHER)["answered"] == 1
@@ -157,34 +154,32 @@ def test_other_names_have_their_own_limit() -> None:
 @pytest.mark.parametrize(
     "labels", [(b"#", b"example"), (b"#", b"elsewhere"), (b"#", b"x", b"test")]
 )
-def test_made_up_names_share_a_limit(labels: tuple[bytes, ...]) -> None:
-    """Denials of one zone, and refusals, are alike whatever the name: a flood invents names."""
+def test_invented_names_share_limit(labels: tuple[bytes, ...]) -> None:
+    """Negative answers of a zone count together for all names, and so do refusals."""
     core = core_with_zone(ZONE, rate_limit=5, rate_slip=0)
     assert fates(core, 100, labels)["answered"] <= 15
 
 
 @pytest.mark.parametrize("parent", [b"wild", b"cut"])
-def test_made_up_names_below_one_owner_share_a_limit(parent: bytes) -> None:
-    """Names below one wildcard, or below one zone cut, get like answers."""
+def test_invented_names_below_owner_share_limit(parent: bytes) -> None:
+    """Names below a wildcard, or below a zone cut, get equal answers."""
     core = core_with_zone(ZONE, rate_limit=5, rate_slip=0)
     assert fates(core, 100, (b"#", parent, b"example"))["answered"] <= 15
 
 
 def test_exempt_networks_have_no_limit() -> None:
-    """Resolvers of one's own may ask at will."""
     core = core_with_zone(ZONE, rate_limit=1, rate_exempt=["192.0.2.0/24"])
     assert fates(core, 50) == {"answered": 50}
     assert fates(core, 50, client="192.0.3.1")["answered"] <= 5
 
 
-def test_errors_are_limited_too() -> None:
-    """FORMERR and NOTIMP to a forged address are a flood like any other."""
+def test_errors_are_limited() -> None:
+    """FORMERR and NOTIMP can flood a forged address too."""
     core = core_with_zone(ZONE, rate_limit=5, rate_slip=0)
     bad = Question(WWW, 1).wire() + b"junk"
     replies = [core.answer(bad, "192.0.2.77") for _ in range(100)]
     assert sum(reply is not None for reply in replies) <= 15
 
 
-def test_no_limit_by_default() -> None:
-    """0 is no limit."""
+def test_default_has_no_rate_limit() -> None:
     assert fates(core_with_zone(ZONE), 500) == {"answered": 500}

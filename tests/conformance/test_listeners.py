@@ -1,4 +1,4 @@
-"""Listeners: addresses, ports, replies from the address asked, changes while running."""
+"""Listeners: addresses, ports, source addresses of replies, changes at run time."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ QUERY = Question((b"www", b"example"), 1).wire(5)
 
 
 def has_ipv6() -> bool:
-    """Whether ``::1`` is there."""
+    """Return whether ``::1`` exists."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::1", 0))
@@ -32,12 +32,12 @@ ipv6 = pytest.mark.skipif(not has_ipv6() and not CI, reason="no IPv6 on this mac
 
 @pytest.fixture
 def core() -> Core:
-    """One zone."""
+    """A core with a zone."""
     return core_with_zone(ZONE)
 
 
 def answers(address: Address) -> bool:
-    """Whether both UDP and TCP answer; the sockets are connected, so only from that address."""
+    """Return whether UDP and TCP answer, from exactly this address."""
     replies = udp(address, QUERY, timeout=2, tries=2), tcp(address, QUERY)
     good = [reply for reply in replies if reply and dns.message.from_wire(reply).answer]
     assert len(good) in {0, 2}, "UDP and TCP differ"
@@ -45,13 +45,13 @@ def answers(address: Address) -> bool:
 
 
 def silent(address: Address) -> bool:
-    """Whether nobody listens there."""
+    """Return whether nothing listens there."""
     return udp(address, QUERY, timeout=0.2, tries=1) is None and tcp(address, QUERY) is None
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5])
-def test_free_port(core: Core, workers: int) -> None:
-    """Port 0 takes one that is free, the same for UDP and TCP, whatever the number of workers."""
+def test_port_0_takes_free_port(core: Core, workers: int) -> None:
+    """The port is the same for UDP and TCP, for any number of workers."""
     with listening(core, workers=workers) as bound:
         address = parse_address(bound[0])
         assert address[1] > 0
@@ -61,8 +61,8 @@ def test_free_port(core: Core, workers: int) -> None:
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.5", "127.255.255.254"])
-def test_wildcard_replies_from_the_address_asked(core: Core, target: str) -> None:
-    """RFC 2181 section 4.1: a connected client takes no reply from another address."""
+def test_wildcard_listener_replies_from_queried_address(core: Core, target: str) -> None:
+    """RFC 2181 section 4.1: a connected client accepts no reply from another address."""
     with listening(core, ["0.0.0.0:0"]) as bound:
         assert bound[0].startswith("0.0.0.0:")
         assert answers((target, parse_address(bound[0])[1]))
@@ -70,23 +70,21 @@ def test_wildcard_replies_from_the_address_asked(core: Core, target: str) -> Non
 
 @ipv6
 @pytest.mark.parametrize("address", ["[::1]:0", "[::]:0"])
-def test_ipv6(core: Core, address: str) -> None:
-    """One address, and all of them."""
+def test_ipv6_listener_answers(core: Core, address: str) -> None:
     with listening(core, [address]) as bound:
         assert answers(("::1", parse_address(bound[0])[1]))
 
 
 @ipv6
-def test_ipv6_wildcard_leaves_ipv4_alone(core: Core) -> None:
-    """``[::]`` and ``0.0.0.0`` are two listeners."""
+def test_ipv6_wildcard_excludes_ipv4(core: Core) -> None:
     with listening(core, ["[::]:0"]) as bound:
         port = parse_address(bound[0])[1]
         assert silent(("127.0.0.1", port))
 
 
 @ipv6
-def test_ipv6_and_ipv4_can_have_one_port(core: Core) -> None:
-    """The port is free in both: somebody else may have taken it in one meanwhile."""
+def test_ipv6_and_ipv4_can_share_port(core: Core) -> None:
+    """Retry if another program takes the port in between."""
     for _ in range(20):
         with listening(core, ["[::]:0"]) as bound:
             port = parse_address(bound[0])[1]
@@ -101,16 +99,15 @@ def test_ipv6_and_ipv4_can_have_one_port(core: Core) -> None:
     pytest.fail("no port was free in both")
 
 
-def test_several_listeners(core: Core) -> None:
-    """They are told in the order they were asked for."""
+def test_addresses_are_returned_in_requested_order(core: Core) -> None:
     with listening(core, ["127.0.0.2:0", "127.0.0.1:0", "127.0.0.3:0"]) as bound:
         assert [parse_address(text)[0] for text in bound] == ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
         assert all(answers(parse_address(text)) for text in bound)
         assert silent(("127.0.0.9", parse_address(bound[0])[1]))
 
 
-def test_change_of_listeners(core: Core) -> None:
-    """What stays is not touched: a connection outlives the change; what goes is closed."""
+def test_change_keeps_common_listeners(core: Core) -> None:
+    """A connection to a listener that stays survives the change; others are closed."""
     with listening(core, ["127.0.0.1:0", "127.0.0.2:0"]) as bound:
         stays, goes = (parse_address(text) for text in bound)
         with socket.create_connection(stays, timeout=10) as sock:
@@ -128,8 +125,8 @@ def test_change_of_listeners(core: Core) -> None:
         assert silent(stays)
 
 
-def test_address_in_use(core: Core) -> None:
-    """The error names the address, and nothing has changed."""
+def test_address_in_use_is_reported(core: Core) -> None:
+    """The error names the address, and the listeners don't change."""
     other = core_with_zone(ZONE)
     with listening(other) as taken, listening(core, ["127.0.0.1:0", "127.0.0.2:0"]) as bound:
         with pytest.raises(OSError, match=taken[0]):
@@ -138,8 +135,7 @@ def test_address_in_use(core: Core) -> None:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
-def test_port_in_use_by_one_transport(core: Core, kind: socket.SocketKind) -> None:
-    """Half a listener is none."""
+def test_port_in_use_by_one_transport_is_reported(core: Core, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
@@ -153,21 +149,19 @@ def test_port_in_use_by_one_transport(core: Core, kind: socket.SocketKind) -> No
 @pytest.mark.parametrize(
     "text", ["", "127.0.0.1", "localhost:53", "127.0.0.1:65536", "::1:53", "x:y"]
 )
-def test_bad_address(core: Core, text: str) -> None:
-    """It is named in the error."""
+def test_error_names_invalid_address(core: Core, text: str) -> None:
     with pytest.raises((ValueError, OSError)) as error:
         core.listen([text], 1)
     assert not text or text in str(error.value)
 
 
-def test_address_of_nobody(core: Core) -> None:
-    """One that is not this machine's."""
+def test_foreign_address_is_rejected(core: Core) -> None:
     with pytest.raises(OSError, match=r"192\.0\.2\.1"):
         core.listen(["192.0.2.1:0"], 1)
 
 
-def test_close_and_listen_again(core: Core) -> None:
-    """On the same address, at once, with a client still connected."""
+def test_core_listens_again_after_close(core: Core) -> None:
+    """On the same address, immediately, with a client still connected."""
     with listening(core) as bound:
         address = parse_address(bound[0])
         with socket.create_connection(address, timeout=10):
@@ -176,16 +170,15 @@ def test_close_and_listen_again(core: Core) -> None:
             assert answers(address)
 
 
-def test_cores_are_apart() -> None:
-    """Two in one process have their own zones."""
+def test_cores_are_independent() -> None:
     first, second = core_with_zone(ZONE), core_with_zone(ZONE, "other.")
-    with listening(first) as one, listening(second) as two:
-        assert answers(parse_address(one[0]))
-        assert not answers(parse_address(two[0]))
+    with listening(first) as bound, listening(second) as other:
+        assert answers(parse_address(bound[0]))
+        assert not answers(parse_address(other[0]))
 
 
-def test_no_query_is_lost_in_a_reload(core: Core) -> None:
-    """Options change, listeners come and go: one that stays answers every query meanwhile."""
+def test_reload_loses_no_query(core: Core) -> None:
+    """A listener that stays answers every query while options and other listeners change."""
     stays = core.listen(["127.0.0.1:0"], 2)[0]
     lost = []
     changing = threading.Event()

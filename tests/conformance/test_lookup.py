@@ -1,4 +1,4 @@
-"""RFC 1034, 1035, 2181, 2308, 4343, 4592, 6672, 8020: which records answer which question."""
+"""RFC 1034, 1035, 2181, 2308, 4343, 4592, 6672, 8020: the records that answer a question."""
 
 from pathlib import Path
 
@@ -140,7 +140,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def core() -> Core:
-    """The zone above, live."""
+    """A core with the zone above, live."""
     return core_with_zone(ZONE)
 
 
@@ -150,8 +150,8 @@ def test_lookup(core: Core, case: Case) -> None:
     check(core, case)
 
 
-def test_case_is_ignored_in_lookup_and_kept_in_answers(core: Core) -> None:
-    """RFC 4343 sections 3 and 4: the question comes back as asked, data as it was loaded."""
+def test_lookup_ignores_case_and_answer_preserves_it(core: Core) -> None:
+    """RFC 4343 sections 3 and 4: the question is echoed, data is returned as loaded."""
     query = make_query("wWw", "TXT")
     reply = core.answer(query.to_wire())
     assert reply is not None
@@ -161,8 +161,8 @@ def test_case_is_ignored_in_lookup_and_kept_in_answers(core: Core) -> None:
     assert found[0].to_rdataset()[0].to_text() == "ALIAS.example."
 
 
-def test_names_that_differ_in_other_octets_differ(core: Core) -> None:
-    """RFC 4343 section 3: only ASCII letters have two cases: ``[`` is not ``{``."""
+def test_case_applies_to_ascii_letters_only(core: Core) -> None:
+    """RFC 4343 section 3: ``[`` is not ``{``."""
     zone = "@ 60 IN SOA ns h 1 1 1 1 1\n[x 60 IN A 192.0.2.1\n\\197 60 IN A 192.0.2.2\n"
     brackets = core_with_zone(zone)
     assert ask(brackets, "[X").answer
@@ -170,15 +170,15 @@ def test_names_that_differ_in_other_octets_differ(core: Core) -> None:
     assert ask(brackets, "\\229").rcode() == dns.rcode.NXDOMAIN
 
 
-def test_one_ttl_in_an_rrset() -> None:
-    """RFC 2181 section 5.2: where the file has several, all records get the lowest."""
+def test_rrset_has_lowest_ttl_of_its_records() -> None:
+    """RFC 2181 section 5.2."""
     zone = "@ 60 IN SOA ns h 1 1 1 1 1\nwww 300 IN A 192.0.2.1\nwww 100 IN A 192.0.2.2\n"
     reply = ask(core_with_zone(zone), "www")
     assert [rrset.ttl for rrset in reply.answer] == [100]
     assert len(reply.answer[0]) == 2
 
 
-def test_duplicate_records_are_one() -> None:
+def test_duplicate_records_are_merged() -> None:
     """RFC 2181 section 5: an RRset has no two records with the same data."""
     zone = "@ 60 IN SOA ns h 1 1 1 1 1\n" + "www 300 IN A 192.0.2.1\n" * 3
     assert len(ask(core_with_zone(zone), "www").answer[0]) == 1
@@ -192,7 +192,7 @@ def test_denial_ttl_is_the_lower_of_soa_and_minimum() -> None:
         assert [rrset.ttl for rrset in reply.authority] == [expected]
 
 
-def test_alias_into_another_zone_of_ours() -> None:
+def test_alias_is_followed_into_another_zone() -> None:
     """RFC 1034 section 4.3.2 step 3a goes back to step 2: all our zones are searched."""
     core = core_with_zone(ZONE + "other 60 IN CNAME www.other.test.\n")
     load(core, "@ 60 IN SOA ns h 1 1 1 1 1\nwww 30 IN A 192.0.2.9\n", "other.test.")
@@ -201,8 +201,8 @@ def test_alias_into_another_zone_of_ours() -> None:
     assert [rrset.rdtype for rrset in reply.answer] == [dns.rdatatype.CNAME, dns.rdatatype.A]
 
 
-def test_alias_chain_has_an_end(core: Core) -> None:
-    """A chain of 16 is followed; of a longer one, the client gets as much, and can go on."""
+def test_alias_chain_is_followed_up_to_limit(core: Core) -> None:
+    """A chain of 16 is followed; the client follows the rest of a longer one."""
     lines = ["@ 60 IN SOA ns h 1 1 1 1 1"]
     lines += [f"c{number} 60 IN CNAME c{number + 1}" for number in range(100)]
     reply = ask(core_with_zone("\n".join(lines) + "\n"), "c0", tcp=True)
@@ -210,8 +210,8 @@ def test_alias_chain_has_an_end(core: Core) -> None:
     assert len(reply.answer) == 16
 
 
-def test_child_zone_of_ours_answers_for_itself() -> None:
-    """RFC 1034 section 4.3.2 step 2: the nearest zone; DS stays the parent's (RFC 4035, 3.1.4)."""
+def test_child_zone_answers_for_itself() -> None:
+    """RFC 1034 section 4.3.2 step 2; the parent answers DS (RFC 4035 section 3.1.4)."""
     core = core_with_zone(ZONE)
     load(core, "@ 60 IN SOA ns h 2 1 1 1 1\nwww 30 IN A 192.0.2.9\n", "cut.example.")
     assert ask(core, "www.cut").flags & dns.flags.AA
@@ -220,8 +220,8 @@ def test_child_zone_of_ours_answers_for_itself() -> None:
     assert apexes == {"DS": "example.", "TXT": "cut.example."}
 
 
-def test_no_data_beside_an_alias(tmp_path: Path) -> None:
-    """RFC 2181 section 10.1: the first CNAME of a file stands; what is beside it is reported."""
+def test_data_beside_alias_is_reported(tmp_path: Path) -> None:
+    """RFC 2181 section 10.1: the first CNAME of a file is used, other data is reported."""
     path = tmp_path / "zone"
     path.write_text("x 60 IN CNAME a\nx 60 IN A 192.0.2.1\ny 60 IN CNAME a\ny 60 IN CNAME b\n")
     zone = read_zone(str(path), wire("example."), 60)
@@ -235,7 +235,7 @@ def test_no_data_beside_an_alias(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rtype", ["AXFR", "IXFR"])
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 def test_transfers_are_refused(core: Core, rtype: str, tcp: bool) -> None:
-    """RFC 5936 section 2.2.1: not offered, so REFUSED; nothing of the zone is told."""
+    """RFC 5936 section 2.2.1: not supported, so REFUSED without records."""
     reply = ask(core, "@", rtype, tcp=tcp)
     assert reply.rcode() == dns.rcode.REFUSED
     assert (reply.answer, reply.authority, reply.additional) == ([], [], [])

@@ -1,4 +1,4 @@
-"""RFC 9267 and RFC 1035: packets that are made to break a parser, and what they get."""
+"""RFC 9267 and RFC 1035: packets that are designed to break a parser."""
 
 import struct
 
@@ -16,7 +16,7 @@ LONG = b"\x3f" + b"l" * 63
 
 
 def message(body: bytes, *counts: int, flags: int = 0) -> bytes:
-    """A header with these counts, and what follows it."""
+    """Return a header with these counts, followed by the body."""
     four = (*counts, 0, 0, 0, 0)[:4] if counts else (1, 0, 0, 0)
     return struct.pack("!HHHHHH", 1, flags, *four) + body
 
@@ -52,55 +52,54 @@ MALFORMED = {
     "rdlength 65535": message(QUESTION + RECORD[:10] + b"\xff\xff" + RECORD[-4:], 1, 0, 0, 1),
     "no rdlength": message(QUESTION + RECORD[:9], 1, 0, 0, 1),
     # RFC 9267 section 6: counts
-    "no question": message(b"", 0, 0, 0, 0) + b"",
-    "question counted, none there": message(b"", 1),
+    "missing question": message(b"", 0, 0, 0, 0) + b"",
+    "question counted, but missing": message(b"", 1),
     "two questions": message(QUESTION * 2, 2),
-    "two counted, one there": message(QUESTION, 2),
+    "two questions counted, one present": message(QUESTION, 2),
     "65535 answers": message(QUESTION, 1, 65535),
     "65535 of each": message(QUESTION, 65535, 65535, 65535, 65535),
-    "OPT counted, none there": message(QUESTION, 1, 0, 0, 1),
-    "OPT there, none counted": message(QUESTION + Edns().wire(), 1),
-    "trailing octet": message(QUESTION + b"\0", 1),
+    "OPT counted, but missing": message(QUESTION, 1, 0, 0, 1),
+    "OPT present, but not counted": message(QUESTION + Edns().wire(), 1),
+    "trailing byte": message(QUESTION + b"\0", 1),
 }
 
 
 @pytest.fixture(scope="module")
 def core() -> Core:
-    """One zone."""
+    """A core with a zone."""
     return core_with_zone(ZONE)
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("packet", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_packet_gets_formerr(core: Core, packet: bytes, tcp: bool) -> None:
-    """A header with FORMERR, id and opcode of the query, nothing of its body."""
+    """The reply is a header with FORMERR, id and opcode of the query."""
     reply = core.answer(packet, "127.0.0.1", tcp)
     assert reply == struct.pack("!HHHHHH", 1, 0x8000 | FORMERR, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("size", range(12))
-def test_less_than_a_header_gets_nothing(core: Core, size: int) -> None:
-    """There is no id to answer to."""
+def test_incomplete_header_gets_no_reply(core: Core, size: int) -> None:
     assert core.answer(WWW[:size]) is None
 
 
 @pytest.mark.parametrize("flags", [0x8000, 0x8180, 0xF800, 0xFFFF])
-def test_replies_get_nothing(core: Core, flags: int) -> None:
-    """RFC 1035 section 4.1.1: QR=1 is no query; two servers would talk for ever."""
+def test_reply_gets_no_reply(core: Core, flags: int) -> None:
+    """RFC 1035 section 4.1.1: two servers would exchange replies forever."""
     assert core.answer(message(QUESTION, 1, flags=flags)) is None
     assert core.answer(message(b"junk", 1, flags=flags)) is None
 
 
 @pytest.mark.parametrize("opcode", range(1, 16))
-def test_other_opcodes_are_not_read_further(core: Core, opcode: int) -> None:
-    """RFC 8906 section 3.1.4: NOTIMP, whatever the body."""
+def test_unsupported_opcode_gets_notimp(core: Core, opcode: int) -> None:
+    """RFC 8906 section 3.1.4: for any body."""
     for body in (b"", b"\xff" * 40, QUESTION):
         reply = core.answer(message(body, 1, flags=opcode << 11))
         assert reply == struct.pack("!HHHHHH", 1, 0x8000 | opcode << 11 | NOTIMP, 0, 0, 0, 0)
 
 
-def test_every_cut_of_a_query_gets_formerr(core: Core) -> None:
-    """From a header alone to all but the last octet."""
+def test_truncated_query_gets_formerr(core: Core) -> None:
+    """From a header alone to all but the last byte."""
     whole = Question((b"www", b"example"), 1, edns=Edns(options=((3, b""),))).wire(1)
     for size in range(12, len(whole)):
         reply = core.answer(whole[:size])
@@ -112,8 +111,7 @@ def test_every_cut_of_a_query_gets_formerr(core: Core) -> None:
 
 
 @pytest.mark.parametrize("section", [1, 2, 3])
-def test_other_records_are_ignored(core: Core, section: int) -> None:
-    """Records that a query has no use for, well framed, do no harm."""
+def test_records_in_query_are_ignored(core: Core, section: int) -> None:
     counts = [1, 0, 0, 0]
     counts[section] = 2
     reply = core.answer(message(QUESTION + RECORD * 2, *counts))

@@ -1,7 +1,7 @@
-"""The five policies: how often each address comes, to whom, and what happens when one goes.
+"""The five policies: share of each address, choice per client, and removal of an address.
 
-Seeds of the core are its own, so shares are tested with tolerances that chance exceeds less than
-once in a million runs; what must be the same is tested exactly.
+The core's seeds can't be set, so shares are tested with tolerances that chance exceeds less than
+once in a million runs; everything else is tested exactly.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ def put(
     k: int = 0,
     weights: Sequence[int] | None = None,
 ) -> None:
-    """Give ``www`` these A records, 192.0.2.N each."""
+    """Set the A records of ``www`` to 192.0.2.N each."""
     weights = weights or [1] * len(addresses)
     records = [
         (weight, rdata("A", f"192.0.2.{last}"))
@@ -46,7 +46,7 @@ def put(
 
 
 def with_policy(addresses: Sequence[int], policy: int, **more: object) -> Core:
-    """A live core with ``www`` under a policy."""
+    """Return a live core with ``www`` and a policy."""
     core = new_core(ecs_from=["127.0.0.0/8"])
     core.set_zone(APEX)
     core.set_state(APEX, 0)
@@ -55,38 +55,38 @@ def with_policy(addresses: Sequence[int], policy: int, **more: object) -> Core:
 
 
 def asked(core: Core, client: str = "127.0.0.1", rtype: int = A, *, tcp: bool = False) -> list[str]:
-    """The rdata of ``www`` in the order of the answer."""
+    """Return the rdata of ``www`` in the order of the answer."""
     return replied(core.answer(Question((b"www", b"example"), rtype).wire(), client, tcp))
 
 
 def replied(reply: bytes | None) -> list[str]:
-    """The rdata of a reply in its order."""
+    """Return the rdata of a reply in its order."""
     assert reply is not None
     message = dns.message.from_wire(reply, one_rr_per_rrset=True)
     return [rrset[0].to_text() for rrset in message.answer]
 
 
 def last(texts: list[str]) -> int:
-    """The last octet of the only address."""
+    """Return the last byte of the only address."""
     (text,) = texts
     return int(text.rpartition(".")[2])
 
 
 def sticky(core: Core) -> dict[str, int]:
-    """Which address each client gets."""
+    """Return the address of each client."""
     return {client: last(asked(core, client)) for client in CLIENTS}
 
 
 def near(counts: Counter[int], shares: dict[int, float]) -> None:
-    """Whether counts are as the shares say, within a quarter."""
+    """Return whether counts are proportional to shares, within a quarter."""
     total = sum(counts.values())
     for address, share in shares.items():
         assert abs(counts[address] - total * share) < total * share / 4, counts
     assert set(counts) <= set(shares)
 
 
-def test_all_gives_all_in_every_order() -> None:
-    """Each address comes first as often."""
+def test_all_gives_all_addresses_in_random_order() -> None:
+    """Each address is first equally often."""
     core = with_policy(FIVE, POLICY_ALL)
     orders = [asked(core) for _ in range(3000)]
     assert {frozenset(order) for order in orders} == {frozenset(f"192.0.2.{n}" for n in FIVE)}
@@ -94,19 +94,18 @@ def test_all_gives_all_in_every_order() -> None:
     near(Counter(last(order[:1]) for order in orders), dict.fromkeys(FIVE, 0.2))
 
 
-def test_one_gives_one_by_chance() -> None:
-    """The same client gets another each time."""
+def test_one_gives_random_address() -> None:
+    """The same client gets different addresses."""
     core = with_policy(FIVE, POLICY_ONE)
     near(Counter(last(asked(core)) for _ in range(3000)), dict.fromkeys(FIVE, 0.2))
 
 
-def test_one_by_weight() -> None:
-    """In proportion to the weights."""
+def test_one_is_proportional_to_weight() -> None:
     core = with_policy([1, 2, 3], POLICY_ONE, weights=[1, 2, 7])
     near(Counter(last(asked(core)) for _ in range(6000)), {1: 0.1, 2: 0.2, 3: 0.7})
 
 
-def test_weight_zero_comes_rarely() -> None:
+def test_weight_zero_is_rarely_chosen() -> None:
     """RFC 2782: a weight of 0 has a very small chance beside others."""
     core = with_policy([1, 2], POLICY_ONE, weights=[0, 10])
     assert Counter(last(asked(core)) for _ in range(1000))[1] < 20
@@ -114,16 +113,15 @@ def test_weight_zero_comes_rarely() -> None:
     near(Counter(last(asked(core)) for _ in range(1000)), {1: 0.5, 2: 0.5})
 
 
-def test_rotate_gives_the_next_each_time() -> None:
-    """Whoever asks."""
+def test_rotate_gives_next_address_to_every_client() -> None:
     core = with_policy(FIVE, POLICY_ROTATE)
     first = [last(asked(core, client)) for client in CLIENTS[:5]]
     assert sorted(first) == list(FIVE)
     assert [last(asked(core)) for _ in range(10)] == first * 2
 
 
-def test_sticky_is_the_same_for_the_same_client() -> None:
-    """Again, on another server, over TCP, whatever the order of the records."""
+def test_sticky_gives_same_address_to_same_client() -> None:
+    """Repeatedly, on another server, over TCP, for any order of the records."""
     core = with_policy(FIVE, POLICY_STICKY)
     first = sticky(core)
     assert sticky(core) == first
@@ -136,8 +134,8 @@ def test_sticky_is_the_same_for_the_same_client() -> None:
 
 @pytest.mark.parametrize("weights", [None, [1, 2, 3, 4, 5]], ids=["equal", "weighted"])
 @pytest.mark.parametrize("gone", FIVE)
-def test_sticky_when_an_address_goes_and_comes_back(gone: int, weights: list[int] | None) -> None:
-    """Only its clients move, to all the others; when it is back, they return."""
+def test_sticky_moves_only_clients_of_removed_address(gone: int, weights: list[int] | None) -> None:
+    """They move to all other addresses, and return when the address is back."""
     core = with_policy(FIVE, POLICY_STICKY, weights=weights)
     before = sticky(core)
     left = [address for address in FIVE if address != gone]
@@ -150,14 +148,13 @@ def test_sticky_when_an_address_goes_and_comes_back(gone: int, weights: list[int
     assert sticky(core) == before
 
 
-def test_sticky_by_weight() -> None:
-    """The shares of clients follow the weights."""
+def test_sticky_is_proportional_to_weight() -> None:
     core = with_policy([1, 2, 3], POLICY_STICKY, weights=[1, 2, 7])
     near(Counter(sticky(core).values()), {1: 0.1, 2: 0.2, 3: 0.7})
 
 
-def test_sticky_clients_of_ipv6() -> None:
-    """They are told apart as well; an IPv4-mapped client is the IPv4 client."""
+def test_sticky_distinguishes_ipv6_clients() -> None:
+    """An IPv4-mapped client is the IPv4 client."""
     core = with_policy(FIVE, POLICY_STICKY)
     counts = Counter(last(asked(core, f"2001:db8::{number:x}")) for number in range(2000))
     near(counts, dict.fromkeys(FIVE, 0.2))
@@ -166,8 +163,8 @@ def test_sticky_clients_of_ipv6() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 9])
-def test_subset_gives_the_same_k_to_the_same_client(k: int) -> None:
-    """And each address its share of the clients."""
+def test_subset_gives_same_k_addresses_to_same_client(k: int) -> None:
+    """Each address gets its share of the clients."""
     core = with_policy(FIVE, POLICY_SUBSET, k=k)
     counts: Counter[int] = Counter()
     for client in CLIENTS[:1000]:
@@ -178,8 +175,7 @@ def test_subset_gives_the_same_k_to_the_same_client(k: int) -> None:
     near(counts, dict.fromkeys(FIVE, 0.2))
 
 
-def test_subset_when_an_address_goes() -> None:
-    """Clients keep what they have of what is left."""
+def test_subset_keeps_remaining_addresses_of_client() -> None:
     core = with_policy(FIVE, POLICY_SUBSET, k=2)
     before = {client: set(asked(core, client)) for client in CLIENTS[:500]}
     put(core, [1, 2, 3, 4], POLICY_SUBSET, k=2)
@@ -189,8 +185,8 @@ def test_subset_when_an_address_goes() -> None:
 
 @pytest.mark.parametrize("rtype", [A, AAAA, SRV])
 @pytest.mark.parametrize("policy", [POLICY_ONE, POLICY_ROTATE, POLICY_STICKY])
-def test_policies_of_every_type(rtype: int, policy: int) -> None:
-    """A, AAAA and SRV: one record."""
+def test_policy_applies_to_type(rtype: int, policy: int) -> None:
+    """A, AAAA and SRV."""
     core = with_policy([1], POLICY_ALL)
     name = {A: "A", AAAA: "AAAA", SRV: "SRV"}[rtype]
     texts = {A: "192.0.2.{}", AAAA: "2001:db8::{}", SRV: "0 1 80 n{}.elsewhere."}[rtype]
@@ -199,8 +195,8 @@ def test_policies_of_every_type(rtype: int, policy: int) -> None:
     assert len(asked(core, rtype=rtype)) == 1
 
 
-def test_policy_of_additional_addresses() -> None:
-    """The addresses beside an SRV record are chosen as if they were asked for."""
+def test_policy_applies_to_additional_addresses() -> None:
+    """Addresses beside an SRV record are chosen as in an answer."""
     core = with_policy(FIVE, POLICY_STICKY)
     srv = [(1, rdata("SRV", "0 1 80 www"))]
     assert core.apply([(APEX, wire("_s._tcp.example."), SRV, pack(30, srv))]) == []
@@ -212,7 +208,7 @@ def test_policy_of_additional_addresses() -> None:
 
 
 def subnet(core: Core, option: bytes, peer: str) -> tuple[list[str], bytes | None]:
-    """Ask for a client subnet; the answer, and the option in the reply."""
+    """Query with a client subnet; return the answer, and the option in the reply."""
     question = Question((b"www", b"example"), A, edns=Edns(options=((ECS, option),)))
     reply = core.answer(question.wire(), peer)
     options = dns.message.from_wire(reply or b"").options
@@ -220,8 +216,8 @@ def subnet(core: Core, option: bytes, peer: str) -> tuple[list[str], bytes | Non
     return replied(reply), found
 
 
-def test_sticky_by_client_subnet() -> None:
-    """RFC 7871 section 7: a trusted resolver's clients are told apart; the scope says how far."""
+def test_sticky_uses_trusted_client_subnet() -> None:
+    """RFC 7871 section 7: the scope is the prefix length that was used."""
     core = with_policy(FIVE, POLICY_STICKY)
     seen = set()
     for number in range(100):
@@ -234,16 +230,16 @@ def test_sticky_by_client_subnet() -> None:
     assert len(seen) == 5
 
 
-def test_client_subnet_from_strangers() -> None:
-    """It changes nothing: a client can't choose its server by it."""
+def test_untrusted_client_subnet_has_no_effect() -> None:
+    """A client can't choose its server by it."""
     core = with_policy(FIVE, POLICY_STICKY)
     for number in range(50):
         option = b"\0\x01\x18\0" + bytes([10, 1, number])
         assert subnet(core, option, "192.0.2.1") == (asked(core, "192.0.2.1"), None)
 
 
-def test_client_subnet_of_ipv6() -> None:
-    """Family 2, with a source prefix that ends within an octet."""
+def test_ipv6_client_subnet() -> None:
+    """Family 2, with a source prefix that ends within a byte."""
     core = with_policy(FIVE, POLICY_STICKY)
     option = b"\0\x02\x34\0\x20\x01\x0d\xb8\0\0\x10"
     answer, back = subnet(core, option, "127.0.0.1")
@@ -251,8 +247,8 @@ def test_client_subnet_of_ipv6() -> None:
     assert back == option[:3] + b"\x34" + option[4:]
 
 
-def test_client_subnet_that_does_not_matter() -> None:
-    """RFC 7871 section 7.2.1: scope 0 where all get the same; a client may ask not to be told."""
+def test_scope_is_0_if_all_clients_get_same_answer() -> None:
+    """RFC 7871 section 7.2.1; a client may also opt out with source prefix length 0."""
     core = with_policy(FIVE, POLICY_ALL)
     assert subnet(core, b"\0\x01\x18\0\x0a\x01\x02", "127.0.0.1")[1] == b"\0\x01\x18\0\x0a\x01\x02"
     core = with_policy(FIVE, POLICY_STICKY)
@@ -273,8 +269,8 @@ BAD_SUBNETS = {
 
 
 @pytest.mark.parametrize("option", BAD_SUBNETS.values(), ids=BAD_SUBNETS)
-def test_malformed_client_subnet(option: bytes) -> None:
-    """RFC 7871 section 7.1.2: FORMERR, where it is looked at."""
+def test_malformed_client_subnet_gets_formerr(option: bytes) -> None:
+    """RFC 7871 section 7.1.2, from trusted clients."""
     core = with_policy(FIVE, POLICY_STICKY)
     question = Question((b"www", b"example"), A, edns=Edns(options=((ECS, option),)))
     reply = core.answer(question.wire(), "127.0.0.1")

@@ -1,4 +1,4 @@
-"""PROXY v2 from trusted networks: the client it names is the client, everywhere."""
+"""PROXY v2 from trusted networks: the client in the header is the client everywhere."""
 
 import socket
 from collections.abc import Iterator
@@ -34,38 +34,38 @@ WRONG = {
 
 @pytest.fixture
 def core() -> Core:
-    """Believes 127.0.0.0/8, answers two friends and the proxy itself."""
+    """A core that trusts 127.0.0.0/8, and answers two clients and the proxy itself."""
     allow = [FRIEND4, FRIEND6, "127.0.0.1"]
     return core_with_zone(ZONE, allow=allow, proxy_from=["127.0.0.0/8"])
 
 
 def rcode(core: Core, packet: bytes, peer: str = "127.0.0.1") -> int | None:
-    """The response code of a UDP packet from a peer; None for silence."""
+    """Return the response code for a UDP packet from a peer, None without a reply."""
     reply = core.answer(packet, peer)
     return None if reply is None else int(dns.message.from_wire(reply).rcode())
 
 
 @pytest.mark.parametrize("transport", [STREAM, DGRAM])
 @pytest.mark.parametrize("client", [FRIEND4, FRIEND6])
-def test_client_behind_a_proxy(core: Core, client: str, transport: int) -> None:
-    """The access list sees the client, whatever transport the header names."""
+def test_allowed_client_behind_proxy_is_answered(core: Core, client: str, transport: int) -> None:
+    """The access list applies to the client, for any transport in the header."""
     assert rcode(core, proxied(client, transport) + QUERY) == NOERROR
     assert rcode(core, proxied(client, transport, TLV) + QUERY) == NOERROR
 
 
 @pytest.mark.parametrize("client", [STRANGER, "2001:db8::1"])
-def test_stranger_behind_a_proxy(core: Core, client: str) -> None:
-    """The proxy being allowed does not let in who it speaks for."""
+def test_forbidden_client_behind_proxy_is_refused(core: Core, client: str) -> None:
+    """It is not enough that the proxy is allowed."""
     assert rcode(core, proxied(client) + QUERY) == REFUSED
 
 
-def test_ipv4_mapped_client(core: Core) -> None:
-    """``::ffff:a.b.c.d`` is the IPv4 client it names."""
+def test_ipv4_mapped_client_is_ipv4_client(core: Core) -> None:
+    """``::ffff:a.b.c.d``."""
     assert rcode(core, proxied(f"::ffff:{FRIEND4}") + QUERY) == NOERROR
 
 
-def test_proxy_that_speaks_for_itself(core: Core) -> None:
-    """LOCAL and UNSPEC: the peer is the client."""
+def test_header_without_client_means_peer(core: Core) -> None:
+    """LOCAL and UNSPEC."""
     assert rcode(core, local() + QUERY) == NOERROR
     assert rcode(core, local(TLV) + QUERY) == NOERROR
     assert rcode(core, header(PROXY, 0, b"") + QUERY) == NOERROR
@@ -73,22 +73,22 @@ def test_proxy_that_speaks_for_itself(core: Core) -> None:
 
 
 @pytest.mark.parametrize("packet", WRONG.values(), ids=WRONG)
-def test_wrong_header_gets_nothing(core: Core, packet: bytes) -> None:
-    """Who must send a header and does not is not answered; it is counted."""
+def test_invalid_header_gets_no_reply(core: Core, packet: bytes) -> None:
+    """A trusted proxy must send a valid header; others are counted."""
     before = core.counters()["proxy_bad"]
     assert rcode(core, packet) is None
     assert packet == WRONG["header alone"] or core.counters()["proxy_bad"] == before + 1
 
 
-def test_every_cut_of_a_header_gets_nothing(core: Core) -> None:
-    """No part of a header is taken for a query."""
+def test_truncated_header_gets_no_reply(core: Core) -> None:
+    """No part of a header is parsed as a query."""
     whole = proxied(FRIEND4)
     for size in range(len(whole)):
         assert rcode(core, whole[:size]) is None
 
 
-def test_header_of_a_stranger_is_no_header(core: Core) -> None:
-    """From elsewhere it is a malformed query: nobody gets past the access list by it."""
+def test_untrusted_header_is_malformed_query(core: Core) -> None:
+    """It can't be used to evade the access list."""
     reply = core.answer(proxied(FRIEND4) + QUERY, STRANGER)
     assert reply is None or dns.message.from_wire(reply, ignore_trailing=True).rcode() != NOERROR
     assert rcode(core, QUERY, FRIEND4) == NOERROR
@@ -96,21 +96,21 @@ def test_header_of_a_stranger_is_no_header(core: Core) -> None:
 
 @pytest.fixture
 def address(core: Core) -> Iterator[tuple[str, int]]:
-    """Where it listens."""
+    """Address of the core."""
     with listening(core) as bound:
         yield parse_address(bound[0])
 
 
-def test_over_udp(address: tuple[str, int]) -> None:
-    """The reply goes to the proxy, without a header."""
+def test_udp_reply_goes_to_proxy(address: tuple[str, int]) -> None:
+    """The reply has no header."""
     reply = udp(address, proxied(FRIEND4) + QUERY)
     assert reply is not None
     assert dns.message.from_wire(reply).rcode() == NOERROR
 
 
 @pytest.mark.parametrize("client", [FRIEND4, FRIEND6])
-def test_over_tcp(address: tuple[str, int], client: str) -> None:
-    """One header at the start of the connection, then as many queries as one likes."""
+def test_tcp_header_applies_to_connection(address: tuple[str, int], client: str) -> None:
+    """One header at the start of the connection, then any number of queries."""
     with socket.create_connection(address, timeout=10) as sock:
         sock.sendall(proxied(client, STREAM, TLV) + frame(QUERY))
         for _ in range(3):
@@ -120,18 +120,17 @@ def test_over_tcp(address: tuple[str, int], client: str) -> None:
             sock.sendall(frame(QUERY))
 
 
-def test_over_tcp_in_pieces(address: tuple[str, int]) -> None:
-    """The header may come octet by octet."""
+def test_tcp_header_may_arrive_in_pieces(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=10) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for octet in proxied(STRANGER, STREAM) + frame(QUERY):
-            sock.sendall(bytes([octet]))
+        for byte in proxied(STRANGER, STREAM) + frame(QUERY):
+            sock.sendall(bytes([byte]))
         reply = receive(sock)
     assert reply is not None
     assert dns.message.from_wire(reply).rcode() == REFUSED
 
 
-def test_over_tcp_for_itself(address: tuple[str, int]) -> None:
+def test_tcp_header_without_client(address: tuple[str, int]) -> None:
     """LOCAL, then a query of the proxy's own."""
     with socket.create_connection(address, timeout=10) as sock:
         sock.sendall(local() + frame(QUERY))
@@ -141,8 +140,7 @@ def test_over_tcp_for_itself(address: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize("start", [frame(QUERY), b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 1.2.3.4 "])
-def test_over_tcp_without_header(address: tuple[str, int], start: bytes) -> None:
-    """The connection ends."""
+def test_tcp_connection_without_header_is_closed(address: tuple[str, int], start: bytes) -> None:
     with socket.create_connection(address, timeout=10) as sock:
         sock.sendall(start)
         try:

@@ -1,4 +1,4 @@
-"""RFC 1035, 2782, 3596, 3597, 8482, 9460: what each type of record needs in an answer."""
+"""RFC 1035, 2782, 3596, 3597, 8482, 9460: each type of record in an answer."""
 
 import dns.flags
 import dns.message
@@ -47,7 +47,7 @@ WEB = "web 300 IN A 192.0.2.1\nweb 300 IN AAAA 2001:db8::1"
 SVC = 'svc 300 IN HTTPS 1 . alpn="h2,h3" port="8443"'
 
 CASES = [
-    # RFC 2782: SRV with the addresses of what it names
+    # RFC 2782: SRV with the addresses of its target
     Case(
         "SRV",
         "_http._tcp SRV",
@@ -67,13 +67,13 @@ CASES = [
     Case("no A beside AAAA", "six A", authority=SOA),
     # RFC 1035
     Case(
-        "TXT of every octet",
+        "TXT of every byte",
         "txt TXT",
         answer='txt 300 IN TXT "one" "two"\ntxt 300 IN TXT "\\000\\255\\"\\\\"',
     ),
     Case("CAA", "caa CAA", answer='caa 300 IN CAA 128 issue "ca.example.net"'),
     Case("PTR", "ptr PTR", answer="ptr 300 IN PTR web"),
-    # RFC 3597: unknown types are octets
+    # RFC 3597: unknown types are bytes
     Case(
         "unknown type",
         "opaque TYPE65280",
@@ -100,7 +100,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def core() -> Core:
-    """The zone above, live."""
+    """A core with the zone above, live."""
     return core_with_zone(ZONE)
 
 
@@ -110,8 +110,8 @@ def test_record(core: Core, case: Case) -> None:
     check(core, case)
 
 
-def test_any_gives_one_rrset(core: Core) -> None:
-    """RFC 8482 section 4.1: any one RRset of the name, whole."""
+def test_any_gives_single_rrset(core: Core) -> None:
+    """RFC 8482 section 4.1: any complete RRset of the name."""
     (rrset,) = ask(core, "any", "ANY").answer
     assert rrset.rdtype in {dns.rdatatype.A, dns.rdatatype.TXT, dns.rdatatype.MX}
     assert ask(core, "nowhere", "ANY").rcode() == dns.rcode.NXDOMAIN
@@ -145,22 +145,24 @@ def test_reverse_zones() -> None:
         ("opaque", "TYPE65280", b"\xc0\x0c\x00\x01"),
     ],
 )
-def test_rdata_that_must_not_be_compressed(core: Core, name: str, rtype: str, plain: bytes) -> None:
+def test_rdata_of_newer_types_is_not_compressed(
+    core: Core, name: str, rtype: str, plain: bytes
+) -> None:
     """RFC 2782 and RFC 3597 section 4: only the types of RFC 1035 may have pointers in rdata."""
     reply = core.answer(make_query(name, rtype).to_wire())
     assert reply is not None
     assert plain in reply
 
 
-def test_names_are_compressed_where_they_may_be(core: Core) -> None:
-    """RFC 1035 section 4.1.4: owner names, and names in MX, point to what was written before."""
+def test_names_are_compressed_where_allowed(core: Core) -> None:
+    """RFC 1035 section 4.1.4: owner names, and names in MX, point to earlier names."""
     reply = core.answer(make_query("any", "MX").to_wire())
     assert reply is not None
     assert reply.count(b"\x07example") == 1
 
 
-def test_pointers_stay_below_their_bound() -> None:
-    """RFC 1035 section 4.1.4: a pointer has 14 bits; beyond them, names are written out."""
+def test_names_beyond_pointer_range_are_not_compressed() -> None:
+    """RFC 1035 section 4.1.4: a pointer has 14 bits."""
     lines = [SOA]
     for number in range(1200):
         lines.append(f"_big._tcp 60 IN SRV 0 0 {number} host{number:04}.pad.pad")
@@ -171,8 +173,8 @@ def test_pointers_stay_below_their_bound() -> None:
     assert {rrset.name for rrset in reply.additional} <= named
 
 
-def test_longest_names() -> None:
-    """RFC 1035 section 2.3.4: labels of 63 octets, names of 255."""
+def test_longest_labels_and_names() -> None:
+    """RFC 1035 section 2.3.4: labels of 63 bytes, names of 255."""
     long = ".".join(["l" * 63] * 3 + ["m" * (255 - 3 * 64 - len(wire("example.")) - 1)])
     core = core_with_zone(f"{SOA}\n{long} 60 IN A 192.0.2.1\nto 60 IN CNAME {long}\n")
     assert len(wire(f"{long}.example.")) == 255
@@ -186,8 +188,8 @@ def test_longest_names() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 28, 29, 30, 74, 75, 76, 400])
 @pytest.mark.parametrize("edns", [None, 512, 1232, 4096])
-def test_truncated_answers_hold_as_many_records_as_fit(count: int, edns: int | None) -> None:
-    """RFC 2181 section 9 and RFC 6891 section 6.2.5: whole records, TC only where some are cut."""
+def test_truncated_answer_has_all_records_that_fit(count: int, edns: int | None) -> None:
+    """RFC 2181 section 9 and RFC 6891 section 6.2.5: complete records, TC only if some are cut."""
     addresses = [rdata("A", f"10.0.{number >> 8}.{number & 255}") for number in range(count)]
     core = core_with_zone(f"{SOA}\n")
     apex = wire("example.")

@@ -1,6 +1,6 @@
-"""RFC 8906 section 8, each test by its number, over UDP and TCP, to musterd and its peers.
+"""RFC 8906 section 8, each test by its number, over UDP and TCP, for musterd and its peers.
 
-The peers show that the tests themselves are right. Section 3.2.7 asks for EDNS over TCP.
+The peers validate the tests themselves. Section 3.2.7 requires EDNS over TCP.
 """
 
 import struct
@@ -26,7 +26,7 @@ SERVERS = ("musterd", "nsd", "knot", "bind")
 
 @dataclass(frozen=True)
 class Case:
-    """One test: what is asked and what is expected (None: either will do)."""
+    """A test: the query and the expected reply (None: any value)."""
 
     section: str
     question: Question
@@ -134,7 +134,7 @@ def _check(reply: dns.message.Message, case: Case) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("case", BASIC, ids=lambda case: case.section)
 def test_basic_dns(servers: dict[str, Address], name: str, case: Case, over_tcp: bool) -> None:
-    """Section 8.1; 8.1.5 is every one of them over TCP."""
+    """Section 8.1; 8.1.5 repeats each test over TCP."""
     query = case.question.wire(0xABCD)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)
     _check(reply, case)
@@ -147,10 +147,10 @@ BARE = [(name, tcp) for name in SERVERS for tcp in (False, True) if (name, tcp) 
 
 @pytest.mark.parametrize(("name", "over_tcp"), BARE)
 @pytest.mark.parametrize("opcode", [1, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
-def test_unknown_opcode(
+def test_unknown_opcode_gets_notimp(
     servers: dict[str, Address], name: str, opcode: int, over_tcp: bool
 ) -> None:
-    """Section 8.1.4: a header alone is answered NOTIMP, AA clear."""
+    """Section 8.1.4: a header alone gets NOTIMP with AA clear."""
     query = struct.pack("!HHHHHH", 0xABCD, opcode << 11, 0, 0, 0, 0)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)
     assert reply.rcode() == NOTIMP
@@ -163,7 +163,7 @@ def test_unknown_opcode(
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("case", [*EXTENDED, *KNOWN_OPTIONS], ids=lambda case: case.section)
 def test_extended_dns(servers: dict[str, Address], name: str, case: Case, over_tcp: bool) -> None:
-    """Sections 8.2 and 3.2: OPT of version 0 in every answer, unknown things neither."""
+    """Sections 8.2 and 3.2: OPT of version 0 in every answer, without unknown flags and options."""
     query = case.question.wire(0xABCD)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)
     assert reply.edns == 0
@@ -177,8 +177,8 @@ def test_extended_dns(servers: dict[str, Address], name: str, case: Case, over_t
 
 
 @pytest.mark.parametrize("opcode", [2, 4, 5])
-def test_opcodes_not_offered(servers: dict[str, Address], opcode: int) -> None:
-    """STATUS, NOTIFY and UPDATE are known but not offered: NOTIMP too (section 3.1.4)."""
+def test_unsupported_opcode_gets_notimp(servers: dict[str, Address], opcode: int) -> None:
+    """STATUS, NOTIFY and UPDATE are not supported (section 3.1.4)."""
     question = Question(APEX, SOA, flags=opcode << 11)
     reply = _exchange(servers["musterd"], question.wire(0xABCD), over_tcp=False)
     assert reply.rcode() == NOTIMP

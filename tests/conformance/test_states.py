@@ -1,4 +1,4 @@
-"""Zones that come and go: loading, live, stale, dropped; records that expire or change."""
+"""States of zones: loading, live, stale, dropped; records that expire or change."""
 
 import socket
 import threading
@@ -39,21 +39,21 @@ EDE = 15
 
 
 def ede(core: Core, name: str, rtype: str = "A") -> tuple[int, int | None]:
-    """Response code and EDE code."""
+    """Return response code and EDE code."""
     reply = ask(core, name, rtype, use_edns=0)
     found = [option.to_wire() for option in reply.options if option.otype == EDE]
     return int(reply.rcode()), int.from_bytes((found[0] or b"")[:2], "big") if found else None
 
 
 def in_state(state: int) -> Core:
-    """The zone above in a state."""
+    """Return a core with the zone above in a state."""
     core = new_core()
     load(core, ZONE, state=state)
     return core
 
 
 @pytest.mark.parametrize("name", ["new", "www.new", "ent", "dangling"])
-def test_loading_zone_denies_nothing(name: str) -> None:
+def test_loading_zone_gives_no_negative_answer(name: str) -> None:
     """RFC 8914 section 4.15: SERVFAIL with "Not Ready", not authoritative, no records."""
     core = in_state(STATE_LOADING)
     assert ede(core, name) == (SERVFAIL, 14)
@@ -63,8 +63,7 @@ def test_loading_zone_denies_nothing(name: str) -> None:
     assert ede(core, "www", "TXT") == (SERVFAIL, 14)
 
 
-def test_loading_zone_answers_what_it_has() -> None:
-    """What is known is true already."""
+def test_loading_zone_answers_known_records() -> None:
     core = in_state(STATE_LOADING)
     assert ede(core, "www") == (NOERROR, None)
     assert len(ask(core, "alias").answer) == 2
@@ -72,8 +71,8 @@ def test_loading_zone_answers_what_it_has() -> None:
     assert ede(core, "new") == (NXDOMAIN, None)
 
 
-def test_stale_zone_goes_on() -> None:
-    """RFC 8914 section 4.4: answers and denials carry "Stale Answer"; TTLs stay as they are."""
+def test_stale_zone_answers_with_ede() -> None:
+    """RFC 8914 section 4.4: all answers have "Stale Answer"; TTLs don't change."""
     core = in_state(STATE_STALE)
     for name, rcode in (("www", NOERROR), ("new", NXDOMAIN), ("ent", NOERROR), ("alias", NOERROR)):
         assert ede(core, name) == (rcode, 3)
@@ -92,8 +91,10 @@ def test_stale_zone_goes_on() -> None:
         (STATE_STALE, [(NOERROR, 3), (NXDOMAIN, 3)]),
     ],
 )
-def test_all_is_stale_when_nobody_follows(state: int, codes: list[tuple[int, int]]) -> None:
-    """RFC 8914 section 4.4: whatever the state, from the time on that was not put off."""
+def test_answers_are_stale_after_heartbeat_deadline(
+    state: int, codes: list[tuple[int, int]]
+) -> None:
+    """RFC 8914 section 4.4: in any state, from the deadline that was not extended."""
     core = in_state(state)
     before = [ede(core, name) for name in ("www", "new")]
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -103,8 +104,8 @@ def test_all_is_stale_when_nobody_follows(state: int, codes: list[tuple[int, int
     assert [ede(core, name) for name in ("www", "new")] == before
 
 
-def test_listeners_see_that_nobody_follows() -> None:
-    """Over UDP and TCP, without being told when it is time."""
+def test_listeners_apply_heartbeat_deadline() -> None:
+    """Over UDP and TCP, without an event at the deadline."""
     core = in_state(STATE_LIVE)
     query = make_query("www", use_edns=0)
     core.live_until(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 20_000_000)
@@ -116,7 +117,6 @@ def test_listeners_see_that_nobody_follows() -> None:
 
 
 def test_new_zone_is_loading_and_empty() -> None:
-    """Until its state is set."""
     core = new_core()
     assert ede(core, "www") == (REFUSED, 20)
     core.set_zone(APEX)
@@ -124,8 +124,7 @@ def test_new_zone_is_loading_and_empty() -> None:
     assert [(apex, state) for apex, state, _, _ in core.zones()] == [(APEX, STATE_LOADING)]
 
 
-def test_zone_that_is_known_stays() -> None:
-    """``set_zone`` again changes nothing."""
+def test_set_zone_keeps_existing_zone() -> None:
     core = in_state(STATE_LIVE)
     core.set_zone(APEX)
     core.set_zone(wire("EXAMPLE."))
@@ -133,8 +132,8 @@ def test_zone_that_is_known_stays() -> None:
     assert len(core.zones()) == 1
 
 
-def test_dropped_zone() -> None:
-    """Its names are not ours any more; one that is made anew is empty."""
+def test_dropped_zone_is_refused() -> None:
+    """A new zone of the same name is empty."""
     core = in_state(STATE_LIVE)
     core.drop_zone(APEX)
     assert ede(core, "www") == (REFUSED, 20)
@@ -143,14 +142,13 @@ def test_dropped_zone() -> None:
     assert ede(core, "www") == (NXDOMAIN, None)
 
 
-def test_unknown_zone_has_no_state() -> None:
-    """It is named in the error."""
+def test_error_names_unknown_zone() -> None:
     with pytest.raises(KeyError):
         new_core().set_state(APEX, STATE_LIVE)
 
 
-def test_records_expire() -> None:
-    """At a time of the boot clock, whether anybody told the core or not."""
+def test_records_expire_by_boot_clock() -> None:
+    """Without an update of the core."""
     core = core_with_zone(ZONE)
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     record = [(1, rdata("A", "192.0.2.9"))]
@@ -165,8 +163,8 @@ def test_records_expire() -> None:
     assert ask(core, "leased").rcode() == NXDOMAIN
 
 
-def test_expired_records_beside_others() -> None:
-    """The type is gone, the name stays; an expired alias gives way, an expired cut opens."""
+def test_expired_rrset_leaves_other_types() -> None:
+    """The name stays; an expired alias or cut no longer hides other records."""
     core = core_with_zone(ZONE)
     data = {
         "A": rdata("A", "192.0.2.9"),
@@ -189,8 +187,8 @@ def test_expired_records_beside_others() -> None:
     assert ask(core, "x.cut").rcode() == NXDOMAIN
 
 
-def test_removed_records() -> None:
-    """A name goes with its last RRset, and so do the empty non-terminals above it."""
+def test_removed_rrset_removes_empty_names() -> None:
+    """A name is removed with its last RRset, and so are empty non-terminals above it."""
     core = core_with_zone(ZONE)
     for name in ("www", "a.ent"):
         assert core.apply([(APEX, wire(f"{name}.example."), 1, None)]) == []
@@ -221,8 +219,8 @@ def test_removed_records() -> None:
     ids=["zone", "outside", "owner cut", "owner compressed", "empty", "cut", "more", "A of 5",
          "AAAA of 4", "CNAME cut", "CNAME compressed", "SRV cut", "MX cut", "SOA cut", "policy"],
 )  # fmt: skip
-def test_bad_rows_are_refused(row: tuple[bytes, bytes, int, bytes]) -> None:
-    """Each with a reason; its neighbours are taken, what was there stays."""
+def test_invalid_row_is_rejected(row: tuple[bytes, bytes, int, bytes]) -> None:
+    """With a reason; other rows are applied, and existing records stay."""
     core = core_with_zone(ZONE)
     good = (APEX, wire("zzz.example."), 1, pack(60, [(1, bytes(4))]))
     ((index, reason),) = core.apply([row, good])
@@ -232,8 +230,8 @@ def test_bad_rows_are_refused(row: tuple[bytes, bytes, int, bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_changes_are_whole() -> None:
-    """Answers given while records change are of one change, never of two."""
+def test_changes_are_atomic() -> None:
+    """An answer has the records of a single change, never of two."""
     core = core_with_zone(ZONE)
     owner, done = wire("set.example."), threading.Event()
 

@@ -1,4 +1,4 @@
-"""RFC 7766, 7828, 9210: many queries on a connection, in pieces, and connections that end."""
+"""RFC 7766, 7828, 9210: pipelined and fragmented queries, and connections that are closed."""
 
 import socket
 import struct
@@ -19,7 +19,7 @@ SECONDS = 10.0
 
 
 def query(number: int) -> bytes:
-    """``nNUMBER A`` with the number as id, framed."""
+    """Return the framed query ``nNUMBER A`` with the number as id."""
     return frame(Question((b"n%d" % number, b"example"), 1).wire(number))
 
 
@@ -28,24 +28,24 @@ BIG_QUERY = frame(Question((b"big", b"example"), 16).wire(7))
 
 @pytest.fixture
 def core() -> Core:
-    """A core with 200 names and an RRset of 56,000 octets."""
+    """A core with 200 names and an RRset of 56,000 bytes."""
     return core_with_zone(ZONE)
 
 
 @pytest.fixture
 def address(core: Core) -> Iterator[Address]:
-    """Where it listens."""
+    """Address of the core."""
     with listening(core) as bound:
         yield parse_address(bound[0])
 
 
 def connect(address: Address) -> socket.socket:
-    """A connection whose reads fail after a while."""
+    """Return a connection whose reads time out."""
     return socket.create_connection(address, timeout=SECONDS)
 
 
 def collect(sock: socket.socket, count: int) -> list[int]:
-    """The ids of so many replies, each with one address."""
+    """Return the ids of a number of replies, each with one address."""
     ids = []
     for _ in range(count):
         reply = receive(sock)
@@ -58,39 +58,38 @@ def collect(sock: socket.socket, count: int) -> list[int]:
 
 
 def closed(sock: socket.socket) -> bool:
-    """Whether the server has ended the connection; waits for its end."""
+    """Wait for the end of the connection; return whether the server closed it."""
     try:
         return sock.recv(1) == b""
     except ConnectionResetError:
         return True
 
 
-def test_pipelined_queries(address: Address) -> None:
-    """RFC 7766 section 6.2.1.1: all at once, each answered once."""
+def test_pipelined_queries_are_answered(address: Address) -> None:
+    """RFC 7766 section 6.2.1.1: each exactly once."""
     with connect(address) as sock:
         sock.sendall(b"".join(query(number) for number in range(200)))
         assert sorted(collect(sock, 200)) == list(range(200))
 
 
-def test_one_after_the_other(address: Address) -> None:
-    """RFC 7766 section 6.2.1: a connection serves as many queries as the client has."""
+def test_connection_serves_many_queries(address: Address) -> None:
+    """RFC 7766 section 6.2.1."""
     with connect(address) as sock:
         for number in range(50):
             sock.sendall(query(number))
             assert collect(sock, 1) == [number]
 
 
-def test_query_in_pieces(address: Address) -> None:
-    """RFC 7766 section 8: a message may come octet by octet, its length too."""
+def test_query_may_arrive_in_pieces(address: Address) -> None:
+    """RFC 7766 section 8: byte by byte, including its length."""
     with connect(address) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for octet in query(1) + query(2):
-            sock.sendall(bytes([octet]))
+        for byte in query(1) + query(2):
+            sock.sendall(bytes([byte]))
         assert collect(sock, 2) == [1, 2]
 
 
-def test_one_and_a_half_queries(address: Address) -> None:
-    """What is whole is answered, the rest waits for its end."""
+def test_complete_query_is_answered_before_partial_one(address: Address) -> None:
     data = query(1) + query(2)
     with connect(address) as sock:
         sock.sendall(data[:-5])
@@ -99,8 +98,8 @@ def test_one_and_a_half_queries(address: Address) -> None:
         assert collect(sock, 1) == [2]
 
 
-def test_client_that_has_said_all(address: Address) -> None:
-    """RFC 7766 section 6.2.4: half closed, it still gets its answers; then the server closes."""
+def test_half_closed_connection_gets_answers(address: Address) -> None:
+    """RFC 7766 section 6.2.4: then the server closes it."""
     with connect(address) as sock:
         sock.sendall(b"".join(query(number) for number in range(100)))
         sock.shutdown(socket.SHUT_WR)
@@ -108,8 +107,8 @@ def test_client_that_has_said_all(address: Address) -> None:
         assert closed(sock)
 
 
-def test_client_that_reads_late(address: Address) -> None:
-    """Answers of 56,000 octets pile up; none is lost, and others are served meanwhile."""
+def test_slow_reader_loses_no_answer(address: Address) -> None:
+    """Answers of 56,000 bytes accumulate while other clients are served."""
     count = 300
     with connect(address) as sock, connect(address) as other:
         sock.sendall(BIG_QUERY * count)
@@ -121,8 +120,7 @@ def test_client_that_reads_late(address: Address) -> None:
             assert len(reply) > 56_000
 
 
-def test_client_that_goes_away(address: Address) -> None:
-    """Answers to nobody hurt nobody."""
+def test_server_survives_client_that_disconnects(address: Address) -> None:
     for _ in range(20):
         sock = connect(address)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -134,16 +132,16 @@ def test_client_that_goes_away(address: Address) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"\0\0", b"\0\x01x", b"\0\x0b" + bytes(11)])
-def test_less_than_a_header_ends_the_connection(address: Address, junk: bytes) -> None:
-    """It has no id that could be answered."""
+def test_incomplete_header_closes_connection(address: Address, junk: bytes) -> None:
+    """There is no id for a reply."""
     with connect(address) as sock:
         sock.sendall(query(1) + junk)
         assert collect(sock, 1) == [1]
         assert closed(sock)
 
 
-def test_reply_ends_the_connection(address: Address) -> None:
-    """QR=1 is no query."""
+def test_reply_closes_connection(address: Address) -> None:
+    """QR=1 is not a query."""
     reply = bytearray(query(1))
     reply[4] |= 0x80
     with connect(address) as sock:
@@ -151,8 +149,8 @@ def test_reply_ends_the_connection(address: Address) -> None:
         assert closed(sock)
 
 
-def test_malformed_query_does_not_end_the_connection(address: Address) -> None:
-    """FORMERR has an id, so the client can go on."""
+def test_malformed_query_keeps_connection(address: Address) -> None:
+    """FORMERR has an id, so the client can continue."""
     bad = frame(Question((b"n1", b"example"), 1).wire(9) + b"junk")
     with connect(address) as sock:
         sock.sendall(bad + query(3))
@@ -162,8 +160,8 @@ def test_malformed_query_does_not_end_the_connection(address: Address) -> None:
         assert collect(sock, 1) == [3]
 
 
-def test_longest_message(address: Address) -> None:
-    """RFC 1035 section 4.2.2: 65535 octets, most of them an option of no meaning."""
+def test_longest_message_is_answered(address: Address) -> None:
+    """RFC 1035 section 4.2.2: 65535 bytes, mostly an unknown option."""
     plain = Question((b"n3", b"example"), 1, edns=Edns()).wire(3)
     option = (65001, bytes(65535 - len(plain) - 4))
     longest = Question((b"n3", b"example"), 1, edns=Edns(options=(option,))).wire(3)
@@ -176,7 +174,7 @@ def test_longest_message(address: Address) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [b"", b"\0", b"\0\x1d\0\x01"], ids=["silent", "length", "query"])
 def test_idle_connection_is_closed(start: bytes) -> None:
-    """RFC 7766 section 6.2.3: after the idle time, also one that stopped within a query."""
+    """RFC 7766 section 6.2.3: after the idle time, also within a query."""
     core = core_with_zone(ZONE, tcp_idle=0.2)
     with listening(core) as bound, connect(parse_address(bound[0])) as sock:
         sock.sendall(start)
@@ -185,7 +183,7 @@ def test_idle_connection_is_closed(start: bytes) -> None:
 
 @pytest.mark.slow
 def test_slow_client_is_closed() -> None:
-    """RFC 9210 section 4.2: octets that make no query keep no connection."""
+    """RFC 9210 section 4.2: bytes of an incomplete query don't keep a connection open."""
     core = core_with_zone(ZONE, tcp_idle=0.3)
     with listening(core) as bound, connect(parse_address(bound[0])) as sock:
         sock.settimeout(0.05)
@@ -202,8 +200,8 @@ def test_slow_client_is_closed() -> None:
         pytest.fail("still open after ten seconds")
 
 
-def test_connections_are_bounded() -> None:
-    """RFC 7766 section 6.2.2: at the limit, the one idle longest makes room."""
+def test_connection_limit_closes_idlest_connection() -> None:
+    """RFC 7766 section 6.2.2: the connection that was idle longest is closed."""
     core = core_with_zone(ZONE, tcp_clients=3)
     with listening(core) as bound:
         address = parse_address(bound[0])
@@ -222,8 +220,8 @@ def test_connections_are_bounded() -> None:
             sock.close()
 
 
-def test_counters(core: Core, address: Address) -> None:
-    """What was opened is closed again, and counted."""
+def test_connections_are_counted(core: Core, address: Address) -> None:
+    """Opened and closed."""
     with connect(address) as sock:
         sock.sendall(query(1))
         collect(sock, 1)

@@ -1,4 +1,4 @@
-"""Questions over UDP and TCP: one at a time, or many at once."""
+"""Sends questions over UDP and TCP, single or many at once."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 Address = tuple[str, int]
 
 WINDOW = 64
-"""Questions under way at once to one server: below what a default socket buffer holds."""
+"""Questions in flight to a server; fewer than a default socket buffer can hold."""
 UDP_SECONDS = 1.0
 TCP_SECONDS = 10.0
 TRIES = 4
@@ -17,7 +17,7 @@ TCP_BATCH = 50
 
 
 def parse_address(text: str) -> Address:
-    """``127.0.0.1:53`` or ``[::1]:53`` as the pair that sockets take."""
+    """Return ``127.0.0.1:53`` or ``[::1]:53`` as a socket address."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -34,7 +34,7 @@ def udp(
     tries: int = TRIES,
     source: str = "",
 ) -> bytes | None:
-    """Ask over UDP, again after each timeout (seconds); None when nothing comes back."""
+    """Ask over UDP, again after each timeout (seconds); return None without a reply."""
     with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:
         if source:
             sock.bind((source, 0))
@@ -50,7 +50,7 @@ def udp(
 
 
 def tcp(address: Address, query: bytes, *, timeout: float = TCP_SECONDS) -> bytes | None:
-    """Ask over a TCP connection of its own; None when the server closes or stays silent."""
+    """Ask over a new TCP connection; return None if the server closes it or is silent."""
     try:
         with socket.create_connection(address, timeout=timeout) as sock:
             sock.sendall(frame(query))
@@ -60,12 +60,12 @@ def tcp(address: Address, query: bytes, *, timeout: float = TCP_SECONDS) -> byte
 
 
 def frame(message: bytes) -> bytes:
-    """A message with its length before it (RFC 1035 section 4.2.2)."""
+    """Return a message preceded by its length (RFC 1035 section 4.2.2)."""
     return struct.pack("!H", len(message)) + message
 
 
 def receive(sock: socket.socket) -> bytes | None:
-    """One framed message from a connected socket; None at its end."""
+    """Return a framed message from a connected socket, None at its end."""
     head = _exactly(sock, 2)
     return None if head is None else _exactly(sock, struct.unpack("!H", head)[0])
 
@@ -81,7 +81,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes | None:
 
 
 class _Flight(asyncio.DatagramProtocol):
-    """The questions under way on one UDP socket, by message id."""
+    """The questions in flight on a UDP socket, by message id."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, asyncio.Future[bytes]] = {}
@@ -93,7 +93,7 @@ class _Flight(asyncio.DatagramProtocol):
 
 
 async def udp_many(address: Address, queries: Sequence[bytes]) -> list[bytes | None]:
-    """Ask all over one UDP socket, ``WINDOW`` at a time; the message ids are set here."""
+    """Ask all over a UDP socket, ``WINDOW`` at a time, with new message ids."""
     loop = asyncio.get_running_loop()
     replies: list[bytes | None] = [None] * len(queries)
     transport, flight = await loop.create_datagram_endpoint(_Flight, remote_addr=address)
@@ -135,7 +135,7 @@ async def tcp_many(address: Address, queries: Sequence[bytes]) -> list[bytes | N
 async def _pipeline(
     address: Address, queries: Sequence[bytes], waiting: set[int], replies: list[bytes | None]
 ) -> None:
-    """Ask what is waiting on one connection; what was answered leaves ``waiting``."""
+    """Ask the waiting questions on a connection; remove the answered ones from ``waiting``."""
     try:
         async with asyncio.timeout(TCP_SECONDS):
             reader, writer = await asyncio.open_connection(*address)

@@ -1,8 +1,8 @@
-"""Seeded zones with every corner that a name server gets wrong, for all servers to load.
+"""Seeded zones, loaded by all servers, with the corner cases that name servers get wrong.
 
-``family`` gives zones that are served together: a rich one, one that its CNAMEs lead to, a child of
-it, one below a cut of it, and reverse zones. Left out is what the peers treat differently on load
-and not in answers: RRsets of several TTLs, DNAME, DNSSEC records.
+``family`` returns zones that are served together: a main zone, a zone that its CNAMEs lead to, a
+child, a zone below one of its cuts, and reverse zones. Data that the peers change or reject on
+loading is left out: RRsets with several TTLs, DNAME, DNSSEC records.
 """
 
 import random
@@ -35,7 +35,7 @@ _TEXTS = ('"v=spf1 -all"', '"two" "strings"', '""', '"' + "x" * 255 + '"', r'"\0
 
 
 class _Zone:
-    """The lines of one master file, and where its random numbers come from."""
+    """The lines of a master file, and its source of random numbers."""
 
     def __init__(self, origin: str, rng: random.Random) -> None:
         self.origin = origin
@@ -43,12 +43,12 @@ class _Zone:
         self.lines = [f"$ORIGIN {origin}"]
 
     def put(self, owner: str, rtype: str, *rdatas: str) -> None:
-        """One RRset: all records get one random TTL."""
+        """Add an RRset with a random TTL."""
         ttl = self.rng.choice(_TTLS)
         self.lines.extend(f"{owner} {ttl} IN {rtype} {rdata}" for rdata in dict.fromkeys(rdatas))
 
     def apex(self, *servers: str) -> None:
-        """SOA with a random TTL and MINIMUM, either of which may be the lower, and NS."""
+        """Add NS, and SOA with random TTL and MINIMUM, either of which may be the lower."""
         ttl, minimum = self.rng.choice(_TTLS), self.rng.choice(_TTLS)
         serial = self.rng.randrange(1, 2**32)
         self.lines.append(f"@ {ttl} IN SOA ns1 Host.Master {serial} 7200 1800 86400 {minimum}")
@@ -67,7 +67,7 @@ class _Zone:
 
 
 def family(seed: int) -> list[ZoneText]:
-    """The zones of one seed, all to be served by one server."""
+    """Return the zones of a seed, for all servers to serve."""
     rng = random.Random(seed)
     return [_main(rng), _other(rng), _child(rng), _island(rng), *_reverse(rng)]
 
@@ -88,7 +88,7 @@ def _main(rng: random.Random) -> ZoneText:
 
 
 def _forest(zone: _Zone) -> None:
-    """Random names up to five labels deep; what lies between them are empty non-terminals."""
+    """Add random names up to five labels deep, with empty non-terminals between them."""
     rng = zone.rng
     for number in range(60):
         depth = rng.randint(1, 5)
@@ -113,7 +113,7 @@ def _rdatas(zone: _Zone, kind: str) -> Sequence[str]:
 
 
 def _target(zone: _Zone) -> str:
-    """A name for MX and SRV to point at: ours, elsewhere, missing, alias, below a cut."""
+    """Return a target for MX and SRV: in our zones, elsewhere, missing, alias, below a cut."""
     choices = (
         "mail", "set3", "set40", "cname-a", "nowhere", "host.cut", "any.wild", "t1",
         "www.outside.test.", "www.other.example.", "www.child.main.example.",
@@ -122,7 +122,7 @@ def _target(zone: _Zone) -> str:
 
 
 def _sets(zone: _Zone) -> None:
-    """RRsets of every size to beyond what one UDP answer holds."""
+    """Add RRsets of many sizes, some larger than a UDP answer."""
     for size in (1, 2, 3, 5, 10, 20, 28, 29, 30, 40):
         zone.put(f"set{size}", "A", *zone.addresses4(size, size))
         zone.put(f"set{size}", "AAAA", *zone.addresses6(size, size))
@@ -190,7 +190,7 @@ def _wildcards(zone: _Zone) -> None:
 
 
 def _cuts(zone: _Zone) -> None:
-    """Delegations, and names below them that must stay hidden."""
+    """Add delegations, and names below them that must stay hidden."""
     zone.put("cut", "NS", "ns.cut", "ns.outside.test.")
     zone.put("ns.cut", "A", *zone.addresses4())
     zone.put("ns.cut", "AAAA", *zone.addresses6())
@@ -228,19 +228,19 @@ def _oddities(zone: _Zone) -> None:
         zone.put(owner, "A", *zone.addresses4())
         zone.put(f"below.{owner}", "TXT", '"x"')
     room = 255 - len(MAIN) - 1
-    long = ".".join("l" * min(63, size) for size in _split(room))
+    long = ".".join("l" * min(63, length) for length in _split(room))
     zone.put(long, "A", *zone.addresses4())
     zone.put("long", "CNAME", long)
     zone.put("d" * 63, "A", *zone.addresses4())
 
 
-def _split(octets: int) -> Iterable[int]:
-    """Label lengths that fill so many octets of a wire name exactly, none empty."""
-    while octets > 64:
-        step = 63 if octets - 64 != 1 else 62
+def _split(size: int) -> Iterable[int]:
+    """Yield lengths of labels, none empty, that take exactly ``size`` bytes in wire form."""
+    while size > 64:
+        step = 63 if size - 64 != 1 else 62
         yield step
-        octets -= step + 1
-    yield octets - 1
+        size -= step + 1
+    yield size - 1
 
 
 def _other(rng: random.Random) -> ZoneText:
