@@ -8,7 +8,7 @@ from musterd.catalog.table import STEP
 from musterd.display import MAX_SHOWN
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
-from musterd.rr.types import CNAME
+from musterd.rr.types import CNAME, TXT, A
 from musterd.sources.changes import (
     Batch,
     Begin,
@@ -20,6 +20,8 @@ from musterd.sources.changes import (
     PutMany,
     Resolved,
     Synced,
+    Withheld,
+    WithheldRecord,
 )
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
@@ -448,3 +450,20 @@ async def test_nor_over_a_restart(known: int, serial: int) -> None:
 
 def wire(owner: str) -> bytes:
     return name_from_text(f"{owner}.{ZONE}")
+
+
+async def test_withheld_records_are_explained_until_the_source_clears_them() -> None:
+    catalog, core, _ = await new_catalog()
+    zone, owner = name_from_text(ZONE), name_from_text(f"a.{ZONE}")
+    down = WithheldRecord(A, 5, bytes((10, 0, 0, 9)), "is down")
+    other = WithheldRecord(TXT, 1, b"\1x", "the source gives no other TXT here")
+    put = Put("k", 7, NOW, records("a A 10.0.0.1"))
+    catalog.apply("one", Batch((put, Withheld(name_from_text(f"A.{ZONE}"), (down, other)))))
+    assert core.text(ZONE) == lines("a 30 A 10.0.0.1")
+    given, withheld = catalog.explain(zone, owner)
+    assert (withheld.rrset.records, withheld.hidden) == (((5, down.rdata),), "is down")
+    assert (withheld.key, withheld.revision) == (given.key, given.revision) == ("k", 7)
+    await catalog.feed("one", Withheld(owner, ()))
+    assert catalog.explain(zone, owner) == [given]
+    catalog.apply("one", Withheld(owner, (down,)), Begin())
+    assert catalog.explain(zone, owner) == [given]

@@ -13,7 +13,7 @@ from musterd.rr.types import TXT, A
 from musterd.server import source_runner as module
 from musterd.server.snapshots import Snapshots
 from musterd.server.source_runner import Feeder
-from musterd.sources.changes import Begin, Change, Lost, Put, Synced, Withheld
+from musterd.sources.changes import Begin, Change, Lost, Put, Synced, WithheldRecord
 from tests.catalogkit import NOW, new_catalog, records, until
 
 ZONE = "muster.local"
@@ -98,8 +98,11 @@ async def test_changes_are_fed(run: Run) -> None:
 class Choosy(Script):
     """A source that leaves an address out."""
 
-    def left_out(self, owner: bytes) -> list[Withheld]:
-        return [Withheld(A, 5, bytes((10, 0, 0, 9)), "because"), Withheld(TXT, 1, b"\1x", "no")]
+    def left_out(self, owner: bytes) -> list[WithheldRecord]:
+        return [
+            WithheldRecord(A, 5, bytes((10, 0, 0, 9)), "because"),
+            WithheldRecord(TXT, 1, b"\1x", "no"),
+        ]
 
 
 async def test_what_a_source_leaves_out_is_explained_while_it_is_that() -> None:

@@ -33,6 +33,7 @@ from musterd.sources.changes import (
     PutMany,
     Resolved,
     Synced,
+    Withheld,
 )
 
 BATCH = 10_000
@@ -198,8 +199,8 @@ class Catalog:
                 self.states.synced(source, revision)
             case Lost(reason):
                 self.states.lost(source, reason)
-            case Fault() | Resolved():
-                table.problems.take(change)
+            case Fault() | Resolved() | Withheld():
+                table.note(change)
         yield
 
     def _restoring(self, source: str, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[None]:

@@ -55,7 +55,10 @@ def _left_out(zone: Zone, owner: bytes, given: Sequence[Contribution]) -> Iterat
     """What sources leave out of RRsets that they give."""
     whole = {(one.source, one.rtype): one for one in given}
     for table in zone.tables.values():
-        for rtype, weight, rdata, reason in table.left_out(owner):
+        for rtype, weight, rdata, reason in [
+            *table.left_out(owner),
+            *table.withheld.get(owner, ()),
+        ]:
             one = whole.get((table.name, rtype))
             if one is not None:
                 rrset = one.rrset._replace(records=((weight, rdata),))

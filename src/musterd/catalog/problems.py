@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from musterd.display import named, shortened
-from musterd.sources.changes import Fault, Resolved
+from musterd.display import shorten, shorten_unique
 
 PROBLEMS = 100
 """Problems of a source that are remembered, and logged of one list; all are counted."""
@@ -47,16 +46,9 @@ class Problems:
         """Those that are remembered, the newest last."""
         return tuple(one for some in self._known.values() for one in some.values())[-PROBLEMS:]
 
-    def take(self, change: Fault | Resolved) -> None:
-        """What a source tells."""
-        if isinstance(change, Fault):
-            self.add(change.where, change.reason)
-        else:
-            self.drop(change.where)
-
     def add(self, where: str, reason: str, key: bytes | None = None) -> None:
         """Count and remember what is left out; by the key of its row, where one has several."""
-        where, reason = named(where), shortened(reason)
+        where, reason = shorten_unique(where), shorten(reason)
         self.total += 1
         place = where if key is None else key
         some = self._known.pop(place, {})
@@ -76,7 +68,7 @@ class Problems:
 
     def drop(self, place: str | bytes) -> None:
         """Forget what was left out at a place, or of the row with a key: it is no more."""
-        self._known.pop(named(place) if isinstance(place, str) else place, None)
+        self._known.pop(shorten_unique(place) if isinstance(place, str) else place, None)
 
     def begin(self) -> None:
         """A full list follows."""

@@ -23,17 +23,19 @@ from musterd.catalog.zone import Zone, deepest
 from musterd.rr.names import check_name, name_to_text
 from musterd.rr.rrset import Record, unpack
 from musterd.rr.types import AAAA, CNAME, A, type_text
-from musterd.sources.changes import Delete, Put, Withheld
+from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, WithheldRecord
 
 STEP = 1000
 """Rows that are taken without a break: some milliseconds of work."""
 
 COUNT_AT = 14
 """Where a packed RRset has the number of its records, u16."""
+MAX_WITHHELD = 100_000
+"""Maximum owner names whose withheld records are kept for ``explain``; the oldest are dropped."""
 _CNAME = TYPE.pack(CNAME)
 
 
-def nothing(_: bytes) -> Sequence[Withheld]:
+def nothing(_: bytes) -> Sequence[WithheldRecord]:
     """What a source leaves out that gives all it has."""
     return ()
 
@@ -62,8 +64,10 @@ class Table:
         self.anywhere = False
         """Whether a record outside these zones is no fault."""
         self.problems = Problems(name, clock)
-        self.left_out: Callable[[bytes], Sequence[Withheld]] = nothing
+        self.left_out: Callable[[bytes], Sequence[WithheldRecord]] = nothing
         """What the source has of a folded owner name and doesn't give."""
+        self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}
+        """Records that the source has at a folded owner name but does not give."""
         self.changed = False
         """Whether a row has changed since someone said that none has."""
         self._pending = pending
@@ -95,6 +99,26 @@ class Table:
         self._generation += 1
         self._current = 0
         self.problems.begin()
+        self.withheld.clear()
+
+    def note(self, change: Fault | Resolved | Withheld) -> None:
+        """Take a change that concerns no answer."""
+        match change:
+            case Fault(where, reason):
+                self.problems.add(where, reason)
+            case Resolved(where):
+                self.problems.drop(where)
+            case Withheld():
+                self._withhold(change)
+
+    def _withhold(self, report: Withheld) -> None:
+        """Replace the withheld records of an owner name."""
+        owner = report.owner.lower()
+        self.withheld.pop(owner, None)
+        if report.records:
+            self.withheld[owner] = report.records
+            if len(self.withheld) > MAX_WITHHELD:
+                del self.withheld[next(iter(self.withheld))]
 
     def sweep(self) -> Iterator[None]:
         """Delete the rows that the last full list did not have, with a break after each step."""
@@ -114,11 +138,12 @@ class Table:
                     self._replace(key, self.rows[key], None)
             yield
 
-    def sweep_beside(self, changes: Iterable[Put | Delete]) -> None:
+    def sweep_beside(self, changes: Iterable[Put | Delete | Withheld]) -> None:
         """Delete the rows at the names of listed keys that the list does not have."""
         if self._current == len(self.rows):
             return
-        rows = (self.rows.get(self.number + text_key(change.key)) for change in changes)
+        keys = [change.key for change in changes if not isinstance(change, Withheld)]
+        rows = (self.rows.get(self.number + text_key(key)) for key in keys)
         self._sweep_at({place for row in rows for place in self._places(row)})
 
     def _sweep_at(self, places: Iterable[tuple[Zone, bytes]]) -> None:
@@ -138,7 +163,9 @@ class Table:
         if len(good) != 1 or not self._add(key, row, good[0]):
             self._put_row(key, row)
 
-    def pieces(self, changes: Sequence[Put | Delete]) -> Iterator[Sequence[Put | Delete]]:
+    def pieces(
+        self, changes: Sequence[Put | Delete | Withheld]
+    ) -> Iterator[Sequence[Put | Delete | Withheld]]:
         """Cut changes into steps, not between neighbours of one owner name; take each at once."""
         at = 0
         while at < len(changes):
@@ -148,16 +175,21 @@ class Table:
             yield changes[at:end]
             at = end
 
-    def _owner(self, change: Put | Delete) -> bytes:
+    def _owner(self, change: Put | Delete | Withheld) -> bytes:
         """The first folded owner name of what a change puts or deletes; empty if there is none."""
         if isinstance(change, Put):
             return next((record.owner.lower() for record in change.records), b"")
+        if isinstance(change, Withheld):
+            return change.owner.lower()
         row = self.rows.get(self.number + text_key(change.key), b"")
         return next((record.owner.lower() for record in decode(row)), b"")
 
-    def change(self, changes: Iterable[Put | Delete]) -> None:
+    def change(self, changes: Iterable[Put | Delete | Withheld]) -> None:
         """Take changes of keys, whose records are trusted to be well formed."""
         for change in changes:
+            if isinstance(change, Withheld):
+                self._withhold(change)
+                continue
             key = self.number + text_key(change.key)
             if self.problems:
                 self.problems.drop(key)

@@ -1,33 +1,33 @@
-"""Where records come from: one module, or folder, for each kind of source."""
+"""Sources of records: one module or package for each kind."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
-from musterd.sources.changes import Change, Withheld
+from musterd.sources.changes import Change, WithheldRecord
 
 
 class Source(Protocol):
-    """What reports, for each key of its own, all that the key gives.
+    """A source reports, for each key of its own, all records that the key gives.
 
-    A source knows nothing of zones beyond the names it was told, and nothing of DNS messages.
+    A source knows nothing of zones except the names in its settings, and nothing of DNS messages.
     """
 
     @property
     def name(self) -> str:
-        """As in the settings; unique among all sources."""
+        """Its name in the settings, unique among all sources."""
 
     def changes(self) -> AsyncGenerator[Change]:
-        """Give what is there (``Begin`` … ``Synced``), then each change; never end.
+        """Report the present records (``Begin`` … ``Synced``), then each change; never end.
 
-        What can't be read is a ``Lost``, after which the source goes on trying; what is wrong
-        with one key is a ``Fault``, and ``Mended`` when it is so no more. The next change is asked
-        for when the last is in answers, so a source must not pile up what it hears meanwhile.
+        If the source can't be read, it reports ``Lost`` and keeps trying. An invalid key is
+        reported as a ``Fault``, and as ``Resolved`` once it is valid. The next change is requested
+        when the last one is answered, so a source must not queue changes without a limit.
         """
 
 
 @runtime_checkable
 class LeavesOut(Protocol):
-    """A source that doesn't give all the records that it has."""
+    """A source that computes its withheld records on demand; superseded by ``Withheld``."""
 
-    def left_out(self, owner: bytes) -> Sequence[Withheld]:
-        """What it has of a folded owner name and doesn't give now."""
+    def left_out(self, owner: bytes) -> Sequence[WithheldRecord]:
+        """Return the records at a folded owner name that the source does not give."""

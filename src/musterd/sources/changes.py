@@ -9,11 +9,11 @@ from musterd.rr.rrset import Record
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A full list follows, up to ``Synced``; keys unseen in it are gone."""
+    """A full list follows, up to ``Synced``; keys that are not in it are deleted."""
 
 
 class Put(NamedTuple):
-    """All that one key gives now.
+    """A key gives these records, and nothing else.
 
     key: the source's own, as text; revision: of the key, counted by the source; time: of its
     last change, seconds since 1970.
@@ -29,8 +29,8 @@ class Put(NamedTuple):
 class PutMany:
     """Records whose keys are their own owner and type: the bulk form of ``Put``.
 
-    rows: (owner, type, packed RRset) each. They are trusted to be well formed, as the core makes
-    them: to check each would double the time of loading.
+    rows: (owner, type, packed RRset) each. They come from the core and are not checked again:
+    that would double the time of loading.
     """
 
     revision: int
@@ -40,55 +40,14 @@ class PutMany:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A key gives nothing any more."""
+    """A key was deleted."""
 
     key: str
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Changes of keys that are told at once, and are in answers at once or nearly so.
-
-    What they put is trusted to be well formed, as the rows of ``PutMany`` are. whole: they are
-    part of a list, in which no other key gives records at the owner names of these.
-    """
-
-    changes: Sequence[Put | Delete]
-    whole: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Synced:
-    """The list is complete, and from now on every change is told."""
-
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The source can't be read, for a reason; what is known stays, until it is synced again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing of a source that was left out: where it is, and what is wrong with it."""
-
-    where: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What a ``Fault`` told is so no more, where it was."""
-
-    where: str
-
-
-class Withheld(NamedTuple):
-    """A record that a source has of a name and doesn't give, and why."""
+class WithheldRecord(NamedTuple):
+    """A record that a source has but does not give, and the reason."""
 
     rtype: int
     weight: int
@@ -96,4 +55,57 @@ class Withheld(NamedTuple):
     reason: str
 
 
-Change = Begin | Put | PutMany | Batch | Delete | Synced | Lost | Fault | Resolved
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The records that a source has at an owner name but does not give, for ``explain``.
+
+    It replaces the last report of the owner name; without records it clears it. ``Begin`` clears
+    all reports.
+    """
+
+    owner: bytes
+    records: tuple[WithheldRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes that are answered together, or nearly so if there are many.
+
+    Their records are not checked, as in ``PutMany``. whole: they belong to a full list, in which
+    no other key gives records at their owner names.
+    """
+
+    changes: Sequence[Put | Delete | Withheld]
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The full list is complete; every later change is reported."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The source can't be read, for a reason; its records stay until it is synced again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in a source is invalid and was dropped: its location, and the reason."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The ``Fault`` that was reported at a location has been resolved."""
+
+    where: str
+
+
+Change = Begin | Put | PutMany | Batch | Delete | Withheld | Synced | Lost | Fault | Resolved

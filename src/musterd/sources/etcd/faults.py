@@ -1,6 +1,6 @@
 """What is left out: keys that can't be read, and what a name does not answer with."""
 
-from musterd.display import named, shortened
+from musterd.display import printable_key, shorten
 from musterd.rr.names import name_to_text
 from musterd.sources.changes import Fault, Resolved
 from musterd.sources.etcd.keys import name_of
@@ -8,7 +8,7 @@ from musterd.sources.etcd.keys import name_of
 
 def shown(raw: bytes) -> str:
     """A key for people; no other is shown so."""
-    return named(raw.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace"))
+    return printable_key(raw)
 
 
 class Wrong:
@@ -28,7 +28,7 @@ class Wrong:
         where = shown(raw)
         known = where in self.keys
         self.keys[where] = revision
-        self.news.append(Fault(where, shortened(reason)))
+        self.news.append(Fault(where, shorten(reason)))
         return not known
 
     def mend(self, where: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from musterd.rr.rrset import Record
-from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld
+from musterd.sources.changes import Delete, Fault, Put, Resolved, WithheldRecord
 from musterd.sources.etcd import rrsets
 from musterd.sources.etcd.faults import Wrong, shown
 from musterd.sources.etcd.health import Statuses
@@ -272,7 +272,7 @@ class Index:
             self._begun = b"", 0
             yield told
 
-    def left_out(self, owner: bytes) -> list[Withheld]:
+    def left_out(self, owner: bytes) -> list[WithheldRecord]:
         """The records of a folded owner name whose addresses are down while there are others."""
         path, found = path_of(owner), []
         if self.statuses.down and self.keys.top(path) is not None:
@@ -281,7 +281,7 @@ class Index:
                 pass
             for (rtype, rdata), (weight, address) in sorted(look.left.down.items()):
                 key = self.statuses.down[address]
-                found.append(Withheld(rtype, weight, rdata, f"{shown(key)} says it is down"))
+                found.append(WithheldRecord(rtype, weight, rdata, f"{shown(key)} says it is down"))
         return found
 
     def _tell(

@@ -10,7 +10,16 @@ from typing import Final
 from musterd.etcd import Change as Event
 from musterd.etcd import EtcdClient, EtcdOptions, EtcdWatch, span
 from musterd.kv import Compacted, StoreError, StoreLost
-from musterd.sources.changes import Batch, Begin, Change, Fault, Lost, Resolved, Synced, Withheld
+from musterd.sources.changes import (
+    Batch,
+    Begin,
+    Change,
+    Fault,
+    Lost,
+    Resolved,
+    Synced,
+    WithheldRecord,
+)
 from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.keys import LAYOUTS
 from musterd.sources.etcd.lease_ttl import Leases
@@ -47,7 +56,7 @@ class EtcdSource:
     time: Callable[[], float] = field(default=clock.time)
     _index: Index | None = field(default=None, init=False)
 
-    def left_out(self, owner: bytes) -> Sequence[Withheld]:
+    def left_out(self, owner: bytes) -> Sequence[WithheldRecord]:
         """The records at a folded owner name whose addresses a status has down."""
         return () if self._index is None else self._index.left_out(owner)
 
