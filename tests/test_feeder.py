@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from musterd.backoff import Backoff
 from musterd.catalog import Catalog
 from musterd.rr.names import name_from_text
 from musterd.rr.types import TXT, A
@@ -46,7 +47,7 @@ Run = Callable[..., Script]
 
 @pytest.fixture
 async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
-    monkeypatch.setattr(module, "RETRY_LEAST", 0.0)
+    monkeypatch.setattr(module, "RETRY", Backoff(0.0, 0.0))
     tasks: list[asyncio.Task[None]] = []
 
     def start(catalog: Catalog, snapshots: Snapshots | None = None, late: float = FAR) -> Script:

@@ -59,10 +59,10 @@ async def test_a_refused_handshake_is_told_once(home: Path) -> None:
         script = f"""
 import asyncio
 from pathlib import Path
-from musterd.etcd import Client, Options
-options = Options(("{etcd.members[0].endpoint}",), Path("{certificates.ca}"))
+from musterd.etcd import EtcdClient, EtcdOptions
+options = EtcdOptions(("{etcd.members[0].endpoint}",), Path("{certificates.ca}"))
 async def ask():
-    async with Client(options) as client:
+    async with EtcdClient(options) as client:
         await client.range(b"a")
 asyncio.run(ask())
 """

@@ -1,7 +1,6 @@
 """Leases: granted, renewed on one stream for all, ended."""
 
 import asyncio
-import random
 from collections import deque
 from typing import Final
 
@@ -10,7 +9,7 @@ import grpc
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.faults import Then
 from musterd.etcd.methods import GRANT, KEEPALIVE, REVOKE, TIME_TO_LIVE
-from musterd.etcd.transport import PAUSE_LEAST, PAUSE_MOST, Stream, Transport
+from musterd.etcd.transport import RETRY, Stream, Transport
 from musterd.kv.errors import LeaseNotFound, StoreBusy, StoreUnavailable
 from musterd.kv.requests import LEASE_MOST
 from musterd.kv.values import Lease
@@ -70,17 +69,16 @@ class Leases:
             raise StoreBusy(f"{self._count} renewals wait already: ask again later")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._transport.options.request
-        pause = PAUSE_LEAST
+        retry = RETRY.start()
         self._count += 1
         try:
             while True:
                 try:
                     ttl = await self._renew(lease, deadline)
                 except StoreUnavailable:
-                    if loop.time() + pause >= deadline:
+                    if loop.time() + retry.bound >= deadline:
                         raise
-                    await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-                    pause = min(2 * pause, PAUSE_MOST)
+                    await asyncio.sleep(retry.next())
                     continue
                 if ttl <= 0:
                     raise LeaseNotFound(lease)

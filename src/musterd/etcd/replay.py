@@ -6,15 +6,15 @@ from typing import Final
 
 import grpc
 
+from musterd.backoff import Backoff
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.methods import WATCH
 from musterd.etcd.transport import Stream, Transport
 from musterd.etcd.values import Change, Events, change
 from musterd.kv.errors import Compacted, StoreUnavailable
 
-ASK_LEAST: Final = 0.01
-ASK_MOST: Final = 0.2
-"""Seconds between two questions how far etcd is, doubled each time."""
+ASK: Final = Backoff(0.01, 0.2)
+"""Delays between two progress requests."""
 QUIET: Final = 0.5
 """Seconds without an event after which an etcd that can't tell how far it is has told all."""
 STALLED: Final = 10.0
@@ -94,8 +94,7 @@ async def _revisions(
 
 async def _ask(stream: Stream[rpc.WatchRequest, rpc.WatchResponse]) -> None:
     """Ask again and again how far etcd is: some versions don't answer before they are so far."""
-    pause = ASK_LEAST
+    pause = ASK.start()
     while True:
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, ASK_MOST)
+        await asyncio.sleep(pause.next())
         stream.ask(rpc.WatchRequest(progress=rpc.WatchProgressRequest()))

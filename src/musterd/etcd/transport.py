@@ -14,6 +14,7 @@ from typing import Final, Generic
 import grpc
 from google.protobuf.message import Message
 
+from musterd.backoff import Backoff
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.endpoint import Endpoint
 from musterd.etcd.faults import Failure, Then, failure
@@ -21,9 +22,8 @@ from musterd.etcd.methods import AUTHENTICATE, STATUS, A, Method, Q
 from musterd.etcd.options import EtcdOptions
 from musterd.kv.errors import StoreBusy, StoreDenied, StoreError, StoreUnavailable, StoreUncertain
 
-PAUSE_LEAST: Final = 0.05
-PAUSE_MOST: Final = 1.0
-"""Seconds between two tries, doubled each time, by chance up to half less."""
+RETRY: Final = Backoff(0.05, 1.0)
+"""Delays between two attempts."""
 LOGINS: Final = 2
 """Tokens that one request may ask for, as another may be used up at once."""
 
@@ -105,7 +105,8 @@ class Transport:
         # Where nothing was answered for long, nobody waits for it: one look at each, and an error.
         failing = started if self._failing is None else self._failing
         looks = len(self._endpoints) if started - failing > self.options.request else 0
-        pause, tries, logins = PAUSE_LEAST, 0, 0
+        tries = logins = 0
+        retry = RETRY.start()
         reasons: dict[str, StoreError] = {}
         while True:
             endpoint, token = self._endpoints[self._at], self._token
@@ -131,11 +132,10 @@ class Transport:
                 raise failed.error
             reasons[endpoint.address] = failed.error
             self._failing = loop.time() if self._failing is None else self._failing
-            if loop.time() + pause >= deadline or 0 < looks <= tries or self._closed:
+            if loop.time() + retry.bound >= deadline or 0 < looks <= tries or self._closed:
                 raise _all(list(reasons.values()))
             if tries % len(self._endpoints) == 0:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-                pause = min(2 * pause, PAUSE_MOST)
+                await asyncio.sleep(retry.next())
 
     async def open(self, method: Method[Q, A], questions: int) -> Stream[Q, A]:
         """Open a stream at the endpoint that answers now, where some questions may wait.

@@ -6,7 +6,6 @@ was restored; and, by cluster, Raft term and the key itself, that it is the same
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +14,7 @@ from typing import Final
 
 import grpc
 
+from musterd.backoff import Backoff
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.faults import Ahead, Leaderless, Then, wanted, wants_login
 from musterd.etcd.methods import RANGE, WATCH
@@ -38,9 +38,8 @@ GRACE: Final = 5.0
 """Seconds from the break of a stream until readers are told; a new leader is there before."""
 SILENT: Final = 9.0
 """Seconds since anything was heard after which they are told in any case."""
-RETRY_LEAST: Final = 0.05
-RETRY_MOST: Final = 2.0
-"""Seconds until a stream is opened again, doubled each time."""
+RETRY: Final = Backoff(0.05, 2.0)
+"""Delays before a stream is opened again."""
 DENIED: Final = 10.0
 """Seconds until etcd is asked again for a watch that it refused."""
 STEADY: Final = 10.0
@@ -137,7 +136,7 @@ class Watches:
     async def _run(self) -> None:
         """Keep a stream open for as long as there are watches."""
         loop = asyncio.get_running_loop()
-        pause = RETRY_LEAST
+        retry = RETRY.start()
         while self._watches:
             began = loop.time()
             try:
@@ -151,9 +150,8 @@ class Watches:
                     watch.end(StoreUnavailable(f"{type(error).__name__}: {error}"))
                 raise
             if loop.time() - began >= STEADY:
-                pause = RETRY_LEAST
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            pause = min(2 * pause, RETRY_MOST)
+                retry.reset()
+            await asyncio.sleep(retry.next())
 
     def _lost(self, error: StoreError) -> None:
         """The stream broke, or there was none."""

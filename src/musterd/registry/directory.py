@@ -8,7 +8,6 @@ but so many.
 
 import asyncio
 import math
-import random
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
@@ -18,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from pydantic_core import from_json, to_json
 
+from musterd.backoff import Backoff
 from musterd.clock import Clock
 from musterd.kv import (
     NO_LEASE,
@@ -51,9 +51,8 @@ LOOK: Final = 1.0
 NAMES_MOST: Final = 100
 """Servers of one name at once; from the second on they have a number behind it."""
 ZONES_MOST: Final = 1000
-RETRY_LEAST: Final = 1.0
-RETRY_MOST: Final = BEAT
-"""Seconds until a store that can't be written is tried again: doubled each time, with jitter.
+RETRY: Final = Backoff(1.0, BEAT)
+"""Delays before a store that can't be written is tried again.
 
 No longer than between two renewals: until it is written, others take this server for stopped.
 """
@@ -123,11 +122,11 @@ class Servers:
 
     async def run(self) -> None:
         """Be one of them, until cancelled."""
-        retry = RETRY_LEAST
+        retry = RETRY.start()
         while True:
             try:
                 await self._register()
-                retry = RETRY_LEAST
+                retry.reset()
                 self._outage.over()
                 while True:
                     await asyncio.sleep(BEAT)
@@ -136,8 +135,7 @@ class Servers:
                 log.warning("other servers thought that this one had ended", name=self.name)
             except StoreError as error:
                 self._outage.failed(str(error))
-                await asyncio.sleep(retry * random.uniform(0.5, 1.0))  # noqa: S311
-                retry = min(2 * retry, RETRY_MOST)
+                await asyncio.sleep(retry.next())
 
     async def leave(self) -> None:
         """Run no more."""

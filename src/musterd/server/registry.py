@@ -6,7 +6,6 @@ registered are answered.
 
 import asyncio
 import os
-import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ import structlog
 
 from musterd import __version__
 from musterd._core import Core
+from musterd.backoff import Backoff
 from musterd.catalog import Catalog
 from musterd.clock import Clock
 from musterd.errors import MusterdError, StateError
@@ -48,9 +48,8 @@ TOKEN_OCTETS: Final = 4096
 """The most that is read of a file for a token."""
 CONNECTIONS: Final = 1000
 """HTTP connections at once; more are answered with 503."""
-RETRY_LEAST: Final = 0.5
-RETRY_MOST: Final = 15.0
-"""Seconds until a store that can't be read at first is tried again: doubled each time."""
+RETRY: Final = Backoff(0.5, 15.0)
+"""Delays before a store that can't be read at first is tried again."""
 LEAVE: Final = 1.0
 """Seconds in which the others are told that this server stops."""
 LATE: Final = 2.0
@@ -165,15 +164,14 @@ class Registering:
         return Told(addresses, zones, self.applied.revision, self.applied.lag)
 
     async def _follow_tokens(self) -> None:
-        retry = RETRY_LEAST
+        retry = RETRY.start()
         outage = FailureLog("the store can't be read yet, the API answers 503")
         while not self.tokens.ready:
             try:
                 await self._prepare()
             except MusterdError as error:
                 outage.failed(str(error))
-                await asyncio.sleep(retry * random.uniform(0.5, 1))  # noqa: S311
-                retry = min(2 * retry, RETRY_MOST)
+                await asyncio.sleep(retry.next())
         await self.tokens.run()
 
     async def _prepare(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from musterd.backoff import Backoff
 from musterd.catalog import Catalog
 from musterd.catalog.table import nothing
 from musterd.log_once import FailureLog
@@ -16,9 +17,8 @@ from musterd.sources.changes import Lost, Synced
 
 LATE: Final = 1.0
 """Seconds after which the snapshot of a source is taken that has not begun a list."""
-RETRY_LEAST: Final = 1.0
-RETRY_MOST: Final = 60.0
-"""Seconds until a source that broke is started again: doubled each time."""
+RETRY: Final = Backoff(1.0, 60.0)
+"""Delays before a source that broke is started again."""
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Feeder:
         """Feed, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._restore_late())
-            retry = RETRY_LEAST
+            retry = RETRY.start()
             while True:
                 try:
                     await self._follow()
@@ -55,8 +55,7 @@ class Feeder:
                     reason = f"it broke: {type(error).__name__}: {error}"
                 await self._catalog.feed(self._source.name, Lost(reason))
                 await self._restore()
-                await asyncio.sleep(retry)
-                retry = min(2 * retry, RETRY_MOST)
+                await asyncio.sleep(retry.next())
 
     async def _follow(self) -> None:
         name = self._source.name

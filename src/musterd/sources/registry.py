@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from musterd.backoff import Backoff
 from musterd.kv import Compacted, Entry, Event, Store, StoreError, StoreLost, Watch
 from musterd.registry import names, rdata
 from musterd.registry.applied import Applied
@@ -18,9 +19,8 @@ NAME: Final = "registry"
 """Of the source; no other can have it."""
 AT_ONCE: Final = 1000
 """Changes that are told at once."""
-RETRY_LEAST: Final = 0.5
-RETRY_MOST: Final = 30.0
-"""Seconds until a store that can't be read is tried again: doubled each time."""
+RETRY: Final = Backoff(0.5, 30.0)
+"""Delays before a store that can't be read is tried again."""
 _OWNER_PARTS: Final = RECORDS.count(b"/") + 2
 """Of a key of the store, as far as its owner."""
 
@@ -46,13 +46,14 @@ class RegistrySource:
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Give all records, then what changes; never ends."""
-        retry = RETRY_LEAST
+        retry = RETRY.start()
         while True:
             try:
                 async with aclosing(self._follow()) as changes:
                     async for change in changes:
                         yield change
-                        retry = RETRY_LEAST if isinstance(change, Synced) else retry
+                        if isinstance(change, Synced):
+                            retry.reset()
             except Compacted as error:
                 # More changed than is kept for who follows slowly: list again.
                 yield Lost(str(error))
@@ -61,8 +62,7 @@ class RegistrySource:
                 yield Lost(str(error))
             finally:
                 self.applied.lost()
-            await asyncio.sleep(retry)
-            retry = min(2 * retry, RETRY_MOST)
+            await asyncio.sleep(retry.next())
 
     async def _follow(self) -> AsyncGenerator[Change]:
         """List once, and watch from there on. Raises StoreError."""

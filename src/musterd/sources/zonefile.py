@@ -16,6 +16,7 @@ import dns.rdata
 import dns.rdatatype
 
 from musterd._core import ZoneFile
+from musterd.backoff import Backoff
 from musterd.file_watch import FileWatch, Looks, Watch, look
 from musterd.rr.names import fold
 from musterd.rr.rrset import pack
@@ -28,9 +29,8 @@ SETTLE: Final = 0.05
 """Seconds for which a changed file must stay the same, so that half a write isn't taken."""
 SETTLE_MOST: Final = 100
 """The most looks at a file that doesn't settle."""
-RETRY_LEAST: Final = 1.0
-RETRY_MOST: Final = 30.0
-"""Seconds until a file that can't be read is tried again: doubled each time."""
+RETRY: Final = Backoff(1.0, 30.0)
+"""Delays before a file that can't be read is tried again."""
 
 Row = tuple[bytes, int, bytes]
 """Owner, type, packed RRset."""
@@ -69,7 +69,7 @@ class ZoneFileSource:
     async def changes(self) -> AsyncGenerator[Change]:
         """Give the file's records now and each time that it changes; never ends."""
         watch = self.files.watch()
-        files, lost, retry = [self.path], "", RETRY_LEAST
+        files, lost, retry = [self.path], "", RETRY.start()
         try:
             seen = await asyncio.to_thread(look, files)
             while True:
@@ -78,15 +78,15 @@ class ZoneFileSource:
                 if isinstance(found, _List):
                     for change in _changes(found):
                         yield change
-                    files, lost, retry = found.files, "", RETRY_LEAST
+                    files, lost = found.files, ""
+                    retry.reset()
                     await watch.follow(files)
                     seen = await self._change(watch, files, seen)
                     continue
                 for change in found if found[-1].reason != lost else ():
                     yield change
                 lost = found[-1].reason
-                await watch.changed(retry)
-                retry = min(2 * retry, RETRY_MOST)
+                await watch.changed(retry.next())
                 seen = await _settled(files)
         finally:
             watch.close()

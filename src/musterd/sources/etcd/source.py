@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
+from musterd.backoff import Backoff
 from musterd.etcd import Change as Event
 from musterd.etcd import EtcdClient, EtcdOptions, EtcdWatch, span
 from musterd.kv import Compacted, StoreError, StoreLost
@@ -33,9 +34,8 @@ REST_PART: Final = 9.0
 """How long they wait after the last time, as a part of what that took: a tenth is theirs."""
 TURNS: Final = 8
 """Turns of the loop after a step, as what comes takes some to be here."""
-RETRY_LEAST: Final = 0.5
-RETRY_MOST: Final = 10.0
-"""Seconds until an etcd that can't be read is tried again: doubled each time."""
+RETRY: Final = Backoff(0.5, 10.0)
+"""Delays before an etcd that can't be read is tried again."""
 
 
 @dataclass(slots=True)
@@ -66,21 +66,21 @@ class EtcdSource:
         self._index = index = Index(layout, self.prefix, self.zones, self.ttl, subtree=self.subtree)
         async with EtcdClient(self.options) as client:
             follower = _Follower(index, client, self.time)
-            retry = RETRY_LEAST
+            retry = RETRY.start()
             while True:
                 try:
                     async with aclosing(follower.follow()) as changes:
                         async for change in changes:
                             yield change
-                            retry = RETRY_LEAST if isinstance(change, Synced) else retry
+                            if isinstance(change, Synced):
+                                retry.reset()
                 except Compacted as error:
                     # More changed than etcd keeps, or it is another one: list again.
                     yield Lost(str(error))
                     continue
                 except StoreError as error:
                     yield Lost(str(error))
-                await asyncio.sleep(retry)
-                retry = min(2 * retry, RETRY_MOST)
+                await asyncio.sleep(retry.next())
 
 
 class _Follower:
