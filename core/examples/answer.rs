@@ -1,11 +1,11 @@
-//! Answers queries without sockets, so that callgrind can count what that takes:
+//! Answers queries without sockets, so that callgrind can count instructions:
 //!
 //! `cargo run --release --no-default-features --example answer -- --queries 20000 [--features]`
 //!
-//! The zone and the mix of questions are those of the benchmarks: 10,000 hosts, 80 % A, 10 % SRV, 10 %
-//! names that are not there, with EDNS. `--features` turns on the policy `sticky`, cookies (each
-//! client has proven its address) and rate limiting, which nobody exceeds. `--addresses N` gives
-//! each host N addresses instead of one.
+//! The zone and the queries are those of the benchmarks: 10,000 hosts; 80 % A, 10 % SRV, 10 % unknown
+//! names; with EDNS. `--features` turns on the policy `sticky`, cookies (each client has proven its
+//! address) and rate limiting, which no client exceeds. `--addresses N` gives each host N addresses
+//! instead of one.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
@@ -17,26 +17,27 @@ use _core::counters::Counters;
 use _core::message::wire::rtype;
 use _core::net::udp::ANSWER_SIZE;
 use _core::options::Options;
-use _core::request::{RequestContext, Transport, clock};
+use _core::request::{Outcome, RequestContext, Transport, clock};
 use _core::shared::Shared;
 use _core::zone::policy::Random;
-use _core::zone::rrset::{POLICY_STICKY, pack};
-use _core::zone::zones::STATE_LIVE;
+use _core::zone::rrset::{Policy, pack};
+use _core::zone::zones::State;
 use crossbeam_epoch as epoch;
 
 const APEX: &[u8] = b"\x05bench\x04test\x00";
 const HOSTS: usize = 10_000;
 const SERVICES: usize = 1000;
 const TTL: u32 = 300;
-/// Queries made beforehand, and then asked over and over: making them is not to be counted.
+/// Number of different queries. They are made first and then repeated, because making them is not
+/// part of the measurement.
 const QUERIES: usize = 1 << 14;
-/// As many as a worker reads at once.
+/// Packets per batch, as in a worker.
 const BATCH: usize = 64;
 const SEED: u64 = 2026;
 const SECRET: Secret = [7; 16];
 const USAGE: &str = "usage: answer --queries N [--features] [--addresses 1..16]";
 
-/// What was asked for on the command line.
+/// The arguments of the command line.
 struct Arguments {
     queries: usize,
     features: bool,
@@ -58,7 +59,7 @@ impl Arguments {
     }
 }
 
-/// A packet and who sends it.
+/// A packet and its sender.
 struct Query {
     packet: Vec<u8>,
     client: IpAddr,
@@ -81,8 +82,8 @@ fn main() -> ExitCode {
         });
     }
     let queries = questions(arguments.features);
-    let (answered, octets) = answer(&shared, &queries, arguments.queries);
-    println!("{answered} answered, {:.1} octets each", octets as f64 / answered.max(1) as f64);
+    let (answered, bytes) = answer(&shared, &queries, arguments.queries);
+    println!("{answered} answered, {:.1} bytes each", bytes as f64 / answered.max(1) as f64);
     ExitCode::SUCCESS
 }
 
@@ -104,11 +105,11 @@ fn service(number: usize) -> Vec<u8> {
     name(&["_http", "_tcp", &format!("s{number:04}")])
 }
 
-/// Make the zone.
+/// Fills the zone.
 fn fill(shared: &Shared, arguments: &Arguments) {
     let policy = |mut packed: Vec<u8>| {
         if arguments.features {
-            packed[12] = POLICY_STICKY;
+            packed[12] = Policy::Sticky as u8;
         }
         packed
     };
@@ -129,7 +130,7 @@ fn fill(shared: &Shared, arguments: &Arguments) {
         rrsets.push((service(number), rtype::SRV, policy(pack(TTL, &[(10, &rdata)]))));
     }
     shared.zones.add(APEX);
-    shared.zones.set_state(APEX, STATE_LIVE);
+    shared.zones.set_state(APEX, State::Live);
     let changes: Vec<_> = rrsets
         .iter()
         .map(|(owner, rtype, set)| (APEX, &owner[..], *rtype, Some(&set[..])))
@@ -137,7 +138,7 @@ fn fill(shared: &Shared, arguments: &Arguments) {
     assert_eq!(shared.zones.apply(&changes), []);
 }
 
-/// Make the queries, from as many clients.
+/// Creates the queries, each from a different client.
 fn questions(cookies: bool) -> Vec<Query> {
     let mut random = Random::new(SEED);
     let now = clock().unix;
@@ -166,24 +167,26 @@ fn questions(cookies: bool) -> Vec<Query> {
     (0..QUERIES).map(&mut query).collect()
 }
 
-/// Answer `count` queries as a worker does; how many answers, and their octets.
+/// Answers `count` queries as a worker does; returns the number and the bytes of the answers.
 fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
     let mut responder = Responder::new(Arc::new(Counters::default()), SEED);
     let mut buffer = [0; ANSWER_SIZE];
-    let (mut answered, mut octets, mut left) = (0, 0, count);
+    let (mut answered, mut bytes, mut left) = (0, 0, count);
     for batch in queries.chunks(BATCH).cycle() {
-        let asked = &batch[..batch.len().min(left)];
+        let queries = &batch[..batch.len().min(left)];
         let guard = &epoch::pin();
-        let batch = RequestContext::new(shared, clock(), guard);
-        for Query { packet, client } in asked {
-            let length = responder.respond(batch, packet, *client, Transport::Udp, &mut buffer);
-            answered += usize::from(length > 0);
-            octets += length;
+        let context = RequestContext::new(shared, clock(), guard);
+        for Query { packet, client } in queries {
+            let outcome = responder.respond(context, packet, *client, Transport::Udp, &mut buffer);
+            if let Outcome::Send(length) = outcome {
+                answered += 1;
+                bytes += length;
+            }
         }
-        left -= asked.len();
+        left -= queries.len();
         if left == 0 {
             break;
         }
     }
-    (answered, octets)
+    (answered, bytes)
 }

@@ -1,5 +1,5 @@
-//! DNS cookies (RFC 7873), server cookies as in RFC 9018 section 4, so that any server with the
-//! same secret, of any maker, verifies them.
+//! DNS cookies (RFC 7873). Server cookies follow RFC 9018 section 4, so that any server with the same
+//! secret verifies them.
 //!
 //! ```text
 //! client cookie 8 | version 1 | reserved 3 | time 4 | hash 8
@@ -12,48 +12,50 @@ use siphasher::sip::SipHasher24;
 
 use crate::message::wire::u32_at;
 
+/// A key that signs server cookies.
 pub type Secret = [u8; 16];
 
-/// Client cookie and server cookie.
+/// Bytes of a client cookie and our server cookie.
 pub const FULL: usize = 24;
+/// Bytes of a client cookie.
 const CLIENT: usize = 8;
 const VERSION: [u8; 4] = [1, 0, 0, 0];
-/// A cookie is good for an hour, and five minutes before its time (RFC 9018 section 4.3).
+/// A cookie is valid for an hour, and for five minutes before its time (RFC 9018 section 4.3). In s.
 const MAX_AGE: i32 = 3600;
 const MAX_AHEAD: i32 = 300;
-/// From this age on the client gets a new one.
+/// Age in s from which the client gets a new cookie.
 const REFRESH: i32 = 1800;
 
-/// What a client's COOKIE option is worth.
+/// The result of checking a COOKIE option.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub enum Verdict {
-    /// Not 8, nor 16 to 40 octets: FORMERR (RFC 7873 section 5.2.2).
+    /// The length is neither 8 nor 16 to 40 bytes: FORMERR (RFC 7873 section 5.2.2).
     Malformed,
-    /// A client cookie alone, or a server cookie that is not ours or too old.
+    /// A client cookie alone, or a server cookie that is not ours or has expired.
     Unproven,
-    /// The client has shown that it gets what is sent to its address.
+    /// The client has proven that it receives packets sent to its address.
     Proven { fresh: bool },
 }
 
-/// Check the option sent by `client` at `now` (s since 1970).
+/// Checks the option sent by `client` at `now` (s since 1970).
 pub fn check(secrets: &[Secret], option: &[u8], client: IpAddr, now: u32) -> Verdict {
     match option.len() {
         FULL => {}
         CLIENT | 16..=40 => return Verdict::Unproven,
         _ => return Verdict::Malformed,
     }
-    // The reserved octets are signed as they came, but not enforced (RFC 9018 section 4.2).
+    // The reserved bytes are signed as received, but not enforced (RFC 9018 section 4.2).
     if option[CLIENT] != VERSION[0] {
         return Verdict::Unproven;
     }
-    // Serial number arithmetic (RFC 1982), so that 2106 is a year like any other.
+    // Serial number arithmetic (RFC 1982), so that the overflow in 2106 does no harm.
     let age = now.wrapping_sub(u32_at(option, 12)) as i32;
     if !(-MAX_AHEAD..=MAX_AGE).contains(&age) {
         return Verdict::Unproven;
     }
     let good = |secret: &Secret| {
         let wanted = sign(secret, &option[..16], client);
-        // All octets, whatever the first says: the time tells nothing.
+        // Compares all bytes, so that the time taken reveals nothing.
         wanted.iter().zip(&option[16..]).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
     };
     match secrets.iter().position(good) {
@@ -62,7 +64,7 @@ pub fn check(secrets: &[Secret], option: &[u8], client: IpAddr, now: u32) -> Ver
     }
 }
 
-/// A client cookie with the server cookie for it.
+/// Returns a client cookie with a new server cookie for it.
 pub fn make(secret: &Secret, client_cookie: &[u8], client: IpAddr, now: u32) -> [u8; FULL] {
     let mut cookie = [0; FULL];
     cookie[..CLIENT].copy_from_slice(&client_cookie[..CLIENT]);
@@ -73,6 +75,7 @@ pub fn make(secret: &Secret, client_cookie: &[u8], client: IpAddr, now: u32) -> 
     cookie
 }
 
+/// Returns the hash of a cookie, whose first 16 bytes are `start`.
 fn sign(secret: &Secret, start: &[u8], client: IpAddr) -> [u8; 8] {
     let mut input = [0; 32];
     input[..16].copy_from_slice(&start[..16]);
@@ -119,7 +122,7 @@ mod tests {
     ];
 
     #[test]
-    fn test_vectors() {
+    fn vectors_of_rfc_9018_are_verified() {
         for (secret, client_cookie, client, now, cookie) in CASES {
             let secret: Secret = hex(secret).try_into().unwrap();
             let client = client.parse().unwrap();
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths() {
+    fn lengths_are_checked() {
         for length in 0..50 {
             let malformed = !(length == 8 || (16..=40).contains(&length));
             let verdict = check(&[[0; 16]], &vec![0; length], "::1".parse().unwrap(), 0);

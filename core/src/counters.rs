@@ -1,15 +1,15 @@
-//! What is counted for each packet: one block a worker, written by it alone, summed when read.
+//! Counters of the packet path: one block per worker, which alone writes it, summed when read.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A thing that is counted.
+        /// An event that is counted.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(usize)]
         pub enum Counter { $($(#[$doc])* $variant,)* }
 
-        /// Names of the counters, as Python sees them.
+        /// The names of the counters, as Python sees them.
         pub const NAMES: &[&str] = &[$($name,)*];
     };
 }
@@ -31,10 +31,10 @@ counters! {
     Refused = "rcode_refused",
     BadVers = "rcode_badvers",
     BadCookie = "rcode_badcookie",
-    /// Answers without the records asked for, though the name exists.
+    /// Answers without records for a name that exists.
     NoData = "nodata",
     Truncated = "truncated",
-    /// Packets that get no reply: too short, or replies themselves.
+    /// Packets without a reply: too short, or replies themselves.
     Silent = "dropped_packets",
     RateDropped = "rate_dropped",
     RateSlipped = "rate_slipped",
@@ -44,17 +44,17 @@ counters! {
     CookieBad = "cookies_bad",
     /// Packets or connections of a proxy without a PROXY v2 header.
     ProxyBad = "proxy_bad",
-    /// Batches of datagrams read: queries over batches is the load of one system call.
+    /// Batches of datagrams read. Queries per batch show the load of a system call.
     Batches = "udp_batches",
     SendErrors = "udp_send_errors",
     TcpOpened = "tcp_opened",
     TcpClosed = "tcp_closed",
-    /// Closed because others came and the table was full.
+    /// Closed to make room for a new connection.
     TcpEvicted = "tcp_evicted",
     TcpIdle = "tcp_idle_closed",
 }
 
-/// The counts of one worker.
+/// The counters of one worker.
 #[repr(align(128))]
 pub struct Counters([AtomicU64; NAMES.len()]);
 
@@ -65,19 +65,20 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Add to a counter. Its worker alone writes, so no locked instruction is needed.
+    /// Adds to a counter. Only one worker writes it, so no atomic addition is needed.
     #[inline]
     pub fn add(&self, counter: Counter, count: u64) {
         let cell = &self.0[counter as usize];
         cell.store(cell.load(Relaxed) + count, Relaxed);
     }
 
+    /// Adds one to a counter.
     #[inline]
     pub fn count(&self, counter: Counter) {
         self.add(counter, 1);
     }
 
-    /// Add what is counted here to `sums`, in the order of `NAMES`.
+    /// Adds the counters to `sums`, in the order of `NAMES`.
     pub fn sum_into(&self, sums: &mut [u64; NAMES.len()]) {
         for (sum, cell) in sums.iter_mut().zip(&self.0) {
             *sum += cell.load(Relaxed);

@@ -1,18 +1,18 @@
-//! Client addresses: networks, and the keys that stand for a client.
+//! Networks of client addresses, and the keys that identify a client.
 
 use std::net::IpAddr;
 
 use crate::hash::mix;
 
-/// A set of networks, searched one by one: access lists are short.
+/// A set of networks, searched in order: access lists are short.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
     list: Vec<Network>,
-    /// It holds every address: nothing needs to be searched.
+    /// True if the set holds every address, so that no search is needed.
     all: bool,
 }
 
-/// A network: IPv4 as IPv4-mapped IPv6, but `::/0` holds no IPv4 address.
+/// A network. IPv4 is kept as IPv4-mapped IPv6, but `::/0` holds no IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Network {
     v4: bool,
@@ -20,7 +20,7 @@ struct Network {
     mask: u128,
 }
 
-/// An address as 128 bits, IPv4 mapped (RFC 4291 section 2.5.5.2).
+/// Returns an address as 128 bits, IPv4 mapped (RFC 4291 section 2.5.5.2).
 #[inline]
 pub fn bits(address: IpAddr) -> u128 {
     match address {
@@ -30,7 +30,7 @@ pub fn bits(address: IpAddr) -> u128 {
 }
 
 impl Networks {
-    /// Read `10.0.0.0/8`, `::1`, …; the error names the one that is wrong.
+    /// Parses networks such as `10.0.0.0/8` and `::1`; the error names the invalid one.
     pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Networks, String> {
         let list: Vec<_> =
             texts.iter().map(|text| network(text.as_ref())).collect::<Result<_, _>>()?;
@@ -39,6 +39,7 @@ impl Networks {
         Ok(Networks { list, all })
     }
 
+    /// Returns whether an address is in one of the networks.
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.all || self.holds(address.to_canonical())
@@ -49,6 +50,7 @@ impl Networks {
         self.list.iter().any(|network| network.v4 == v4 && address & network.mask == network.first)
     }
 
+    /// Returns whether the set has no network.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -56,21 +58,21 @@ impl Networks {
 }
 
 fn network(text: &str) -> Result<Network, String> {
-    let wrong =
-        || format!("{text:?} is no network: write 10.0.0.0/8, 2001:db8::/32 or one address");
+    let invalid =
+        || format!("{text:?} is not a network: expected 10.0.0.0/8, 2001:db8::/32 or an address");
     let (address, length) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let address: IpAddr = address.parse().map_err(|_| invalid())?;
     let width: u32 = if address.is_ipv4() { 32 } else { 128 };
-    let length = length.map_or(Ok(width), str::parse).map_err(|_| wrong())?;
+    let length = length.map_or(Ok(width), str::parse).map_err(|_| invalid())?;
     if length > width {
-        return Err(wrong());
+        return Err(invalid());
     }
     let mask = u128::MAX.checked_shl(width - length).unwrap_or(0);
     let mask = if address.is_ipv4() { mask | !u128::from(u32::MAX) } else { mask };
     Ok(Network { v4: address.is_ipv4(), first: bits(address) & mask, mask })
 }
 
-/// The network of a client: its IPv4 /24 or IPv6 /56, as one number.
+/// Returns the network of a client, its IPv4 /24 or IPv6 /56, as one number.
 #[inline]
 pub fn prefix(address: IpAddr) -> u64 {
     match address {
@@ -79,7 +81,9 @@ pub fn prefix(address: IpAddr) -> u64 {
     }
 }
 
-/// The same for the same client on every server: its seeds are constants for ever.
+/// Returns the key of a client for the policies.
+///
+/// It is the same on every server and after every restart, so its seeds must never change.
 #[inline]
 pub fn client_key(client: IpAddr) -> u64 {
     let bits = bits(client);
@@ -91,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_hold_what_they_say() {
+    fn networks_contain_their_addresses() {
         let networks = Networks::parse(&["10.0.0.0/8", "::1", "2001:db8::/33"]).unwrap();
         let cases = [
             ("10.255.0.1", true),
@@ -110,8 +114,8 @@ mod tests {
             assert_eq!(networks.contains("1.2.3.4".parse().unwrap()), v4);
             assert_eq!(networks.contains("::1".parse().unwrap()), !v4);
         }
-        for wrong in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", ""] {
-            assert!(Networks::parse(&[wrong]).unwrap_err().contains("network"), "{wrong}");
+        for invalid in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", ""] {
+            assert!(Networks::parse(&[invalid]).unwrap_err().contains("network"), "{invalid}");
         }
     }
 }

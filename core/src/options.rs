@@ -1,11 +1,11 @@
-//! What holds for each packet, as configured.
+//! The configuration of the packet path.
 
 use std::time::Duration;
 
 use crate::cookie::Secret;
 use crate::networks::Networks;
 
-/// Options of the listeners; see `Core.configure` for their meaning.
+/// The options of all listeners; `Core.configure` in `_core.pyi` describes them.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub version: Vec<u8>,
@@ -15,9 +15,9 @@ pub struct Options {
     pub proxy_from: Networks,
     pub ecs_from: Networks,
     pub cookies: bool,
-    /// The first signs, all verify. Never empty where `cookies` is set.
+    /// The first secret signs, all of them verify. Never empty if `cookies` is set.
     pub secrets: Vec<Secret>,
-    /// Like answers a second to one client network; 0: no limit.
+    /// Equal answers per second to one client network; 0 means no limit.
     pub rate_limit: u32,
     pub rate_slip: u32,
     pub rate_exempt: Networks,

@@ -1,4 +1,4 @@
-//! The border to Python: what `_core.pyi` says, and nothing more.
+//! The Python module, as documented in `_core.pyi`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,8 +21,8 @@ use crate::options::Options;
 use crate::rdata_text;
 use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
-use crate::zone::rrset;
-use crate::zone::zones::{Change, STATE_LIVE, STATE_LOADING, STATE_RESTORING, STATE_STALE};
+use crate::zone::rrset::{self, Policy};
+use crate::zone::zones::{Change, State};
 use crate::zonefile;
 
 /// The name server.
@@ -30,9 +30,9 @@ use crate::zonefile;
 struct Core {
     shared: Arc<Shared>,
     listeners: Mutex<Listeners>,
-    /// Answers what Python asks.
+    /// Answers queries from Python.
     responder: Mutex<Responder>,
-    /// Signs cookies where none is configured.
+    /// Signs cookies if no secret is configured.
     secret: [u8; 16],
 }
 
@@ -40,12 +40,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn wrong(text: impl Into<String>) -> PyErr {
+/// Creates a ValueError.
+fn invalid(text: impl Into<String>) -> PyErr {
     PyValueError::new_err(text.into())
 }
 
 fn networks(name: &str, texts: &[String]) -> PyResult<Networks> {
-    Networks::parse(texts).map_err(|reason| wrong(format!("{name}: {reason}")))
+    Networks::parse(texts).map_err(|reason| invalid(format!("{name}: {reason}")))
 }
 
 #[pymethods]
@@ -74,24 +75,28 @@ impl Core {
         rate_exempt: Vec<String>, tcp_clients: usize, tcp_idle: f64,
     ) -> PyResult<()> {
         if !(512..=udp::ANSWER_SIZE).contains(&udp_size) {
-            return Err(wrong(format!("udp_size: {udp_size} is not from 512 to 4096")));
+            return Err(invalid(format!(
+                "udp_size: {udp_size} is out of range: expected 512 to 4096"
+            )));
         }
         if version.len() > 255 || server_id.len() > 255 {
-            return Err(wrong("version, server_id: longer than 255 octets"));
+            return Err(invalid("version, server_id: expected at most 255 bytes"));
         }
         if rate_limit > 1_000_000 {
-            return Err(wrong(format!("rate_limit: {rate_limit} is more than 1000000")));
+            return Err(invalid(format!(
+                "rate_limit: {rate_limit} is out of range: expected at most 1000000"
+            )));
         }
         let mut secrets = Vec::new();
         for secret in &cookie_secrets {
             let secret = <[u8; 16]>::try_from(&secret[..]);
-            secrets.push(secret.map_err(|_| wrong("cookie_secrets: one is not 16 octets"))?);
+            secrets.push(secret.map_err(|_| invalid("cookie_secrets: expected 16 bytes each"))?);
         }
         if secrets.is_empty() {
             secrets.push(self.secret);
         }
         let tcp_idle = Duration::try_from_secs_f64(tcp_idle)
-            .map_err(|_| wrong(format!("tcp_idle: {tcp_idle} is no number of seconds")))?;
+            .map_err(|_| invalid(format!("tcp_idle: {tcp_idle} is not a number of seconds")))?;
         self.shared.configure(Options {
             version: version.into(),
             server_id: server_id.into(),
@@ -115,7 +120,7 @@ impl Core {
     ) -> PyResult<Vec<String>> {
         let read = |text: &String| {
             text.parse().map_err(|_| {
-                wrong(format!("{text:?} is no address: write 127.0.0.1:53 or [::1]:53"))
+                invalid(format!("{text:?} is not an address: expected 127.0.0.1:53 or [::1]:53"))
             })
         };
         let addresses: Vec<SocketAddr> = addresses.iter().map(read).collect::<PyResult<_>>()?;
@@ -130,7 +135,11 @@ impl Core {
     }
 
     fn set_zone(&self, apex: &[u8]) -> PyResult<()> {
-        if self.shared.zones.add(apex) { Ok(()) } else { Err(wrong("the apex is not a wire name")) }
+        if self.shared.zones.add(apex) {
+            Ok(())
+        } else {
+            Err(invalid("the apex is not a valid wire name"))
+        }
     }
 
     fn drop_zone(&self, py: Python<'_>, apex: PyBackedBytes) {
@@ -138,9 +147,7 @@ impl Core {
     }
 
     fn set_state(&self, apex: &[u8], state: u8) -> PyResult<()> {
-        if ![STATE_LIVE, STATE_LOADING, STATE_STALE, STATE_RESTORING].contains(&state) {
-            return Err(wrong(format!("{state} is no state of a zone")));
-        }
+        let state = State::try_from(state).map_err(invalid)?;
         let known = self.shared.zones.set_state(apex, state);
         if known { Ok(()) } else { Err(PyKeyError::new_err(apex.to_vec())) }
     }
@@ -169,14 +176,14 @@ impl Core {
         &self, py: Python<'py>, query: &[u8], client: &str, tcp: bool,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let client: IpAddr =
-            client.parse().map_err(|_| wrong(format!("client: {client:?} is no address")))?;
+            client.parse().map_err(|_| invalid(format!("client: {client:?} is not an address")))?;
         let (transport, size) =
             if tcp { (Transport::Tcp, MAX_MESSAGE) } else { (Transport::Udp, udp::ANSWER_SIZE) };
         let mut buffer = vec![0; size];
         let guard = &epoch::pin();
-        let batch = RequestContext::new(&self.shared, clock(), guard);
-        let length = lock(&self.responder).respond(batch, query, client, transport, &mut buffer);
-        Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
+        let context = RequestContext::new(&self.shared, clock(), guard);
+        let outcome = lock(&self.responder).respond(context, query, client, transport, &mut buffer);
+        Ok(outcome.answer(&buffer).map(|answer| PyBytes::new(py, answer)))
     }
 
     fn counters(&self) -> HashMap<&'static str, u64> {
@@ -187,14 +194,14 @@ impl Core {
     }
 
     fn zones<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u8, usize, usize)> {
-        let row = |(apex, state, names, octets): (Vec<u8>, u8, usize, usize)| {
-            (PyBytes::new(py, &apex), state, names, octets)
+        let row = |(apex, state, names, memory): (Vec<u8>, State, usize, usize)| {
+            (PyBytes::new(py, &apex), state as u8, names, memory)
         };
         self.shared.zones.summary().into_iter().map(row).collect()
     }
 }
 
-/// What a master file gives.
+/// The contents of a master file.
 #[pyclass(frozen)]
 struct ZoneFile {
     #[pyo3(get)]
@@ -239,15 +246,15 @@ fn pack_records<'py>(
     let records: Vec<(u16, &[u8])> =
         rdatas.iter().map(|(weight, rdata)| (*weight, &rdata[..])).collect();
     let packed = rrset::pack(ttl, &records);
-    rrset::compile(rtype, &packed, &mut Vec::new()).map_err(wrong)?;
+    rrset::compile(rtype, &packed, &mut Vec::new()).map_err(invalid)?;
     Ok(PyBytes::new(py, &packed))
 }
 
 /// Returns the wire form of a name in text.
 #[pyfunction]
 fn name_from_text<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
-    // A lone surrogate is not ASCII: its replacement is refused with the right reason.
-    let wire = rdata_text::name_from_text(&text.to_string_lossy()).map_err(wrong)?;
+    // A lone surrogate is not ASCII: its replacement is rejected for the right reason.
+    let wire = rdata_text::name_from_text(&text.to_string_lossy()).map_err(invalid)?;
     Ok(PyBytes::new(text.py(), &wire))
 }
 
@@ -256,22 +263,22 @@ fn name_from_text<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyByt
 fn name_to_text(wire: &[u8]) -> PyResult<String> {
     if let Err(why) = rdata_text::check_name(wire) {
         let shown = wire[..wire.len().min(MAX_NAME)].escape_ascii();
-        return Err(wrong(format!("b\"{shown}\" is not a valid wire name: {why}")));
+        return Err(invalid(format!("b\"{shown}\" is not a valid wire name: {why}")));
     }
     Ok(rdata_text::name_to_text(wire))
 }
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("POLICY_ALL", rrset::POLICY_ALL)?;
-    module.add("POLICY_ONE", rrset::POLICY_ONE)?;
-    module.add("POLICY_ROTATE", rrset::POLICY_ROTATE)?;
-    module.add("POLICY_STICKY", rrset::POLICY_STICKY)?;
-    module.add("POLICY_SUBSET", rrset::POLICY_SUBSET)?;
-    module.add("STATE_LIVE", STATE_LIVE)?;
-    module.add("STATE_LOADING", STATE_LOADING)?;
-    module.add("STATE_STALE", STATE_STALE)?;
-    module.add("STATE_RESTORING", STATE_RESTORING)?;
+    module.add("POLICY_ALL", Policy::All as u8)?;
+    module.add("POLICY_ONE", Policy::One as u8)?;
+    module.add("POLICY_ROTATE", Policy::Rotate as u8)?;
+    module.add("POLICY_STICKY", Policy::Sticky as u8)?;
+    module.add("POLICY_SUBSET", Policy::Subset as u8)?;
+    module.add("STATE_LIVE", State::Live as u8)?;
+    module.add("STATE_LOADING", State::Loading as u8)?;
+    module.add("STATE_STALE", State::Stale as u8)?;
+    module.add("STATE_RESTORING", State::Restoring as u8)?;
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;

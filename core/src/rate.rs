@@ -1,27 +1,30 @@
-//! Response rate limiting: like answers to one client network, so that a server can't be used to
+//! Response rate limiting of equal answers to one client network, so that the server can't be used to
 //! flood a victim whose address is forged.
 //!
-//! One table for all workers, its size fixed: a bucket is one 64-bit word, changed by compare and
-//! swap, never locked. Two answers may share a bucket by chance (1 in 65,536 pairs); a bucket is then
-//! taken over by whoever comes, so a flood of forged networks can lift the limit of some others
-//! for a moment, but never answer less than the limit to anybody.
+//! All workers share one table of fixed size. A bucket is one 64-bit word, changed by compare and
+//! swap without a lock. Two keys may share a bucket by chance (1 in 65,536 pairs); then each takes it
+//! over from the other. So a flood of forged networks can lift the limit of a few other networks
+//! for a moment, but nobody gets fewer answers than the limit.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Number of buckets.
 const BUCKETS: usize = 1 << 16;
-/// Seconds of answers that may come at once.
+/// Answers that may be sent at once, in seconds of the rate.
 const BURST_SECONDS: u64 = 1;
 
-/// What to do with one answer.
+/// What to do with an answer.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub enum Verdict {
+    /// Send it.
     Send,
-    /// Send it truncated, so that a real client comes again over TCP.
+    /// Send it truncated, so that a real client retries over TCP.
     Slip,
+    /// Drop it.
     Drop,
 }
 
-/// The buckets; a word of 0 is one never used.
+/// The buckets; 0 is a bucket that was never used.
 pub struct RateLimiter {
     buckets: Box<[AtomicU64]>,
 }
@@ -32,14 +35,14 @@ impl Default for RateLimiter {
     }
 }
 
-/// A bucket unpacked. Levels are answers times 1000, so that a millisecond refills `rate`.
+/// An unpacked bucket. Levels are answers times 1000, so that a millisecond adds `rate`.
 #[derive(Clone, Copy)]
 struct Bucket {
     /// 16 bits of the key.
     tag: u64,
-    /// Milliseconds, the low 18 bits: told apart for 4.3 minutes.
+    /// The low 18 bits of the time in ms, which repeat after 4.3 minutes.
     time: u64,
-    /// Answers left, times 1000: 30 bits hold a million a second.
+    /// Answers left, times 1000: 30 bits hold a million per second.
     level: u64,
 }
 
@@ -61,9 +64,10 @@ impl Bucket {
 }
 
 impl RateLimiter {
-    /// Count one answer of kind `key` at `now` (ms), `rate` a second (1 to 1,000,000) allowed.
+    /// Counts an answer with the key `key` at `now` (ms), at a limit of `rate` per second (1 to
+    /// 1,000,000).
     ///
-    /// `chance` is a random number that decides which answers slip.
+    /// One in `slip` answers over the limit slips (0: none); `chance` is a random number that selects it.
     #[inline]
     pub fn check(&self, key: u64, now: u64, rate: u32, slip: u32, chance: u32) -> Verdict {
         let (full, cost) = (u64::from(rate) * 1000 * BURST_SECONDS, 1000);
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_of_answers_then_the_rate() {
+    fn burst_is_followed_by_the_rate() {
         let limiter = RateLimiter::default();
         let sent = |now: u64, times: usize| {
             (0..times).filter(|_| limiter.check(42, now, 10, 0, 0) == Verdict::Send).count()
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn some_slip() {
+    fn one_in_slip_answers_is_truncated() {
         let limiter = RateLimiter::default();
         limiter.check(1, 0, 1, 2, 0);
         assert_eq!(limiter.check(1, 0, 1, 2, 4), Verdict::Slip);

@@ -1,42 +1,42 @@
-//! Fuzzer of changes: any sequence of them leaves the zones as the model has them.
+//! Fuzzer of changes: after any sequence of changes the zones equal the model.
 //!
-//! Input: three octets a step (see `Step`). Names and zones are few, so that steps meet.
+//! Input: three bytes per step (see `Step`). Names and zones are few, so that steps interact.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use _core::message::wire::Name;
 use _core::zone::lookup::Lookup;
-use _core::zone::rrset::{self, RRset};
+use _core::zone::rrset::{self, Policy, RRset};
 use _core::zone::table::Node;
-use _core::zone::zones::Zones;
+use _core::zone::zones::{State, Zones};
 use crossbeam_epoch as epoch;
 
 use super::message::{A, AAAA, ANY, CNAME, DS, Labels, NS, SOA, SRV, TXT, labels, wire};
 use super::model::{Found, Model, Set};
 
-/// Boot time in ns of all questions, and times when RRsets end.
+/// Boot time (ns) of all look-ups, and times at which RRsets expire.
 const NOW: u64 = 1000;
 const TIMES: [u64; 4] = [0, NOW, NOW + 1, 0];
 
 const TYPES: [u16; 8] = [A, NS, CNAME, DS, TXT, SRV, SOA, AAAA];
-/// Types that are asked for, only the first two of the longest names.
-const ASKED: [u16; 5] = [A, DS, NS, CNAME, ANY];
+/// Types looked up; for the longest names only the first two.
+const QUERIED: [u16; 5] = [A, DS, NS, CNAME, ANY];
 const LABELS: [&[u8]; 4] = [b"a", b"b", b"*", b"C"];
 const APEXES: [&[u8]; 4] = [b"\x02ex\x00", b"\x01b\x02EX\x00", b"\x00", b"\x01*\x01a\x02ex\x00"];
-/// Changes that are applied at once, at most.
+/// Most changes that are applied at once.
 const MAX_BATCH: usize = 16;
 
-/// What three octets mean.
+/// The meaning of three bytes.
 enum Step {
     Add(usize),
     Drop(usize),
-    /// Apply what came so far.
-    End,
+    /// Apply the changes so far.
+    Apply,
     Change(Change),
 }
 
-/// Zone, owner, type, packed RRset or None.
+/// Zone, owner, type, and a packed RRset or `None` to remove it.
 type Change = (&'static [u8], Vec<u8>, u16, Option<Vec<u8>>);
 
 impl Step {
@@ -45,7 +45,7 @@ impl Step {
         match what & 15 {
             13 if name & 3 == 0 => Step::Drop(apex),
             13 => Step::Add(apex),
-            14 => Step::End,
+            14 => Step::Apply,
             _ => Step::Change(change(what, name, how)),
         }
     }
@@ -64,7 +64,7 @@ fn change(what: u8, name: u8, how: u8) -> Change {
     (APEXES[usize::from(how & 3)], owner, rtype, packed)
 }
 
-/// An RRset, one time in eight a broken one.
+/// Returns a packed RRset, invalid in one of eight cases.
 fn packed(rtype: u16, kind: u8, how: u8) -> Vec<u8> {
     let rdata = |index: u8| match rtype {
         A => vec![10, 0, 0, index],
@@ -72,7 +72,7 @@ fn packed(rtype: u16, kind: u8, how: u8) -> Vec<u8> {
         NS | CNAME => vec![1, b'a' + index, 0],
         SRV => vec![0, 0, 0, index, 0, 80, 1, b't', 0],
         SOA => [&[0; 21][..], &[index]].concat(),
-        // As a string: its length first.
+        // A character string: its length first.
         _ => vec![index; 1 + usize::from(index)],
     };
     let rdatas: Vec<Vec<u8>> = (0..=how >> 2 & 3).map(rdata).collect();
@@ -90,7 +90,7 @@ fn packed(rtype: u16, kind: u8, how: u8) -> Vec<u8> {
     packed
 }
 
-/// Make the changes; panic if the zones are not as they should be.
+/// Applies the changes; panics if the zones differ from the model.
 pub fn run(data: &[u8]) {
     let mut both = Both { zones: Zones::new(7), model: Model::default(), batch: Vec::new() };
     both.add(0);
@@ -98,7 +98,7 @@ pub fn run(data: &[u8]) {
         match Step::read([step[0], step[1], step[2]]) {
             Step::Add(apex) => both.add(apex),
             Step::Drop(apex) => both.drop(apex),
-            Step::End => both.apply(),
+            Step::Apply => both.apply(),
             Step::Change(change) => both.batch.push(change),
         }
         if both.batch.len() == MAX_BATCH {
@@ -107,12 +107,12 @@ pub fn run(data: &[u8]) {
     }
     both.apply();
     both.compare();
-    names().iter().for_each(|(name, wire)| both.ask(name, wire));
+    names().iter().for_each(|(name, wire)| both.look_up_types(name, wire));
     both.empty();
     both.compare();
 }
 
-/// The zones in the core and in the model, and changes to both.
+/// The zones of the core and of the model, and changes to both.
 struct Both {
     zones: Zones,
     model: Model,
@@ -123,7 +123,7 @@ impl Both {
     fn add(&mut self, apex: usize) {
         self.apply();
         self.zones.add(APEXES[apex]);
-        self.model.add(&labels(APEXES[apex]), 0);
+        self.model.add(&labels(APEXES[apex]), State::Loading);
     }
 
     fn drop(&mut self, apex: usize) {
@@ -138,24 +138,24 @@ impl Both {
             .iter()
             .map(|(apex, owner, rtype, packed)| (*apex, &owner[..], *rtype, packed.as_deref()))
             .collect();
-        let refused: Vec<usize> =
+        let rejected: Vec<usize> =
             self.zones.apply(&changes).into_iter().map(|(index, _)| index).collect();
-        let wrong: Vec<usize> = batch
+        let expected: Vec<usize> = batch
             .iter()
             .enumerate()
             .filter_map(|(index, change)| (!self.change(change)).then_some(index))
             .collect();
-        assert_eq!(refused, wrong, "other changes refused: {batch:02x?}");
+        assert_eq!(rejected, expected, "rejected changes: {batch:02x?}");
     }
 
-    /// Change the model; false if the change is to be refused.
+    /// Changes the model; returns false if the change must be rejected.
     fn change(&mut self, (apex, owner, rtype, packed): &Change) -> bool {
         let (apex, owner) = (labels(apex), labels(owner));
         let zone = self.model.zones.get_mut(&apex).filter(|_| owner.starts_with(&apex));
         let Some(zone) = zone else { return false };
         match packed {
             None => zone.remove(&owner, *rtype),
-            Some(packed) if is_cut(packed) => return false,
+            Some(packed) if is_incomplete(packed) => return false,
             Some(packed) => {
                 let set = Set::unpack(packed);
                 if matches!(*rtype, CNAME | SOA) && set.rdatas.len() > 1 {
@@ -167,7 +167,7 @@ impl Both {
         true
     }
 
-    /// Remove all there is, name by name.
+    /// Removes all records.
     fn empty(&mut self) {
         let all = self.model.zones.values().flat_map(|zone| {
             let apex = APEXES.into_iter().find(|apex| labels(apex) == zone.apex);
@@ -179,7 +179,7 @@ impl Both {
         self.apply();
     }
 
-    /// The same number of names, the same marks.
+    /// Checks that the zones have the same number of names, and cuts where the model has them.
     fn compare(&self) {
         for (apex, _, names, _) in self.zones.summary() {
             let zone = &self.model.zones[&labels(&apex)];
@@ -194,44 +194,44 @@ impl Both {
         }
     }
 
-    /// The same answers for a name.
-    fn ask(&self, name: &Labels, wire: &[u8]) {
-        let asked = Name::read(wire).expect("a name");
-        let types = if name.len() > 3 { &ASKED[..2] } else { &ASKED };
-        types.iter().for_each(|rtype| self.look_up(name, &asked, *rtype));
+    /// Checks that look-ups of a name have the same result.
+    fn look_up_types(&self, name: &Labels, wire: &[u8]) {
+        let question = Name::read(wire).expect("a name");
+        let types = if name.len() > 3 { &QUERIED[..2] } else { &QUERIED };
+        types.iter().for_each(|rtype| self.look_up(name, &question, *rtype));
     }
 
-    fn look_up(&self, name: &Labels, asked: &Name, rtype: u16) {
+    fn look_up(&self, name: &Labels, question: &Name, rtype: u16) {
         let guard = &epoch::pin();
         let zone = self.model.zone(name, rtype);
-        let found = self.zones.find_for(asked, rtype, guard);
+        let found = self.zones.find_for(question, rtype, guard);
         assert_eq!(
             found.map(|zone| labels(zone.apex())),
             zone.map(|zone| zone.apex.clone()),
-            "zone of {asked:02x?}",
-            asked = asked.wire()
+            "zone of {:02x?}",
+            question.wire()
         );
         let (Some(zone), Some(found)) = (zone, found) else { return };
-        let wanted = zone.look_up(name, rtype, NOW);
-        let (found, given) = match self.zones.look_up(found, asked, rtype, NOW, guard) {
+        let expected = zone.look_up(name, rtype, NOW);
+        let (found, given) = match self.zones.look_up(found, question, rtype, NOW, guard) {
             Lookup::Answer(node, rrset) => (Found::Answer(owner(node)), Some(rrset)),
             Lookup::Alias(node, rrset) => (Found::Alias(owner(node)), Some(rrset)),
             Lookup::Cut(node, rrset) => (Found::Cut(owner(node)), Some(rrset)),
             Lookup::NoData => (Found::NoData, None),
             Lookup::NoName => (Found::NoName, None),
         };
-        assert_eq!(found, wanted, "type {rtype} of {:02x?}", asked.wire());
+        assert_eq!(found, expected, "type {rtype} of {:02x?}", question.wire());
         if let (Some(rrset), Found::Answer(name) | Found::Alias(name) | Found::Cut(name)) =
-            (given, wanted)
+            (given, expected)
         {
-            let wanted = zone.get(&name, rrset.rtype(), NOW).map(|set| kept(rrset.rtype(), set));
-            assert_eq!(Some(set(&rrset)), wanted);
+            let expected = zone.get(&name, rrset.rtype(), NOW).map(|set| kept(rrset.rtype(), set));
+            assert_eq!(Some(set(&rrset)), expected);
         }
     }
 }
 
-/// Whether a packed RRset lacks its end.
-fn is_cut(packed: &[u8]) -> bool {
+/// Returns whether the end of a packed RRset is missing.
+fn is_incomplete(packed: &[u8]) -> bool {
     let mut at = 16;
     while at < packed.len() {
         at += 4 + usize::from(packed[at + 3]);
@@ -243,11 +243,11 @@ fn owner(node: &Node) -> Labels {
     labels(node.name())
 }
 
-/// What the core holds, to be compared with the model.
+/// Returns the RRset of the core in the form of the model.
 fn set(rrset: &RRset<'_>) -> Set {
     Set {
         ttl: rrset.ttl(),
-        // Whether it is live was compared before.
+        // Expiry was compared before.
         expires: 0,
         policy: rrset.policy(),
         k: rrset.k() as u8,
@@ -255,13 +255,13 @@ fn set(rrset: &RRset<'_>) -> Set {
     }
 }
 
-/// What the core keeps of an RRset.
+/// Returns the RRset as the core keeps it.
 fn kept(rtype: u16, set: &Set) -> Set {
-    let policy = if rrset::has_policy(rtype) { set.policy } else { rrset::POLICY_ALL };
+    let policy = if rrset::has_policy(rtype) { set.policy } else { Policy::All };
     Set { expires: 0, policy, k: set.k.max(1), ..set.clone() }
 }
 
-/// All names of up to three labels below `ex`, and those above; with their wire forms.
+/// Returns all names of up to three labels below `ex`, and the names above it, with their wire forms.
 fn names() -> &'static [(Labels, Vec<u8>)] {
     static NAMES: OnceLock<Vec<(Labels, Vec<u8>)>> = OnceLock::new();
     NAMES.get_or_init(|| {

@@ -1,11 +1,11 @@
-//! What a query should be answered with, found in the model.
+//! The expected answer to a query, computed from the model.
 
 use std::net::IpAddr;
 
 use _core::message::query::Edns;
 use _core::options::Options;
 use _core::request::Transport;
-use _core::zone::zones::{STATE_LOADING, STATE_STALE};
+use _core::zone::zones::State;
 
 use super::message::{CNAME, Labels, NS, SOA, labels};
 use super::model::{Found, Model, Set, Zone};
@@ -20,20 +20,20 @@ pub const REFUSED: u16 = 5;
 pub const BADVERS: u16 = 16;
 pub const BADCOOKIE: u16 = 23;
 
-/// Questions that follow one another at most for one answer.
+/// Most names that are looked up for one answer.
 const MAX_CHAIN: usize = 16;
 
-/// The answer, but for what a policy chooses.
+/// The expected answer, before the policy selects records.
 #[derive(Default)]
 pub struct Expected<'m> {
     pub rcode: u16,
     pub aa: bool,
     pub ede: Option<u16>,
-    /// CNAMEs in order, by owner. With SERVFAIL they are not sent.
+    /// CNAMEs in order, with their owners. They are not sent with SERVFAIL.
     pub chain: Vec<(Labels, &'m Set)>,
-    /// What has the RRset asked for: name, owner in the zone (a wildcard, perhaps), zone, type.
+    /// Name, owner in the zone (perhaps a wildcard), zone and type of the RRset that answers.
     pub found: Option<(Labels, Labels, &'m Zone, u16)>,
-    /// NS of a referral, or SOA of a denial.
+    /// NS of a referral, or SOA of a negative answer.
     pub authority: Option<(Labels, u16, &'m Set)>,
     /// Text of a CHAOS answer.
     pub text: Option<&'m [u8]>,
@@ -45,7 +45,7 @@ impl Expected<'_> {
     }
 }
 
-/// What is known of a query besides its octets.
+/// The context of a query.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub client: IpAddr,
@@ -56,7 +56,7 @@ pub struct Asked<'a> {
     pub now: u64,
 }
 
-/// What a query should be answered with, if it is not held back by rate limiting.
+/// Returns the expected answer to a query that is not rate limited.
 pub fn expected<'m>(query: &Query<'_>, asked: &Asked<'m>) -> Expected<'m> {
     let options = asked.options;
     if let Some(edns) = &query.edns {
@@ -81,12 +81,13 @@ pub fn expected<'m>(query: &Query<'_>, asked: &Asked<'m>) -> Expected<'m> {
     }
 }
 
-/// RFC 7873 section 5.2.2.
+/// Returns whether a cookie has a valid length (RFC 7873 section 5.2.2).
 pub fn cookie_fits(edns: &Edns<'_>) -> bool {
     edns.cookie.is_none_or(|cookie| cookie.len() == 8 || (16..=40).contains(&cookie.len()))
 }
 
-/// RFC 7871 section 7.1.1: scope 0, as many octets as the prefix needs, the spare bits 0.
+/// Returns whether a client subnet is valid (RFC 7871 section 7.1.1): scope 0, as many bytes as the
+/// prefix needs, spare bits 0.
 pub fn subnet_fits(edns: &Edns<'_>) -> bool {
     let Some(subnet) = edns.subnet else { return true };
     let [0, family, source, 0, address @ ..] = subnet else { return false };
@@ -112,7 +113,7 @@ fn chaos<'m>(name: &[u8], options: &'m Options) -> Expected<'m> {
     Expected { aa: true, text: Some(text), ..Expected::default() }
 }
 
-/// RFC 1034 section 4.3.2 from step 2 on.
+/// Resolves a name by RFC 1034 section 4.3.2 from step 2 on.
 fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> {
     let (model, now) = (asked.model, asked.now);
     let Some(mut zone) = model.zone(&name, rtype) else {
@@ -121,7 +122,7 @@ fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> 
     let mut out = Expected::default();
     let mut seen = Vec::new();
     while seen.len() < MAX_CHAIN {
-        if zone.state == STATE_STALE {
+        if zone.state == State::Stale {
             out.ede = Some(3);
         }
         let found = zone.look_up(&name, rtype, now);
@@ -146,7 +147,7 @@ fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> 
                 out.authority = zone.get(&owner, NS, now).map(|set| (owner, NS, set));
                 break;
             }
-            Found::NoData | Found::NoName if zone.state == STATE_LOADING => {
+            Found::NoData | Found::NoName if zone.state == State::Loading => {
                 return Expected { chain: out.chain, ..Expected::error(SERVFAIL, Some(14)) };
             }
             Found::NoData | Found::NoName => {

@@ -1,8 +1,8 @@
-//! What the fuzzers feed the core, and what must hold whatever they feed it.
+//! Fuzz targets of the core.
 //!
-//! Each target takes bytes and panics if the core does wrong. `message` and `model` are written
-//! apart from the core and as naively as can be, so that they do not share its faults. The tests of
-//! the core run the same targets over the inputs in `corpus`.
+//! Each target takes bytes and panics if the core misbehaves. `message` and `model` are independent of
+//! the core and as simple as possible, so that they do not share its bugs. The tests of the core run
+//! the same targets on the inputs in `corpus`.
 
 pub mod apply;
 pub mod check;
@@ -16,10 +16,10 @@ pub mod sections;
 pub mod world;
 pub mod zonefile;
 
-/// A fuzzer: any bytes in, a panic if something is wrong.
+/// A fuzz target: takes any bytes, and panics on a bug.
 pub type Target = fn(&[u8]);
 
-/// The fuzzers by name, which is that of their corpus too.
+/// The fuzz targets by name, which is also the name of their corpus.
 pub const TARGETS: [(&str, Target); 4] = [
     ("apply", apply::run),
     ("proxy", proxy::run),

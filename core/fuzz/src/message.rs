@@ -1,8 +1,8 @@
-//! A strict reader of messages: more is refused than a client would.
+//! A strict parser of messages: it rejects more than a client would.
 
 use _core::rdata_text::validate_rdata;
 
-/// A name as its labels, the one below the root first, in lower case.
+/// The labels of a name in lower case, the top-level label first.
 pub type Labels = Vec<Vec<u8>>;
 
 pub const A: u16 = 1;
@@ -20,10 +20,10 @@ pub const SVCB: u16 = 64;
 pub const HTTPS: u16 = 65;
 pub const ANY: u16 = 255;
 
-/// Octets of a header.
+/// Bytes of a header.
 pub const HEADER: usize = 12;
 
-/// A record, the names in it uncompressed.
+/// A record with uncompressed names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub owner: Vec<u8>,
@@ -38,7 +38,7 @@ pub struct Message {
     pub flags: u16,
     /// Name, type and class of each question.
     pub questions: Vec<(Vec<u8>, u16, u16)>,
-    /// Answer, authority, additional; the last without OPT.
+    /// Answer, authority and additional records without OPT.
     pub sections: [Vec<Record>; 3],
     pub opt: Option<Opt>,
 }
@@ -53,19 +53,19 @@ pub struct Opt {
 }
 
 impl Message {
-    /// The response code, its upper bits too.
+    /// Returns the response code, with its upper bits.
     pub fn rcode(&self) -> u16 {
         self.opt.as_ref().map_or(0, |opt| u16::from(opt.rcode) << 4) | (self.flags & 15)
     }
 
-    /// The value of the first option with that code.
+    /// Returns the value of the first option with a code.
     pub fn option(&self, code: u16) -> Option<&[u8]> {
         let mut options = self.opt.iter().flat_map(|opt| &opt.options);
         options.find(|option| option.0 == code).map(|option| &option.1[..])
     }
 }
 
-/// Read a message to its last octet; the error says what is wrong with it.
+/// Parses a whole message; the error says what is wrong.
 pub fn read(message: &[u8]) -> Result<Message, String> {
     let mut reader = Reader { message, at: 0 };
     let (_id, flags) = (reader.u16()?, reader.u16()?);
@@ -82,14 +82,14 @@ pub fn read(message: &[u8]) -> Result<Message, String> {
             if record.rtype != OPT {
                 section.push(record);
             } else if index != 2 || record.owner != [0] || opt.is_some() {
-                return Err("an OPT record where none belongs".into());
+                return Err("misplaced OPT record".into());
             } else {
                 opt = Some(read_opt(&record)?);
             }
         }
     }
     if reader.at != message.len() {
-        return Err(format!("{} octets follow the message", message.len() - reader.at));
+        return Err(format!("{} bytes follow the message", message.len() - reader.at));
     }
     Ok(Message { flags, questions, sections, opt })
 }
@@ -113,7 +113,8 @@ struct Reader<'m> {
 impl<'m> Reader<'m> {
     fn take(&mut self, count: usize) -> Result<&'m [u8], String> {
         let taken = self.message.get(self.at..self.at + count);
-        let taken = taken.ok_or(format!("it ends at {}, {count} octets expected", self.at))?;
+        let taken =
+            taken.ok_or(format!("the message ends at {}, expected {count} more bytes", self.at))?;
         self.at += count;
         Ok(taken)
     }
@@ -136,13 +137,13 @@ impl<'m> Reader<'m> {
             _ => self.take(length)?.to_vec(),
         };
         if self.at != end {
-            return Err(format!("rdata of {length} octets should end at {}", self.at));
+            return Err(format!("rdata of {length} bytes, expected its end at {}", self.at));
         }
         validate_rdata(rtype, &rdata)?;
         Ok(Record { owner, rtype, class, ttl, rdata })
     }
 
-    /// A name, its pointers followed: each must point before all that was read of it so far.
+    /// Reads a name and follows its pointers. Each must point before all parts of the name read so far.
     fn name(&mut self) -> Result<Vec<u8>, String> {
         let mut wire = Vec::new();
         let (mut start, mut at, mut end) = (self.at, self.at, None);
@@ -159,13 +160,13 @@ impl<'m> Reader<'m> {
                 continue;
             }
             if length > 63 {
-                return Err(format!("a label of {length} octets"));
+                return Err(format!("a label of {length} bytes"));
             }
             let label = self.message.get(at..=at + length).ok_or("a label is cut off")?;
             wire.extend(label);
             at += label.len();
             if wire.len() > 255 {
-                return Err("a name is longer than 255 octets".into());
+                return Err("a name is longer than 255 bytes".into());
             }
             if length == 0 {
                 self.at = end.unwrap_or(at);
@@ -175,7 +176,7 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// The labels of a name in wire form, which is known to be one.
+/// Returns the labels of a valid wire name.
 pub fn labels(wire: &[u8]) -> Labels {
     let mut labels = Labels::new();
     let mut rest = wire;
@@ -187,7 +188,7 @@ pub fn labels(wire: &[u8]) -> Labels {
     labels
 }
 
-/// The wire form of labels.
+/// Returns the wire form of labels.
 pub fn wire(labels: &[Vec<u8>]) -> Vec<u8> {
     let mut wire = Vec::new();
     for label in labels.iter().rev() {

@@ -1,7 +1,10 @@
-//! The zones as the standards see them: maps from names to RRsets, searched from the start.
+//! A model of the zones, close to the standards: maps from names to RRsets, searched linearly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+
+use _core::zone::rrset::Policy;
+use _core::zone::zones::State;
 
 use super::message::{ANY, CNAME, DS, Labels, NS};
 
@@ -10,13 +13,13 @@ use super::message::{ANY, CNAME, DS, Labels, NS};
 pub struct Set {
     pub ttl: u32,
     pub expires: u64,
-    pub policy: u8,
+    pub policy: Policy,
     pub k: u8,
     pub rdatas: Vec<Vec<u8>>,
 }
 
 impl Set {
-    /// Unpack it; the form is known to be right.
+    /// Unpacks a valid packed RRset.
     pub fn unpack(packed: &[u8]) -> Set {
         let (header, mut rest) = packed.split_at(16);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
@@ -29,7 +32,7 @@ impl Set {
         Set {
             ttl: number(&header[..4]) as u32,
             expires: number(&header[4..12]),
-            policy: header[12],
+            policy: Policy::try_from(header[12]).expect("a policy"),
             k: header[13],
             rdatas,
         }
@@ -40,7 +43,7 @@ impl Set {
     }
 }
 
-/// What a name has, and where.
+/// The result of a look-up, with the owner name found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The owner that answers: the name itself or a wildcard.
@@ -55,12 +58,12 @@ pub enum Found {
 #[derive(Clone, Debug, Default)]
 pub struct Zone {
     pub apex: Labels,
-    pub state: u8,
+    pub state: State,
     pub names: BTreeMap<Labels, BTreeMap<u16, Set>>,
 }
 
 impl Zone {
-    /// The RRset of a name and type that may be answered.
+    /// Returns the RRset of a name and type, unless it has expired.
     pub fn get(&self, name: &[Vec<u8>], rtype: u16, now: u64) -> Option<&Set> {
         self.names.get(name)?.get(&rtype).filter(|set| set.live(now))
     }
@@ -78,14 +81,14 @@ impl Zone {
         }
     }
 
-    /// Names with records and those above them up to the apex (RFC 4592 section 2.2.2).
+    /// Returns the names with records, and the names above them up to the apex (RFC 4592 section 2.2.2).
     pub fn all_names(&self) -> BTreeSet<&[Vec<u8>]> {
         let above = |name| (self.apex.len()..=Labels::len(name)).map(move |end| &name[..end]);
         self.names.keys().flat_map(above).collect()
     }
 
-    /// Whether a name exists: an RRset that has expired counts for the names above it only, until
-    /// it is removed.
+    /// Returns whether a name exists. Until it is removed, an expired RRset still counts for the names
+    /// above it.
     pub fn exists(&self, name: &[Vec<u8>], now: u64) -> bool {
         let mut below = self.names.range::<[Vec<u8>], _>((Excluded(name), Unbounded));
         let sets = self.names.get(name);
@@ -93,9 +96,9 @@ impl Zone {
             || sets.is_some_and(|sets| sets.values().any(|set| set.live(now)))
     }
 
-    /// RFC 1034 section 4.3.2 and RFC 4592 section 3.3.1, for a name in this zone.
+    /// Looks up a name in this zone (RFC 1034 section 4.3.2, RFC 4592 section 3.3.1).
     pub fn look_up(&self, name: &[Vec<u8>], rtype: u16, now: u64) -> Found {
-        // DS is the parent's, at the cut itself (RFC 4035 section 3.1.4.1).
+        // DS at the cut itself belongs to the parent (RFC 4035 section 3.1.4.1).
         let lowest = if rtype == DS { name.len().saturating_sub(1) } else { name.len() };
         for end in self.apex.len() + 1..=lowest {
             if self.get(&name[..end], NS, now).is_some() {
@@ -135,13 +138,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Make a zone known.
-    pub fn add(&mut self, apex: &Labels, state: u8) {
+    /// Adds a zone.
+    pub fn add(&mut self, apex: &Labels, state: State) {
         let zone = Zone { apex: apex.clone(), state, names: BTreeMap::new() };
         self.zones.entry(apex.clone()).or_insert(zone);
     }
 
-    /// The zone to ask: the deepest, but for DS the one above its apex, if that is here.
+    /// Returns the zone that answers: the deepest one, but for DS at an apex the one above, if it exists.
     pub fn zone(&self, name: &[Vec<u8>], rtype: u16) -> Option<&Zone> {
         let deepest = |end: usize| (0..=end).rev().find_map(|end| self.zones.get(&name[..end]));
         let zone = deepest(name.len())?;

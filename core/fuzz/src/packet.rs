@@ -1,9 +1,9 @@
-//! How the core reads a packet, in a form that is handy here.
+//! Parsing of packets by the core, with the name of the question in the result.
 
 use _core::message::query::{self, Edns, Packet};
 use _core::message::wire::Name;
 
-/// A packet.
+/// A parsed packet.
 pub enum Read<'p> {
     Silent,
     Malformed,
@@ -17,7 +17,7 @@ pub struct Query<'p> {
     pub edns: Option<Edns<'p>>,
 }
 
-/// What is asked; the name is folded.
+/// A question; its name is in lower case.
 pub struct Question {
     pub name: Vec<u8>,
     pub rtype: u16,
@@ -25,13 +25,13 @@ pub struct Question {
 }
 
 impl Query<'_> {
-    /// Octets of the question section.
-    pub fn question_octets(&self) -> usize {
+    /// Returns the length of the question section.
+    pub fn question_length(&self) -> usize {
         self.question.as_ref().map_or(0, |question| question.name.len() + 4)
     }
 }
 
-/// Read a packet.
+/// Parses a packet.
 pub fn read(packet: &[u8]) -> Read<'_> {
     let mut name = Name::default();
     match query::read(packet, &mut name) {

@@ -1,15 +1,16 @@
-//! Fuzzer of what a stream begins with and consists of: a PROXY header, then messages, each after
-//! its length. What comes of the first octets never changes when more arrive.
+//! Fuzzer of streams: a PROXY header, then messages, each after its length.
+//!
+//! The result for the first bytes must not change when more bytes arrive.
 
 use _core::message::proxy::{MAX_PROXY_HEADER, Proxy, proxy_header};
 
 use super::message::{self, HEADER, OPT};
 use super::packet::{self, Query, Read};
 
-/// Cuts of one message that are read.
+/// Most truncated forms of one message that are parsed.
 const MAX_CUTS: usize = 64;
 
-/// Read a stream; panic if it is read wrong.
+/// Parses a stream; panics if it is parsed wrong.
 pub fn run(data: &[u8]) {
     let start = check_header(data);
     let mut rest = &data[start..];
@@ -19,18 +20,18 @@ pub fn run(data: &[u8]) {
         check_message(message);
         rest = &after[length..];
     }
-    // Datagrams have no lengths.
+    // A datagram has no length before it.
     check_message(&data[start..]);
 }
 
-/// Octets of the PROXY header; 0 if there is none.
+/// Returns the length of the PROXY header; 0 if there is none.
 fn check_header(data: &[u8]) -> usize {
     let mut last = Proxy::Partial;
     for end in 0..=data.len().min(2 * MAX_PROXY_HEADER) {
         let verdict = proxy_header(&data[..end]);
         assert!(last == Proxy::Partial || last == verdict, "{verdict:?} after {last:?}");
         if let Proxy::Header(length, client) = verdict {
-            assert!((16..=end).contains(&length), "{length} octets of {end}");
+            assert!((16..=end).contains(&length), "{length} bytes of {end}");
             assert_eq!(client.map(|client| client.to_canonical()), client);
         }
         last = verdict;
@@ -38,10 +39,10 @@ fn check_header(data: &[u8]) -> usize {
     match last {
         Proxy::Header(length, _) => length,
         Proxy::Partial => {
-            assert!(data.len() < MAX_PROXY_HEADER, "{} octets, and more wanted", data.len());
+            assert!(data.len() < MAX_PROXY_HEADER, "{} bytes, and more expected", data.len());
             0
         }
-        Proxy::Wrong => 0,
+        Proxy::Invalid => 0,
     }
 }
 
@@ -51,28 +52,31 @@ fn check_message(message: &[u8]) {
     if let Read::Query(query) = &packet {
         check_query(message, query);
     } else if is_query(message) {
-        panic!("no query to the core: {message:02x?}");
+        panic!("not a query for the core: {message:02x?}");
     }
 }
 
-/// What the core took for a query is one, and neither less nor more of it would be.
+/// Checks that the message is a query, and that a shorter or longer one would not be.
 fn check_query(message: &[u8], query: &Query<'_>) {
     assert_eq!(u16::from(message[5]), u16::from(query.question.is_some()));
     if let Some(question) = &query.question {
-        let end = HEADER + query.question_octets();
+        let end = HEADER + query.question_length();
         let name = &message[HEADER..end - 4];
-        assert!(name.eq_ignore_ascii_case(&question.name), "another name");
+        assert!(name.eq_ignore_ascii_case(&question.name), "wrong name");
         let numbers = [question.rtype.to_be_bytes(), question.class.to_be_bytes()].concat();
         assert_eq!(message[end - 4..end], numbers);
     }
     for end in message.len().saturating_sub(MAX_CUTS)..message.len() {
-        assert!(!matches!(packet::read(&message[..end]), Read::Query(_)), "{end} octets do");
+        assert!(
+            !matches!(packet::read(&message[..end]), Read::Query(_)),
+            "{end} bytes are a query"
+        );
     }
     let longer = [message, &[0]].concat();
-    assert!(matches!(packet::read(&longer), Read::Malformed), "an octet more does no harm");
+    assert!(matches!(packet::read(&longer), Read::Malformed), "an additional byte was accepted");
 }
 
-/// Whether a strict reader finds a query that must be understood.
+/// Returns whether a strict parser finds a query that must be answered.
 fn is_query(message: &[u8]) -> bool {
     let Ok(read) = message::read(message) else { return false };
     let name = read.questions.first().map_or(&[][..], |question| &question.0);

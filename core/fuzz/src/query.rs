@@ -1,6 +1,6 @@
-//! Fuzzer of the answer path: one packet, asked in many ways.
+//! Fuzzer of the answer path: one packet, sent in many ways.
 //!
-//! Input: two octets of choices (see `Choices`), then the packet.
+//! Input: two bytes of choices (see `Choices`), then the packet.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,6 @@ use _core::net::udp::ANSWER_SIZE;
 use _core::networks::Networks;
 use _core::options::Options;
 use _core::request::{Clock, RequestContext, Transport};
-use _core::zone::rrset::POLICY_STICKY;
 use crossbeam_epoch as epoch;
 
 use super::check::check;
@@ -26,18 +25,18 @@ use super::world::{NOW, world};
 
 const CLIENTS: [&str; 4] = ["192.0.2.7", "198.51.100.9", "2001:db8::9", "::ffff:192.0.2.8"];
 const SECRETS: [cookie::Secret; 2] = [[1; 16], [2; 16]];
-/// Seconds since 1970 in all questions.
+/// Seconds since 1970 for all queries.
 const UNIX: u32 = 1_800_000_000;
-/// Times that one packet is sent where its rate is limited.
-const TIMES: usize = 4;
+/// Times that a packet is sent if the rate is limited.
+const REPETITIONS: usize = 4;
 
-/// What the first octets of an input choose.
+/// The choices in the first bytes of an input.
 struct Choices {
     transport: Transport,
     peer: IpAddr,
     options: &'static Options,
-    /// Make the server's part of a full cookie right, which no fuzzer guesses: None to leave it,
-    /// or the secret and the age in s.
+    /// Secret and age in s of a valid server cookie, which no fuzzer guesses. `None` leaves the cookie
+    /// as it is.
     proof: Option<(usize, u32)>,
 }
 
@@ -56,7 +55,7 @@ impl Choices {
     }
 }
 
-/// Ask the packet; panic if a reply is wrong.
+/// Sends the packet; panics if a reply is wrong.
 pub fn run(data: &[u8]) {
     let [first, second, packet @ ..] = data else { return };
     let choices = Choices::read(*first, *second);
@@ -69,23 +68,23 @@ pub fn run(data: &[u8]) {
     let asked = Asked { client, transport, options, model: &world().model, now: NOW };
     let mut servers = Servers::new();
     let mut replies = Vec::new();
-    for turn in 0..if options.rate_limit > 0 { TIMES } else { 2 } {
-        let reply = servers.ask(turn, &choices, &packet);
+    for turn in 0..if options.rate_limit > 0 { REPETITIONS } else { 2 } {
+        let reply = servers.send(turn, &choices, &packet);
         match start {
-            Some(start) => check(&packet[start..], &reply, &asked),
-            None => assert!(reply.is_empty(), "a reply to a packet without a PROXY header"),
+            Some(start) => check(&packet[start..], reply.as_deref(), &asked),
+            None => assert_eq!(reply, None, "a reply to a packet without a PROXY header"),
         }
         replies.push(reply);
     }
     if let Some(start) = start
         && options.rate_limit == 0
     {
-        check_choice(&packet[start..], &replies, &asked);
+        check_selection(&packet[start..], &replies, &asked);
     }
 }
 
 impl Choices {
-    /// Where in a packet the message begins, if it does, and who sent it.
+    /// Returns the offset of the message in a packet, if there is one, and its client.
     fn unwrap(&self, packet: &[u8]) -> (Option<usize>, IpAddr) {
         let peer = self.peer.to_canonical();
         if self.transport == Transport::Tcp || !self.options.proxy_from.contains(peer) {
@@ -98,7 +97,7 @@ impl Choices {
     }
 }
 
-/// Make the server's part of a cookie in the message right.
+/// Replaces the server cookie in a message by a valid one.
 fn prove(message: &mut [u8], client: IpAddr, secret: usize, age: u32) {
     let Read::Query(query) = packet::read(message) else { return };
     let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
@@ -108,15 +107,15 @@ fn prove(message: &mut [u8], client: IpAddr, secret: usize, age: u32) {
     message[at..at + proven.len()].copy_from_slice(&proven);
 }
 
-/// A client gets the same records from all servers, where its policy says so.
-fn check_choice(message: &[u8], replies: &[Vec<u8>], asked: &Asked<'_>) {
+/// Checks that a client gets the same records from all servers if the policy depends on the client.
+fn check_selection(message: &[u8], replies: &[Option<Vec<u8>>], asked: &Asked<'_>) {
     let Read::Query(query) = packet::read(message) else { return };
     let found = expected(&query, asked).found;
     let set = found.and_then(|(_, owner, zone, rtype)| zone.get(&owner, rtype, asked.now));
-    if set.is_none_or(|set| set.policy < POLICY_STICKY) {
+    if !set.is_some_and(|set| set.policy.depends_on_client()) {
         return;
     }
-    let answers: Vec<_> = replies.iter().map(|reply| answer(reply)).collect();
+    let answers: Vec<_> = replies.iter().flatten().map(|reply| answer(reply)).collect();
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:02x?}");
 }
 
@@ -125,7 +124,7 @@ fn answer(reply: &[u8]) -> Vec<Record> {
     answer
 }
 
-/// Two servers with the same zones and limits.
+/// Two servers with the same zones and options.
 struct Servers {
     responders: [Responder; 2],
     buffer: Vec<u8>,
@@ -134,40 +133,40 @@ struct Servers {
 
 impl Servers {
     fn new() -> Servers {
-        /// Each input is asked minutes after the last, when all limits are as at the start.
+        /// Inputs are minutes apart, so that the rate limits of the last one have no effect.
         static BOOT: AtomicU64 = AtomicU64::new(NOW);
         Servers {
             responders: [1, 2].map(|seed| Responder::new(Arc::new(Counters::default()), seed)),
-            // Not 0: what is not written shows.
+            // Not 0, so that bytes that were not written are noticed.
             buffer: vec![0xaa; MAX_MESSAGE],
             boot: BOOT.fetch_add(100_000_000_000, Relaxed),
         }
     }
 
-    /// One of the servers' reply to a packet; empty if it sends none.
-    fn ask(&mut self, turn: usize, choices: &Choices, packet: &[u8]) -> Vec<u8> {
+    /// Returns the reply of one of the servers to a packet.
+    fn send(&mut self, turn: usize, choices: &Choices, packet: &[u8]) -> Option<Vec<u8>> {
         let guard = &epoch::pin();
         let clock = Clock { boot: self.boot, unix: UNIX };
         let options = choices.options;
-        let batch =
+        let context =
             RequestContext { options, ..RequestContext::new(&world().shared, clock, guard) };
         let size = match choices.transport {
             Transport::Udp => ANSWER_SIZE,
             Transport::Tcp => MAX_MESSAGE,
         };
         let buffer = &mut self.buffer[..size];
-        let length = self.responders[turn % 2].respond(
-            batch,
+        let outcome = self.responders[turn % 2].respond(
+            context,
             packet,
             choices.peer,
             choices.transport,
             buffer,
         );
-        buffer[..length].to_vec()
+        outcome.answer(buffer).map(<[u8]>::to_vec)
     }
 }
 
-/// Options of servers.
+/// Returns the options of the servers.
 fn variants() -> &'static [Options] {
     static VARIANTS: OnceLock<Vec<Options>> = OnceLock::new();
     VARIANTS.get_or_init(|| {
@@ -185,7 +184,7 @@ fn variants() -> &'static [Options] {
             Options { rate_limit: 2, proxy_from: networks(&["192.0.2.7"]), ..named.clone() },
             Options { udp_size: 4096, ..named.clone() },
             Options { udp_size: 512, allow: networks(&["192.0.2.0/25", "2001:db8::/32"]), ..named },
-            // As long as they may be.
+            // Texts of the maximum length.
             Options {
                 version: vec![b'v'; 255],
                 server_id: vec![b'i'; 255],

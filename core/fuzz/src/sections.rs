@@ -1,18 +1,18 @@
-//! Whether the sections of a reply hold what the model says.
+//! Checks of the sections of a reply against the model.
 
 use std::collections::BTreeSet;
 
 use _core::message::query::{AA, TC};
-use _core::zone::rrset;
+use _core::zone::rrset::{self, Policy};
 
 use super::expected::{Asked, Expected, NOERROR, SERVFAIL};
 use super::message::*;
 use super::model::{Found, Set};
 
-/// Targets of an answer whose addresses are looked for, at most.
+/// Most targets of an answer whose addresses are added.
 const MAX_TARGETS: usize = 64;
 
-/// The error says which section is wrong, and how.
+/// Checks all sections; the error says which one is wrong, and how.
 pub fn check(message: &Message, wanted: &Expected<'_>, asked: &Asked<'_>) -> Result<(), String> {
     let cut = message.flags & TC != 0;
     if let Some(text) = wanted.text {
@@ -20,13 +20,13 @@ pub fn check(message: &Message, wanted: &Expected<'_>, asked: &Asked<'_>) -> Res
     }
     let [answer, authority, additional] = &message.sections;
     if cut && message.rcode() == NOERROR && answer.len() < wanted.chain.len() {
-        // It ended among the CNAMEs, and what they lead to was not seen.
-        let whole =
+        // The reply ended among the CNAMEs, before their target was looked up.
+        let valid =
             wanted.chain.iter().zip(answer).try_for_each(|((owner, set), record)| {
                 check_set(&[record], owner, CNAME, set, true)
             });
-        let bare = authority.is_empty() && additional.is_empty();
-        return if bare { whole } else { Err("more than CNAMEs, cut off".into()) };
+        let ended = authority.is_empty() && additional.is_empty();
+        return if ended { valid } else { Err("records after truncated CNAMEs".into()) };
     }
     let aa = message.flags & AA != 0;
     if (message.rcode(), aa) != (wanted.rcode, wanted.aa) {
@@ -43,15 +43,15 @@ fn check_text(message: &Message, text: &[u8]) -> Result<(), String> {
     let [answer, authority, additional] = &message.sections;
     let rdata = [&[text.len() as u8], text].concat();
     let right = match &answer[..] {
-        [one] => (one.rtype, one.class, one.ttl, &one.rdata) == (TXT, 3, 0, &rdata),
-        // Long texts do not fit beside a long NSID.
+        [record] => (record.rtype, record.class, record.ttl, &record.rdata) == (TXT, 3, 0, &rdata),
+        // A long text does not fit beside a long NSID.
         records => {
             let failed = message.rcode() == SERVFAIL || message.flags & TC != 0;
             records.is_empty() && failed && text.len() > 150
         }
     };
     let right = right && authority.is_empty() && additional.is_empty();
-    if right { Ok(()) } else { Err("not the text of the server".into()) }
+    if right { Ok(()) } else { Err("wrong text of the server".into()) }
 }
 
 fn check_answer(
@@ -59,30 +59,34 @@ fn check_answer(
 ) -> Result<(), String> {
     let answer = &message.sections[0];
     if answer.first().is_some_and(|first| first.owner != message.questions[0].0) {
-        return Err("its owner is not spelt as in the question".into());
+        return Err("the owner is not spelled as in the question".into());
     }
     let length = if wanted.rcode == SERVFAIL { 0 } else { wanted.chain.len() };
     let Some((cnames, rest)) = answer.split_at_checked(length) else {
-        return Err(format!("{} records, but {length} CNAMEs", answer.len()));
+        return Err(format!("{} records, expected {length} CNAMEs", answer.len()));
     };
     for (cname, (owner, set)) in cnames.iter().zip(&wanted.chain) {
         check_set(&[cname], owner, CNAME, set, false)?;
     }
     let rest: Vec<&Record> = rest.iter().collect();
     let Some((name, owner, zone, rtype)) = &wanted.found else {
-        return if rest.is_empty() { Ok(()) } else { Err("records of what is not there".into()) };
+        return if rest.is_empty() {
+            Ok(())
+        } else {
+            Err("records of a name that does not exist".into())
+        };
     };
     let rtype = if *rtype == ANY { rest.first().map_or(A, |first| first.rtype) } else { *rtype };
     match zone.get(owner, rtype, now) {
         Some(set) => check_set(&rest, name, rtype, set, cut),
         None if rest.is_empty() && cut => Ok(()),
-        None => Err(format!("nothing of type {rtype} is there")),
+        None => Err(format!("no RRset of type {rtype} in the zone")),
     }
 }
 
 fn check_authority(authority: &[Record], wanted: &Expected<'_>, cut: bool) -> Result<(), String> {
     let Some((owner, rtype, set)) = &wanted.authority else {
-        return if authority.is_empty() { Ok(()) } else { Err("none was expected".into()) };
+        return if authority.is_empty() { Ok(()) } else { Err("expected no records".into()) };
     };
     let records: Vec<&Record> = authority.iter().collect();
     if *rtype != SOA {
@@ -93,15 +97,15 @@ fn check_authority(authority: &[Record], wanted: &Expected<'_>, cut: bool) -> Re
     check_set(&records, owner, *rtype, &denial, cut)
 }
 
-/// Records of an RRset, as many as its policy gives, or fewer if the rest was cut off.
+/// Checks records of an RRset: as many as its policy selects, or fewer if the reply was truncated.
 fn check_set(
     records: &[&Record], owner: &Labels, rtype: u16, set: &Set, cut: bool,
 ) -> Result<(), String> {
     let wanted = match set.policy {
         _ if !rrset::has_policy(rtype) => set.rdatas.len(),
-        rrset::POLICY_ALL => set.rdatas.len(),
-        rrset::POLICY_SUBSET => usize::from(set.k.max(1)).min(set.rdatas.len()),
-        _ => 1,
+        Policy::All => set.rdatas.len(),
+        Policy::Subset => usize::from(set.k.max(1)).min(set.rdatas.len()),
+        Policy::One | Policy::Rotate | Policy::Sticky => 1,
     };
     if records.len() > wanted || (records.len() < wanted && !cut) {
         return Err(format!("{} records of type {rtype}, expected {wanted}", records.len()));
@@ -114,13 +118,13 @@ fn check_set(
             && known.contains(&record.rdata[..])
             && seen.insert(&record.rdata);
         if !right {
-            return Err(format!("{record:02x?} is not of {owner:02x?}, or is there twice"));
+            return Err(format!("{record:02x?} does not belong to {owner:02x?}, or is repeated"));
         }
     }
     Ok(())
 }
 
-/// The hosts that a record names: whose addresses may be added.
+/// Returns the host that a record names, whose addresses may be added.
 fn target(record: &Record) -> Option<Labels> {
     let name = match record.rtype {
         NS => &record.rdata[..],
@@ -136,7 +140,7 @@ fn targets(message: &Message) -> BTreeSet<Labels> {
     message.sections[..2].iter().flatten().filter_map(target).collect()
 }
 
-/// Addresses of targets, whole RRsets and each once.
+/// Checks that the additional records are addresses of targets, as whole RRsets, each once.
 fn check_additional(message: &Message, asked: &Asked<'_>) -> Result<(), String> {
     let targets = targets(message);
     let mut rest: Vec<&Record> = message.sections[2].iter().collect();
@@ -145,7 +149,7 @@ fn check_additional(message: &Message, asked: &Asked<'_>) -> Result<(), String> 
         let (same, others): (Vec<_>, Vec<_>) =
             rest.iter().partition(|record| labels(&record.owner) == owner && record.rtype == rtype);
         if !targets.contains(&owner) || ![A, AAAA].contains(&rtype) {
-            return Err(format!("nobody asked for type {rtype} of {owner:02x?}"));
+            return Err(format!("unrelated type {rtype} of {owner:02x?}"));
         }
         let Some(set) = address(&owner, rtype, asked) else {
             return Err(format!("type {rtype} of {owner:02x?} is not in the zones"));
@@ -156,7 +160,7 @@ fn check_additional(message: &Message, asked: &Asked<'_>) -> Result<(), String> 
     Ok(())
 }
 
-/// Addresses of a name, glue too.
+/// Returns the addresses of a name, glue included.
 fn address<'m>(name: &Labels, rtype: u16, asked: &Asked<'m>) -> Option<&'m Set> {
     let zone = asked.model.zone(name, A)?;
     if let Some(set) = zone.get(name, rtype, asked.now) {
@@ -168,7 +172,7 @@ fn address<'m>(name: &Labels, rtype: u16, asked: &Asked<'m>) -> Option<&'m Set> 
     }
 }
 
-/// Glue is never left out without TC (RFC 9471 section 3).
+/// Checks that no glue is missing without TC (RFC 9471 section 3).
 fn check_glue(message: &Message, wanted: &Expected<'_>, asked: &Asked<'_>) -> Result<(), String> {
     let Some((cut, NS, _)) = &wanted.authority else { return Ok(()) };
     let targets = targets(message);

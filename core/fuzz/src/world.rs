@@ -1,38 +1,38 @@
-//! The zones that the `query` fuzzer asks: a bit of everything, in the core and in the model.
+//! The zones of the `query` fuzzer, in the core and in the model.
 
 use std::fmt::Write;
 use std::io;
 use std::sync::OnceLock;
 
 use _core::shared::Shared;
-use _core::zone::rrset::{POLICY_ALL, POLICY_ONE, POLICY_ROTATE, POLICY_STICKY, POLICY_SUBSET};
-use _core::zone::zones::{STATE_LIVE, STATE_LOADING, STATE_STALE, Zones};
+use _core::zone::rrset::Policy;
+use _core::zone::zones::{State, Zones};
 use _core::zonefile::{Parsed, Rrset, parse};
 
 use super::message::{Labels, labels, wire};
 use super::model::{Model, Set};
 
-/// Boot time (ns) of all questions. RRsets end long before or after it.
+/// Boot time (ns) of all queries. RRsets expire long before or after it.
 pub const NOW: u64 = 1 << 60;
-/// A time that has passed.
+/// A time in the past.
 const PAST: u64 = 1;
 
-const ZONES: [(&str, u8, &str); 6] = [
-    ("ex", STATE_LIVE, include_str!("zones/ex.zone")),
-    ("in.ex", STATE_LIVE, include_str!("zones/in.ex.zone")),
-    ("load", STATE_LOADING, include_str!("zones/load.zone")),
-    ("stale", STATE_STALE, include_str!("zones/stale.zone")),
-    ("bare", STATE_LIVE, include_str!("zones/bare.zone")),
-    ("10.in-addr.arpa", STATE_LIVE, include_str!("zones/10.in-addr.arpa.zone")),
+const ZONES: [(&str, State, &str); 6] = [
+    ("ex", State::Live, include_str!("zones/ex.zone")),
+    ("in.ex", State::Live, include_str!("zones/in.ex.zone")),
+    ("load", State::Loading, include_str!("zones/load.zone")),
+    ("stale", State::Stale, include_str!("zones/stale.zone")),
+    ("bare", State::Live, include_str!("zones/bare.zone")),
+    ("10.in-addr.arpa", State::Live, include_str!("zones/10.in-addr.arpa.zone")),
 ];
 
-/// Zones twice: in the core, and as the standards see them.
+/// The same zones in the core and in the model.
 pub struct World {
     pub shared: Shared,
     pub model: Model,
 }
 
-/// The one world, made when first asked for.
+/// Returns the world, which is created on the first call.
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
@@ -49,28 +49,28 @@ pub fn world() -> &'static World {
     })
 }
 
-/// Read a zone file without a name, TTL 30 where none is said.
+/// Parses a zone file with a default TTL of 30.
 pub fn read(
     text: &[u8], apex: &[u8], include: &mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
 ) -> Parsed {
     parse(text, "main", apex, 30, include)
 }
 
-/// What an include of a file that is not there fails with.
+/// Returns the error of including a file that does not exist.
 pub fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Put RRsets into a new zone of both.
-pub fn load(zones: &Zones, model: &mut Model, apex: &Labels, state: u8, rrsets: &[Rrset]) {
-    let octets = wire(apex);
-    zones.add(&octets);
-    zones.set_state(&octets, state);
+/// Puts RRsets into a new zone of the core and of the model.
+pub fn load(zones: &Zones, model: &mut Model, apex: &Labels, state: State, rrsets: &[Rrset]) {
+    let wire_apex = wire(apex);
+    zones.add(&wire_apex);
+    zones.set_state(&wire_apex, state);
     let change = |(owner, rtype, packed): &'_ Rrset| (owner.clone(), *rtype, packed.clone());
     let changes: Vec<Rrset> = rrsets.iter().map(change).collect();
     let changes: Vec<_> = changes
         .iter()
-        .map(|(owner, rtype, packed)| (&octets[..], &owner[..], *rtype, Some(&packed[..])))
+        .map(|(owner, rtype, packed)| (&wire_apex[..], &owner[..], *rtype, Some(&packed[..])))
         .collect();
     assert_eq!(zones.apply(&changes), []);
     model.add(apex, state);
@@ -80,21 +80,21 @@ pub fn load(zones: &Zones, model: &mut Model, apex: &Labels, state: u8, rrsets: 
     }
 }
 
-/// Give an RRset what a zone file can't say, by the first label of its owner.
+/// Sets what a zone file can't express (policy, weight, expiry), by the first label of the owner.
 fn adapt((owner, _, packed): &mut Rrset) {
     let first = &owner[1..][..usize::from(owner[0])];
     let second = &owner[1 + first.len()..];
     let policies = [
-        (&b"one"[..], POLICY_ONE, 0),
-        (b"rotate", POLICY_ROTATE, 0),
-        (b"sticky", POLICY_STICKY, 0),
-        (b"subset", POLICY_SUBSET, 2),
+        (&b"one"[..], Policy::One, 0),
+        (b"rotate", Policy::Rotate, 0),
+        (b"sticky", Policy::Sticky, 0),
+        (b"subset", Policy::Subset, 2),
     ];
     let (weighted, name) = first.strip_prefix(b"w").map_or((false, first), |name| (true, name));
     let policy = policies.iter().find(|policy| policy.0 == name);
-    let (_, policy, k) = policy.copied().unwrap_or((b"", POLICY_ALL, 0));
-    packed[12..14].copy_from_slice(&[policy, k]);
-    if weighted && policy != POLICY_ALL {
+    let (_, policy, k) = policy.copied().unwrap_or((b"", Policy::All, 0));
+    packed[12..14].copy_from_slice(&[policy as u8, k]);
+    if weighted && policy != Policy::All {
         let count = u16::from_be_bytes([packed[14], packed[15]]);
         for index in 0..count {
             // Weight, length and rdata of an A record.
@@ -108,11 +108,11 @@ fn adapt((owner, _, packed): &mut Rrset) {
     }
 }
 
-/// RRsets at and over each limit of size.
+/// Returns RRsets at and above each size limit.
 fn large() -> String {
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments<'_>| {
-        text.write_fmt(args).and_then(|()| text.write_char('\n')).expect("a String takes all");
+        text.write_fmt(args).and_then(|()| text.write_char('\n')).expect("writing to a String");
     };
     for index in 0..40 {
         line(format_args!("b5 A 10.30.0.{index}"));
@@ -130,7 +130,7 @@ fn large() -> String {
     let strings = |count| format!("\"{}\" ", "y".repeat(255)).repeat(count);
     line(format_args!("bf TXT {}", strings(255)));
     line(format_args!("bo TXT {}", strings(254)));
-    // A chain that does not fit in 512 octets.
+    // A chain that does not fit in 512 bytes.
     let label = "z".repeat(60);
     for index in 0..4 {
         let (from, to) = (index, index + 1);

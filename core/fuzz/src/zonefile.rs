@@ -1,7 +1,7 @@
-//! Fuzzer of zone files, and of the answers from what they hold.
+//! Fuzzer of zone files, and of answers from their records.
 //!
-//! Input: the text; after a zero octet that of the file `a`, after another that of `b`, after a third
-//! the apex, as a number from the end of `APEXES`.
+//! Input, separated by zero bytes: the text, the text of the file `a`, the text of the file `b`, and an
+//! index of `APEXES`.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use _core::options::Options;
 use _core::rdata_text::{check_name, is_under};
 use _core::request::{Clock, RequestContext, Transport};
 use _core::shared::Shared;
-use _core::zone::rrset::POLICY_ALL;
-use _core::zone::zones::STATE_LIVE;
+use _core::zone::rrset::Policy;
+use _core::zone::zones::State;
 use _core::zonefile::{MAX_PROBLEMS, Parsed};
 use crossbeam_epoch as epoch;
 
@@ -25,16 +25,16 @@ use super::model::{Model, Set};
 use super::world::{load, missing, read};
 
 const APEXES: [&[u8]; 3] = [b"\x00", b"\x01a\x01b\x00", b"\x07example\x03org\x00"];
-/// Times that a file is included, in all: the bound of the core is for files on disk.
+/// Most includes, in all: the limit of the core is meant for files on disk.
 const MAX_INCLUDES: usize = 50;
-/// RRsets that are asked for.
-const MAX_ASKED: usize = 16;
+/// Most RRsets that are queried.
+const MAX_QUERIED: usize = 16;
 
-/// Read a zone file and ask for what it holds; panic if something is wrong.
+/// Parses a zone file and queries its records; panics on a wrong result.
 pub fn run(data: &[u8]) {
-    let mut parts = data.split(|octet| *octet == 0);
+    let mut parts = data.split(|byte| *byte == 0);
     let [text, a, b] = [(); 3].map(|()| parts.next().unwrap_or_default());
-    let choice = parts.next().and_then(|part| part.first()).map_or(2, |octet| *octet);
+    let choice = parts.next().and_then(|part| part.first()).map_or(2, |byte| *byte);
     let apex = APEXES[usize::from(choice) % APEXES.len()];
     let mut included = 0;
     let parsed = read(text, apex, &mut |name| {
@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
         }
     });
     check_parsed(&parsed, apex);
-    ask(&parsed, apex);
+    query(&parsed, apex);
 }
 
 fn check_parsed(parsed: &Parsed, apex: &[u8]) {
@@ -58,7 +58,7 @@ fn check_parsed(parsed: &Parsed, apex: &[u8]) {
         let set = Set::unpack(packed);
         assert_eq!(set.rdatas.len(), usize::from(u16::from_be_bytes([packed[14], packed[15]])));
         assert_eq!(set.ttl >> 31, 0, "RFC 2181 section 8");
-        assert_eq!((set.expires, set.policy), (0, POLICY_ALL), "type {rtype}");
+        assert_eq!((set.expires, set.policy), (0, Policy::All), "type {rtype}");
     }
     for (_, _, origin, owner, ttl, kind, _) in &parsed.foreign {
         assert_eq!(check_name(origin), Ok(()));
@@ -72,26 +72,26 @@ fn check_parsed(parsed: &Parsed, apex: &[u8]) {
     }
 }
 
-/// Load the zone, and ask for some RRsets and for names below them.
-fn ask(parsed: &Parsed, apex: &[u8]) {
+/// Loads the zone, and queries some of its RRsets and names below them.
+fn query(parsed: &Parsed, apex: &[u8]) {
     thread_local!(static SHARED: Shared = Shared::new(7));
     SHARED.with(|shared| {
         let mut model = Model::default();
-        load(&shared.zones, &mut model, &labels(apex), STATE_LIVE, &parsed.rrsets);
-        ask_for(parsed, &mut Client::new(shared, &model));
+        load(&shared.zones, &mut model, &labels(apex), State::Live, &parsed.rrsets);
+        query_rrsets(parsed, &mut Client::new(shared, &model));
         shared.zones.drop_zone(apex);
     });
 }
 
-fn ask_for(parsed: &Parsed, client: &mut Client<'_>) {
-    let step = parsed.rrsets.len().div_ceil(MAX_ASKED).max(1);
+fn query_rrsets(parsed: &Parsed, client: &mut Client<'_>) {
+    let step = parsed.rrsets.len().div_ceil(MAX_QUERIED).max(1);
     let types = parsed.rrsets.iter().map(|rrset| rrset.1);
     let next = types.clone().chain(types).skip(1);
     for ((owner, rtype, _), next) in parsed.rrsets.iter().zip(next).step_by(step) {
         let below = [b"\x01x", &owner[..]].concat();
         let (own, other) = ((owner, *rtype), (owner, next));
         for (name, rtype) in [own, other, (owner, ANY), (owner, DS), (&below, *rtype)] {
-            client.ask(name, rtype);
+            client.query(name, rtype);
         }
     }
 }
@@ -115,8 +115,8 @@ impl<'w> Client<'w> {
         }
     }
 
-    /// Ask over UDP without and with EDNS, and over TCP.
-    fn ask(&mut self, name: &[u8], rtype: u16) {
+    /// Queries over UDP without and with EDNS, and over TCP.
+    fn query(&mut self, name: &[u8], rtype: u16) {
         if name.len() > 255 {
             return;
         }
@@ -132,12 +132,12 @@ impl<'w> Client<'w> {
     fn send(&mut self, packet: &[u8], transport: Transport, size: usize) {
         let (guard, client) = (&epoch::pin(), [192, 0, 2, 1].into());
         let options = &self.options;
-        let batch =
+        let context =
             RequestContext { options, ..RequestContext::new(self.shared, Clock::default(), guard) };
         let buffer = &mut self.buffer[..size];
-        let length = self.responder.respond(batch, packet, client, transport, buffer);
+        let outcome = self.responder.respond(context, packet, client, transport, buffer);
         let (options, model) = (&self.options, self.model);
         let asked = Asked { client, transport, options, model, now: 0 };
-        check(packet, &buffer[..length], &asked);
+        check(packet, outcome.answer(buffer), &asked);
     }
 }

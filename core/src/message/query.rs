@@ -1,4 +1,4 @@
-//! Reading a query.
+//! Parsing of queries.
 
 use crate::message::wire::{HEADER, Name, rtype, skip_name, u16_at};
 
@@ -18,25 +18,26 @@ pub mod option {
     pub const EDE: u16 = 15;
 }
 
-/// What a packet turned out to be.
+/// The result of parsing a packet.
 pub enum Packet<'p> {
-    /// Too short, or a reply: nothing is sent, so that two servers never talk to each other.
+    /// The packet is too short, or is a reply. Nothing is sent, so that two servers never answer each
+    /// other.
     Silent,
-    /// It can't be read.
+    /// The packet is not a valid query.
     Malformed,
-    /// Another opcode than QUERY.
+    /// The opcode is not QUERY.
     NotQuery,
     Query(Query<'p>),
 }
 
 /// A query (RFC 1035 section 4).
 pub struct Query<'p> {
-    /// None in a query for a cookie alone (RFC 7873 section 5.4).
+    /// `None` in a query that only asks for a cookie (RFC 7873 section 5.4).
     pub question: Option<Question>,
     pub edns: Option<Edns<'p>>,
 }
 
-/// What is asked of the name that `read` filled.
+/// Type and class of the question; `read` returns its name separately.
 #[derive(Clone, Copy)]
 pub struct Question {
     pub rtype: u16,
@@ -46,10 +47,10 @@ pub struct Question {
 /// The OPT record of a query (RFC 6891 section 6.1).
 #[derive(Default)]
 pub struct Edns<'p> {
-    /// UDP payload size of the sender.
+    /// UDP payload size that the sender accepts.
     pub size: u16,
     pub version: u8,
-    /// DNSSEC OK, copied to the answer (RFC 3225 section 3).
+    /// The DNSSEC OK bit, copied to the answer (RFC 3225 section 3).
     pub dnssec: bool,
     pub nsid: bool,
     pub keepalive: bool,
@@ -57,9 +58,10 @@ pub struct Edns<'p> {
     pub subnet: Option<&'p [u8]>,
 }
 
-/// Read a packet, all of it: what follows the message, or does not fit its counts, is malformed.
+/// Parses a whole packet: data after the message, or counts that do not fit, make it malformed.
 ///
-/// The name that is asked for goes into `name`, which is empty before, and after if there is none.
+/// The name of the question is written to `name`, which must be empty and stays so without a
+/// question.
 #[inline]
 pub fn read<'p>(packet: &'p [u8], name: &mut Name) -> Packet<'p> {
     if packet.len() < HEADER || u16_at(packet, 2) & QR != 0 {
@@ -85,10 +87,10 @@ fn read_query<'p>(packet: &'p [u8], name: &mut Name) -> Option<Query<'p>> {
         }
         _ => return None,
     };
-    // Each record takes 11 octets at least, so false counts end at the end of the packet.
+    // Each record takes at least 11 bytes, so the packet bounds this loop whatever the counts are.
     for _ in 0..u32::from(u16_at(packet, 6)) + u32::from(u16_at(packet, 8)) {
         let fixed = skip_name(packet, at)?;
-        // A client has no business with OPT outside the additional section.
+        // OPT belongs to the additional section (RFC 6891 section 6.1.1).
         if u16_at(packet, fixed) == rtype::OPT {
             return None;
         }
@@ -104,7 +106,7 @@ fn read_query<'p>(packet: &'p [u8], name: &mut Name) -> Option<Query<'p>> {
         let end = fixed + 10 + usize::from(u16_at(data, 8));
         let rdata = packet.get(fixed + 10..end)?;
         if u16_at(data, 0) == rtype::OPT {
-            // One only, and at the root (RFC 6891 section 6.1.1).
+            // At most one, and at the root (RFC 6891 section 6.1.1).
             if edns.is_some() || fixed != at + 1 {
                 return None;
             }
@@ -124,7 +126,7 @@ fn read_edns<'p>(fixed: &[u8], rdata: &'p [u8]) -> Option<Edns<'p>> {
         ..Edns::default()
     };
     if edns.version != 0 {
-        // Options of a later version may have another form.
+        // Options of a later version may have a different form.
         return Some(edns);
     }
     let mut rest = rdata;
@@ -133,7 +135,7 @@ fn read_edns<'p>(fixed: &[u8], rdata: &'p [u8]) -> Option<Edns<'p>> {
         match u16_at(rest, 0) {
             option::NSID => edns.nsid = true,
             option::KEEPALIVE => edns.keepalive = true,
-            // The first counts, others are ignored (RFC 7873 section 5.2).
+            // The first one counts, others are ignored (RFC 7873 section 5.2).
             option::COOKIE => edns.cookie = edns.cookie.or(Some(value)),
             option::ECS => edns.subnet = edns.subnet.or(Some(value)),
             _ => {}
@@ -158,7 +160,7 @@ mod tests {
     const OPT: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
 
     #[test]
-    fn what_can_be_read() {
+    fn only_valid_queries_are_parsed() {
         let opt = |options: &[u8]| {
             let mut opt = [QUESTION, &OPT[..10], &[options.len() as u8], options].concat();
             opt.truncate(opt.len());
@@ -176,22 +178,22 @@ mod tests {
             ("no question, no cookie", [0, 0, 0, 1], OPT.into(), false),
             ("two questions", [2, 0, 0, 0], [QUESTION, QUESTION].concat(), false),
             ("cut question", [1, 0, 0, 0], QUESTION[..6].into(), false),
-            ("more after it", [1, 0, 0, 0], [QUESTION, b"x"].concat(), false),
+            ("trailing data", [1, 0, 0, 0], [QUESTION, b"x"].concat(), false),
             ("count too high", [1, 0, 0, 9], [QUESTION, OPT].concat(), false),
             ("pointer in question", [1, 0, 0, 0], b"\xc0\x0c\x00\x01\x00\x01".to_vec(), false),
         ];
-        for (case, counts, body, good) in cases {
+        for (case, counts, body, valid) in cases {
             let packet = packet(counts, &body);
             assert_eq!(
                 matches!(read(&packet, &mut Name::default()), Packet::Query(_)),
-                good,
+                valid,
                 "{case}"
             );
         }
     }
 
     #[test]
-    fn silence() {
+    fn replies_and_short_packets_are_not_answered() {
         let mut reply = packet([1, 0, 0, 0], QUESTION);
         reply[2] |= 0x80;
         for packet in [&reply[..], b"", &[0; 11]] {

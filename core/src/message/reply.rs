@@ -1,17 +1,22 @@
-//! An answer while it is written: its records, and the OPT record at its end.
+//! Writing of replies: their records, and the OPT record at the end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
 use crate::cookie::{self, FULL, Verdict};
-use crate::message::query::{Edns, TC, option};
-use crate::message::wire::{HEADER, Out, RECORD_HEADER, name_len, rtype, u16_at};
+use crate::message::query::{AA, Edns, QR, RD, TC, option};
+use crate::message::wire::{
+    CLASS_CH, HEADER, MessageWriter, RECORD_HEADER, name_len, rcode, rtype, u16_at,
+};
 use crate::networks::client_key;
 use crate::options::Options;
-use crate::request::Transport;
+use crate::request::{Client, Transport};
 
-/// The sections that records are counted in.
+/// A pointer to the name of the question (RFC 1035 section 4.1.4).
+const POINTER_TO_QUESTION: u16 = 0xc000 | HEADER as u16;
+
+/// The sections that records are counted in (RFC 1035 section 4.1).
 #[derive(Clone, Copy, PartialEq)]
 pub enum Section {
     Answer,
@@ -19,52 +24,53 @@ pub enum Section {
     Additional,
 }
 
-/// Where an owner name stands in the message.
+/// A reference to an owner name, which may already be in the message.
 #[derive(Clone, Copy)]
-pub enum Owner<'n> {
-    /// It is the question's.
+pub enum NameRef<'n> {
+    /// The name of the question.
     Question,
-    /// At this offset.
+    /// The name at this offset of the message.
     At(u16),
-    /// Nowhere yet, or too far for a pointer.
+    /// A name that is not in the message yet, or too far for a pointer.
     Name(&'n [u8]),
 }
 
-impl<'n> Owner<'n> {
-    /// The owner that was written in rdata at an offset.
-    pub fn at(offset: usize, name: &'n [u8]) -> Owner<'n> {
+impl<'n> NameRef<'n> {
+    /// Creates a reference to a name that was written at `offset`.
+    pub fn at(offset: usize, name: &'n [u8]) -> NameRef<'n> {
         // A pointer has 14 bits (RFC 1035 section 4.1.4).
-        if offset < 0x4000 { Owner::At(offset as u16) } else { Owner::Name(name) }
+        if offset < 0x4000 { NameRef::At(offset as u16) } else { NameRef::Name(name) }
     }
 
-    /// The owner that is this one's end, `skip` octets shorter. What stands in rdata may be
-    /// compressed itself, so only the question is pointed into.
-    pub fn end<'m>(&self, skip: usize, name: &'m [u8]) -> Owner<'m> {
+    /// Returns a reference to `name`, which is this name without its first `skip` bytes.
+    ///
+    /// Names in rdata may be compressed, so only the question is pointed into.
+    pub fn suffix<'m>(&self, skip: usize, name: &'m [u8]) -> NameRef<'m> {
         match self {
-            Owner::Question => Owner::At((HEADER + skip) as u16),
-            Owner::At(_) | Owner::Name(_) => Owner::Name(name),
+            NameRef::Question => NameRef::At((HEADER + skip) as u16),
+            NameRef::At(_) | NameRef::Name(_) => NameRef::Name(name),
         }
     }
 }
 
-/// Targets whose addresses are added to one answer.
+/// Most targets whose addresses are added to a reply.
 const MAX_TARGETS: usize = 64;
 
-/// The names in rdata whose addresses the client will want next, and where they were written.
+/// The names in rdata whose addresses the client needs next, and where they were written.
 #[derive(Default)]
 pub struct Targets<'n> {
     list: ArrayVec<(&'n [u8], usize), MAX_TARGETS>,
-    /// The owner of the records is one of them: "." in SVCB (RFC 9460 section 2.5.2).
+    /// True if the owner of the records is a target: "." in SVCB (RFC 9460 section 2.5.2).
     pub owner: bool,
 }
 
 impl<'n> Targets<'n> {
-    /// Whether records of a type name hosts (RFC 1035, RFC 2782, RFC 9460 section 4.1).
-    pub fn has(rtype: u16) -> bool {
+    /// Returns whether records of a type name hosts (RFC 1035, RFC 2782, RFC 9460 section 4.1).
+    pub fn exist_for(rtype: u16) -> bool {
         matches!(rtype, rtype::SRV | rtype::NS | rtype::MX | rtype::SVCB | rtype::HTTPS)
     }
 
-    /// Note the target of a record whose rdata was written at `at`.
+    /// Adds the target of a record whose rdata was written at `at`.
     pub fn add(&mut self, rtype: u16, rdata: &'n [u8], at: usize) {
         let skip = match rtype {
             rtype::SRV => 6,
@@ -74,92 +80,221 @@ impl<'n> Targets<'n> {
         let Some(name) = rdata.get(skip..) else { return };
         let (name, at) = (&name[..name_len(name).unwrap_or(0)], at + skip);
         if name == [0] {
-            // In the other types "." says that there is no host.
+            // In the other types "." means that there is no host.
             self.owner |= matches!(rtype, rtype::SVCB | rtype::HTTPS);
             return;
         }
         let known = self.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         if !known {
-            // What is beyond the bound is looked up by the client itself.
+            // The client looks up targets beyond the bound itself.
             let _ = self.list.try_push((name, at));
         }
     }
 
-    /// Leave out a name.
-    pub fn forget(&mut self, name: &[u8]) {
+    /// Removes a name.
+    pub fn remove(&mut self, name: &[u8]) {
         self.list.retain(|(target, _)| !target.eq_ignore_ascii_case(name));
     }
 
+    /// Iterates over the targets, each with the offset of its name.
     pub fn iter(&self) -> impl Iterator<Item = (&'n [u8], usize)> + '_ {
         self.list.iter().copied()
     }
 }
 
-/// An answer while it is written.
+/// A reply that is being written.
 pub struct Reply<'b> {
-    pub out: Out<'b>,
-    pub flags: u16,
-    pub rcode: u16,
-    pub ede: Option<u16>,
+    writer: MessageWriter<'b>,
+    flags: u16,
+    rcode: u16,
+    ede: Option<u16>,
     /// Records in each section.
-    pub counts: [u16; 3],
-    /// Octets of the question's name, which others can point into.
-    pub asked: usize,
-    /// Where the rdata written last begins.
-    pub rdata_at: usize,
-    /// The client, for the policies.
-    pub client: u64,
-    /// The answer hangs on it.
-    pub tailored: bool,
-    /// What it is about, for rate limiting: the owner name in the zone, so that made-up names below a
-    /// wildcard or a cut are alike, or else the zone.
-    pub subject: u64,
+    counts: [u16; 3],
+    /// Bytes of the question's name, which other names can point into.
+    question_name: usize,
+    /// Offset of the rdata written last.
+    rdata_at: usize,
+    /// Key of the client, for the policies.
+    client: u64,
+    /// True if the answer depends on the client.
+    tailored: bool,
+    /// Hash of the name that the reply is about; see `set_subject`.
+    subject: u64,
 }
 
-impl Reply<'_> {
-    /// Answer with an error.
+/// A position in a reply to return to.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    length: usize,
+    counts: [u16; 3],
+}
+
+impl<'b> Reply<'b> {
+    /// Creates a reply without records to the query in `packet`, whose question has a name of
+    /// `question_name` bytes (0 if there is no question).
+    pub fn new(
+        packet: &[u8], question_name: usize, edns: &EdnsReply<'_>, client: IpAddr,
+        mut writer: MessageWriter<'b>,
+    ) -> Reply<'b> {
+        writer.put(&packet[..question_end(question_name)]);
+        // If a long name and a long NSID are both asked for, the NSID is the one that does not fit.
+        writer.reserve(edns.reserved());
+        Reply {
+            writer,
+            flags: QR | (u16_at(packet, 2) & RD),
+            rcode: rcode::NOERROR,
+            ede: None,
+            counts: [0; 3],
+            question_name,
+            rdata_at: 0,
+            client: edns.client(client),
+            tailored: false,
+            subject: 0,
+        }
+    }
+
+    /// Sets the response code and the extended error (RFC 8914).
     pub fn fail(&mut self, rcode: u16, ede: Option<u16>) {
         self.rcode = rcode;
         self.ede = ede;
     }
 
-    /// Forget all records.
-    pub fn empty(&mut self) {
-        let question = if self.asked > 0 { self.asked + 4 } else { 0 };
-        self.out.cut(HEADER + question);
+    /// Replaces what was written by an error, which is not authoritative.
+    pub fn replace_with_error(&mut self, rcode: u16, ede: Option<u16>) {
+        self.clear();
+        self.flags &= !AA;
+        self.fail(rcode, ede);
+    }
+
+    /// Removes all records.
+    pub fn clear(&mut self) {
+        self.writer.truncate(question_end(self.question_name));
         self.counts = [0; 3];
     }
 
-    /// Write a record given in wire form; false, with some of it written, if it does not fit.
+    /// Returns the response code (RFC 6891 section 6.1.3).
+    pub fn rcode(&self) -> u16 {
+        self.rcode
+    }
+
+    /// Sets the response code.
+    pub fn set_rcode(&mut self, rcode: u16) {
+        self.rcode = rcode;
+    }
+
+    /// Sets the extended error (RFC 8914).
+    pub fn set_ede(&mut self, ede: u16) {
+        self.ede = Some(ede);
+    }
+
+    /// Sets the AA bit (RFC 1035 section 4.1.1).
+    pub fn set_authoritative(&mut self) {
+        self.flags |= AA;
+    }
+
+    /// Returns whether the TC bit is set.
+    pub fn is_truncated(&self) -> bool {
+        self.flags & TC != 0
+    }
+
+    /// Sets the TC bit (RFC 2181 section 9).
+    pub fn set_truncated(&mut self) {
+        self.flags |= TC;
+    }
+
+    /// Returns the key of the client, for the policies.
     #[inline]
-    pub fn put_record(&mut self, owner: Owner<'_>, rtype: u16, record: &[u8]) -> bool {
+    pub fn client(&self) -> u64 {
+        self.client
+    }
+
+    /// Notes that the answer depends on the client if `tailored` is true.
+    #[inline]
+    pub fn add_tailored(&mut self, tailored: bool) {
+        self.tailored |= tailored;
+    }
+
+    /// Returns the hash of the subject, 0 if none was set.
+    pub fn subject(&self) -> u64 {
+        self.subject
+    }
+
+    /// Sets the hash of the name that the reply is about, for rate limiting.
+    ///
+    /// It is an owner name in the zone, so that made-up names below a wildcard or a cut count as
+    /// one, or the apex.
+    #[inline]
+    pub fn set_subject(&mut self, hash: u64) {
+        self.subject = hash;
+    }
+
+    /// Returns the offset of the rdata written last.
+    #[inline]
+    pub fn rdata_at(&self) -> usize {
+        self.rdata_at
+    }
+
+    /// Returns the current position.
+    pub fn mark(&self) -> Mark {
+        Mark { length: self.writer.written(), counts: self.counts }
+    }
+
+    /// Removes all records written since `mark`.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.writer.truncate(mark.length);
+        self.counts = mark.counts;
+    }
+
+    /// Writes a record given in wire form.
+    ///
+    /// Returns false, with nothing written, if it does not fit. TC is set then, except for the
+    /// additional section (RFC 2181 section 9).
+    #[inline]
+    pub fn put_record(
+        &mut self, section: Section, owner: NameRef<'_>, rtype: u16, record: &[u8],
+    ) -> bool {
+        let start = self.writer.written();
+        if self.try_record(owner, rtype, record) {
+            self.counts[section as usize] += 1;
+            return true;
+        }
+        self.writer.truncate(start);
+        if section != Section::Additional {
+            self.set_truncated();
+        }
+        false
+    }
+
+    /// Writes a record; returns false, perhaps with part of it written, if it does not fit.
+    #[inline]
+    fn try_record(&mut self, owner: NameRef<'_>, rtype: u16, record: &[u8]) -> bool {
         let fixed = &record[2..RECORD_HEADER];
         let rdata = &record[RECORD_HEADER..];
         let compressed =
             matches!(rtype, rtype::NS | rtype::CNAME | rtype::PTR | rtype::MX | rtype::SOA);
-        let owned = match owner {
-            Owner::Question if !compressed => {
-                self.rdata_at = self.out.written() + RECORD_HEADER;
-                return self.out.put(record);
+        let has_owner = match owner {
+            NameRef::Question if !compressed => {
+                self.rdata_at = self.writer.written() + RECORD_HEADER;
+                return self.writer.put(record);
             }
-            Owner::Question => self.out.put_u16(0xc000 | HEADER as u16),
-            Owner::At(offset) => self.out.put_u16(0xc000 | offset),
-            Owner::Name(name) => self.out.put_name(name, self.asked),
+            NameRef::Question => self.writer.put_u16(POINTER_TO_QUESTION),
+            NameRef::At(offset) => self.writer.put_u16(0xc000 | offset),
+            NameRef::Name(name) => self.writer.put_name(name, self.question_name),
         };
-        if !owned || !self.out.put(fixed) {
+        if !has_owner || !self.writer.put(fixed) {
             return false;
         }
-        self.rdata_at = self.out.written();
+        self.rdata_at = self.writer.written();
         if !compressed {
-            return self.out.put(rdata);
+            return self.writer.put(rdata);
         }
         let done = self.put_rdata(rtype, rdata);
-        let length = self.out.written() - self.rdata_at;
-        self.out.set_u16(self.rdata_at - 2, length as u16);
+        let length = self.writer.written() - self.rdata_at;
+        self.writer.set_u16(self.rdata_at - 2, length as u16);
         done
     }
 
-    /// Write rdata whose names may be compressed: only those of RFC 1035 (RFC 3597 section 4).
+    /// Writes rdata whose names may be compressed: the types of RFC 1035 (RFC 3597 section 4).
     fn put_rdata(&mut self, rtype: u16, rdata: &[u8]) -> bool {
         let (start, names) = match rtype {
             rtype::MX => (2, 1),
@@ -167,75 +302,103 @@ impl Reply<'_> {
             _ => (0, 1),
         };
         let (head, mut rest) = rdata.split_at(start.min(rdata.len()));
-        let mut fits = self.out.put(head);
+        let mut fits = self.writer.put(head);
         for _ in 0..names {
             let (name, after) = rest.split_at(name_len(rest).unwrap_or(rest.len()));
-            fits = fits && self.out.put_name(name, self.asked);
+            fits = fits && self.writer.put_name(name, self.question_name);
             rest = after;
         }
-        fits && self.out.put(rest)
+        fits && self.writer.put(rest)
     }
 
-    /// Write the OPT record, if there is to be one, and the header; returns the octets of it all.
-    pub fn finish(&mut self, tail: &Tail<'_>) -> usize {
-        if tail.edns {
-            self.put_opt(tail);
+    /// Sets the TTL of the record written last.
+    pub fn set_ttl(&mut self, ttl: u32) {
+        self.writer.set_u16(self.rdata_at - 6, (ttl >> 16) as u16);
+        self.writer.set_u16(self.rdata_at - 4, ttl as u16);
+    }
+
+    /// Writes a TXT record of class CH with a text that identifies the server (RFC 4892).
+    pub fn put_text(&mut self, text: &[u8]) {
+        let text = &text[..text.len().min(255)];
+        let mut record = ArrayVec::<u8, { RECORD_HEADER + 256 }>::new();
+        let _ = record.try_extend_from_slice(&POINTER_TO_QUESTION.to_be_bytes());
+        let _ = record.try_extend_from_slice(&rtype::TXT.to_be_bytes());
+        let _ = record.try_extend_from_slice(&CLASS_CH.to_be_bytes());
+        let _ = record.try_extend_from_slice(&[0; 4]);
+        let _ = record.try_extend_from_slice(&(text.len() as u16 + 1).to_be_bytes());
+        let _ = record.try_extend_from_slice(&[text.len() as u8]);
+        let _ = record.try_extend_from_slice(text);
+        self.put_record(Section::Answer, NameRef::Question, rtype::TXT, &record);
+    }
+
+    /// Writes the OPT record, if the query had one, and the header. Returns the length of the reply.
+    pub fn finish(&mut self, edns: &EdnsReply<'_>) -> usize {
+        if edns.present {
+            self.writer.release(edns.reserved());
+            self.put_opt(edns);
         }
         let flags = self.flags | (self.rcode & 15);
-        self.out.set_u16(2, flags);
+        self.writer.set_u16(2, flags);
         for (index, count) in self.counts.iter().enumerate() {
-            self.out.set_u16(6 + 2 * index, *count);
+            self.writer.set_u16(6 + 2 * index, *count);
         }
-        self.out.written()
+        self.writer.written()
     }
 
-    fn put_opt(&mut self, tail: &Tail<'_>) {
-        let start = self.out.written();
+    fn put_opt(&mut self, edns: &EdnsReply<'_>) {
+        let start = self.writer.written();
         // Root, type, our payload size, extended rcode, version 0, DO, length of the options.
         let mut opt = [0, 0, rtype::OPT as u8, 0, 0, 0, 0, 0, 0, 0, 0];
-        opt[3..5].copy_from_slice(&tail.udp_size.to_be_bytes());
+        opt[3..5].copy_from_slice(&edns.udp_size.to_be_bytes());
         opt[5] = (self.rcode >> 4) as u8;
-        opt[7] = if tail.dnssec { 0x80 } else { 0 };
-        if !self.out.put(&opt) {
+        opt[7] = if edns.dnssec { 0x80 } else { 0 };
+        if !self.writer.put(&opt) {
             return;
         }
         self.counts[Section::Additional as usize] += 1;
-        if let Some(cookie) = &tail.cookie {
+        if let Some(cookie) = &edns.cookie {
             self.put_option(option::COOKIE, cookie);
         }
-        if let Some(id) = tail.nsid {
+        if let Some(id) = edns.nsid {
             self.put_option(option::NSID, id);
         }
-        if let Some(idle) = tail.keepalive {
+        if let Some(idle) = edns.keepalive {
             self.put_option(option::KEEPALIVE, &idle.to_be_bytes());
         }
-        if let Some(subnet) = tail.subnet {
-            let at = self.out.written();
+        if let Some(subnet) = edns.subnet {
+            let at = self.writer.written();
             self.put_option(option::ECS, subnet);
             let scope = if self.tailored { u16::from(subnet[2]) } else { 0 };
-            self.out.set_u16(at + 6, u16::from(subnet[2]) << 8 | scope);
+            self.writer.set_u16(at + 6, u16::from(subnet[2]) << 8 | scope);
         }
         if let Some(code) = self.ede {
-            // Nice to have: nothing was reserved for it, and an answer is not cut for it.
+            // Optional: no space is reserved for it, and no answer is truncated for it.
             self.put_option(option::EDE, &code.to_be_bytes());
         }
-        let length = self.out.written() - start - opt.len();
-        self.out.set_u16(start + 9, length as u16);
+        let length = self.writer.written() - start - opt.len();
+        self.writer.set_u16(start + 9, length as u16);
     }
 
     fn put_option(&mut self, code: u16, value: &[u8]) {
-        let start = self.out.written();
+        let start = self.writer.written();
         let length = value.len() as u16;
-        if !(self.out.put_u16(code) && self.out.put_u16(length) && self.out.put(value)) {
-            self.out.cut(start);
+        let writer = &mut self.writer;
+        if !(writer.put_u16(code) && writer.put_u16(length) && writer.put(value)) {
+            writer.truncate(start);
         }
     }
 }
 
-/// What goes into the OPT record of an answer.
+/// Returns the end of the question section in a message.
+fn question_end(name: usize) -> usize {
+    HEADER + if name > 0 { name + 4 } else { 0 }
+}
+
+/// The options for the OPT record of a reply (RFC 6891).
 #[derive(Default)]
-pub struct Tail<'q> {
-    edns: bool,
+pub struct EdnsReply<'q> {
+    /// True if the query has an OPT record, and therefore the reply too.
+    present: bool,
     udp_size: u16,
     dnssec: bool,
     cookie: Option<[u8; FULL]>,
@@ -243,43 +406,47 @@ pub struct Tail<'q> {
     /// Idle time of this connection, in units of 100 ms (RFC 7828 section 3.1).
     keepalive: Option<u16>,
     subnet: Option<&'q [u8]>,
-    /// The client sent a client subnet that is none.
+    /// True if the client sent a malformed client subnet.
     pub malformed: bool,
 }
 
-impl<'q> Tail<'q> {
-    /// Decide it from the query; `verdict` is that on its cookie.
+impl<'q> EdnsReply<'q> {
+    /// Creates the options for a reply to a query with `edns`, whose cookie got `verdict`, at `now`
+    /// (seconds since 1970).
     pub fn new(
-        options: &'q Options, edns: Option<&Edns<'q>>, verdict: Option<Verdict>, client: IpAddr,
-        transport: Transport, now: u32,
-    ) -> Tail<'q> {
+        options: &'q Options, edns: Option<&Edns<'q>>, verdict: Option<Verdict>, client: Client,
+        now: u32,
+    ) -> EdnsReply<'q> {
         let udp_size = options.udp_size as u16;
-        let Some(edns) = edns else { return Tail::default() };
-        let mut tail = Tail { edns: true, udp_size, dnssec: edns.dnssec, ..Tail::default() };
+        let Some(edns) = edns else { return EdnsReply::default() };
+        let mut reply =
+            EdnsReply { present: true, udp_size, dnssec: edns.dnssec, ..EdnsReply::default() };
         if edns.version > 0 {
-            return tail;
+            return reply;
         }
-        tail.cookie = match (verdict, edns.cookie, options.secrets.first()) {
+        reply.cookie = match (verdict, edns.cookie, options.secrets.first()) {
             (Some(Verdict::Proven { fresh: true }), Some(cookie), _) => cookie.try_into().ok(),
             (None | Some(Verdict::Malformed), ..) => None,
-            (_, Some(cookie), Some(secret)) => Some(cookie::make(secret, cookie, client, now)),
+            (_, Some(cookie), Some(secret)) => {
+                Some(cookie::make(secret, cookie, client.address, now))
+            }
             _ => None,
         };
-        tail.nsid = (edns.nsid && !options.server_id.is_empty()).then_some(&options.server_id);
-        if edns.keepalive && transport == Transport::Tcp {
+        reply.nsid = (edns.nsid && !options.server_id.is_empty()).then_some(&options.server_id);
+        if edns.keepalive && client.transport == Transport::Tcp {
             let idle = options.tcp_idle.as_millis() / 100;
-            tail.keepalive = Some(u16::try_from(idle).unwrap_or(u16::MAX));
+            reply.keepalive = Some(u16::try_from(idle).unwrap_or(u16::MAX));
         }
-        if let Some(subnet) = edns.subnet.filter(|_| options.ecs_from.contains(client)) {
-            tail.malformed = subnet_address(subnet).is_none();
-            tail.subnet = Some(subnet).filter(|_| !tail.malformed);
+        if let Some(subnet) = edns.subnet.filter(|_| options.ecs_from.contains(client.address)) {
+            reply.malformed = subnet_address(subnet).is_none();
+            reply.subnet = Some(subnet).filter(|_| !reply.malformed);
         }
-        tail
+        reply
     }
 
-    /// Octets to keep free for it.
+    /// Returns the bytes to reserve for the OPT record.
     pub fn reserved(&self) -> usize {
-        if !self.edns {
+        if !self.present {
             return 0;
         }
         11 + self.cookie.map_or(0, |cookie| 4 + cookie.len())
@@ -288,15 +455,18 @@ impl<'q> Tail<'q> {
             + self.subnet.map_or(0, |subnet| 4 + subnet.len())
     }
 
-    /// Whom the policies choose for: the subnet that a trusted resolver names, else the client.
+    /// Returns the key for the policies: that of the subnet a trusted resolver sent, else of the
+    /// client.
     pub fn client(&self, client: IpAddr) -> u64 {
         let subnet = self.subnet.and_then(subnet_address).flatten();
         client_key(subnet.unwrap_or(client))
     }
 }
 
-/// The address of a client subnet option (RFC 7871 section 6): None if it is malformed, Some(None)
-/// if the client asks not to be told apart (source prefix length 0).
+/// Returns the address of a client subnet option (RFC 7871 section 6).
+///
+/// `None` means that the option is malformed, `Some(None)` that the client does not want to be
+/// identified (source prefix length 0).
 fn subnet_address(option: &[u8]) -> Option<Option<IpAddr>> {
     let (family, source) = (u16_at(option, 0), usize::from(*option.get(2)?));
     let address = option.get(4..)?;
@@ -317,27 +487,12 @@ fn subnet_address(option: &[u8]) -> Option<Option<IpAddr>> {
     Some((source > 0).then_some(address))
 }
 
-/// Write a CHAOS TXT answer: who this is (RFC 4892).
-pub fn put_text(reply: &mut Reply<'_>, text: &[u8]) {
-    let text = &text[..text.len().min(255)];
-    let length = (text.len() + 1) as u16;
-    let fixed = [0xc0, HEADER as u8, 0, rtype::TXT as u8, 0, 3, 0, 0, 0, 0];
-    let start = reply.out.written();
-    let out = &mut reply.out;
-    if out.put(&fixed) && out.put_u16(length) && out.put(&[text.len() as u8]) && out.put(text) {
-        reply.counts[Section::Answer as usize] += 1;
-    } else {
-        out.cut(start);
-        reply.flags |= TC;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn client_subnets() {
+    fn client_subnets_are_checked() {
         let address = |text: &str| Some(Some(text.parse().unwrap()));
         let cases: [(&[u8], Option<Option<IpAddr>>); 9] = [
             (b"\x00\x01\x18\x00\xc0\x00\x02", address("192.0.2.0")),

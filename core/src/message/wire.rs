@@ -1,12 +1,12 @@
-//! What a DNS message is made of: names, numbers, and the buffer an answer is written to.
+//! The parts of a DNS message: names, numbers, and the buffer that an answer is written to.
 //!
-//! Nothing here allocates or panics on what a client sends.
+//! Nothing here allocates memory, or panics on data from a client.
 
-/// Longest name in octets, its terminating zero included (RFC 1035 section 2.3.4).
+/// Longest name in bytes, its terminating zero included (RFC 1035 section 2.3.4).
 pub const MAX_NAME: usize = 255;
-/// Most labels of a name, the root not counted: 127 of one octet each, and the terminator.
+/// Most labels of a name, the root not counted: 127 of one byte each, and the terminator.
 pub const MAX_LABELS: usize = 127;
-/// Octets of a message header (RFC 1035 section 4.1.1).
+/// Bytes of a message header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;
 
 /// Bytes of a record before its rdata: owner as a pointer, type, class, TTL, length.
@@ -36,11 +36,11 @@ pub mod rtype {
     pub const ANY: u16 = 255;
 }
 
-/// Classes.
+/// Classes (RFC 1035 section 3.2.4).
 pub const CLASS_IN: u16 = 1;
 pub const CLASS_CH: u16 = 3;
 
-/// Response codes (RFC 1035 section 4.1.1, RFC 6891, RFC 7873); those above 15 need an OPT.
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891, RFC 7873). Codes above 15 need an OPT record.
 pub mod rcode {
     pub const NOERROR: u16 = 0;
     pub const FORMERR: u16 = 1;
@@ -60,7 +60,8 @@ pub mod ede {
     pub const NOT_AUTHORITATIVE: u16 = 20;
 }
 
-/// The 16 bits at `at`, or 0 beyond the end: callers have checked, and a bug must not panic.
+/// Returns the 16-bit number at `at`, or 0 beyond the end: callers check the length, and a bug in
+/// one must not panic.
 #[inline]
 pub fn u16_at(bytes: &[u8], at: usize) -> u16 {
     match bytes.get(at..at + 2) {
@@ -69,7 +70,7 @@ pub fn u16_at(bytes: &[u8], at: usize) -> u16 {
     }
 }
 
-/// The 32 bits at `at`, or 0 beyond the end.
+/// Returns the 32-bit number at `at`, or 0 beyond the end.
 #[inline]
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4) {
@@ -78,13 +79,13 @@ pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-/// The 64 bits at `at`, or 0 beyond the end.
+/// Returns the 64-bit number at `at`, or 0 beyond the end.
 #[inline]
 pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     (u64::from(u32_at(bytes, at)) << 32) | u64::from(u32_at(bytes, at + 4))
 }
 
-/// Length of the uncompressed name at the start of `bytes`, or None if it is not one.
+/// Returns the length of the uncompressed name at the start of `bytes`, or `None` if there is none.
 pub fn name_len(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -102,10 +103,10 @@ pub fn name_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Position after the name at `at` in a message, without following its pointers.
+/// Returns the position after the name at `at` in a message, without following its pointers.
 ///
-/// A pointer must point back into the message (RFC 9267 section 2): whoever would follow it then
-/// always ends. What it points to is not looked at, as no answer needs a compressed name.
+/// A pointer must point backwards in the message (RFC 9267 section 2), so that following pointers
+/// always ends. Its target is not checked, because no answer needs a compressed name.
 pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     let start = at;
     loop {
@@ -130,18 +131,18 @@ pub fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// A name as it is looked up: in wire form, folded to lower case.
+/// A name in wire form and lower case, as names are looked up (RFC 4343).
 ///
-/// It is large, so it is filled where it stands rather than moved.
+/// It is large, so it is filled in place rather than moved.
 #[derive(Clone)]
 pub struct Name {
-    /// Zero behind the name.
+    /// The name, then zeros.
     bytes: [u8; NAME_BUFFER],
     length: u8,
     labels: u8,
 }
 
-/// Room for a name in words of 8 octets.
+/// Bytes for a name, in words of 8 bytes.
 const NAME_BUFFER: usize = 256;
 
 impl Default for Name {
@@ -151,13 +152,13 @@ impl Default for Name {
 }
 
 impl Name {
-    /// The name at the start of `bytes`; None if it is compressed, too long or cut off.
+    /// Reads the name at the start of `bytes`; returns `None` if it is compressed, too long or cut off.
     pub fn read(bytes: &[u8]) -> Option<Name> {
         let mut name = Name::default();
         name.fill(bytes).then_some(name)
     }
 
-    /// Take the name at the start of `bytes`, in place of an empty one; false if it is none.
+    /// Fills an empty name from the start of `bytes`; returns false if there is no valid name.
     #[inline]
     pub fn fill(&mut self, bytes: &[u8]) -> bool {
         let (mut at, mut labels) = (0, 0);
@@ -173,7 +174,7 @@ impl Name {
             labels += 1;
         }
         self.bytes[..at].copy_from_slice(&bytes[..at]);
-        // At most 255 octets, and so at most 127 labels.
+        // At most 255 bytes, and therefore at most 127 labels.
         (self.length, self.labels) = (at as u8, labels);
         for word in self.bytes[..at.next_multiple_of(8)].chunks_exact_mut(8) {
             let folded = fold_case(u64::from_ne_bytes(word.try_into().unwrap_or_default()));
@@ -182,19 +183,19 @@ impl Name {
         true
     }
 
-    /// The folded wire form.
+    /// Returns the wire form in lower case.
     #[inline]
     pub fn wire(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
 
-    /// How many labels, the root not counted.
+    /// Returns the number of labels, the root not counted.
     #[inline]
     pub fn labels(&self) -> usize {
         usize::from(self.labels)
     }
 
-    /// The name itself, the name without its first label, and so on to the root.
+    /// Iterates over the name itself, the name without its first label, and so on to the root.
     #[inline]
     pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = Some(self.wire());
@@ -207,8 +208,9 @@ impl Name {
     }
 }
 
-/// Eight octets in lower case at once (SIMD within a register). A label's length is below 64 and
-/// `A` is 65, so lengths stay as they are.
+/// Converts eight bytes to lower case at once (SIMD within a register).
+///
+/// The length of a label is below 64 and `A` is 65, so lengths do not change.
 #[inline]
 fn fold_case(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
@@ -219,42 +221,47 @@ fn fold_case(word: u64) -> u64 {
     word | (upper >> 2)
 }
 
-/// A buffer that an answer grows in, never past its limit.
-pub struct Out<'b> {
+/// Writes a message to a buffer, never past a limit.
+pub struct MessageWriter<'b> {
     buffer: &'b mut [u8],
     length: usize,
     limit: usize,
 }
 
-impl<'b> Out<'b> {
-    /// An empty answer of at most `limit` octets.
-    pub fn new(buffer: &'b mut [u8], limit: usize) -> Out<'b> {
+impl<'b> MessageWriter<'b> {
+    /// Creates a writer of at most `limit` bytes.
+    pub fn new(buffer: &'b mut [u8], limit: usize) -> MessageWriter<'b> {
         let limit = limit.min(buffer.len());
-        Out { buffer, length: 0, limit }
+        MessageWriter { buffer, length: 0, limit }
     }
 
-    /// Octets written so far.
+    /// Returns the number of bytes written.
     #[inline]
     pub fn written(&self) -> usize {
         self.length
     }
 
-    /// Change the limit, for the part that was reserved.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit.min(self.buffer.len());
+    /// Lowers the limit by `count` bytes, which are kept free for the end of the message.
+    pub fn reserve(&mut self, count: usize) {
+        self.limit = self.limit.saturating_sub(count);
     }
 
-    /// Forget what was written after `length`.
-    pub fn cut(&mut self, length: usize) {
+    /// Raises the limit by `count` bytes reserved before.
+    pub fn release(&mut self, count: usize) {
+        self.limit = self.buffer.len().min(self.limit + count);
+    }
+
+    /// Removes everything after the first `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
     }
 
-    /// What was written.
+    /// Returns the bytes written.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.length]
     }
 
-    /// Append; false, with nothing written, where it does not fit.
+    /// Appends bytes; returns false, with nothing written, if they do not fit.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> bool {
         let end = self.length + bytes.len();
@@ -266,13 +273,13 @@ impl<'b> Out<'b> {
         true
     }
 
-    /// Append 16 bits.
+    /// Appends a 16-bit number.
     #[inline]
     pub fn put_u16(&mut self, value: u16) -> bool {
         self.put(&value.to_be_bytes())
     }
 
-    /// Overwrite 16 bits that were written before.
+    /// Overwrites a 16-bit number that was written before.
     #[inline]
     pub fn set_u16(&mut self, at: usize, value: u16) {
         if let Some(two) = self.buffer.get_mut(at..at + 2) {
@@ -280,17 +287,19 @@ impl<'b> Out<'b> {
         }
     }
 
-    /// Append a name, its longest suffix that the question has too as a pointer (RFC 1035 4.1.4).
+    /// Appends a name; its longest suffix that the question has too becomes a pointer (RFC 1035
+    /// section 4.1.4).
     ///
-    /// Only suffixes alike to the letter are shared, so the case of the record is kept.
-    pub fn put_name(&mut self, name: &[u8], question: usize) -> bool {
-        let asked = &self.buffer[HEADER..(HEADER + question).min(self.length)];
+    /// Only byte-identical suffixes are shared, so the case of the record is kept. The name of the
+    /// question has `length` bytes.
+    pub fn put_name(&mut self, name: &[u8], length: usize) -> bool {
+        let question = &self.buffer[HEADER..(HEADER + length).min(self.length)];
         let mut at = 0;
         while at < name.len() && name[at] != 0 {
             let rest = &name[at..];
-            if rest.len() <= asked.len() {
-                let from = asked.len() - rest.len();
-                if &asked[from..] == rest && starts_label(asked, from) {
+            if rest.len() <= question.len() {
+                let from = question.len() - rest.len();
+                if &question[from..] == rest && starts_label(question, from) {
                     let pointer = 0xc000 | (HEADER + from) as u16;
                     return self.put(&name[..at]) && self.put_u16(pointer);
                 }
@@ -301,7 +310,7 @@ impl<'b> Out<'b> {
     }
 }
 
-/// Whether a label of the (valid, uncompressed) name begins at `at`.
+/// Returns whether a label of a valid, uncompressed name begins at `at`.
 fn starts_label(name: &[u8], at: usize) -> bool {
     let mut start = 0;
     while start < at {
@@ -315,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_none() {
+    fn invalid_names_are_rejected() {
         for bytes in [&b""[..], b"\x03ab", b"\x40", b"\xc0\x0c", b"\x01a", &[1; 300]] {
             assert!(Name::read(bytes).is_none(), "{bytes:?}");
             assert!(name_len(bytes).is_none(), "{bytes:?}");
@@ -323,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn suffixes_in_lower_case() {
+    fn suffixes_are_in_lower_case() {
         let name = Name::read(b"\x03WwW\x02eX\x00rest").unwrap();
         assert_eq!(name.wire(), b"\x03www\x02ex\x00");
         let suffixes: Vec<_> = name.suffixes().collect();
@@ -332,16 +341,16 @@ mod tests {
     }
 
     #[test]
-    fn every_octet_is_folded_as_ascii() {
-        for octet in 0..=255u8 {
-            let word = u64::from_ne_bytes([octet, b'Z', 0xff, octet, 0, b'@', b'[', octet]);
-            let wanted = word.to_ne_bytes().map(|octet| octet.to_ascii_lowercase());
+    fn case_is_folded_as_ascii() {
+        for byte in 0..=255u8 {
+            let word = u64::from_ne_bytes([byte, b'Z', 0xff, byte, 0, b'@', b'[', byte]);
+            let wanted = word.to_ne_bytes().map(|byte| byte.to_ascii_lowercase());
             assert_eq!(fold_case(word).to_ne_bytes(), wanted);
         }
     }
 
     #[test]
-    fn pointers_must_point_back() {
+    fn pointers_must_point_backwards() {
         let mut message = vec![0; 12];
         message.extend(b"\x01a\x00\xc0\x0c\xc0\x0f\xc0\x00");
         assert_eq!(skip_name(&message, 15), Some(17));
@@ -353,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_shares_what_the_question_has() {
+    fn name_shares_the_suffix_of_the_question() {
         let mut buffer = [0; 100];
-        let mut out = Out::new(&mut buffer, 100);
+        let mut out = MessageWriter::new(&mut buffer, 100);
         out.put(&[0; HEADER]);
         out.put(b"\x03www\x02ex\x00");
         let start = out.written();

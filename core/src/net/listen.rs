@@ -1,4 +1,4 @@
-//! The listeners: which addresses are open, and the threads that serve them.
+//! Listeners: the open addresses, and the threads that serve them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -17,16 +17,17 @@ use crate::counters::{Counters, NAMES};
 use crate::net::{tcp, udp};
 use crate::shared::Shared;
 
-/// Datagrams that may wait while a worker does not run: a bound, not a reservation.
+/// Bytes of datagrams that may wait while a worker does not run: a bound, not a reservation.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// TCP connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Free ports tried until one is free for UDP and TCP.
-const PORT_TRIES: usize = 16;
+/// Attempts to find a port that is free for UDP and TCP.
+const PORT_ATTEMPTS: usize = 16;
 
-/// Open addresses and their threads.
+/// The open addresses and their threads.
 pub struct Listeners {
     shared: Arc<Shared>,
-    /// Those of threads that are gone too: counters never fall.
+    /// Counters of all threads, stopped ones included, so that sums never decrease.
     counters: Mutex<Vec<Arc<Counters>>>,
     tcp_open: Arc<AtomicUsize>,
     starter: Sender<Job>,
@@ -35,9 +36,9 @@ pub struct Listeners {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// One address.
+/// An open address.
 struct Listener {
-    /// As it was asked for: its port may be 0.
+    /// The address requested, whose port may be 0.
     asked: SocketAddr,
     bound: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -46,7 +47,7 @@ struct Listener {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Sockets of one address, not served yet.
+/// The sockets of an address that is not served yet.
 struct Sockets {
     asked: SocketAddr,
     bound: SocketAddr,
@@ -55,8 +56,10 @@ struct Sockets {
 }
 
 impl Listeners {
-    /// Nothing open. Threads started later have the priority of the caller now, whatever it
-    /// becomes: they outrank a Python thread that lowers its own.
+    /// Creates an empty set of listeners.
+    ///
+    /// Threads started later get the priority that the caller has now, so they outrank a Python
+    /// thread that lowers its own priority afterwards.
     pub fn new(shared: Arc<Shared>) -> io::Result<Listeners> {
         let (starter, jobs) = channel::<Job>();
         thread::Builder::new().name("starter".into()).spawn(move || {
@@ -71,9 +74,9 @@ impl Listeners {
         })
     }
 
-    /// Listen on exactly these addresses with `workers` threads each for UDP and for TCP.
+    /// Listens on exactly these addresses, with `workers` threads each for UDP and for TCP.
     ///
-    /// On an error nothing has changed. Returns the addresses bound.
+    /// Returns the addresses bound. An error changes nothing.
     pub fn listen(
         &mut self, addresses: &[SocketAddr], workers: usize,
     ) -> io::Result<Vec<SocketAddr>> {
@@ -98,19 +101,19 @@ impl Listeners {
         Ok(addresses.iter().filter_map(bound).collect())
     }
 
-    /// Close all and wait for their threads.
+    /// Closes all listeners and waits for their threads.
     pub fn close(&mut self) {
         close_all(std::mem::take(&mut self.open));
     }
 
-    /// Counters for one more responder.
+    /// Creates the counters of another responder.
     pub fn new_counters(&self) -> Arc<Counters> {
         let counters = Arc::<Counters>::default();
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(counters.clone());
         counters
     }
 
-    /// All that was counted, in the order of `NAMES`.
+    /// Returns the sums of all counters, in the order of `NAMES`.
     pub fn sums(&self) -> [u64; NAMES.len()] {
         let mut sums = [0; NAMES.len()];
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +121,7 @@ impl Listeners {
         sums
     }
 
-    /// TCP connections open now.
+    /// Returns the number of open TCP connections.
     pub fn tcp_open(&self) -> usize {
         self.tcp_open.load(Relaxed)
     }
@@ -149,14 +152,14 @@ impl Listeners {
             let open = self.tcp_open.clone();
             let mut responder = Responder::new(self.new_counters(), random()?);
             listener.threads.push(self.spawn("tcp", stop.clone(), move || {
-                // An error of epoll itself: begin anew, with no connections.
+                // On an error of epoll itself, start again without connections.
                 let _ = tcp::serve(&mut poll, &socket, &shared, &mut responder, &open, &stop);
             })?);
         }
         Ok(listener)
     }
 
-    /// Run `work` on a thread until `stop` is set; if it ends or panics before, again.
+    /// Runs `work` on a thread, again if it ends or panics, until `stop` is set.
     fn spawn(
         &self, name: &str, stop: Arc<AtomicBool>, mut work: impl FnMut() + Send + 'static,
     ) -> io::Result<JoinHandle<()>> {
@@ -164,12 +167,12 @@ impl Listeners {
         let (reply, started) = channel();
         let body = move || {
             while !stop.load(Relaxed) {
-                // A panic is a bug; the next packet may still be answered. The hook has told it.
+                // A panic is a bug, which the hook reported. The next packet may still be answered.
                 let _ = catch_unwind(AssertUnwindSafe(&mut work));
             }
         };
         let job: Job = Box::new(move || drop(reply.send(builder.spawn(body))));
-        let gone = |_| io::Error::other("the thread that starts workers is gone");
+        let gone = |_| io::Error::other("the thread that starts workers has stopped");
         self.starter.send(job).map_err(|_| gone(()))?;
         started.recv().map_err(|_| gone(()))?
     }
@@ -185,14 +188,14 @@ fn close_all(mut listeners: Vec<Listener>) {
     for listener in &listeners {
         listener.stop.store(true, Relaxed);
         for socket in &listener.udp {
-            // It says "not connected", and wakes whoever waits for a datagram all the same.
+            // Fails with "not connected", but wakes a thread that waits for a datagram.
             let _ = SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
         }
         for waker in &listener.wakers {
             let _ = waker.wake();
         }
     }
-    // The wakers must live until then: a closed one wakes nobody.
+    // The wakers must live until then: a closed one does not wake its thread.
     for thread in listeners.iter_mut().flat_map(|listener| listener.threads.drain(..)) {
         let _ = thread.join();
     }
@@ -206,7 +209,7 @@ impl Sockets {
             let taken =
                 result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
             tries += 1;
-            if !(taken && asked.port() == 0 && tries < PORT_TRIES) {
+            if !(taken && asked.port() == 0 && tries < PORT_ATTEMPTS) {
                 return result;
             }
         }
@@ -221,12 +224,12 @@ impl Sockets {
         let mut sockets = Sockets { asked, bound, udp: Vec::new(), tcp: Vec::new() };
         for _ in 0..workers {
             let udp = socket(bound, Type::DGRAM, workers > 1)?;
-            // The kernel may give less; more datagrams are lost in bursts then, nothing else.
+            // The kernel may grant less; then more datagrams of a burst are lost.
             let _ = udp.set_recv_buffer_size(RECEIVE_BUFFER);
             if bound.ip().is_unspecified() {
                 set_option(&udp, bound, (libc::IP_PKTINFO, libc::IPV6_RECVPKTINFO), 1)?;
             }
-            // No answer is fragmented, nor can a forged "too big" make it so (RFC 9715).
+            // Answers are never fragmented, not even after a forged "packet too big" (RFC 9715).
             let (v4, v6) = (libc::IP_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_PROBE);
             let value = if bound.is_ipv4() { v4 } else { v6 };
             set_option(&udp, bound, (libc::IP_MTU_DISCOVER, libc::IPV6_MTU_DISCOVER), value)?;
@@ -244,7 +247,7 @@ fn socket(address: SocketAddr, kind: Type, share: bool) -> io::Result<Socket> {
     let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
-        // 0.0.0.0 and [::] are two listeners, whatever the system's default.
+        // 0.0.0.0 and [::] are two listeners, whatever the default of the system is.
         socket.set_only_v6(true)?;
     }
     if kind == Type::STREAM {
@@ -257,13 +260,13 @@ fn socket(address: SocketAddr, kind: Type, share: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Set an option of the IP level, which has one name for IPv4 and one for IPv6.
+/// Sets an option of the IP level, given by its names for IPv4 and for IPv6.
 fn set_option(
     socket: &Socket, address: SocketAddr, (v4, v6): (libc::c_int, libc::c_int), value: libc::c_int,
 ) -> io::Result<()> {
     let (level, name) =
         if address.is_ipv4() { (libc::IPPROTO_IP, v4) } else { (libc::IPPROTO_IPV6, v6) };
-    // SAFETY: the option's value is the int `value`, of the length given.
+    // SAFETY: the value of the option is the int `value`, which has the given length.
     let done = unsafe {
         let length = size_of::<libc::c_int>() as libc::socklen_t;
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length)
@@ -271,7 +274,7 @@ fn set_option(
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A number that nobody foresees.
+/// Returns an unpredictable number.
 pub fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;

@@ -1,8 +1,8 @@
 //! TCP (RFC 7766): one listener and its connections, on one thread with epoll.
 //!
-//! Queries of a connection are answered in the order they come; as none waits for anything, there is
-//! nothing to gain from another. What one connection holds is bounded: a query not yet complete,
-//! and the answers that it does not take; while there are any it is not read.
+//! The queries of a connection are answered in order; no answer waits, so another order gains nothing.
+//! The memory of a connection is bounded: one incomplete query, and the answers that the client has
+//! not read yet. While there are any, nothing more is read.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpListener as StdListener};
@@ -18,52 +18,53 @@ use crate::counters::Counter;
 use crate::message::proxy::{Proxy, proxy_header};
 use crate::message::wire::MAX_MESSAGE;
 use crate::message::wire::u16_at;
-use crate::request::{RequestContext, Transport, clock};
+use crate::request::{Outcome, RequestContext, Transport, clock};
 use crate::shared::Shared;
 
 const LISTENER: Token = Token(usize::MAX);
 pub const WAKER: Token = Token(usize::MAX - 1);
-/// Octets read at once: a full message with its length.
+/// Bytes read at once: the longest message and its length.
 const READ_SIZE: usize = MAX_MESSAGE + 2;
-/// No more queries are answered while so many octets wait to be sent.
+/// Bytes waiting to be sent above which no more queries are answered.
 const HIGH_WATER: usize = 64 * 1024;
-/// Reads of one connection before the others have their turn.
-const READS_A_TURN: usize = 8;
-/// How often idle connections are looked for.
+/// Reads of one connection before the other connections are served.
+const READS_PER_TURN: usize = 8;
+/// Interval between searches for idle connections.
 const SWEEP: Duration = Duration::from_millis(500);
 
 struct Connection {
     stream: TcpStream,
-    /// The client: the peer, or whom its PROXY header names.
+    /// The client: the peer, or the address in its PROXY header.
     client: IpAddr,
-    /// A PROXY header must come first.
+    /// True while a PROXY header must come next.
     proxied: bool,
-    /// The start of a query.
+    /// The beginning of an incomplete query.
     input: Vec<u8>,
-    /// Answers not sent yet, from `sent` on.
+    /// Answers; those before `sent` have been sent.
     output: Vec<u8>,
     sent: usize,
-    /// When the last whole query came.
+    /// Time of the last complete query.
     active: Instant,
-    /// The client has said all it will.
+    /// True if no more queries are read.
     ended: bool,
 }
 
-/// What to do with a connection after its turn.
+/// The next step for a connection that was served.
 #[derive(PartialEq)]
 enum Turn {
     /// Wait for an event.
     Wait,
-    /// There may be more to read.
+    /// Serve it again: there may be more to read.
     Again,
+    /// Close it.
     Close,
 }
 
-/// One thread's share of the TCP clients of an address.
+/// The TCP connections of an address that one thread serves.
 pub struct Server<'s> {
     shared: &'s Shared,
     responder: &'s mut Responder,
-    /// Connections of all threads.
+    /// Number of open connections of all threads.
     open: &'s AtomicUsize,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -71,7 +72,7 @@ pub struct Server<'s> {
     answer: Vec<u8>,
 }
 
-/// Serve a listener until `stop` is set and the poll's waker called.
+/// Serves a listener until `stop` is set and the waker of `poll` is called.
 pub fn serve(
     poll: &mut Poll, listener: &StdListener, shared: &Shared, responder: &mut Responder,
     open: &AtomicUsize, stop: &AtomicBool,
@@ -95,7 +96,7 @@ pub fn serve(
     result
 }
 
-/// A waker for a poll that `serve` runs.
+/// Creates the waker of a poll that `serve` uses.
 pub fn waker(poll: &Poll) -> io::Result<Waker> {
     Waker::new(poll.registry(), WAKER)
 }
@@ -147,19 +148,19 @@ impl Server<'_> {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    // Out of descriptors: room is made, and the kernel will say again.
+                    // Probably out of descriptors: free one, and the kernel reports the connection again.
                     if error.kind() != io::ErrorKind::WouldBlock {
                         self.evict();
                     }
                     return;
                 }
             };
-            let (most, proxied) = {
+            let (max_clients, proxied) = {
                 let guard = &epoch::pin();
                 let options = self.shared.options(guard);
                 (options.tcp_clients, options.proxy_from.contains(peer.ip().to_canonical()))
             };
-            if self.open.load(Relaxed) >= most && !self.evict() {
+            if self.open.load(Relaxed) >= max_clients && !self.evict() {
                 continue;
             }
             let at = self.free.pop().unwrap_or_else(|| {
@@ -171,7 +172,7 @@ impl Server<'_> {
                 self.free.push(at);
                 continue;
             }
-            // Answers are written whole; a delay would gain nothing.
+            // Answers are written whole, so a delay gains nothing.
             let _ = stream.set_nodelay(true);
             self.open.fetch_add(1, Relaxed);
             self.responder.counters.count(Counter::TcpOpened);
@@ -196,7 +197,7 @@ impl Server<'_> {
         }
     }
 
-    /// Close the connection of this thread that was idle longest; false if it has none.
+    /// Closes the connection of this thread that was idle longest; returns false if there is none.
     fn evict(&mut self) -> bool {
         let active = |(at, connection): (usize, &Option<Connection>)| {
             connection.as_ref().map(|connection| (connection.active, at))
@@ -220,22 +221,22 @@ impl Server<'_> {
         }
     }
 
-    /// Send what waits, read what came, answer it, as far as it goes.
+    /// Sends, reads and answers on a connection as far as possible without waiting.
     fn turn(&mut self, at: usize) -> Turn {
         let Some(mut connection) = self.connections.get_mut(at).and_then(Option::take) else {
             return Turn::Wait;
         };
-        let turn = self.go_on(&mut connection).unwrap_or(Turn::Close);
+        let turn = self.service_connection(&mut connection).unwrap_or(Turn::Close);
         self.connections[at] = Some(connection);
         turn
     }
 
-    fn go_on(&mut self, connection: &mut Connection) -> io::Result<Turn> {
-        for _ in 0..READS_A_TURN {
+    fn service_connection(&mut self, connection: &mut Connection) -> io::Result<Turn> {
+        for _ in 0..READS_PER_TURN {
             if !connection.flush()? {
                 return Ok(Turn::Wait);
             }
-            // Answers of this size may have been held back.
+            // Complete queries may be left if the answers reached the high-water mark.
             let held = connection.input.len();
             self.scratch[..held].copy_from_slice(&connection.input);
             let read = if connection.ended {
@@ -258,15 +259,15 @@ impl Server<'_> {
             connection.input.extend_from_slice(&self.scratch[used..end]);
             let sent = connection.flush()?;
             if used == 0 && end == held {
-                // Nothing new, and nothing that could be answered.
-                let over = connection.ended && sent;
-                return Ok(if over { Turn::Close } else { Turn::Wait });
+                // Nothing new was read, and nothing was answered.
+                let done = connection.ended && sent;
+                return Ok(if done { Turn::Close } else { Turn::Wait });
             }
         }
         Ok(Turn::Again)
     }
 
-    /// Answer the queries at the start of `scratch[..end]`; octets used.
+    /// Answers the queries at the start of `scratch[..end]`; returns the number of bytes used.
     fn answer(&mut self, connection: &mut Connection, end: usize) -> io::Result<usize> {
         let mut used = 0;
         if connection.proxied {
@@ -277,27 +278,32 @@ impl Server<'_> {
                     used = length;
                 }
                 Proxy::Partial => return Ok(0),
-                Proxy::Wrong => {
+                Proxy::Invalid => {
                     self.responder.counters.count(Counter::ProxyBad);
                     return Err(io::ErrorKind::InvalidData.into());
                 }
             }
         }
         let guard = &epoch::pin();
-        let batch = RequestContext::new(self.shared, clock(), guard);
+        let context = RequestContext::new(self.shared, clock(), guard);
         while connection.output.len() < HIGH_WATER && end - used >= 2 {
             let length = usize::from(u16_at(&self.scratch, used));
             let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };
             let client = connection.client;
-            let length =
-                self.responder.respond(batch, query, client, Transport::Tcp, &mut self.answer);
-            if length == 0 {
-                // What is no query has no place in a stream of them: send what is ready, and close.
-                connection.ended = true;
-                return Ok(end);
+            let outcome =
+                self.responder.respond(context, query, client, Transport::Tcp, &mut self.answer);
+            match outcome {
+                Outcome::Send(length) => {
+                    connection.output.extend_from_slice(&(length as u16).to_be_bytes());
+                    connection.output.extend_from_slice(&self.answer[..length]);
+                }
+                Outcome::Drop => {}
+                Outcome::Close => {
+                    // Answers that are ready are still sent.
+                    connection.ended = true;
+                    return Ok(end);
+                }
             }
-            connection.output.extend_from_slice(&(length as u16).to_be_bytes());
-            connection.output.extend_from_slice(&self.answer[..length]);
             connection.active = Instant::now();
             used += 2 + query.len();
         }
@@ -306,7 +312,7 @@ impl Server<'_> {
 }
 
 impl Connection {
-    /// Send what waits; true if nothing is left.
+    /// Sends the answers; returns true if all were sent.
     fn flush(&mut self) -> io::Result<bool> {
         while self.sent < self.output.len() {
             match self.stream.write(&self.output[self.sent..]) {

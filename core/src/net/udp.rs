@@ -1,7 +1,7 @@
-//! One UDP socket and its worker: read a batch, answer it, send a batch.
+//! UDP workers: each reads a batch of datagrams from its socket, answers it and sends the answers.
 //!
-//! Blocking `recvmmsg` rather than epoll: one system call fewer a batch, and nine tenths of a query's
-//! cost are system calls.
+//! Blocking `recvmmsg` saves one system call per batch over epoll, and nine tenths of the cost of a
+//! query are system calls.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -15,25 +15,25 @@ use libc::{c_int, iovec, mmsghdr, sockaddr_storage};
 
 use crate::answer::Responder;
 use crate::counters::Counter;
-use crate::request::{RequestContext, Transport, clock};
+use crate::request::{Outcome, RequestContext, Transport, clock};
 use crate::shared::Shared;
 
-/// Datagrams a system call: more gains nothing measurable, and each holds its buffers.
+/// Datagrams per system call: more gains nothing measurable, and each one needs buffers.
 const BATCH: usize = 64;
-/// Longest query taken; what is longer is read cut off, and is malformed then.
+/// Longest query accepted. Longer ones are cut off when read, which makes them malformed.
 const QUERY_SIZE: usize = 4096;
-/// `Options::udp_size` is at most this.
+/// Size of the buffer for an answer, and the largest `Options::udp_size`.
 pub const ANSWER_SIZE: usize = 4096;
-/// One control message with the address that a datagram was sent to.
+/// Bytes for one control message, with the address that a datagram was sent to.
 const CONTROL_SIZE: usize = 64;
-/// Octets of a control message's header.
+/// Bytes of the header of a control message.
 const CONTROL_HEADER: usize = size_of::<libc::cmsghdr>();
 
 #[repr(align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL_SIZE]);
 
-/// Buffers of a batch. The message headers point into the other fields, which never move or grow.
+/// Buffers of a batch. The message headers point to the other fields, which never move or grow.
 struct Buffers {
     queries: Vec<[u8; QUERY_SIZE]>,
     answers: Vec<[u8; ANSWER_SIZE]>,
@@ -43,13 +43,13 @@ struct Buffers {
     incoming: Vec<mmsghdr>,
     answer_vectors: Vec<iovec>,
     outgoing: Vec<mmsghdr>,
-    /// A wildcard listener: answers must leave from the address that was asked.
+    /// True for a wildcard listener, whose answers must leave from the address that was queried.
     wildcard: bool,
 }
 
 impl Buffers {
     fn new(wildcard: bool) -> Buffers {
-        // SAFETY: these C structures are plain numbers and pointers; all zero is valid for each.
+        // SAFETY: these C structures are plain numbers and pointers, for which all zero is valid.
         let (vector, header, peer) = unsafe { (zeroed::<iovec>(), zeroed::<mmsghdr>(), zeroed()) };
         let mut buffers = Buffers {
             queries: vec![[0; QUERY_SIZE]; BATCH],
@@ -77,16 +77,16 @@ impl Buffers {
         buffers
     }
 
-    /// Make a slot ready for the next datagram: the kernel wrote its lengths.
+    /// Prepares a slot for the next datagram: the kernel overwrote its lengths.
     fn reset(&mut self, index: usize) {
         let header = &mut self.incoming[index].msg_hdr;
         header.msg_namelen = size_of::<sockaddr_storage>() as u32;
         header.msg_controllen = if self.wildcard { CONTROL_SIZE as _ } else { 0 };
     }
 
-    /// Wait for datagrams; how many came.
+    /// Waits for datagrams; returns their number.
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        // SAFETY: each of the BATCH headers points to buffers of `self` of the lengths it says.
+        // SAFETY: each of the BATCH headers points to buffers of `self`, of the lengths it states.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -99,7 +99,7 @@ impl Buffers {
         if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
     }
 
-    /// Make the answer in a slot of `answers` the next to send, to the peer of a query.
+    /// Queues the answer to the query in slot `index` as message `at` to send.
     fn queue(&mut self, at: usize, index: usize, length: usize) {
         let vector = &mut self.answer_vectors[at];
         vector.iov_base = self.answers[index].as_mut_ptr().cast();
@@ -117,12 +117,12 @@ impl Buffers {
         }
     }
 
-    /// Send the first `count` answers; how many could not be sent.
+    /// Sends the first `count` answers; returns how many could not be sent.
     fn send(&mut self, socket: &UdpSocket, count: usize) -> u64 {
         let (mut sent, mut failed) = (0, 0);
         while sent < count {
             // SAFETY: the headers from `sent` to `count` were filled by `queue`, and point to
-            // buffers of `self` of the lengths they say.
+            // buffers of `self`, of the lengths they state.
             let done = unsafe {
                 let first = self.outgoing.as_mut_ptr().add(sent);
                 libc::sendmmsg(socket.as_raw_fd(), first, (count - sent) as u32, 0)
@@ -130,7 +130,7 @@ impl Buffers {
             if done > 0 {
                 sent += done as usize;
             } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                // The first is the one that failed, an unreachable peer, say: go on behind it.
+                // The first one failed, for example because its peer is unreachable: skip it.
                 sent += 1;
                 failed += 1;
             }
@@ -141,19 +141,19 @@ impl Buffers {
     fn peer(&self, index: usize) -> IpAddr {
         let storage: *const sockaddr_storage = &self.peers[index];
         if c_int::from(self.peers[index].ss_family) == libc::AF_INET6 {
-            // SAFETY: the family says which structure the kernel wrote; storage holds any.
+            // SAFETY: the family tells which structure the kernel wrote; the storage holds any.
             let address = unsafe { (*storage.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr };
             Ipv6Addr::from(address).into()
         } else {
-            // SAFETY: as above; the socket is of one of the two families.
+            // SAFETY: as above; the socket has one of the two families.
             let address = unsafe { (*storage.cast::<libc::sockaddr_in>()).sin_addr.s_addr };
             Ipv4Addr::from(address.to_ne_bytes()).into()
         }
     }
 }
 
-/// Keep the address of a packet-info control message and drop its interface, so that the answer
-/// is routed like any other; a link-local address means nothing without its interface.
+/// Clears the interface in a packet-info control message, so that the answer is routed normally.
+/// A link-local address keeps it, because it is not unique without an interface.
 fn free_interface(control: &mut Control) {
     // `int cmsg_type` is the last field of the header.
     let kind = control.0.get(CONTROL_HEADER - 4..CONTROL_HEADER).unwrap_or_default();
@@ -171,7 +171,7 @@ fn free_interface(control: &mut Control) {
     }
 }
 
-/// Answer what comes to a socket until `stop` is set and the socket shut down.
+/// Answers the queries to a socket until `stop` is set and the socket is shut down.
 pub fn serve(
     socket: &UdpSocket, wildcard: bool, shared: &Shared, responder: &mut Responder,
     stop: &AtomicBool,
@@ -182,23 +182,26 @@ pub fn serve(
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => {
-                // Out of memory, say: don't spin.
+                // For example out of memory: don't spin.
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
             }
         };
         let guard = &epoch::pin();
-        let batch = RequestContext::new(shared, clock(), guard);
+        let context = RequestContext::new(shared, clock(), guard);
         let mut answers = 0;
         for index in 0..count {
             let length = buffers.incoming[index].msg_len as usize;
             let peer = buffers.peer(index);
             let query = &buffers.queries[index][..length.min(QUERY_SIZE)];
             let answer = &mut buffers.answers[index];
-            let length = responder.respond(batch, query, peer, Transport::Udp, answer);
-            if length > 0 {
-                buffers.queue(answers, index, length);
-                answers += 1;
+            match responder.respond(context, query, peer, Transport::Udp, answer) {
+                Outcome::Send(length) => {
+                    buffers.queue(answers, index, length);
+                    answers += 1;
+                }
+                // There is no connection to close.
+                Outcome::Drop | Outcome::Close => {}
             }
         }
         let failed = buffers.send(socket, answers);

@@ -1,4 +1,4 @@
-//! Finding what a name has in a zone: exact matches, zone cuts, wildcards.
+//! Look-up of names in a zone: exact matches, zone cuts, wildcards.
 
 use crossbeam_epoch::Guard;
 
@@ -7,22 +7,22 @@ use crate::zone::rrset::RRset;
 use crate::zone::table::Node;
 use crate::zone::zones::{Zone, Zones};
 
-/// What a name has.
+/// The result of a look-up.
 pub enum Lookup<'g> {
-    /// The RRset asked for.
+    /// The name has the RRset.
     Answer(&'g Node, RRset<'g>),
-    /// A CNAME in its place.
+    /// The name has a CNAME instead.
     Alias(&'g Node, RRset<'g>),
-    /// It is at or below a zone cut with these NS: another server's.
+    /// The name is at or below a zone cut with these NS records (RFC 1034 section 4.2.1).
     Cut(&'g Node, RRset<'g>),
-    /// The name exists, the type does not (RFC 2308 section 2.2).
+    /// The name exists, but not with this type (RFC 2308 section 2.2).
     NoData,
     /// The name does not exist (RFC 8020).
     NoName,
 }
 
 impl Zones {
-    /// The zone to ask: the deepest, but for DS the one above a cut (RFC 4035 section 3.1.4.1).
+    /// Returns the zone that answers for a name: the deepest one, but for DS the one above a cut (RFC 4035 section 3.1.4.1).
     #[inline]
     pub fn find_for<'g>(&self, name: &Name, rtype: u16, guard: &'g Guard) -> Option<&'g Zone> {
         let zone = self.find(name, 0, guard)?;
@@ -32,7 +32,7 @@ impl Zones {
         Some(zone)
     }
 
-    /// Look a name up in the zone it is in, at boot time `now` (ns).
+    /// Looks a name up in its zone at boot time `now` (ns).
     #[inline]
     pub fn look_up<'g>(
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
@@ -54,7 +54,8 @@ impl Zones {
             .map_or(Lookup::NoName, |node| at_node(node, rtype, now))
     }
 
-    /// The highest zone cut between the apex and the name; the name itself is none for DS.
+    /// Returns the highest zone cut between the apex and the name. For DS the name itself is not a cut
+    /// (RFC 4035 section 3.1.4.1).
     fn cut<'g>(
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
     ) -> Option<(&'g Node, RRset<'g>)> {
@@ -67,8 +68,8 @@ impl Zones {
         cuts.last()
     }
 
-    /// The wildcard that covers a name that does not exist: the one just below its closest encloser
-    /// (RFC 4592 section 3.3.1).
+    /// Returns the wildcard that covers a name that does not exist: the one directly below its closest
+    /// encloser (RFC 4592 section 3.3.1).
     fn wildcard<'g>(
         &self, zone: &'g Zone, name: &Name, now: u64, guard: &'g Guard,
     ) -> Option<&'g Node> {
@@ -90,7 +91,7 @@ impl Zones {
     }
 }
 
-/// What a node that exists has of a type.
+/// Looks a type up at a node that exists.
 #[inline]
 fn at_node(node: &Node, rtype: u16, now: u64) -> Lookup<'_> {
     let mut alias = None;

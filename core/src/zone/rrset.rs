@@ -1,46 +1,87 @@
-//! RRsets in two forms: *packed*, as Python hands them over, and *compiled*, ready to be copied.
+//! RRsets in two forms: *packed*, as Python passes them, and *compiled*, ready to be copied.
 //!
 //! Packed (big-endian): `ttl u32 | expires u64 | policy u8 | k u8 | count u16 |
 //! count x (weight u16 | length u16 | rdata)`.
 //!
-//! Compiled: a header, then for each record its whole wire form, owner name included:
+//! Compiled: a header, then the whole wire form of each record, owner name included:
 //!
 //! ```text
 //! size u32 | type u16 | policy u8 | k u8 | count u16 | stride u16 | ttl u32 | expires u64 | flags u8
-//! count x offset u32        only if stride is 0: records differ in length
+//! count x offset u32        only if stride is 0: the records differ in length
 //! count x weight u16        only if WEIGHTED
 //! count x (C00C | type | IN | ttl | length | rdata)
 //! ```
 //!
-//! The owner of every record is a pointer to the question: true for exact and for wildcard matches;
-//! whoever writes one elsewhere in a message replaces those two octets.
+//! The owner of every record is a pointer to the question, which is right for exact and for wildcard
+//! matches. In other places of a message these two bytes are replaced.
 
 use crate::message::wire::{CLASS_IN, RECORD_HEADER, rtype, u16_at, u32_at, u64_at};
 use crate::rdata_text::validate_rdata;
 
-pub const POLICY_ALL: u8 = 0;
-pub const POLICY_ONE: u8 = 1;
-pub const POLICY_ROTATE: u8 = 2;
-pub const POLICY_STICKY: u8 = 3;
-pub const POLICY_SUBSET: u8 = 4;
+/// The policy of an RRset: which of its records a client gets, and in which order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Policy {
+    /// All records, in random order.
+    All = 0,
+    /// One record at random, by weight.
+    One = 1,
+    /// One record, the next one for each answer.
+    Rotate = 2,
+    /// One record, the same one for the same client.
+    Sticky = 3,
+    /// `k` records, the same ones for the same client.
+    Subset = 4,
+}
+
+impl TryFrom<u8> for Policy {
+    type Error = String;
+
+    #[inline]
+    fn try_from(number: u8) -> Result<Policy, String> {
+        Policy::from_number(number)
+            .ok_or_else(|| format!("{number} is not a policy: expected 0 to 4"))
+    }
+}
+
+impl Policy {
+    #[inline]
+    const fn from_number(number: u8) -> Option<Policy> {
+        Some(match number {
+            0 => Policy::All,
+            1 => Policy::One,
+            2 => Policy::Rotate,
+            3 => Policy::Sticky,
+            4 => Policy::Subset,
+            _ => return None,
+        })
+    }
+
+    /// Returns whether different clients get different records.
+    #[inline]
+    pub fn depends_on_client(self) -> bool {
+        matches!(self, Policy::Sticky | Policy::Subset)
+    }
+}
 
 const PACKED_HEADER: usize = 16;
 const COMPILED_HEADER: usize = 25;
 const WEIGHTED: u8 = 1;
 const POINTER_TO_QUESTION: u16 = 0xc00c;
 
-/// One RRset of a compiled owner name.
+/// A compiled RRset.
 #[derive(Clone, Copy)]
 pub struct RRset<'n> {
     bytes: &'n [u8],
 }
 
-/// RRsets one after the other, as an owner name keeps them.
+/// An iterator over the compiled RRsets of an owner name.
 pub struct RRsets<'n> {
     bytes: &'n [u8],
 }
 
 impl<'n> RRsets<'n> {
+    /// Creates an iterator over compiled RRsets that follow one another.
     pub fn new(bytes: &'n [u8]) -> RRsets<'n> {
         RRsets { bytes }
     }
@@ -62,41 +103,45 @@ impl<'n> Iterator for RRsets<'n> {
 }
 
 impl<'n> RRset<'n> {
+    /// Returns the record type.
     #[inline]
     pub fn rtype(&self) -> u16 {
         u16_at(self.bytes, 4)
     }
 
-    /// The policy; types it does not apply to are always answered whole.
+    /// Returns the policy, which is `All` for types that policies do not apply to.
     #[inline]
-    pub fn policy(&self) -> u8 {
-        self.bytes[6]
+    pub fn policy(&self) -> Policy {
+        // Checked by `compile`.
+        Policy::from_number(self.bytes[6]).unwrap_or(Policy::All)
     }
 
-    /// Size of a `subset`.
+    /// Returns the size of a `subset`.
     #[inline]
     pub fn k(&self) -> usize {
         usize::from(self.bytes[7])
     }
 
+    /// Returns the number of records, which is not 0.
     #[inline]
     pub fn count(&self) -> usize {
         usize::from(u16_at(self.bytes, 8))
     }
 
+    /// Returns the TTL in seconds.
     #[inline]
     pub fn ttl(&self) -> u32 {
         u32_at(self.bytes, 12)
     }
 
-    /// Whether it may be answered at this boot time (ns).
+    /// Returns whether the RRset has not expired at a boot time (ns).
     #[inline]
     pub fn live(&self, now: u64) -> bool {
         let expires = u64_at(self.bytes, 16);
         expires == 0 || now < expires
     }
 
-    /// Whether its records differ in weight.
+    /// Returns whether the records differ in weight.
     #[inline]
     pub fn weighted(&self) -> bool {
         self.bytes[24] & WEIGHTED != 0
@@ -117,13 +162,13 @@ impl<'n> RRset<'n> {
         self.weights_at() + if self.weighted() { self.count() * 2 } else { 0 }
     }
 
-    /// Weight of record `index`; 1 where all are alike.
+    /// Returns the weight of record `index`; 1 if all records have the same weight.
     #[inline]
     pub fn weight(&self, index: usize) -> u16 {
         if self.weighted() { u16_at(self.bytes, self.weights_at() + index * 2) } else { 1 }
     }
 
-    /// Record `index` in wire form, its owner a pointer to the question.
+    /// Returns record `index` in wire form, its owner a pointer to the question.
     #[inline]
     pub fn record(&self, index: usize) -> &'n [u8] {
         let records = self.bytes.get(self.records_at()..).unwrap_or_default();
@@ -138,49 +183,46 @@ impl<'n> RRset<'n> {
         records.get(from..to).unwrap_or_default()
     }
 
-    /// All records in wire form, where nothing needs to be chosen.
+    /// Returns all records in wire form.
     #[inline]
     pub fn records(&self) -> &'n [u8] {
         self.bytes.get(self.records_at()..).unwrap_or_default()
     }
 
-    /// Rdata of record `index`.
+    /// Returns the rdata of record `index`.
     #[inline]
     pub fn rdata(&self, index: usize) -> &'n [u8] {
         self.record(index).get(RECORD_HEADER..).unwrap_or_default()
     }
 
-    /// The compiled bytes.
+    /// Returns the compiled bytes.
     pub fn bytes(&self) -> &'n [u8] {
         self.bytes
     }
 }
 
-/// Whether policies apply to a type: those that say where something runs.
+/// Returns whether policies apply to a type: the types that locate a service.
 #[inline]
 pub fn has_policy(rtype: u16) -> bool {
     matches!(rtype, rtype::A | rtype::AAAA | rtype::SRV)
 }
 
-/// Compile a packed RRset to the end of `out`; the error says what is wrong, and nothing is added.
+/// Compiles a packed RRset and appends it to `out`, which is unchanged after an error.
 pub fn compile(rtype: u16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let start = out.len();
     let records = Packed::read(packed)?;
-    let policy = packed[12];
-    if policy > POLICY_SUBSET {
-        return Err(format!("policy {policy} is not one of 0 to {POLICY_SUBSET}"));
-    }
+    let policy = Policy::try_from(packed[12])?;
     if matches!(rtype, rtype::CNAME | rtype::SOA) && records.count > 1 {
-        return Err(format!("{} records where there can be one", records.count));
+        return Err(format!("{} records, expected one", records.count));
     }
-    let done = lay_out(rtype, packed, records, out);
+    let done = compile_records(rtype, policy, packed, records, out);
     if done.is_err() {
         out.truncate(start);
     }
     done
 }
 
-/// The (weight, rdata) pairs of a packed RRset that is whole.
+/// An iterator over the (weight, rdata) pairs of a packed RRset.
 #[derive(Clone, Copy)]
 struct Packed<'p> {
     count: usize,
@@ -188,22 +230,23 @@ struct Packed<'p> {
 }
 
 impl<'p> Packed<'p> {
+    /// Checks the lengths of a packed RRset.
     fn read(packed: &'p [u8]) -> Result<Packed<'p>, String> {
         if packed.len() < PACKED_HEADER {
             let length = packed.len();
-            return Err(format!("{length} octets are no RRset: its header has {PACKED_HEADER}"));
+            return Err(format!("an RRset of {length} bytes, expected at least {PACKED_HEADER}"));
         }
         let records =
             Packed { count: usize::from(u16_at(packed, 14)), rest: &packed[PACKED_HEADER..] };
         if records.count == 0 {
-            return Err("an RRset without records: give None to remove one".into());
+            return Err("an RRset without records: pass None to remove it".into());
         }
         let mut check = records;
         if check.by_ref().count() != records.count {
-            return Err(format!("one of {} records is cut off", records.count));
+            return Err(format!("one of {} records is incomplete", records.count));
         }
         if !check.rest.is_empty() {
-            return Err(format!("{} octets follow the last record", check.rest.len()));
+            return Err(format!("{} bytes follow the last record", check.rest.len()));
         }
         Ok(records)
     }
@@ -225,20 +268,22 @@ impl<'p> Iterator for Packed<'p> {
     }
 }
 
-fn lay_out(
-    rtype: u16, packed: &[u8], records: Packed<'_>, out: &mut Vec<u8>,
+/// Appends the compiled form of records that have been checked.
+fn compile_records(
+    rtype: u16, policy: Policy, packed: &[u8], records: Packed<'_>, out: &mut Vec<u8>,
 ) -> Result<(), String> {
     let count = records.count;
     let (weight, first) = { records }.next().unwrap_or_default();
-    let alike = { records }.all(|(_, rdata)| rdata.len() == first.len());
-    let stride = if alike { u16::try_from(first.len() + RECORD_HEADER).unwrap_or(0) } else { 0 };
+    let same_length = { records }.all(|(_, rdata)| rdata.len() == first.len());
+    let stride =
+        if same_length { u16::try_from(first.len() + RECORD_HEADER).unwrap_or(0) } else { 0 };
     let weighted = has_policy(rtype) && { records }.any(|(other, _)| other != weight);
-    let policy = if has_policy(rtype) { packed[12] } else { POLICY_ALL };
+    let policy = if has_policy(rtype) { policy } else { Policy::All };
 
     let start = out.len();
     out.extend([0; 4]);
     out.extend(rtype.to_be_bytes());
-    out.extend([policy, packed[13].max(1)]);
+    out.extend([policy as u8, packed[13].max(1)]);
     out.extend((count as u16).to_be_bytes());
     out.extend(stride.to_be_bytes());
     out.extend(&packed[..12]);
@@ -269,12 +314,12 @@ fn lay_out(
     Ok(())
 }
 
-/// Pack records of policy `all` that never expire.
+/// Packs (weight, rdata) pairs into an RRset of policy `all` that never expires.
 pub fn pack(ttl: u32, records: &[(u16, &[u8])]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(PACKED_HEADER + records.len() * 20);
     packed.extend(ttl.to_be_bytes());
     packed.extend([0; 8]);
-    packed.extend([POLICY_ALL, 0]);
+    packed.extend([Policy::All as u8, 0]);
     packed.extend((records.len() as u16).to_be_bytes());
     for (weight, rdata) in records {
         packed.extend(weight.to_be_bytes());
@@ -310,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_different_lengths_and_weights() {
+    fn records_may_differ_in_length_and_weight() {
         let srv = |port: u8, target: &[u8]| [&[0, 1, 0, 2, 0, port], target].concat();
         let (first, second) = (srv(1, b"\x01a\x00"), srv(2, b"\x03bcd\x00"));
         let bytes = compiled(rtype::SRV, &pack(5, &[(7, &first), (9, &second)])).unwrap();
@@ -320,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rrset_is_refused() {
+    fn invalid_rrsets_are_rejected() {
         let good = pack(30, &[(1, &[10, 0, 0, 1])]);
         let mut policy = good.clone();
         policy[12] = 9;
@@ -342,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn time_ends_an_rrset() {
+    fn rrset_expires() {
         let mut packed = pack(30, &[(1, &[10, 0, 0, 1])]);
         packed[4..12].copy_from_slice(&500u64.to_be_bytes());
         let bytes = compiled(rtype::A, &packed).unwrap();

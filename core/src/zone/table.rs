@@ -1,10 +1,11 @@
-//! The owner names of one zone: a hash table that readers never wait for.
+//! The owner names of one zone: a hash table whose readers never wait.
 //!
-//! One writer at a time (its caller holds the lock); readers pin an epoch (crossbeam-epoch) and see
-//! each owner name as it was before or after a change. Names and RRsets of an owner are one block of
-//! bytes, replaced whole. Open addressing over two arrays: 32-bit tags, so that a miss touches one
-//! cache line, and pointers. Tried and left: chains (a node can't be in the old and the new
-//! table while it grows) and a lock a shard (a reader can wait for a writer that lost its CPU).
+//! There is one writer at a time, whose caller holds a lock. Readers pin an epoch (crossbeam-epoch) and
+//! see each owner name as it was before or after a change. The name and RRsets of an owner are one
+//! block of bytes, replaced as a whole. The table uses open addressing over two arrays: 32-bit
+//! tags, so that a miss touches one cache line, and pointers. Chains were rejected because a node
+//! can't be in the old and the new table while it grows, and a lock per shard because a reader could
+//! wait for a writer that lost its CPU.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
@@ -12,62 +13,62 @@ use crossbeam_epoch::{Atomic, Guard, Owned, Shared, unprotected};
 
 use crate::zone::rrset::{RRset, RRsets};
 
-/// An owner name and its RRsets; without any it is an empty non-terminal (RFC 4592 section 2.2.2).
+/// An owner name and its RRsets. Without RRsets it is an empty non-terminal (RFC 4592 section 2.2.2).
 pub struct Node {
     hash: u64,
-    /// Owner names directly below, empty non-terminals too. Changed by the writer alone.
+    /// Number of owner names directly below, empty non-terminals included. Only the writer changes it.
     pub children: AtomicU32,
-    /// Answers given under `rotate`.
+    /// Number of answers given under `rotate`.
     pub turn: AtomicU32,
-    /// Length of the folded name, the name, the compiled RRsets.
+    /// Length of the name, the name in lower case, the compiled RRsets.
     data: Box<[u8]>,
 }
 
 impl Node {
-    /// A node of `data`: see there.
+    /// Creates a node from its data: see `begin`.
     pub fn new(hash: u64, data: &[u8]) -> Node {
         Node { hash, children: 0.into(), turn: 0.into(), data: data.into() }
     }
 
-    /// Begin the data of a node with its folded name; compiled RRsets follow.
+    /// Starts the data of a node with its name in lower case; compiled RRsets follow.
     pub fn begin(data: &mut Vec<u8>, name: &[u8]) {
         data.clear();
         data.push(name.len() as u8);
         data.extend(name);
     }
 
-    /// The hash of its name.
+    /// Returns the hash of the name.
     #[inline]
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The folded wire name.
+    /// Returns the wire name in lower case.
     #[inline]
     pub fn name(&self) -> &[u8] {
         &self.data[1..1 + usize::from(self.data[0])]
     }
 
-    /// Its compiled RRsets.
+    /// Iterates over the RRsets.
     #[inline]
     pub fn rrsets(&self) -> RRsets<'_> {
         RRsets::new(&self.data[1 + usize::from(self.data[0])..])
     }
 
-    /// Its RRset of a type, unless that has expired.
+    /// Returns the RRset of a type, unless it has expired.
     #[inline]
     pub fn get(&self, rtype: u16, now: u64) -> Option<RRset<'_>> {
         self.rrsets().find(|rrset| rrset.rtype() == rtype && rrset.live(now))
     }
 
-    /// Whether the name exists: it has something to answer, or a name below it has.
+    /// Returns whether the name exists: it has an RRset that has not expired, or a name below it.
     #[inline]
     pub fn exists(&self, now: u64) -> bool {
         self.children.load(Relaxed) > 0 || self.rrsets().any(|rrset| rrset.live(now))
     }
 
-    /// Octets it takes, the allocator's overhead estimated.
-    pub fn octets(&self) -> usize {
+    /// Returns the memory it takes in bytes, with an estimate of the allocator's overhead.
+    pub fn memory(&self) -> usize {
         size_of::<Node>() + 16 + self.data.len() + 16
     }
 }
@@ -85,19 +86,19 @@ impl Slots {
         }
     }
 
-    /// Put a node whose name is not there into the first free slot on its way.
+    /// Puts a node with a new name into the first free slot of its probe sequence.
     fn insert(&self, hash: u64, node: Shared<'_, Node>) {
         let mask = self.tags.len() - 1;
         let mut at = hash as usize & mask;
         while self.tags[at].load(Relaxed) != 0 {
             at = (at + 1) & mask;
         }
-        // The node first: a reader that sees the tag finds it.
+        // The node first, so that a reader that sees the tag finds it.
         self.nodes[at].store(node, Release);
         self.tags[at].store(tag(hash), Release);
     }
 
-    /// The slot of a name, if it was ever there.
+    /// Returns the slot and the node of a name.
     #[inline]
     fn find<'g>(
         &self, hash: u64, name: &[u8], guard: &'g Guard,
@@ -124,7 +125,7 @@ impl Slots {
     }
 }
 
-/// The part of a hash that a slot remembers; 0 is a slot that was never used.
+/// Returns the part of a hash that a slot keeps. A tag of 0 marks a slot that was never used.
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }
@@ -132,21 +133,23 @@ fn tag(hash: u64) -> u32 {
 /// All owner names of a zone.
 pub struct Table {
     slots: Atomic<Slots>,
-    /// Slots that hold a tag, those of removed names too. The writer's.
+    /// Number of slots with a tag, those of removed names included. Only the writer uses it.
     used: AtomicUsize,
-    live: AtomicUsize,
-    octets: AtomicUsize,
+    /// Number of names.
+    names: AtomicUsize,
+    /// Bytes of the nodes.
+    memory: AtomicUsize,
 }
 
-const SMALLEST: usize = 8;
+const MIN_CAPACITY: usize = 8;
 
 impl Default for Table {
     fn default() -> Table {
         Table {
-            slots: Atomic::new(Slots::new(SMALLEST)),
+            slots: Atomic::new(Slots::new(MIN_CAPACITY)),
             used: 0.into(),
-            live: 0.into(),
-            octets: 0.into(),
+            names: 0.into(),
+            memory: 0.into(),
         }
     }
 }
@@ -158,26 +161,26 @@ impl Table {
         unsafe { self.slots.load(Acquire, guard).deref() }
     }
 
-    /// The node of a folded name.
+    /// Returns the node of a name in lower case.
     #[inline]
     pub fn get<'g>(&self, hash: u64, name: &[u8], guard: &'g Guard) -> Option<&'g Node> {
         self.slots(guard).find(hash, name, guard).map(|(_, node)| node)
     }
 
-    /// How many names are there, empty non-terminals too.
+    /// Returns the number of names, empty non-terminals included.
     pub fn names(&self) -> usize {
-        self.live.load(Relaxed)
+        self.names.load(Relaxed)
     }
 
-    /// Octets of nodes and slots.
-    pub fn octets(&self) -> usize {
-        self.octets.load(Relaxed)
+    /// Returns the memory that the nodes take, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Relaxed)
     }
 
-    /// Put a node, in place of one of the same name. Writer only.
+    /// Puts a node, and replaces one of the same name. Only for the writer.
     pub fn put(&self, node: Node, guard: &Guard) {
         let hash = node.hash;
-        self.octets.fetch_add(node.octets(), Relaxed);
+        self.memory.fetch_add(node.memory(), Relaxed);
         if let Some((slot, old)) = self.slots(guard).find(hash, node.name(), guard) {
             node.children.store(old.children.load(Relaxed), Relaxed);
             node.turn.store(old.turn.load(Relaxed), Relaxed);
@@ -189,53 +192,53 @@ impl Table {
         }
         self.slots(guard).insert(hash, Owned::new(node).into_shared(guard));
         self.used.fetch_add(1, Relaxed);
-        self.live.fetch_add(1, Relaxed);
+        self.names.fetch_add(1, Relaxed);
     }
 
-    /// Remove a name, if it is there. Writer only.
+    /// Removes a name, if it is present. Only for the writer.
     pub fn remove(&self, hash: u64, name: &[u8], guard: &Guard) {
         if let Some((slot, _)) = self.slots(guard).find(hash, name, guard) {
-            // The tag stays: names behind it on the way must still be found.
+            // The tag stays, so that names later in the probe sequence are still found.
             self.replace(slot, Shared::null(), guard);
-            self.live.fetch_sub(1, Relaxed);
+            self.names.fetch_sub(1, Relaxed);
         }
     }
 
     fn replace(&self, slot: &Atomic<Node>, node: Shared<'_, Node>, guard: &Guard) {
         let old = slot.swap(node, AcqRel, guard);
-        // SAFETY: `old` is not null (its caller found it), and the swap above took the only path
-        // by which a new reader could reach it; those that did hold a guard.
+        // SAFETY: `old` is not null (its caller found it), and the swap above removed the only path
+        // by which a new reader could reach it. Readers that reached it before hold a guard.
         unsafe {
-            self.octets.fetch_sub(old.deref().octets(), Relaxed);
+            self.memory.fetch_sub(old.deref().memory(), Relaxed);
             guard.defer_destroy(old);
         }
     }
 
-    /// Move to an array at most half full, leaving removed names behind.
+    /// Moves the nodes to an array that is at most half full, and drops the tags of removed names.
     fn rebuild(&self, guard: &Guard) {
-        let capacity = ((self.names() + 1) * 2).next_power_of_two().max(SMALLEST);
+        let capacity = ((self.names() + 1) * 2).next_power_of_two().max(MIN_CAPACITY);
         let (slots, old) = (Slots::new(capacity), self.slots.load(Acquire, guard));
         // SAFETY: never null, protected by `guard`.
         for node in unsafe { old.deref() }.nodes.iter() {
             let node = node.load(Acquire, guard);
-            // SAFETY: as in `find`; the writer is alone.
+            // SAFETY: as in `find`; there is one writer.
             if let Some(found) = unsafe { node.as_ref() } {
                 slots.insert(found.hash, node);
             }
         }
         self.used.store(self.names(), Relaxed);
         self.slots.store(Owned::new(slots), Release);
-        // SAFETY: the store above took the only path to it; its nodes live on in the new array,
-        // and dropping an `Atomic` does not drop what it points to.
+        // SAFETY: the store above removed the only path to it. Its nodes live on in the new array,
+        // and dropping an `Atomic` does not drop its target.
         unsafe { guard.defer_destroy(old) };
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // SAFETY: `&mut self` says that nobody else reads this table any more.
+        // SAFETY: `&mut self` says that nothing else reads this table any longer.
         let guard = unsafe { unprotected() };
-        // SAFETY: as above; each node is in one slot, and the array is dropped once.
+        // SAFETY: as above. Each node is in one slot, and the array is dropped once.
         unsafe {
             let slots = self.slots.load(Relaxed, guard).into_owned();
             for node in &slots.nodes {
@@ -254,7 +257,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     fn node(number: u64, rrsets: &[u8]) -> Node {
-        // Hashes that collide in their low bits, so that names share a way.
+        // Hashes that collide in their low bits, so that names share a probe sequence.
         let mut data = Vec::new();
         Node::begin(&mut data, &number.to_be_bytes());
         data.extend(rrsets);
@@ -263,11 +266,11 @@ mod tests {
 
     fn get(table: &Table, number: u64) -> Option<usize> {
         let guard = &crossbeam_epoch::pin();
-        table.get(number << 32 | (number % 7), &number.to_be_bytes(), guard).map(Node::octets)
+        table.get(number << 32 | (number % 7), &number.to_be_bytes(), guard).map(Node::memory)
     }
 
     #[test]
-    fn names_come_and_go() {
+    fn names_are_added_and_removed() {
         let table = Table::default();
         for round in 0..3 {
             for number in 0..1000 {
@@ -282,11 +285,14 @@ mod tests {
             assert!((0..1000).all(|number| get(&table, number).is_some() == (number % 3 == 0)));
             assert_eq!(table.names(), 334);
         }
-        assert!(table.slots(&crossbeam_epoch::pin()).tags.len() <= 4096, "removed names are left");
+        assert!(
+            table.slots(&crossbeam_epoch::pin()).tags.len() <= 4096,
+            "removed names take no space"
+        );
     }
 
     #[test]
-    fn readers_always_find_what_stays() {
+    fn readers_always_find_a_name_that_stays() {
         let (table, done) = (Table::default(), AtomicBool::new(false));
         table.put(node(1, b""), &crossbeam_epoch::pin());
         std::thread::scope(|scope| {

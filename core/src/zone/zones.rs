@@ -1,4 +1,4 @@
-//! The zones in memory, and how a change reaches them.
+//! The zones in memory, and the changes to them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
@@ -11,11 +11,42 @@ use crate::message::wire::{MAX_LABELS, Name, rtype};
 use crate::zone::rrset;
 use crate::zone::table::{Node, Table};
 
-pub const STATE_LIVE: u8 = 0;
-pub const STATE_LOADING: u8 = 1;
-pub const STATE_STALE: u8 = 2;
-/// What is unknown is as in one that loads, what is known as in one that is stale.
-pub const STATE_RESTORING: u8 = 3;
+/// The state of a zone, which depends on its sources.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum State {
+    /// All records are known: negative answers are final.
+    Live = 0,
+    /// Records may be missing: negative answers are SERVFAIL.
+    #[default]
+    Loading = 1,
+    /// Records may be outdated: answers carry the extended error "Stale Answer".
+    Stale = 2,
+    /// Negative answers as in `Loading`, positive answers as in `Stale`.
+    Restoring = 3,
+}
+
+impl TryFrom<u8> for State {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<State, String> {
+        State::from_number(number)
+            .ok_or_else(|| format!("{number} is not a state of a zone: expected 0 to 3"))
+    }
+}
+
+impl State {
+    #[inline]
+    const fn from_number(number: u8) -> Option<State> {
+        Some(match number {
+            0 => State::Live,
+            1 => State::Loading,
+            2 => State::Stale,
+            3 => State::Restoring,
+            _ => return None,
+        })
+    }
+}
 
 const WILDCARD: &[u8] = b"\x01*";
 
@@ -24,10 +55,12 @@ pub struct Zone {
     apex: Box<[u8]>,
     hash: u64,
     table: Table,
+    /// A `State`.
     state: AtomicU8,
-    /// Owner names that begin with `*`, empty non-terminals too; 0 spares a miss its search (RFC 4592).
+    /// Number of owner names that begin with `*`, empty non-terminals included (RFC 4592). If it is
+    /// 0, no wildcard is searched.
     wildcards: AtomicU32,
-    /// Owner names below the apex with NS; 0 spares a query its search.
+    /// Number of owner names below the apex with NS. If it is 0, no cut is searched.
     cuts: AtomicU32,
 }
 
@@ -37,34 +70,43 @@ impl Zone {
             apex: apex.into(),
             hash,
             table: Table::default(),
-            state: STATE_LOADING.into(),
+            state: (State::Loading as u8).into(),
             wildcards: 0.into(),
             cuts: 0.into(),
         }
     }
 
-    /// Folded wire name of the apex.
+    /// Returns the wire name of the apex in lower case.
     #[inline]
     pub fn apex(&self) -> &[u8] {
         &self.apex
     }
 
+    /// Returns the state.
     #[inline]
-    pub fn state(&self) -> u8 {
-        self.state.load(Relaxed)
+    pub fn state(&self) -> State {
+        // Only states are stored, so the default is never used.
+        State::from_number(self.state.load(Relaxed)).unwrap_or_default()
     }
 
+    /// Returns whether an owner name begins with `*`.
     #[inline]
     pub fn has_wildcards(&self) -> bool {
         self.wildcards.load(Relaxed) > 0
     }
 
+    /// Returns whether an owner name below the apex has NS records.
     #[inline]
     pub fn has_cuts(&self) -> bool {
         self.cuts.load(Relaxed) > 0
     }
 
-    /// Put a name that was not there.
+    /// Returns whether a node is a zone cut (RFC 1034 section 4.2).
+    fn is_cut(&self, node: &Node) -> bool {
+        node.name() != self.apex() && node.rrsets().any(|rrset| rrset.rtype() == rtype::NS)
+    }
+
+    /// Adds a new name.
     fn insert(&self, node: Node, guard: &Guard) {
         if node.name().starts_with(WILDCARD) {
             self.wildcards.fetch_add(1, Release);
@@ -72,7 +114,7 @@ impl Zone {
         self.table.put(node, guard);
     }
 
-    /// Remove a name that is there.
+    /// Removes an existing name.
     fn remove(&self, hash: u64, name: &[u8], guard: &Guard) {
         self.table.remove(hash, name, guard);
         if name.starts_with(WILDCARD) {
@@ -81,12 +123,12 @@ impl Zone {
     }
 }
 
-/// One change to an RRset: its zone, owner, type, and its packed form or None.
+/// A change to an RRset: zone, owner, type, and the packed RRset or `None` to remove it.
 pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
 
-/// Zones by apex, replaced whole when one comes or goes.
+/// Zones by apex, replaced as a whole when a zone is added or removed.
 struct Directory {
-    /// Whether a zone has so many labels: other suffixes need not be hashed.
+    /// True for each number of labels that the apex of a zone has: other suffixes are not hashed.
     depths: [bool; MAX_LABELS + 1],
     slots: Box<[Option<Arc<Zone>>]>,
 }
@@ -123,7 +165,7 @@ impl Directory {
     }
 }
 
-/// All zones: read by the workers, written by one caller at a time.
+/// All zones. The workers read them, one caller at a time writes.
 pub struct Zones {
     seed: u64,
     directory: Atomic<Directory>,
@@ -131,18 +173,18 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// No zones; `seed` keys the hash of names and should be random.
+    /// Creates an empty set of zones; `seed` keys the hash of names and should be random.
     pub fn new(seed: u64) -> Zones {
         Zones { seed, directory: Atomic::new(Directory::new(&[])), writer: Mutex::default() }
     }
 
-    /// The key of a folded name.
+    /// Returns the hash of a name in lower case.
     #[inline]
     pub fn hash(&self, name: &[u8]) -> u64 {
         hash(self.seed, name)
     }
 
-    /// The deepest zone that a name is in, leaving out its first `skip` labels.
+    /// Returns the deepest zone that contains a name, not counting its first `skip` labels.
     #[inline]
     pub fn find<'g>(&self, name: &Name, skip: usize, guard: &'g Guard) -> Option<&'g Zone> {
         // SAFETY: never null; an old directory is destroyed only after every guard is gone that
@@ -158,7 +200,7 @@ impl Zones {
         None
     }
 
-    /// The node of a folded name in a zone.
+    /// Returns the node of a name in lower case.
     #[inline]
     pub fn node<'g>(&self, zone: &'g Zone, name: &[u8], guard: &'g Guard) -> Option<&'g Node> {
         zone.table.get(self.hash(name), name, guard)
@@ -172,12 +214,12 @@ impl Zones {
         let guard = epoch::pin();
         let all: Vec<_> = zones.values().cloned().collect();
         let old = self.directory.swap(Owned::new(Directory::new(&all)), AcqRel, &guard);
-        // SAFETY: the swap took the only path to it.
+        // SAFETY: the swap removed the only path to it.
         unsafe { guard.defer_destroy(old) };
         guard.flush();
     }
 
-    /// Make a zone known, loading and empty. False if `apex` is not a name.
+    /// Adds a zone, loading and empty, unless it exists. Returns false if `apex` is not a name.
     pub fn add(&self, apex: &[u8]) -> bool {
         let Some(name) = Name::read(apex) else { return false };
         let mut zones = self.lock();
@@ -189,7 +231,7 @@ impl Zones {
         true
     }
 
-    /// Forget a zone.
+    /// Removes a zone.
     pub fn drop_zone(&self, apex: &[u8]) {
         let mut zones = self.lock();
         if zones.remove(apex.to_ascii_lowercase().as_slice()).is_some() {
@@ -197,27 +239,27 @@ impl Zones {
         }
     }
 
-    /// Set the state of a zone; false if it is not known.
-    pub fn set_state(&self, apex: &[u8], state: u8) -> bool {
+    /// Sets the state of a zone; returns false if there is no such zone.
+    pub fn set_state(&self, apex: &[u8], state: State) -> bool {
         let zones = self.lock();
         let zone = zones.get(apex.to_ascii_lowercase().as_slice());
-        zone.inspect(|zone| zone.state.store(state, Relaxed)).is_some()
+        zone.inspect(|zone| zone.state.store(state as u8, Relaxed)).is_some()
     }
 
-    /// (apex, state, owner names, octets) of each zone.
-    pub fn summary(&self) -> Vec<(Vec<u8>, u8, usize, usize)> {
+    /// Returns apex, state, number of owner names, and memory in bytes of each zone.
+    pub fn summary(&self) -> Vec<(Vec<u8>, State, usize, usize)> {
         let row = |zone: &Arc<Zone>| {
-            (zone.apex.to_vec(), zone.state(), zone.table.names(), zone.table.octets())
+            (zone.apex.to_vec(), zone.state(), zone.table.names(), zone.table.memory())
         };
         self.lock().values().map(row).collect()
     }
 
-    /// Put and remove RRsets; (index, reason) of those refused.
+    /// Puts and removes RRsets; returns the index of each rejected change, with the reason.
     ///
-    /// Neighbours of one zone and owner change together, in one step for every reader.
+    /// Consecutive changes to one owner name become visible to readers at the same time.
     pub fn apply(&self, changes: &[Change<'_>]) -> Vec<(usize, String)> {
         let zones = self.lock();
-        let (mut refused, mut scratch) = (Vec::new(), Scratch::default());
+        let (mut rejected, mut scratch) = (Vec::new(), Scratch::default());
         let mut first = 0;
         while first < changes.len() {
             let (apex, owner, ..) = changes[first];
@@ -226,35 +268,36 @@ impl Zones {
             match locate(&zones, apex, owner) {
                 Ok((zone, name)) => {
                     let group = &changes[first..first + count];
-                    self.apply_to(zone, &name, group, first, &mut scratch, &mut refused);
+                    self.apply_to(zone, &name, group, first, &mut scratch, &mut rejected);
                 }
                 Err(reason) => {
-                    refused.extend((first..first + count).map(|index| (index, reason.clone())));
+                    rejected.extend((first..first + count).map(|index| (index, reason.clone())));
                 }
             }
             first += count;
         }
         epoch::pin().flush();
-        refused
+        rejected
     }
 
+    /// Applies consecutive changes to one owner name; `first` is the index of the first one.
     fn apply_to(
         &self, zone: &Zone, name: &Name, changes: &[Change<'_>], first: usize,
-        scratch: &mut Scratch, refused: &mut Vec<(usize, String)>,
+        scratch: &mut Scratch, rejected: &mut Vec<(usize, String)>,
     ) {
-        let Scratch { fresh, spans, data } = scratch;
-        fresh.clear();
+        let Scratch { compiled, spans, data } = scratch;
+        compiled.clear();
         spans.clear();
         for (index, (_, _, rtype, packed)) in changes.iter().enumerate() {
-            let start = fresh.len();
+            let start = compiled.len();
             if let Some(packed) = packed
-                && let Err(reason) = rrset::compile(*rtype, packed, fresh)
+                && let Err(reason) = rrset::compile(*rtype, packed, compiled)
             {
-                refused.push((first + index, reason));
+                rejected.push((first + index, reason));
                 continue;
             }
             spans.retain(|(other, _)| other != rtype);
-            spans.push((*rtype, start..fresh.len()));
+            spans.push((*rtype, start..compiled.len()));
         }
         let guard = &epoch::pin();
         let hash = self.hash(name.wire());
@@ -266,37 +309,39 @@ impl Zones {
                 data.extend(rrset.bytes());
             }
         }
-        spans.iter().for_each(|(_, span)| data.extend(&fresh[span.clone()]));
+        spans.iter().for_each(|(_, span)| data.extend(&compiled[span.clone()]));
         let has_rrsets = data.len() > empty;
         self.replace(zone, name, old, Node::new(hash, data), has_rrsets, guard);
     }
 
+    /// Replaces the node of a name, or adds or removes it.
     fn replace(
         &self, zone: &Zone, name: &Name, old: Option<&Node>, new: Node, has_rrsets: bool,
         guard: &Guard,
     ) {
-        // Counted before a name comes and after it has gone, so that no search is spared wrongly.
-        let (was, is) = (old.is_some_and(|node| is_cut(zone, node)), is_cut(zone, &new));
-        if is && !was {
+        // Counted before a cut is added and after it is removed, so that no search is skipped wrongly.
+        let (was_cut, is_cut) = (old.is_some_and(|node| zone.is_cut(node)), zone.is_cut(&new));
+        if is_cut && !was_cut {
             zone.cuts.fetch_add(1, Release);
         }
         let stays = has_rrsets || old.is_some_and(|node| node.children.load(Relaxed) > 0);
         match old {
             None if has_rrsets => {
-                self.raise(zone, name, guard);
+                self.link_parents(zone, name, guard);
                 zone.insert(new, guard);
             }
             None => {}
             Some(_) if stays => zone.table.put(new, guard),
-            Some(_) => self.fell(zone, name, guard),
+            Some(_) => self.unlink_parents(zone, name, guard),
         }
-        if was && !is {
+        if was_cut && !is_cut {
             zone.cuts.fetch_sub(1, Release);
         }
     }
 
-    /// Count a new name in its parent, making empty non-terminals up to the apex.
-    fn raise(&self, zone: &Zone, name: &Name, guard: &Guard) {
+    /// Counts a new name in its parent; adds missing parents up to the apex as empty non-terminals (RFC
+    /// 4592 section 2.2.2).
+    fn link_parents(&self, zone: &Zone, name: &Name, guard: &Guard) {
         for parent in name.suffixes().skip(1) {
             if parent.len() < zone.apex.len() {
                 return;
@@ -313,11 +358,11 @@ impl Zones {
         }
     }
 
-    /// Remove a name, and the empty non-terminals above that it alone kept.
-    fn fell(&self, zone: &Zone, name: &Name, guard: &Guard) {
+    /// Removes a name, and the empty non-terminals above that have no other name below them.
+    fn unlink_parents(&self, zone: &Zone, name: &Name, guard: &Guard) {
         let mut suffixes = name.suffixes().peekable();
-        while let Some(lost) = suffixes.next() {
-            zone.remove(self.hash(lost), lost, guard);
+        while let Some(removed) = suffixes.next() {
+            zone.remove(self.hash(removed), removed, guard);
             let inside = |parent: &&&[u8]| parent.len() >= zone.apex.len();
             let Some(parent) = suffixes.peek().filter(inside) else { return };
             let Some(node) = self.node(zone, parent, guard) else { return };
@@ -331,34 +376,30 @@ impl Zones {
 
 impl Drop for Zones {
     fn drop(&mut self) {
-        // SAFETY: `&mut self` says that nobody reads the directory any more.
+        // SAFETY: `&mut self` says that nothing reads the directory any longer.
         unsafe { drop(std::mem::replace(&mut self.directory, Atomic::null()).into_owned()) };
     }
 }
 
-/// Buffers of `apply`, kept from one owner name to the next.
+/// Buffers of `apply`, reused for each owner name.
 #[derive(Default)]
 struct Scratch {
     /// New RRsets, compiled.
-    fresh: Vec<u8>,
-    /// Type, and where in `fresh`: nowhere if it is to go.
+    compiled: Vec<u8>,
+    /// Types that change, each with the range of its RRset in `compiled`, empty to remove it.
     spans: Vec<(u16, std::ops::Range<usize>)>,
-    /// The data of the new node.
+    /// Data of the new node.
     data: Vec<u8>,
 }
 
-/// Whether a node is a zone cut.
-fn is_cut(zone: &Zone, node: &Node) -> bool {
-    node.name() != zone.apex() && node.rrsets().any(|rrset| rrset.rtype() == rtype::NS)
-}
-
+/// Returns the zone and the parsed owner name of a change.
 fn locate<'z>(
     zones: &'z HashMap<Box<[u8]>, Arc<Zone>>, apex: &[u8], owner: &[u8],
 ) -> Result<(&'z Zone, Name), String> {
     let zone = zones.get(apex).or_else(|| zones.get(apex.to_ascii_lowercase().as_slice()));
-    let zone = zone.ok_or("the zone is not known: set_zone comes first")?;
+    let zone = zone.ok_or("there is no such zone: call set_zone first")?;
     let name = Name::read(owner).filter(|name| name.wire().len() == owner.len());
-    let name = name.ok_or("the owner is not a name in wire form")?;
+    let name = name.ok_or("the owner is not a valid wire name")?;
     let inside = name.suffixes().any(|suffix| suffix == zone.apex());
     if inside { Ok((zone, name)) } else { Err("the owner is outside the zone".into()) }
 }
@@ -385,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_non_terminals_come_and_go_with_what_they_hold() {
+    fn empty_non_terminals_exist_while_names_are_below() {
         let zones = zones();
         let (deep, beside) = (&b"\x01a\x01b\x01c\x02ex\x00"[..], &b"\x01d\x01c\x02ex\x00"[..]);
         assert_eq!(change(&zones, deep, 1, Some(&[10, 0, 0, 1])), 0);
@@ -398,24 +439,24 @@ mod tests {
     }
 
     #[test]
-    fn marks_follow_the_names() {
+    fn wildcards_and_cuts_are_counted() {
         let zones = zones();
         let (wildcard, cut) = (&b"\x01*\x02ex\x00"[..], &b"\x01c\x02ex\x00"[..]);
         change(&zones, wildcard, 1, Some(&[10, 0, 0, 1]));
         change(&zones, wildcard, 16, Some(b"\x01a"));
         change(&zones, cut, 2, Some(b"\x01a\x00"));
         change(&zones, APEX, 2, Some(b"\x01a\x00"));
-        let marks = || {
+        let flags = || {
             let guard = &epoch::pin();
             let zone = zones.find(&Name::read(APEX).unwrap(), 0, guard).unwrap();
             (zone.has_wildcards(), zone.has_cuts())
         };
-        assert_eq!(marks(), (true, true));
+        assert_eq!(flags(), (true, true));
         change(&zones, wildcard, 1, None);
         change(&zones, cut, 2, None);
-        assert_eq!(marks(), (true, false));
+        assert_eq!(flags(), (true, false));
         change(&zones, wildcard, 16, None);
-        assert_eq!(marks(), (false, false));
+        assert_eq!(flags(), (false, false));
     }
 
     #[test]
@@ -432,19 +473,19 @@ mod tests {
     }
 
     #[test]
-    fn one_refused_change_leaves_its_neighbours() {
+    fn rejected_change_does_not_affect_others() {
         let zones = zones();
         let good = rrset::pack(30, &[(1, &[10, 0, 0, 1])]);
         let bad = rrset::pack(30, &[(1, &[10, 0])]);
         let owner = &b"\x01a\x02ex\x00"[..];
-        let refused = zones.apply(&[
+        let rejected = zones.apply(&[
             (APEX, owner, 1, Some(&good)),
             (APEX, owner, 28, Some(&bad)),
             (APEX, b"\x03com\x00", 1, Some(&good)),
             (b"\x03com\x00", owner, 1, Some(&good)),
             (APEX, b"\x01b\x02ex\x00", 1, Some(&good)),
         ]);
-        assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(rejected.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(names(&zones), 3);
     }
 }
