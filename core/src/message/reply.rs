@@ -132,14 +132,12 @@ pub struct Mark {
 impl<'b> Reply<'b> {
     /// Creates a reply without records to the query in `packet`, whose question has a name of
     /// `question_name` bytes (0 if there is no question).
+    #[inline]
     pub fn new(
         packet: &[u8], question_name: usize, edns: &EdnsReply<'_>, client: IpAddr,
-        mut writer: MessageWriter<'b>,
+        writer: MessageWriter<'b>,
     ) -> Reply<'b> {
-        writer.put(&packet[..question_end(question_name)]);
-        // If a long name and a long NSID are both asked for, the NSID is the one that does not fit.
-        writer.reserve(edns.reserved());
-        Reply {
+        let mut reply = Reply {
             writer,
             flags: QR | (u16_at(packet, 2) & RD),
             rcode: rcode::NOERROR,
@@ -150,7 +148,11 @@ impl<'b> Reply<'b> {
             client: edns.client(client),
             tailored: false,
             subject: 0,
-        }
+        };
+        reply.writer.put(&packet[..question_end(question_name)]);
+        // If a long name and a long NSID are both asked for, the NSID is the one that does not fit.
+        reply.writer.reserve(edns.reserved());
+        reply
     }
 
     /// Sets the response code and the extended error (RFC 8914).
@@ -334,7 +336,7 @@ impl<'b> Reply<'b> {
     /// Writes the OPT record, if the query had one, and the header. Returns the length of the reply.
     pub fn finish(&mut self, edns: &EdnsReply<'_>) -> usize {
         if edns.present {
-            self.writer.release(edns.reserved());
+            self.writer.release();
             self.put_opt(edns);
         }
         let flags = self.flags | (self.rcode & 15);

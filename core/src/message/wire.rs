@@ -223,8 +223,10 @@ fn fold_case(word: u64) -> u64 {
 
 /// Writes a message to a buffer, never past a limit.
 pub struct MessageWriter<'b> {
+    /// As long as the message may become.
     buffer: &'b mut [u8],
     length: usize,
+    /// Length of the buffer, without the bytes reserved.
     limit: usize,
 }
 
@@ -232,7 +234,7 @@ impl<'b> MessageWriter<'b> {
     /// Creates a writer of at most `limit` bytes.
     pub fn new(buffer: &'b mut [u8], limit: usize) -> MessageWriter<'b> {
         let limit = limit.min(buffer.len());
-        MessageWriter { buffer, length: 0, limit }
+        MessageWriter { buffer: &mut buffer[..limit], length: 0, limit }
     }
 
     /// Returns the number of bytes written.
@@ -241,14 +243,14 @@ impl<'b> MessageWriter<'b> {
         self.length
     }
 
-    /// Lowers the limit by `count` bytes, which are kept free for the end of the message.
+    /// Keeps `count` bytes free for the end of the message.
     pub fn reserve(&mut self, count: usize) {
-        self.limit = self.limit.saturating_sub(count);
+        self.limit = self.buffer.len().saturating_sub(count);
     }
 
-    /// Raises the limit by `count` bytes reserved before.
-    pub fn release(&mut self, count: usize) {
-        self.limit = self.buffer.len().min(self.limit + count);
+    /// Makes the reserved bytes available.
+    pub fn release(&mut self) {
+        self.limit = self.buffer.len();
     }
 
     /// Removes everything after the first `length` bytes.

@@ -40,7 +40,7 @@ impl TryFrom<u8> for Policy {
     #[inline]
     fn try_from(number: u8) -> Result<Policy, String> {
         Policy::from_number(number)
-            .ok_or_else(|| format!("{number} is not a policy: expected 0 to 4"))
+            .ok_or_else(|| format!("policy {number} is not one of 0 to 4"))
     }
 }
 

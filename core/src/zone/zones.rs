@@ -397,7 +397,7 @@ fn locate<'z>(
     zones: &'z HashMap<Box<[u8]>, Arc<Zone>>, apex: &[u8], owner: &[u8],
 ) -> Result<(&'z Zone, Name), String> {
     let zone = zones.get(apex).or_else(|| zones.get(apex.to_ascii_lowercase().as_slice()));
-    let zone = zone.ok_or("there is no such zone: call set_zone first")?;
+    let zone = zone.ok_or("unknown zone: call set_zone first")?;
     let name = Name::read(owner).filter(|name| name.wire().len() == owner.len());
     let name = name.ok_or("the owner is not a valid wire name")?;
     let inside = name.suffixes().any(|suffix| suffix == zone.apex());
