@@ -56,7 +56,7 @@ class RecordingCore:
         apex, owner, rtype, packed = row
         zone = self.rrsets.get(apex.lower())
         if zone is None:
-            raise ValueError("the zone is not known: set_zone comes first")
+            raise ValueError("unknown zone: call set_zone first")
         check_name(owner)
         name = dns.name.from_wire(owner, 0)[0]
         if not name.is_subdomain(dns.name.from_wire(apex, 0)[0]):
@@ -68,7 +68,7 @@ class RecordingCore:
         if packed[12] > 4:
             raise ValueError(f"policy {packed[12]} is not one of 0 to 4")
         if rtype in (5, 6) and len(records) > 1:
-            raise ValueError(f"{len(records)} records where there can be one")
+            raise ValueError(f"{len(records)} records, expected one")
         for _, rdata in records:
             parse(rtype, rdata)
         zone[owner.lower(), rtype] = packed
