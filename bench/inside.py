@@ -24,7 +24,7 @@ from musterd.catalog import Catalog
 from musterd.clock import LoopClock
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record
-from musterd.server.server import NICENESS
+from musterd.server.tuning import NICENESS
 from musterd.settings import Settings
 from musterd.sources.changes import Begin, Put, PutMany, Synced
 

@@ -88,7 +88,7 @@ def serving(folder: Path, tls: str = "") -> Iterator[str]:
     thread.start()
     try:
         end = time.monotonic() + STARTS_WITHIN
-        while not server.running.listening and thread.is_alive() and time.monotonic() < end:
+        while not server.state.listening and thread.is_alive() and time.monotonic() < end:
             time.sleep(0.01)
         yield f"{'https' if tls else 'http'}://{server.api_address}"
     finally:

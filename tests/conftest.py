@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.server import server
+from musterd.server import tuning
 
 Write = Callable[[str], Path]
 
@@ -15,7 +15,7 @@ Write = Callable[[str], Path]
 def _own_priority() -> Iterator[None]:
     """A server in the process of the tests does not lower the priority of these."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "NICENESS", 0)
+        patch.setattr(tuning, "NICENESS", 0)
         yield
 
 

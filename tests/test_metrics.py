@@ -14,7 +14,8 @@ from musterd.catalog import Catalog
 from musterd.errors import ListenError
 from musterd.registry.applied import Applied
 from musterd.server.http import HttpServer
-from musterd.server.metrics import CONNECTIONS, Running, app
+from musterd.server.metrics import MAX_CONNECTIONS, app
+from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from tests.catalogkit import NOW, ManualClock, records, settings
 
@@ -23,7 +24,7 @@ ZONE = "muster.local"
 
 @dataclass
 class Served:
-    running: Running
+    state: ServerState
     catalog: Catalog
     clock: ManualClock
     server: HttpServer
@@ -59,10 +60,10 @@ async def served() -> AsyncIterator[Served]:
     core, clock = Core(), ManualClock()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(settings(sources=[{"name": "one", "zone": ZONE}]))
-    running = Running(core, catalog)
-    server = HttpServer("127.0.0.1:0", "metrics", CONNECTIONS)
-    task = asyncio.create_task(server.run(app(running)))
-    yield Served(running, catalog, clock, server)
+    state = ServerState(core, catalog, clock)
+    server = HttpServer("127.0.0.1:0", "metrics", MAX_CONNECTIONS)
+    task = asyncio.create_task(server.run(app(state)))
+    yield Served(state, catalog, clock, server)
     server.stop()
     await task
 
@@ -87,13 +88,13 @@ async def test_ready_when_it_listens_and_all_is_loaded(served: Served) -> None:
     }  # fmt: skip
     served.catalog.apply("one", Begin(), Synced(1))
     assert (await served.get("/readyz"))[0] == 503
-    served.running.listening = ("127.0.0.1:53",)
+    served.state.listening = ("127.0.0.1:53",)
     status, _, body = await served.get("/readyz")
     assert (status, json.loads(body)["zones"]) == (200, {})
 
 
 async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
-    served.running.listening = ("127.0.0.1:53",)
+    served.state.listening = ("127.0.0.1:53",)
     served.catalog.apply("one", Begin(), Synced(1))
     served.clock.advance(10)
     served.catalog.apply("one", Lost("no route"))
@@ -109,12 +110,12 @@ async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
 async def test_how_far_the_registry_is_in_answers(served: Served) -> None:
     assert "musterd_store_revision" not in (await served.get("/metrics"))[2]
     now = 100.0
-    served.running.applied = Applied(lambda: now)
-    served.running.applied.upto(7)
+    served.state.applied = Applied(lambda: now)
+    served.state.applied.upto(7)
     found = await served.metrics()
     assert found["musterd_store_revision"] == 7
     assert found["musterd_store_lag_seconds"] == 0
-    served.running.applied.lost()
+    served.state.applied.lost()
     now += 30
     assert (await served.metrics())["musterd_store_lag_seconds"] == 30
 
@@ -123,7 +124,7 @@ async def test_metrics(served: Served) -> None:
     catalog = served.catalog
     given = records("a A 10.0.0.1", "a A 10.0.0.2", "b TXT x")
     catalog.apply("one", Begin(), Fault("file:1", "bad"), Put("k", 1, NOW, given), Synced(1))
-    served.running.reloads_failed = 2
+    served.state.reloads_failed = 2
     found = await served.metrics()
     expected = {
         f"musterd_zone_records source=one zone={ZONE}.": 3,
@@ -152,7 +153,7 @@ async def test_metrics(served: Served) -> None:
 
 
 async def test_every_counter_of_the_core_is_told(served: Served) -> None:
-    counters = served.running.core.counters()
+    counters = served.state.core.counters()
     told = [name for name in await served.metrics() if name.startswith("musterd_dns_")]
     assert len(told) == len(counters)
 
@@ -167,10 +168,10 @@ async def test_formats(served: Served) -> None:
 
 async def test_an_address_in_use(served: Served) -> None:
     with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
-        HttpServer(served.server.address, "metrics", CONNECTIONS)
+        HttpServer(served.server.address, "metrics", MAX_CONNECTIONS)
 
 
 async def test_ipv6() -> None:
-    server = HttpServer("[::1]:0", "metrics", CONNECTIONS)
+    server = HttpServer("[::1]:0", "metrics", MAX_CONNECTIONS)
     assert server.address.startswith("[::1]:")
     server.close()

@@ -15,7 +15,7 @@ from musterd.kv import PutOp as StorePut
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RecordKey
 from musterd.registry.record import draft, encode
-from musterd.server.source_runner import Feeder
+from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Synced
 from musterd.sources.registry import RegistrySource
@@ -63,7 +63,7 @@ async def feeding(store: Store) -> AsyncIterator[Fed]:
     await catalog.reconfigure(Settings.model_validate(raw))
     fed = Fed(store, catalog, core)
     source = RegistrySource(store, fed.applied, lambda _: TTL)
-    task = asyncio.create_task(Feeder(source, catalog, None, lambda _: None).run())
+    task = asyncio.create_task(SourceRunner(source, catalog, None, lambda _: None).run())
     try:
         await fed.applied.synced(60)
         yield fed

@@ -66,7 +66,7 @@ class House:
         """Run a server; it is up in the block and has ended after it."""
         server = Server(Watcher(self.settings, {}))
         task = asyncio.create_task(server.run())
-        await until(lambda: task.done() or bool(server.running.listening))
+        await until(lambda: task.done() or bool(server.state.listening))
         try:
             yield server
         finally:
@@ -80,7 +80,7 @@ def house(tmp_path: Path) -> House:
 
 
 async def ask(server: Server, name: str, rtype: str = "A") -> dns.message.Message:
-    host, port = server.running.listening[0].rsplit(":", 1)
+    host, port = server.state.listening[0].rsplit(":", 1)
     query = dns.message.make_query(f"{name}.muster.local", rtype, use_edns=True)
     return await dns.asyncquery.udp(query, host, port=int(port), timeout=10)
 
@@ -121,7 +121,7 @@ async def test_the_event_loop_hangs(house: House, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(heartbeat, "LIMIT", 0.5)
     async with house.serve() as server:
         await answers(server, "a", ["10.0.0.1"])
-        host, port = server.running.listening[0].rsplit(":", 1)
+        host, port = server.state.listening[0].rsplit(":", 1)
         query = dns.message.make_query("a.muster.local", "A", use_edns=True)
         # It blocks the loop, which is that of the server.
         while not marked(dns.query.udp(query, host, port=int(port), timeout=10)):
@@ -183,12 +183,12 @@ async def test_an_address_in_use(house: House) -> None:
 async def test_reload(house: House) -> None:
     async with house.serve() as server:
         await answers(server, "a", ["10.0.0.1"])
-        before = server.running.listening
+        before = server.state.listening
         (house.folder / "two.zone").write_text("c A 10.0.0.9\n")
         source = '[[sources.zonefile]]\nname = "two"\nzone = "muster.local"\npath = "two.zone"\n'
         house.set("[[zones]]", f"{source}[[zones]]")
         await answers(server, "c", ["10.0.0.9"])
-        assert server.running.listening == before
+        assert server.state.listening == before
         house.set('path = "one.zone"', 'path = "two.zone"')
         await answers(server, "a", [])
         assert await addresses(server, "c") == ["10.0.0.9"]
@@ -196,7 +196,7 @@ async def test_reload(house: House) -> None:
         await answers(server, "a", ["10.0.0.1"])
         reply = await ask(server, "a")
         assert reply.answer[0].ttl == 99
-        assert server.running.reloads_failed == 0
+        assert server.state.reloads_failed == 0
 
 
 async def test_zones_come_and_go(house: House) -> None:
@@ -223,14 +223,14 @@ async def test_zones_come_and_go(house: House) -> None:
 )
 async def test_settings_that_cannot_be_taken(house: House, old: str, new: str) -> None:
     async with house.serve() as server:
-        before = server.running.listening
+        before = server.state.listening
         house.set(old, new)
-        await until(lambda: server.running.reloads_failed == 1)
-        assert server.running.listening == before
+        await until(lambda: server.state.reloads_failed == 1)
+        assert server.state.listening == before
         house.zone.write_text("a A 10.0.0.2\n")
         await answers(server, "a", ["10.0.0.2"])
         house.settings.write_text(house.text + "# right\n")
-        await until(lambda: server.running.reloads_ok == 1)
+        await until(lambda: server.state.reloads_ok == 1)
 
 
 async def get(address: str, path: str) -> tuple[int, bytes]:
@@ -248,17 +248,17 @@ async def get(address: str, path: str) -> tuple[int, bytes]:
 async def test_metrics_come_move_and_go(house: House) -> None:
     async with house.serve() as server:
         await answers(server, "a", ["10.0.0.1"])
-        assert server.http_address == ""
+        assert server.state.metrics_address == ""
         house.set('listen = ""', 'listen = "127.0.0.1:0"')
-        await until(lambda: bool(server.http_address))
-        first = server.http_address
+        await until(lambda: bool(server.state.metrics_address))
+        first = server.state.metrics_address
         status, body = await get(first, "/readyz")
         assert (status, json.loads(body)["ready"]) == (200, True)
         house.set('listen = ""', 'listen = "[::1]:0"')
-        await until(lambda: server.http_address != first)
-        assert (await get(server.http_address, "/healthz"))[0] == 200
+        await until(lambda: server.state.metrics_address != first)
+        assert (await get(server.state.metrics_address, "/healthz"))[0] == 200
         house.settings.write_text(house.text)
-        await until(lambda: server.http_address == "")
+        await until(lambda: server.state.metrics_address == "")
         with pytest.raises(ConnectionRefusedError):
             await get(first, "/healthz")
 

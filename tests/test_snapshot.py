@@ -10,7 +10,7 @@ import pytest
 from musterd.catalog import Catalog
 from musterd.errors import StateError
 from musterd.rr.names import name_from_text
-from musterd.server.snapshots import SERIAL_AHEAD, Snapshots, open_folder
+from musterd.server.snapshot_files import SERIAL_AHEAD, SnapshotFiles, open_folder
 from musterd.sources.changes import Begin, Change, Delete, Lost, Put, PutMany, Synced
 from tests.catalogkit import (
     NOW,
@@ -35,16 +35,16 @@ async def saved(folder: Path, *more: Change) -> tuple[Catalog, RecordingCore]:
     """A catalog that knew the list, and has saved it."""
     catalog, core, clock = await new_catalog()
     catalog.apply("one", *LIST, *more)
-    await Snapshots(folder, catalog, clock.time).save({"one": "hash"})
+    await SnapshotFiles(folder, catalog, clock.time).save({"one": "hash"})
     return catalog, core
 
 
 async def restored(
     folder: Path, digest: str = "hash"
-) -> tuple[Catalog, RecordingCore, Snapshots, bool]:
+) -> tuple[Catalog, RecordingCore, SnapshotFiles, bool]:
     """A new catalog that took what was saved."""
     catalog, core, clock = await new_catalog()
-    snapshots = Snapshots(folder, catalog, clock.time)
+    snapshots = SnapshotFiles(folder, catalog, clock.time)
     return catalog, core, snapshots, await snapshots.restore("one", digest)
 
 
@@ -78,7 +78,7 @@ async def test_a_source_that_is_faster(tmp_path: Path) -> None:
     await saved(tmp_path)
     catalog, core, clock = await new_catalog()
     catalog.apply("one", Begin(), Put("/k", 9, NOW, records("a 5 A 10.0.0.9")))
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     assert not await snapshots.restore("one", "hash")
     catalog.apply("one", Synced(9))
     assert not await snapshots.restore("one", "hash")
@@ -90,14 +90,14 @@ async def test_a_list_that_broke_off_keeps_what_it_gave(tmp_path: Path) -> None:
     catalog, core, clock = await new_catalog()
     put = Put("/k", 9, NOW, records("a 5 A 10.0.0.9"))
     catalog.apply("one", Begin(), put, Lost("gone"))
-    assert await Snapshots(tmp_path, catalog, clock.time).restore("one", "hash")
+    assert await SnapshotFiles(tmp_path, catalog, clock.time).restore("one", "hash")
     assert core.text(ZONE)[0] == f"a.{ZONE}. 5 A 10.0.0.9"
     assert f"c.{ZONE}. 6 AAAA ::1" in core.text(ZONE)
 
 
 async def test_only_what_changed_is_written(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     path = tmp_path / "one.snapshot"
     catalog.apply("one", *LIST[:-1])
     await snapshots.save({"one": "hash", "two": "hash", "gone": "hash"})
@@ -115,7 +115,7 @@ async def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 async def test_what_cannot_be_written_is_counted_and_tried_again(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     catalog.apply("one", *LIST)
     obstacle = tmp_path / "one.snapshot.new"
     obstacle.mkdir()
@@ -136,11 +136,11 @@ async def test_of_another_source(tmp_path: Path) -> None:
     await saved(tmp_path)
     (tmp_path / "one.snapshot").rename(tmp_path / "two.snapshot")
     catalog, _, clock = await new_catalog()
-    assert not await Snapshots(tmp_path, catalog, clock.time).restore("two", "hash")
+    assert not await SnapshotFiles(tmp_path, catalog, clock.time).restore("two", "hash")
 
 
 async def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.server.snapshots.VERSION", 2)
+    monkeypatch.setattr("musterd.server.snapshot_files.VERSION", 2)
     await saved(tmp_path)
     monkeypatch.undo()
     _, _, snapshots, done = await restored(tmp_path)
@@ -176,23 +176,23 @@ async def test_a_flipped_bit(tmp_path: Path) -> None:
 
 async def test_serials(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     assert snapshots.read_serials() == {}
     await snapshots.save_serials()
     serial = catalog.serials()[f"{ZONE}."]
-    assert Snapshots(tmp_path, catalog, clock.time).read_serials() == {
+    assert SnapshotFiles(tmp_path, catalog, clock.time).read_serials() == {
         f"{ZONE}.": serial + SERIAL_AHEAD
     }
     (tmp_path / "serials.json").unlink()
     await snapshots.save_serials()
     assert not (tmp_path / "serials.json").exists(), "it holds for a while"
     await snapshots.save_serials(last=True)
-    assert Snapshots(tmp_path, catalog, clock.time).read_serials() == {f"{ZONE}.": serial}
+    assert SnapshotFiles(tmp_path, catalog, clock.time).read_serials() == {f"{ZONE}.": serial}
 
 
 async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
-    await Snapshots(tmp_path, catalog, clock.time).save_serials()
+    await SnapshotFiles(tmp_path, catalog, clock.time).save_serials()
     for number in range(60):
         clock.advance(1)
         catalog.apply("one", Put("k", 1, NOW, records(f"a A 10.0.0.{number}")))
@@ -200,7 +200,7 @@ async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
     slow = ManualClock()
     slow.now = NOW - 1000
     again = Catalog(RecordingCore(), slow)
-    again.known_serials(Snapshots(tmp_path, again, slow.time).read_serials())
+    again.known_serials(SnapshotFiles(tmp_path, again, slow.time).read_serials())
     await again.reconfigure(settings())
     assert again.serials()[f"{ZONE}."] > last
 
@@ -209,7 +209,7 @@ async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
 async def test_bad_serials(tmp_path: Path, content: str) -> None:
     (tmp_path / "serials.json").write_text(content)
     catalog, _, clock = await new_catalog()
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     assert snapshots.read_serials() == {}
     assert snapshots.bad_total == 1
     await snapshots.save_serials(last=True)
@@ -219,7 +219,7 @@ async def test_bad_serials(tmp_path: Path, content: str) -> None:
 async def test_serials_of_zones_that_are_gone_stay(tmp_path: Path) -> None:
     (tmp_path / "serials.json").write_text('{"gone.": 5}')
     catalog, _, clock = await new_catalog()
-    snapshots = Snapshots(tmp_path, catalog, clock.time)
+    snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     snapshots.read_serials()
     await snapshots.save_serials(last=True)
     assert snapshots.read_serials()["gone."] == 5

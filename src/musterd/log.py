@@ -1,6 +1,6 @@
-"""What the process tells about its work: structured events, one a line.
+"""The log: structured events, one per line.
 
-``structlog.get_logger()`` and the standard ``logging`` of libraries end in the same place.
+``structlog.get_logger()`` and the standard ``logging`` of libraries write to the same place.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from logging import Handler
 from typing import Literal
 
 import structlog
@@ -22,17 +23,17 @@ _BARE = re.compile(r"[\w./:@*+-]+")
 _form: Literal["text", "json"] = "text"
 _HIDDEN = ("secret", "token", "password")
 _QUIET = ("asyncio", "watchfiles", "uvicorn")
-"""Libraries whose lesser events tell nothing of our work."""
+"""Libraries of which only warnings and errors are logged."""
 
 
 def setup(log: Log) -> None:
-    """Send every event where ``[log]`` says; call it again after a reload, or to reopen the file.
+    """Send all events where ``[log]`` says. Raises MusterdError if the file cannot be opened."""
+    install(log, open_handler(log))
 
-    Raises MusterdError where the file can't be opened; then nothing has changed.
-    """
-    global _form  # noqa: PLW0603 - as the handlers of ``logging`` are
+
+def open_handler(log: Log) -> Handler:
+    """Open the destination of the log. Raises MusterdError if the file cannot be opened."""
     handler = _open(log)
-    _form = log.format
     handler.name = _HANDLER
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -40,6 +41,13 @@ def setup(log: Log) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_render(log)],
         )
     )
+    return handler
+
+
+def install(log: Log, handler: Handler) -> None:
+    """Send all events to a handler from ``open_handler``, and close the previous one."""
+    global _form  # noqa: PLW0603 - as global as the handlers of ``logging``
+    _form = log.format
     root = logging.getLogger()
     for old in [h for h in root.handlers if h.name == _HANDLER]:
         root.removeHandler(old)
@@ -60,10 +68,10 @@ def setup(log: Log) -> None:
 
 
 def lines(events: Iterable[tuple[str, Mapping[str, str | int]]]) -> None:
-    """Tell events of level info: name, and fields that may be shown.
+    """Log events of level info: their names, and fields that contain no secrets.
 
-    They look as others do but go round what takes ten times as long, processors and bound values,
-    and are written together: for those that come by the thousand a second.
+    For events that occur thousands of times a second. They look like all others, but skip the
+    processors and bound values, which take ten times as long, and are written together.
     """
     root = logging.getLogger()
     if root.isEnabledFor(logging.INFO):
@@ -92,7 +100,7 @@ def _shown(value: str | int) -> str:
 _FORMS = {"json": _json, "text": _text}
 
 
-def _open(log: Log) -> logging.Handler:
+def _open(log: Log) -> Handler:
     if log.file is None:
         return logging.StreamHandler(sys.stderr)
     try:
@@ -115,7 +123,7 @@ def _shared() -> list[Processor]:
 
 
 def _render(log: Log) -> list[Processor]:
-    # Plain tracebacks: the richer ones show local variables, and with them secrets.
+    # Plain tracebacks: the rich ones show local variables, and secrets with them.
     if log.format == "json":
         return [
             structlog.processors.format_exc_info,
@@ -131,7 +139,7 @@ def _render(log: Log) -> list[Processor]:
 
 
 def _hide(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Hide values whose key says that they are secret."""
+    """Hide the values of keys that suggest a secret."""
     for name in event:
         if any(word in name.lower() for word in _HIDDEN):
             event[name] = "[hidden]"

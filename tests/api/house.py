@@ -57,7 +57,7 @@ class House:
         """Run a server; it answers in the block and has ended after it."""
         server = Server(Watcher(self.settings, environ or {}))
         task = asyncio.create_task(server.run())
-        await until(lambda: task.done() or bool(server.running.listening))
+        await until(lambda: task.done() or bool(server.state.listening))
         try:
             yield server
         finally:
@@ -82,7 +82,7 @@ async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 async def answers(server: Server, name: str, rtype: str = "A") -> list[str]:
     """What is answered over the network for a name in muster.local, sorted."""
-    host, port = server.running.listening[0].rsplit(":", 1)
+    host, port = server.state.listening[0].rsplit(":", 1)
     query = dns.message.make_query(f"{name}.muster.local", rtype)
     reply = await dns.asyncquery.udp(query, host, port=int(port), timeout=10)
     return sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)

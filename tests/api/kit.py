@@ -19,7 +19,7 @@ from musterd.registry.applied import Applied
 from musterd.registry.leases import Leases
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Tokens, new_text
-from musterd.server.source_runner import Feeder
+from musterd.server.source_runner import SourceRunner
 from musterd.server.store import LIMITS
 from musterd.settings import Settings
 from musterd.sources.registry import RegistrySource
@@ -124,7 +124,7 @@ async def running(
         applied, tokens = Applied(), Tokens(store, clock.time)
         ttls = {str(zone["name"]): int(zone.get("ttl", 30)) for zone in zones}
         source = RegistrySource(store, applied, lambda zone: ttls[zone])
-        feeding = asyncio.create_task(Feeder(source, catalog, None, lambda _: None).run())
+        feeding = asyncio.create_task(SourceRunner(source, catalog, None, lambda _: None).run())
         await applied.synced(10)
         admin = new_text()
         await tokens.load()
@@ -132,7 +132,7 @@ async def running(
         context = Context(
             registry=Registry(store, applied, clock.time),
             servers=None, leases=Leases(store), tokens=tokens, catalog=catalog, core=core,
-            settings=config, listening=lambda: ["127.0.0.1:53"],
+            settings=lambda: config.api, listening=lambda: ["127.0.0.1:53"],
             clock=clock.time, started=clock.time(), version="1",
         )  # fmt: skip
         api = Api(context, core, store, admin)

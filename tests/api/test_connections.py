@@ -7,11 +7,13 @@ import httpx
 import pytest
 
 from musterd.api import limits
-from musterd.server import http, registry
+from musterd.server import api, http
+from musterd.server.api import ApiService
 from musterd.server.server import Server
 from tests.api.house import House, answers, connect
 from tests.api.test_limits import pieces
 from tests.catalogkit import until
+from tests.servers import service
 
 pytestmark = pytest.mark.slow
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -19,9 +21,9 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 def at(server: Server) -> int:
     """Connections of the API now."""
-    assert server._registering is not None
-    assert server._registering.listener is not None
-    uvicorn = server._registering.listener.http._server
+    listener = service(server, ApiService).listener
+    assert listener is not None
+    uvicorn = listener.http._server
     return 0 if uvicorn is None else len(uvicorn.server_state.connections)
 
 
@@ -31,7 +33,7 @@ def gone(connection: Connection) -> bool:
 
 
 async def test_too_many_connections(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "CONNECTIONS", 5)
+    monkeypatch.setattr(api, "MAX_CONNECTIONS", 5)
     monkeypatch.setattr(http, "TOLD", 3)
     async with house.serve() as server, house.client(server) as client:
         (await client.get("/status")).raise_for_status()

@@ -84,7 +84,7 @@ async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
         assert status["store"]["kind"] == "etcd"
         assert all(server["running"] for server in status["servers"])
         assert {server["addresses"][0] for server in status["servers"]} == {
-            server.running.listening[0] for server in servers
+            server.state.listening[0] for server in servers
         }
         for server in servers:
             await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
@@ -162,7 +162,7 @@ async def test_what_status_shows_of_others(
             await other.ready()
             status = await until_servers(client, 2)
             found = {row["addresses"][0]: row for row in status["servers"]}
-            own = found.pop(server.running.listening[0])
+            own = found.pop(server.state.listening[0])
             (stranger,) = found.values()
             assert own["running"]
             assert stranger["running"]
@@ -297,7 +297,7 @@ def state(server: Server) -> str:
 
 
 async def rcode(server: Server) -> str:
-    host, port = server.running.listening[0].rsplit(":", 1)
+    host, port = server.state.listening[0].rsplit(":", 1)
     query = dns.message.make_query("web.muster.local", "A", use_edns=0)
     reply = await dns.asyncquery.udp(query, host, port=int(port), timeout=10)
     # RFC 8914 section 4.15: not ready.

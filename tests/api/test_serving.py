@@ -176,21 +176,20 @@ async def test_reload(house: House) -> None:
         before = server.api_address
         (await client.put(ONE, json=BODY)).raise_for_status()
         house.set(("[api]\n", "[api]\nmax_body = 2000\nrate = 1000\n"))
-        await until(lambda: server.running.reloads_ok == 1)
+        await until(lambda: server.state.reloads_ok == 1)
         assert server.api_address == before
         large = {**BODY, "labels": {f"l{n}": "x" * 200 for n in range(20)}}
         assert (await client.put(ONE, json=large)).status_code == 413
         house.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = "[::1]:0"'))
-        await until(lambda: server.running.reloads_ok == 2)
+        await until(lambda: server.state.reloads_ok == 2)
         assert server.api_address.startswith("[::1]:")
         async with house.client(server) as other:
             assert (await other.get(ONE)).status_code == 200
-        await until(lambda: server._registering is not None)
         house.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
-        await until(lambda: server.running.reloads_ok == 3)
+        await until(lambda: server.state.reloads_ok == 3)
         assert server.api_address == ""
         house.set(("[api]\n", '[api]\nfirst_token_file = "x"\n'))
-        await until(lambda: server.running.reloads_failed == 1)
+        await until(lambda: server.state.reloads_failed == 1)
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -243,11 +242,11 @@ async def test_another_certificate_on_reload(house: House) -> None:
         assert (await plain.put(ONE, json=BODY)).status_code == 201
         cert, key = certificate(house.folder, "one")
         house.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
-        await until(lambda: server.running.reloads_ok == 1)
+        await until(lambda: server.state.reloads_ok == 1)
         async with house.client(server, verify=names(cert)) as client:
             assert (await client.get(ONE)).status_code == 200
         house.set(("[api]\n", f'[api]\ntls_cert = "{house.settings}"\ntls_key = "{key}"\n'))
-        await until(lambda: server.running.reloads_failed == 1)
+        await until(lambda: server.state.reloads_failed == 1)
         async with house.client(server, verify=names(cert)) as client:
             assert (await client.get(ONE)).status_code == 200
 

@@ -14,8 +14,7 @@ from musterd.kv import PutOp
 from musterd.registry.keys import RecordKey
 from musterd.registry.record import draft, encode
 from musterd.rr.types import A
-from musterd.server.registry import FILE
-from musterd.server.store import LIMITS
+from musterd.server.store import FILE, LIMITS
 from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.api.house import House
 from tests.api.process import MUSTERD, Process, started

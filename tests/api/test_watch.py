@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from musterd.api import watch
+from musterd.server.api import ApiService
 from tests.api.house import House
 from tests.catalogkit import until
+from tests.servers import service
 
 pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
@@ -111,7 +113,7 @@ async def test_a_past_that_is_gone(house: House) -> None:
     async with house.serve() as server, house.client(server) as client:
         first = await put(client, ONE, 1)
         last = await put(client, ONE, 2)
-        await server._registering.store.compact(last)  # type: ignore[union-attr]
+        await server.state.store.compact(last)  # type: ignore[union-attr]
         response = await client.get(f"/watch?from={first}")
         assert response.status_code == 410
         assert response.json()["oldest"] == last + 1
@@ -195,4 +197,4 @@ async def test_only_so_many_watch(house: House, monkeypatch: pytest.MonkeyPatch)
 
 async def _context(server: Any, client: httpx.AsyncClient) -> Any:
     (await client.get("/status")).raise_for_status()
-    return server._registering._context
+    return service(server, ApiService).context

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Row
 from musterd.registry.applied import Applied
-from musterd.server.source_runner import Feeder
+from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.registry import NAME, RegistrySource
 from musterd.store.etcd import Etcd as Store
@@ -63,7 +63,7 @@ class Watcher:
         self._store = Store(self._etcd.options())
         source = RegistrySource(self._store, Applied(), lambda _: TTL)
         self._synced = False
-        feeder = Feeder(source, self._catalog, None, self._note)
+        feeder = SourceRunner(source, self._catalog, None, self._note)
         self._task = asyncio.create_task(feeder.run())
 
     def _note(self, _: str) -> None:

@@ -12,7 +12,7 @@ from musterd.clock import Clock
 from musterd.etcd import EtcdClient, EtcdOptions
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record
-from musterd.server.source_runner import Feeder
+from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.changes import Delete, Fault, Put, Resolved
 from musterd.sources.etcd import EtcdSource
@@ -187,7 +187,7 @@ async def feeding(
     )
     async with EtcdClient(options) as client:
         fed = Fed(catalog, client)
-        task = asyncio.create_task(Feeder(source, catalog, None, fed.on_synced).run())
+        task = asyncio.create_task(SourceRunner(source, catalog, None, fed.on_synced).run())
         try:
             await until(lambda: bool(fed.synced))
             yield fed

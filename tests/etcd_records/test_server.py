@@ -45,7 +45,7 @@ prefix = "/one"
 async def serving(settings: Path) -> AsyncIterator[Server]:
     server = Server(Watcher(settings, {}))
     task = asyncio.create_task(server.run())
-    await until(lambda: task.done() or bool(server.running.listening))
+    await until(lambda: task.done() or bool(server.state.listening))
     try:
         yield server
     finally:
@@ -55,7 +55,7 @@ async def serving(settings: Path) -> AsyncIterator[Server]:
 
 async def answered(server: Server, expected: list[str]) -> None:
     """Ask for web.muster.local until the answer is as expected."""
-    host, port = server.running.listening[0].rsplit(":", 1)
+    host, port = server.state.listening[0].rsplit(":", 1)
     found = None
     while found != expected:
         reply = await dns.asyncquery.udp(

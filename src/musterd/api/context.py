@@ -20,7 +20,7 @@ from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Token, Tokens
 from musterd.rr.names import name_to_text
-from musterd.settings import Settings
+from musterd.settings import Api
 from musterd.sources.registry import NAME
 
 CALL: Final = "musterd.call"
@@ -47,7 +47,7 @@ class Context:
     tokens: Tokens
     catalog: Catalog
     core: Core
-    settings: Settings
+    settings: Callable[[], Api]
     listening: Callable[[], Sequence[str]]
     clock: Callable[[], float]
     started: float

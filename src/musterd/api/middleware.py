@@ -87,7 +87,7 @@ class Gate:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             await self._answer(scope, headers, _NO_BODY, receive, send)
             return
-        most = self._context.settings.api.max_body
+        most = self._context.settings().max_body
         if path.startswith(_ZONES) and path.endswith("/import"):
             async with self._imports:
                 await self._read(scope, headers, most * limits.IMPORT_TIMES, receive, send)

@@ -53,11 +53,8 @@ class Login:
             wrong = error.errors()[0]
             cause = (wrong.get("ctx") or {}).get("error", wrong["msg"])
             raise UsageError(f"{wrong['loc'][0]} of etcd://…: {cause}") from None
-        if found.bare:
-            print(
-                "the password of etcd crosses the network in plain text: --ca FILE ends that",
-                file=sys.stderr,
-            )
+        if warning := found.plain_password_warning("use --ca FILE"):
+            print(warning, file=sys.stderr)
         return found
 
     def _raw(self) -> dict[str, str]:

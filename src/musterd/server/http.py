@@ -42,8 +42,8 @@ class HttpServer:
         self._stopped = False
         self.address = _text(self._socket)
 
-    def again(self) -> Self:
-        """Another server on the same address, which takes over when this one is stopped."""
+    def successor(self) -> Self:
+        """Return a server on the same address, which takes over when this one is stopped."""
         other = copy(self)
         other._socket = self._socket.dup()
         return other

@@ -1,9 +1,8 @@
-"""What Prometheus and Kubernetes ask over HTTP: /metrics, /healthz, /readyz."""
+"""The HTTP endpoints for Prometheus and Kubernetes: /metrics, /healthz, /readyz."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -15,13 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from musterd.catalog import Catalog
 from musterd.registry.applied import Applied
 from musterd.rr.names import name_to_text
-from musterd.server.snapshots import Snapshots
+from musterd.server.listener import HttpEndpoint, HttpService
+from musterd.server.snapshot_files import SnapshotFiles
+from musterd.server.state import ServerState
+from musterd.settings import Settings
 
-CONNECTIONS: Final = 64
-"""HTTP connections at once; more are answered with 503."""
+MAX_CONNECTIONS: Final = 64
+"""Concurrent HTTP connections; further ones are answered with 503."""
 
 ZONE_STATES: Final = ("live", "loading", "stale", "restoring")
 SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
@@ -30,96 +31,57 @@ _GROUPS: Final = {
     "type": ("musterd_dns_queries_by_type", "Queries by type.", "type"),
     "rcode": ("musterd_dns_responses", "Responses by response code.", "rcode"),
 }
-"""Counters of the core that differ in one word -> name, help, label."""
-_NOW: Final = {"tcp_open": ("musterd_dns_tcp_connections", "TCP connections that are open.")}
-"""What the core counts up and down."""
-
-
-class Core(Protocol):
-    """What the metrics need of ``musterd._core.Core``."""
-
-    def counters(self) -> dict[str, int]: ...  # noqa: D102
-    def zones(self) -> list[tuple[bytes, int, int, int]]: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class Running:
-    """The parts of a server that are watched, and what it counts itself."""
-
-    core: Core
-    catalog: Catalog
-    snapshots: Snapshots | None = None
-    listening: Sequence[str] = ()
-    """Addresses on which DNS is answered."""
-    applied: Applied | None = None
-    """How far the registry is in answers, if there is one."""
-    reloads_ok: int = 0
-    reloads_failed: int = 0
-
-    def readiness(self) -> tuple[bool, dict[str, object]]:
-        """Whether what is asked is answered truly, and what is not as it should be, since when."""
-        zones = self.catalog.zone_reports()
-        ready = bool(self.listening) and not any(
-            zone.state in {"loading", "restoring"} for zone in zones
-        )
-        return ready, {
-            "ready": ready,
-            "listening": list(self.listening),
-            "zones": {
-                zone.name: {"state": zone.state, "since": zone.since}
-                for zone in zones
-                if zone.state != "live"
-            },
-            "sources": {
-                source.name: {
-                    "state": source.state, "since": source.lost, "reason": source.reason,
-                    "synced": source.synced, "restored": source.restored,
-                }
-                for source in self.catalog.source_reports()
-                if source.state != "synced"
-            },
-        }  # fmt: skip
+"""First word of the name of a counter of the core -> metric, help text, label."""
+_GAUGES: Final = {"tcp_open": ("musterd_dns_tcp_connections", "Open TCP connections.")}
+"""Counters of the core that also go down."""
 
 
 class MusterdCollector(Collector):
-    """Makes the metrics when they are asked for."""
+    """Collects the metrics on request."""
 
-    def __init__(self, running: Running) -> None:
-        """Of a running server."""
-        self._running = running
+    def __init__(self, state: ServerState) -> None:
+        """Create a collector for a running server."""
+        self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric of ours."""
-        yield _gauge("musterd_build_info", "The version.", {"version": _version()}, 1)
-        yield from _core_metrics(self._running.core.counters())
+        """Yield all metrics of musterd."""
+        yield _gauge("musterd_build_info", "Version of musterd.", {"version": _version()}, 1)
+        yield from _core_metrics(self._state.core.counters())
         yield from self._zones()
         yield from self._memory()
         yield from self._sources()
-        if self._running.applied is not None:
-            yield from _registry(self._running.applied)
+        if self._state.applied is not None:
+            yield from _registry(self._state.applied)
         reloads = CounterMetricFamily(
             "musterd_reloads", "Reloads of the settings by result.", labels=["result"]
         )
-        reloads.add_metric(["ok"], self._running.reloads_ok)
-        reloads.add_metric(["failed"], self._running.reloads_failed)
+        reloads.add_metric(["ok"], self._state.reloads_ok)
+        reloads.add_metric(["failed"], self._state.reloads_failed)
         yield reloads
-        if self._running.snapshots is not None:
-            yield from _snapshots(self._running.snapshots)
+        if self._state.snapshots is not None:
+            yield from _snapshots(self._state.snapshots)
 
     def _zones(self) -> Iterator[Metric]:
-        state = _family("musterd_zone_state", "1 for the state of a zone.", "zone", "state")
-        since = _family(
-            "musterd_zone_state_since_timestamp_seconds", "When a zone's state began.", "zone"
+        state = _family(
+            "musterd_zone_state",
+            "1 for the current state of a zone, 0 for the others.",
+            "zone",
+            "state",
         )
-        serial = _family("musterd_zone_serial", "The serial of a zone's SOA.", "zone")
+        since = _family(
+            "musterd_zone_state_since_timestamp_seconds",
+            "Time of the last change of the state of a zone.",
+            "zone",
+        )
+        serial = _family("musterd_zone_serial", "SOA serial of a zone.", "zone")
         records = _family(
-            "musterd_zone_records", "Records of a source in a zone, hidden ones too.",
+            "musterd_zone_records", "Records of a source in a zone, including shadowed ones.",
             "zone", "source",
         )  # fmt: skip
         refused = CounterMetricFamily(
-            "musterd_zone_refused_rrsets", "RRsets that the core did not take.", labels=["zone"]
+            "musterd_zone_refused_rrsets", "RRsets rejected by the core.", labels=["zone"]
         )
-        for zone in self._running.catalog.zone_reports():
+        for zone in self._state.catalog.zone_reports():
             for word in ZONE_STATES:
                 state.add_metric([zone.name, word], float(zone.state == word))
             since.add_metric([zone.name], zone.since)
@@ -131,27 +93,34 @@ class MusterdCollector(Collector):
 
     def _memory(self) -> Iterator[Metric]:
         names = _family(
-            "musterd_zone_names", "Owner names of a zone, empty non-terminals too.", "zone"
+            "musterd_zone_names", "Owner names of a zone, including empty non-terminals.", "zone"
         )
-        memory = _family("musterd_zone_memory_bytes", "Memory of a zone in the core.", "zone")
-        for apex, _, owners, octets in self._running.core.zones():
+        memory = _family("musterd_zone_memory_bytes", "Memory used by a zone in the core.", "zone")
+        for apex, _, owners, octets in self._state.core.zones():
             names.add_metric([name_to_text(apex)], owners)
             memory.add_metric([name_to_text(apex)], octets)
         yield from (names, memory)
 
     def _sources(self) -> Iterator[Metric]:
-        state = _family("musterd_source_state", "1 for the state of a source.", "source", "state")
-        synced = _family(
-            "musterd_source_last_sync_timestamp_seconds", "When a source was complete.", "source"
+        state = _family(
+            "musterd_source_state",
+            "1 for the current state of a source, 0 for the others.",
+            "source",
+            "state",
         )
-        keys = _family("musterd_source_keys", "Keys that a source has.", "source")
+        synced = _family(
+            "musterd_source_last_sync_timestamp_seconds",
+            "Time of the last complete sync of a source.",
+            "source",
+        )
+        keys = _family("musterd_source_keys", "Keys of a source.", "source")
         problems = CounterMetricFamily(
-            "musterd_source_problems", "Records and keys that were left out.", labels=["source"]
+            "musterd_source_problems", "Records and keys rejected so far.", labels=["source"]
         )
         left_out = _family(
-            "musterd_source_left_out", "Records and keys that are left out now.", "source"
+            "musterd_source_left_out", "Records and keys currently rejected.", "source"
         )
-        for source in self._running.catalog.source_reports():
+        for source in self._state.catalog.source_reports():
             for word in SOURCE_STATES:
                 state.add_metric([source.name, word], float(source.state == word))
             if source.synced is not None:
@@ -168,37 +137,37 @@ def _core_metrics(counters: Mapping[str, int]) -> Iterable[Metric]:
     single: list[Metric] = []
     for name, value in sorted(counters.items()):
         group, _, word = name.partition("_")
-        if name in _NOW:
-            single.append(GaugeMetricFamily(*_NOW[name], value=value))
+        if name in _GAUGES:
+            single.append(GaugeMetricFamily(*_GAUGES[name], value=value))
         elif group in _GROUPS:
             family, about, label = _GROUPS[group]
             if family not in groups:
                 groups[family] = CounterMetricFamily(family, about, labels=[label])
             groups[family].add_metric([word], value)
         else:
-            about = f"What the core counts as {name}."
+            about = f"Counter {name} of the core."
             single.append(CounterMetricFamily(f"musterd_dns_{name}", about, value=value))
     return [*groups.values(), *single]
 
 
 def _registry(applied: Applied) -> Iterator[Metric]:
     yield _gauge(
-        "musterd_store_revision", "Revision of the store up to which answers are.", {},
+        "musterd_store_revision", "Revision of the store that is being answered.", {},
         applied.revision,
     )  # fmt: skip
     yield _gauge(
-        "musterd_store_lag_seconds", "How long answers may have differed from the store; 0: no.",
+        "musterd_store_lag_seconds", "Replication lag between the store and the answers.",
         {}, applied.lag,
     )  # fmt: skip
 
 
-def _snapshots(snapshots: Snapshots) -> Iterator[Metric]:
+def _snapshots(snapshots: SnapshotFiles) -> Iterator[Metric]:
     yield CounterMetricFamily(
-        "musterd_snapshots_bad", "Files of the state directory that were ignored as bad.",
+        "musterd_snapshots_bad", "Corrupt files in the state directory that were ignored.",
         value=snapshots.bad_total,
     )  # fmt: skip
     yield CounterMetricFamily(
-        "musterd_snapshots_failed", "Files of the state directory that could not be written.",
+        "musterd_snapshots_failed", "Failed writes to the state directory.",
         value=snapshots.failed_total,
     )  # fmt: skip
 
@@ -220,10 +189,10 @@ def _gauge(name: str, about: str, labels: Mapping[str, str], value: float) -> Me
     return family
 
 
-def app(running: Running) -> Starlette:
-    """The HTTP application."""
+def app(state: ServerState) -> Starlette:
+    """Create the HTTP application."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(MusterdCollector(running))
+    registry.register(MusterdCollector(state))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
@@ -235,8 +204,30 @@ def app(running: Running) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        ready, report = running.readiness()
+        ready, report = state.readiness()
         return JSONResponse(report, status_code=200 if ready else 503)
 
     routes = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
+
+
+class MetricsService(HttpService):
+    """Serves the metrics of a server."""
+
+    def __init__(self, state: ServerState) -> None:
+        """Create the service; nothing is opened yet."""
+        super().__init__(state.files)
+        self._state = state
+
+    def endpoint(self, settings: Settings) -> HttpEndpoint | None:
+        """Return where the metrics are served, or None for nowhere."""
+        listen = settings.metrics.listen
+        return HttpEndpoint("metrics", listen, MAX_CONNECTIONS) if listen else None
+
+    def committed(self, settings: Settings, address: str) -> None:
+        """Publish the address."""
+        self._state.metrics_address = address
+
+    async def application(self) -> Starlette:
+        """Return the HTTP application."""
+        return app(self._state)

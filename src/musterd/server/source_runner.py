@@ -1,9 +1,9 @@
-"""Takes what one source reports to the catalog, with its snapshot where the source is too late."""
+"""Passes the changes of one source to the catalog, and falls back to its snapshot."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Final
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,48 +11,59 @@ from musterd.backoff import Backoff
 from musterd.catalog import Catalog
 from musterd.catalog.table import nothing
 from musterd.log_once import FailureLog
-from musterd.server.snapshots import Snapshots
+from musterd.server.snapshot_files import SnapshotFiles
 from musterd.sources import LeavesOut, Source
 from musterd.sources.changes import Lost, Synced
-
-LATE: Final = 1.0
-"""Seconds after which the snapshot of a source is taken that has not begun a list."""
-RETRY: Final = Backoff(1.0, 60.0)
-"""Delays before a source that broke is started again."""
 
 log = structlog.get_logger()
 
 
-class Feeder:
-    """Feeds the catalog from one source."""
+@dataclass(frozen=True, slots=True)
+class RunnerTiming:
+    """When a runner acts."""
+
+    restore_after: float = 1.0
+    """Seconds until the snapshot is used for a source that has not begun a list."""
+    retry: Backoff = Backoff(1.0, 60.0)
+    """Delays before a source that failed is restarted."""
+
+
+class SourceRunner:
+    """Runs one source, and restarts it when it fails."""
 
     def __init__(
         self,
         source: Source,
         catalog: Catalog,
-        snapshot: tuple[Snapshots, str] | None,
+        snapshot: tuple[SnapshotFiles, str] | None,
         synced: Callable[[str], None],
+        timing: RunnerTiming | None = None,
     ) -> None:
-        """``snapshot``: where it is, and the hash of the settings; ``synced`` hears the name."""
+        """Create a runner.
+
+        snapshot: where it is, and the hash of the settings; synced: called with the name of the
+        source each time it has synced.
+        """
         self._source = source
         self._catalog = catalog
         self._snapshot = snapshot
         self._synced = synced
-        self._outage = FailureLog("source lost")
+        self._timing = timing or RunnerTiming()
+        self._failures = FailureLog("source lost")
 
     async def run(self) -> None:
-        """Feed, until cancelled."""
+        """Run the source until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._restore_late())
-            retry = RETRY.start()
+            retry = self._timing.retry.start()
             while True:
                 try:
                     await self._follow()
                     reason = "it ended"
                 except Exception as error:
-                    # A fault of one source must not take the server with it.
-                    log.exception("a source broke", source=self._source.name)
-                    reason = f"it broke: {type(error).__name__}: {error}"
+                    # A bug in one source must not stop the server.
+                    log.exception("source failed", source=self._source.name)
+                    reason = f"it failed: {type(error).__name__}: {error}"
                 await self._catalog.feed(self._source.name, Lost(reason))
                 await self._restore()
                 await asyncio.sleep(retry.next())
@@ -67,19 +78,19 @@ class Feeder:
                 await self._catalog.feed(name, change)
                 match change:
                     case Synced(revision):
-                        self._outage.over()
+                        self._failures.over()
                         log.info("source synced", source=name, revision=revision)
                         self._synced(name)
                     case Lost(reason):
-                        self._outage.failed(reason, source=name)
+                        self._failures.failed(reason, source=name)
                         await self._restore()
 
     async def _restore_late(self) -> None:
-        await asyncio.sleep(LATE)
+        await asyncio.sleep(self._timing.restore_after)
         await self._restore()
 
     async def _restore(self) -> None:
-        """Take the snapshot, once, unless the source is better."""
+        """Restore the snapshot, at most once, unless the source already has something newer."""
         if self._snapshot is not None and self._catalog.awaits(self._source.name):
             (folder, settings), self._snapshot = self._snapshot, None
             await folder.restore(self._source.name, settings)

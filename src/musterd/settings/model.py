@@ -110,10 +110,11 @@ class EtcdLogin(Section):
     password_file: PathOrNone = _key("", "file that holds it, read at each login")
     timeout: float = _key(5.0, "a request takes at most", unit="seconds", ge=0.5, le=60)
 
-    @property
-    def bare(self) -> bool:
-        """Whether a password crosses the network in plain text."""
-        return bool(self.user) and not (self.ca or self.cert)
+    def plain_password_warning(self, remedy: str) -> str | None:
+        """Return a warning, ending in a remedy, if the password is sent in plain text."""
+        if not self.user or self.ca or self.cert:
+            return None
+        return f"the etcd password crosses the network in plain text: {remedy}"
 
 
 class _Place(Section):

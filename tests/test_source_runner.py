@@ -11,9 +11,8 @@ from musterd.backoff import Backoff
 from musterd.catalog import Catalog
 from musterd.rr.names import name_from_text
 from musterd.rr.types import TXT, A
-from musterd.server import source_runner as module
-from musterd.server.snapshots import Snapshots
-from musterd.server.source_runner import Feeder
+from musterd.server.snapshot_files import SnapshotFiles
+from musterd.server.source_runner import RunnerTiming, SourceRunner
 from musterd.sources.changes import Begin, Change, Lost, Put, Synced, WithheldRecord
 from tests.catalogkit import NOW, new_catalog, records, until
 
@@ -46,16 +45,17 @@ Run = Callable[..., Script]
 
 
 @pytest.fixture
-async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
-    monkeypatch.setattr(module, "RETRY", Backoff(0.0, 0.0))
+async def run() -> AsyncIterator[Run]:
     tasks: list[asyncio.Task[None]] = []
 
-    def start(catalog: Catalog, snapshots: Snapshots | None = None, late: float = FAR) -> Script:
-        monkeypatch.setattr(module, "LATE", late)
+    def start(
+        catalog: Catalog, snapshots: SnapshotFiles | None = None, late: float = FAR
+    ) -> Script:
+        timing = RunnerTiming(restore_after=late, retry=Backoff(0.0, 0.0))
         script = Script()
         snapshot = (snapshots, "hash") if snapshots else None
-        feeder = Feeder(script, catalog, snapshot, lambda name: None)
-        tasks.append(asyncio.create_task(feeder.run()))
+        runner = SourceRunner(script, catalog, snapshot, lambda name: None, timing)
+        tasks.append(asyncio.create_task(runner.run()))
         return script
 
     yield start
@@ -65,11 +65,11 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
 
 
 @pytest.fixture
-async def snapshots(tmp_path: Path) -> Snapshots:
+async def snapshots(tmp_path: Path) -> SnapshotFiles:
     """A directory with a snapshot; the catalog is to be set."""
     catalog, _, clock = await new_catalog()
     catalog.apply("one", *OLD)
-    saved = Snapshots(tmp_path, catalog, clock.time)
+    saved = SnapshotFiles(tmp_path, catalog, clock.time)
     await saved.save({"one": "hash"})
     return saved
 
@@ -110,7 +110,7 @@ async def test_what_a_source_leaves_out_is_explained_while_it_is_that() -> None:
     catalog, _, _ = await new_catalog()
     zone, owner = name_from_text(ZONE), name_from_text(f"a.{ZONE}")
     for script in (Choosy(), Script()):
-        task = asyncio.create_task(Feeder(script, catalog, None, lambda name: None).run())
+        task = asyncio.create_task(SourceRunner(script, catalog, None, lambda name: None).run())
         script.say(*NEW)
         await until(script.steps.empty)
         await until(lambda: state(catalog) == "synced")
@@ -135,7 +135,7 @@ async def test_a_source_that_breaks_is_lost_and_begun_again(
     script.say(*OLD, fault)
     await until(lambda: state(catalog) == "lost")
     assert catalog.source_reports()[0].reason == (
-        "it broke: ValueError: oh" if fault else "it ended"
+        "it failed: ValueError: oh" if fault else "it ended"
     )
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
     script.say(*NEW)
@@ -143,9 +143,9 @@ async def test_a_source_that_breaks_is_lost_and_begun_again(
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
 
 
-async def test_lost_at_first(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_lost_at_first(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
     catalog, core, clock = await new_catalog()
-    script = run(catalog, Snapshots(tmp_path, catalog, clock.time))
+    script = run(catalog, SnapshotFiles(tmp_path, catalog, clock.time))
     script.say(Lost("gone"))
     await until(lambda: bool(core.text(ZONE)))
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
@@ -154,16 +154,16 @@ async def test_lost_at_first(run: Run, snapshots: Snapshots, tmp_path: Path) -> 
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
 
 
-async def test_late(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_late(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
     catalog, core, clock = await new_catalog()
-    run(catalog, Snapshots(tmp_path, catalog, clock.time), late=0.0)
+    run(catalog, SnapshotFiles(tmp_path, catalog, clock.time), late=0.0)
     await until(lambda: state(catalog) == "restored")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
 
 
-async def test_lost_after_a_list(run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_lost_after_a_list(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
     catalog, core, clock = await new_catalog()
-    restored = Snapshots(tmp_path, catalog, clock.time)
+    restored = SnapshotFiles(tmp_path, catalog, clock.time)
     run(catalog, restored).say(*NEW, Lost("gone"))
     await until(lambda: state(catalog) == "lost")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
