@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -18,13 +19,16 @@ from musterd.sources.changes import Lost, Synced
 log = structlog.get_logger()
 
 
+RETRY: Final = Backoff(1.0, 60.0)
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerTiming:
     """When a runner acts."""
 
     restore_after: float = 1.0
     """Seconds until the snapshot is used for a source that has not begun a list."""
-    retry: Backoff = Backoff(1.0, 60.0)
+    retry: Backoff = RETRY
     """Delays before a source that failed is restarted."""
 
 
