@@ -46,7 +46,7 @@ async def test_into_etcd_and_back(
         def both() -> None:
             out, err = command(capsys, str(path), url, "--user", "app", "--json")
             assert json.loads(out)["written"] == 5
-            assert "the password of etcd crosses the network in plain text" in err
+            assert "the etcd password crosses the network in plain text" in err
             out, err = command(capsys, url, str(back), "--user", "app")
             assert out == f"{back}: 5 keys written, 0 were there, 0 removed\n"
             out, err = command(capsys, str(path), str(back), "--json")

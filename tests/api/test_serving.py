@@ -91,7 +91,7 @@ async def test_first_tokens_that_can_not_be(house: House) -> None:
     await fails(house, StateError, "MUSTERD_API__FIRST_TOKEN")
     (house.folder / "bad").write_text("no token\n")
     house.set(("[api]\n", '[api]\nfirst_token_file = "bad"\n'))
-    await fails(house, StateError, "holds no token: remove it")
+    await fails(house, StateError, "contains no token: remove it")
     secret = "mst_tooshort"  # noqa: S105 - it is none
     with pytest.raises(SettingsError) as caught:
         Watcher(house.settings, {"MUSTERD_API__FIRST_TOKEN": secret})

@@ -49,7 +49,7 @@ def _read_or_create(path: Path) -> str:
         return _create(path)
     except OSError as error:
         raise StateError(
-            f"{path}: cannot keep the first token there: {error.strerror}; set [api] "
+            f"{path}: can't keep the first token there: {error.strerror}; set [api] "
             "first_token_file to another file, or pass the token as MUSTERD_API__FIRST_TOKEN"
         ) from error
 
