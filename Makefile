@@ -22,13 +22,13 @@ setup-test:      ## also install what the tests need: Python packages, name serv
 run: setup       ## serve the example in the foreground, register a name and query it
 	@exec scripts/run
 
-test: setup-test test-rust  ## run the tests (7 minutes)
+test: setup-test test-rust  ## run the tests (6 minutes)
 	$(BIN)/pytest -n 4 --dist loadgroup $(PYTEST)
 
 test-rust: setup-test
 	$(CARGO) test --release --no-default-features $(CORE)
 
-check: setup-test  ## check formats, lints, types and import layers (2 minutes)
+check: setup-test  ## check formats, lints, types and import layers (1 minute)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
@@ -40,7 +40,7 @@ check: setup-test  ## check formats, lints, types and import layers (2 minutes)
 # The short forms run in CI, the long ones before a release.
 conformance-short: COUNTS := 20000 60 200000
 conformance: COUNTS := 100000 300 1000000
-conformance-short: setup-test  ## compare with other name servers: 20,000 queries (3 minutes)
+conformance-short: setup-test  ## compare with other name servers: 20,000 queries (4 minutes)
 conformance: setup-test  ## the same with 100,000 queries, 300 sets of etcd keys, 1,000,000 messages (15 minutes)
 conformance conformance-short:
 	$(BIN)/python -m tests.conformance.differential --count $(word 1,$(COUNTS))
@@ -48,7 +48,7 @@ conformance conformance-short:
 	$(BIN)/python -m tests.conformance.parsing --count $(word 3,$(COUNTS))
 
 # Full-length faults that "make test" leaves out, then longer random runs than there.
-faults-short: setup-test  ## kill, partition and compact etcd under load (5 minutes)
+faults-short: setup-test  ## kill, partition and compact etcd under load (6 minutes)
 	FAULTS=1 $(BIN)/pytest -n 0 --timeout 900 tests/cluster/test_faults.py tests/cluster/test_partition.py \
 	  -k "leader or compacted_all or sleeps or (cut_off and restart)"
 	FAULTS=0.1 $(BIN)/pytest -n 2 --timeout 900 tests/cluster/test_random.py tests/cluster/test_random_records.py
