@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.client.endpoint import Place, find, parse, reachable
+from musterd.client.endpoint import Endpoint, find, parse, reachable
 from musterd.errors import UsageError
 from tests.apikit import Api, http, problem, saying, serving
 from tests.needs import needs
@@ -26,11 +26,11 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def placed(home: Path, *, token_file: Path | None = None, **environ: str) -> Place:
+def placed(home: Path, *, token_file: Path | None = None, **environ: str) -> Endpoint:
     return find(None, token_file, {"XDG_CONFIG_HOME": str(home.parent), **environ})
 
 
-def text_of(place: Place) -> str:
+def text_of(place: Endpoint) -> str:
     assert place.token is not None
     return place.token.text
 

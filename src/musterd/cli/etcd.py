@@ -20,7 +20,7 @@ FILES: Final = ("ca", "cert", "key", "password_file")
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Login:
+class EtcdLoginOptions:
     """How the etcds are asked, both if both are."""
 
     ca: Path | None = None
@@ -79,7 +79,7 @@ class Login:
         return given
 
 
-NOBODY = Login()
+NO_LOGIN = EtcdLoginOptions()
 
 
 def without_login(place: str) -> str:

@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from musterd.cli.options import OPTIONS, Name, Options, Type, type_of
+from musterd.cli.options import OPTIONS, NameArg, TypeArg, type_of
 
 if TYPE_CHECKING:
-    from musterd.client.values import Explanation, Given
+    from musterd.client.values import CandidateInfo, ExplanationInfo
 
 
 def explain(
-    name: Name,
-    rtype: Type | None = None,
+    name: NameArg,
+    rtype: TypeArg | None = None,
     /,
     *,
     client: Annotated[
         str | None, Parameter(help="Address of who asks; default: this host.")
     ] = None,
-    options: Options = OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Say why a name is answered as it is."""
     from musterd.cli import output
@@ -34,7 +34,7 @@ def explain(
         _print(found)
 
 
-def _print(found: "Explanation") -> None:
+def _print(found: "ExplanationInfo") -> None:
     from musterd.cli import output
     from musterd.client.text import printable
 
@@ -62,7 +62,7 @@ _COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age",
 _SPARE = frozenset({"weight", "revision", "age"})
 
 
-def _print_records(title: str, records: "list[Given]") -> None:
+def _print_records(title: str, records: "list[CandidateInfo]") -> None:
     from musterd.cli import output
 
     if records:
@@ -70,7 +70,7 @@ def _print_records(title: str, records: "list[Given]") -> None:
         output.table(_COLUMNS, map(_row, records), indent="  ", spare=_SPARE)
 
 
-def _row(one: "Given") -> tuple[str, ...]:
+def _row(one: "CandidateInfo") -> tuple[str, ...]:
     from musterd.client.text import span
 
     numbers = (str(one["ttl"]), str(one["weight"]), one["source"], one["key"], str(one["revision"]))

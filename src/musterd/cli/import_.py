@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
-from musterd.cli.etcd import NOBODY, Login, without_login
+from musterd.cli.etcd import NO_LOGIN, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
 from musterd.errors import UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from musterd.etcd import EtcdOptions
     from musterd.importers.etcd_v2 import Node
-    from musterd.importers.hades_etcd import Report
+    from musterd.importers.hades_etcd import ImportReport
 
 app = App(name="import", help="Take over from the systems that musterd replaces.")
 
@@ -49,7 +49,7 @@ def hades_etcd(
     *,
     prefix: str = "/hades",
     target: Target = _PRINTED,
-    login: Login = NOBODY,
+    login: EtcdLoginOptions = NO_LOGIN,
 ) -> int:
     """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if some can't be read.
 
@@ -65,9 +65,9 @@ def hades_etcd(
     with server_side("musterd import hades-etcd"):
         from musterd.etcd import EtcdOptions
         from musterd.importers import etcd_v2
-        from musterd.importers.hades_etcd import Report, wanted
+        from musterd.importers.hades_etcd import ImportReport, wanted
 
-    report = Report()
+    report = ImportReport()
     prefix = "/" + prefix.strip("/")
     files = login.settings()
     place = etcd_v2.Place(without_login(url), files.ca, files.cert, files.key)
@@ -90,7 +90,7 @@ def _endpoints(to: str) -> str:
 
 
 async def _copy(
-    nodes: "Iterable[Node]", options: "EtcdOptions", report: "Report", target: Target
+    nodes: "Iterable[Node]", options: "EtcdOptions", report: "ImportReport", target: Target
 ) -> None:
     from musterd.etcd import EtcdClient
     from musterd.importers.hades_etcd import copy
@@ -104,7 +104,7 @@ async def _copy(
         print(file=sys.stderr)
 
 
-def _tell(report: "Report", target: Target) -> None:
+def _tell(report: "ImportReport", target: Target) -> None:
     """Say what became of the keys, where it is not in the way of these."""
     would = "would be " if target.dry_run else ""
     said = [

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, REACH, Options, Reach
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS
 
 app = App(name="lease", help="Renew the lease of records, or end it.")
 
@@ -12,7 +12,7 @@ Lease = Annotated[str, Parameter(help="Its id, as record set --lease and record 
 
 
 @app.command
-def renew(lease: Lease, /, *, options: Options = OPTIONS) -> None:
+def renew(lease: Lease, /, *, options: OutputOptions = OPTIONS) -> None:
     """Give a lease its whole time again."""
     from musterd.cli import output
     from musterd.client.text import span
@@ -26,7 +26,7 @@ def renew(lease: Lease, /, *, options: Options = OPTIONS) -> None:
 
 
 @app.command
-def revoke(lease: Lease, /, *, reach: Reach = REACH) -> None:
+def revoke(lease: Lease, /, *, reach: ServerOptions = SERVER_OPTIONS) -> None:
     """End a lease now, and delete the records that hang on it."""
     with reach.client() as client:
         client.revoke_lease(lease)

@@ -21,7 +21,7 @@ Flag = Parameter(negative=(), show_default=False)
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ServerOptions:
     """How to reach the server: what is not given is the environment's, else the file's to say."""
 
     server: str | None = None
@@ -39,19 +39,19 @@ class Reach:
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Options(Reach):
+class OutputOptions(ServerOptions):
     """How to reach the server, and how to print what it says."""
 
     json: Annotated[bool, Flag] = False
     """Print JSON: a list as one object a line."""
 
 
-REACH = Reach()
-OPTIONS = Options()
+SERVER_OPTIONS = ServerOptions()
+OPTIONS = OutputOptions()
 
-Name = Annotated[str, Parameter(help="An absolute name, with or without its final dot.")]
-Type = Annotated[str, Parameter(name="TYPE", help="Type of records, as A, SRV or TYPE65280.")]
-Zone = Annotated[str, Parameter(help="A declared zone.")]
+NameArg = Annotated[str, Parameter(help="An absolute name, with or without its final dot.")]
+TypeArg = Annotated[str, Parameter(name="TYPE", help="Type of records, as A, SRV or TYPE65280.")]
+ZoneArg = Annotated[str, Parameter(help="A declared zone.")]
 Labels = Annotated[
     list[str] | None, Parameter(name="--label", negative=(), help="KEY=VALUE; may be repeated.")
 ]

@@ -11,13 +11,11 @@ from cyclopts import App, Parameter
 
 from musterd.cli.options import (
     OPTIONS,
-    REACH,
+    SERVER_OPTIONS,
     Flag,
     Labels,
-    Name,
-    Options,
-    Reach,
-    Type,
+    NameArg,
+    TypeArg,
     labels_of,
     seconds_of,
     type_of,
@@ -25,8 +23,8 @@ from musterd.cli.options import (
 from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
-    from musterd.client.api import ApiClient, RRset
-    from musterd.client.values import Change, Record, RecordIn
+    from musterd.client.api import ApiClient
+    from musterd.client.values import ChangeInfo, RecordInfo, RecordInput
 
 InZone = Annotated[
     str | None,
@@ -38,7 +36,7 @@ app = App(name="record", help="Register records; show, list and delete them.")
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Details:
+class RecordDetails:
     """What all records of one call have in common; what is left out is for the zone to say."""
 
     ttl: int | None = None
@@ -51,11 +49,11 @@ class Details:
     """For people."""
     label: Labels = None
 
-    def record(self, rtype: str, data: str, lease: str | None) -> "RecordIn":
+    def record(self, rtype: str, data: str, lease: str | None) -> "RecordInput":
         """A record with these details. Raises UsageError."""
         from musterd.client.rdata import typed
 
-        record: RecordIn = {"data": typed(rtype, data)}
+        record: RecordInput = {"data": typed(rtype, data)}
         if self.ttl is not None:
             record["ttl"] = self.ttl
         if self.weight is not None:
@@ -73,7 +71,7 @@ class Details:
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Way:
+class WriteOptions:
     """How records are written."""
 
     lease: str | None = None
@@ -95,22 +93,22 @@ class Way:
         return None if self.lease is None else seconds_of("--lease", self.lease)
 
 
-NO_DETAILS = Details()
-REPLACING = Way()
+NO_DETAILS = RecordDetails()
+REPLACING = WriteOptions()
 
 
 @app.command(name="set")
 def set_(
-    name: Name,
-    rtype: Type,
+    name: NameArg,
+    rtype: TypeArg,
     /,
     *data: Annotated[
         str,
         Parameter(help='Of each record: 10.0.0.1, "10 mail.muster.local."; "--" before a "-".'),
     ],
-    details: Details = NO_DETAILS,
-    way: Way = REPLACING,
-    options: Options = OPTIONS,
+    details: RecordDetails = NO_DETAILS,
+    way: WriteOptions = REPLACING,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Register records: they become all that the registry has of this name and type."""
     if not data:
@@ -144,13 +142,13 @@ def _place(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
         ) from None
 
 
-def _granted(client: "ApiClient", rrset: "RRset", seconds: int | None) -> str | None:
+def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> str | None:
     return None if seconds is None else client.grant(rrset[0], seconds)["id"]
 
 
 def _write(
-    client: "ApiClient", rrset: "RRset", records: "list[RecordIn]", way: Way
-) -> "list[Record]":
+    client: "ApiClient", rrset: "RRsetPath", records: "list[RecordInput]", way: WriteOptions
+) -> "list[RecordInfo]":
     """Write records; what fails takes the lease that was granted for it along."""
     try:
         if way.add:
@@ -163,7 +161,7 @@ def _write(
         raise
 
 
-def _question(client: "ApiClient", rrset: "RRset") -> str:
+def _question(client: "ApiClient", rrset: "RRsetPath") -> str:
     """The command that asks for what was set; without the address that the token can't see."""
     import shlex
 
@@ -184,7 +182,9 @@ def _question(client: "ApiClient", rrset: "RRset") -> str:
 
 
 @app.command
-def show(name: Name, rtype: Type | None = None, /, *, options: Options = OPTIONS) -> int:
+def show(
+    name: NameArg, rtype: TypeArg | None = None, /, *, options: OutputOptions = OPTIONS
+) -> int:
     """Show all that is registered of a name; exit with 1 if there is nothing."""
     asked = None if rtype is None else type_of(rtype)
     with options.client() as client:
@@ -210,7 +210,7 @@ def list_(
     rtype: Annotated[str | None, Parameter(name="--type", help="Of this type alone.")] = None,
     label: Labels = None,
     registrant: Annotated[str | None, Parameter(help="Registered by this token alone.")] = None,
-    options: Options = OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """List registered records, as they come."""
     from musterd.client.names import zone_part
@@ -228,7 +228,7 @@ def list_(
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Which:
+class DeleteTarget:
     """Which record, in which state."""
 
     id: str | None = None
@@ -238,18 +238,18 @@ class Which:
     zone: InZone = None
 
 
-ALL = Which()
+ALL = DeleteTarget()
 
 
 @app.command
 def delete(
-    name: Name,
-    rtype: Type,
+    name: NameArg,
+    rtype: TypeArg,
     data: Annotated[str | None, Parameter(help="The record with this data alone.")] = None,
     /,
     *,
-    which: Which = ALL,
-    reach: Reach = REACH,
+    which: DeleteTarget = ALL,
+    reach: ServerOptions = SERVER_OPTIONS,
 ) -> None:
     """Delete one record, or all of a name and type: in one step, if the store can."""
     if data is not None and which.id is not None:
@@ -266,7 +266,7 @@ def delete(
         print(f"{_titled(rrset)}: deleted {', '.join(_data([record]))}")
 
 
-def _delete(client: "ApiClient", rrset: "RRset", which: Which) -> None:
+def _delete(client: "ApiClient", rrset: "RRsetPath", which: DeleteTarget) -> None:
     """Delete one record, or all; one by one where these are too many for one step."""
     from musterd.client.problems import TOO_MUCH, ApiError
 
@@ -285,7 +285,7 @@ def _delete(client: "ApiClient", rrset: "RRset", which: Which) -> None:
                     raise
 
 
-def _with_data(records: "list[Record]", rrset: "RRset", data: str) -> "Record":
+def _with_data(records: "list[RecordInfo]", rrset: "RRsetPath", data: str) -> "RecordInfo":
     """The record that has the data. Raises MusterdError saying which there are."""
     from musterd.client.rdata import same, typed
 
@@ -298,12 +298,12 @@ def _with_data(records: "list[Record]", rrset: "RRset", data: str) -> "Record":
 
 @app.command
 def history(
-    name: Name,
-    rtype: Type | None = None,
+    name: NameArg,
+    rtype: TypeArg | None = None,
     /,
     *,
     limit: Annotated[int, Parameter(help="The most changes to show.")] = 100,
-    options: Options = OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Show who changed what of a name and when, the newest first."""
     from musterd.cli import output
@@ -327,7 +327,7 @@ def history(
 _KEPT = ("data", "ttl", "weight", "policy", "description", "labels", "lease")
 
 
-def _changed(change: "Change") -> tuple[str, str, str]:
+def _changed(change: "ChangeInfo") -> tuple[str, str, str]:
     """Type, data, and what else is not as it was."""
     before, after = change["before"], change["record"]
     record = after or before
@@ -342,19 +342,19 @@ def _changed(change: "Change") -> tuple[str, str, str]:
     return record["type"], record["data"], ", ".join(changes)
 
 
-def _data(records: "Iterable[Record]") -> Iterator[str]:
+def _data(records: "Iterable[RecordInfo]") -> Iterator[str]:
     from musterd.client.text import printable
 
     return (printable(record["data"]) for record in records)
 
 
-def _titled(rrset: "RRset") -> str:
+def _titled(rrset: "RRsetPath") -> str:
     from musterd.client.names import absolute
 
     return f"{absolute(rrset[1], rrset[0])} {rrset[2]}"
 
 
-def _lines(records: "Iterable[Record]") -> None:
+def _lines(records: "Iterable[RecordInfo]") -> None:
     from musterd.cli import output
 
     output.as_lines(records)
@@ -365,13 +365,13 @@ _ALL = ("type", "data", "ttl", "weight", "policy", "id", "registrant", "labels",
         "description", "revision", "modified")  # fmt: skip
 
 
-def _print_table(records: "Iterable[Record]", columns: tuple[str, ...]) -> None:
+def _print_table(records: "Iterable[RecordInfo]", columns: tuple[str, ...]) -> None:
     from musterd.cli import output
 
     output.table(columns, ([_cell(record, key) for key in columns] for record in records))
 
 
-def _cell(record: "Record", key: str) -> str:
+def _cell(record: "RecordInfo", key: str) -> str:
     from musterd.client.names import absolute
     from musterd.client.text import moment
 

@@ -3,13 +3,13 @@
 import time
 from typing import TYPE_CHECKING
 
-from musterd.cli.options import OPTIONS, Options
+from musterd.cli.options import OPTIONS
 
 if TYPE_CHECKING:
-    from musterd.client.values import Server, Source, Status, Zone
+    from musterd.client.values import ServerInfo, SourceInfo, StatusInfo, ZoneInfo
 
 
-def status(*, options: Options = OPTIONS) -> None:
+def status(*, options: OutputOptions = OPTIONS) -> None:
     """Show how the server is: its zones, its sources, its store, and what is wrong."""
     from musterd.cli import output
 
@@ -21,7 +21,7 @@ def status(*, options: Options = OPTIONS) -> None:
         _print(found)
 
 
-def _print(found: "Status") -> None:
+def _print(found: "StatusInfo") -> None:
     from musterd.cli import output
     from musterd.client.text import moment, printable, span
 
@@ -49,7 +49,7 @@ def _print(found: "Status") -> None:
         print(f"  {printable(problem)}")
 
 
-def _server_row(server: "Server") -> tuple[str, ...]:
+def _server_row(server: "ServerInfo") -> tuple[str, ...]:
     from musterd.client.text import moment, span
 
     state = "running" if server["running"] else "stopped"
@@ -60,7 +60,7 @@ def _server_row(server: "Server") -> tuple[str, ...]:
     return server["name"], state, *place, *times, ", ".join(server["addresses"])
 
 
-def zone_table(zones: "list[Zone]") -> None:
+def zone_table(zones: "list[ZoneInfo]") -> None:
     """Print zones, a line each."""
     from musterd.cli import output
 
@@ -68,7 +68,7 @@ def zone_table(zones: "list[Zone]") -> None:
     output.table(columns, map(_zone_row, zones))
 
 
-def _zone_row(zone: "Zone") -> tuple[str, ...]:
+def _zone_row(zone: "ZoneInfo") -> tuple[str, ...]:
     from musterd.client.text import moment
 
     records = str(sum(zone["records"].values()))
@@ -77,7 +77,7 @@ def _zone_row(zone: "Zone") -> tuple[str, ...]:
     return zone["name"], zone["state"], *numbers, zone["policy"], zone["merge"], sources
 
 
-def _source_row(source: "Source") -> tuple[str, ...]:
+def _source_row(source: "SourceInfo") -> tuple[str, ...]:
     from musterd.client.text import moment
 
     counts = str(source["keys"]), str(source["problems"] or "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.etcd import NOBODY, Login, without_login
+from musterd.cli.etcd import NO_LOGIN, EtcdLoginOptions, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
 from musterd.errors import UsageError
@@ -34,7 +34,7 @@ def copy(
     *,
     overwrite: Annotated[bool, Flag] = False,
     json: Annotated[bool, Flag] = False,
-    login: Login = NOBODY,
+    login: EtcdLoginOptions = NO_LOGIN,
 ) -> None:
     """Copy all of a registry, with its tokens and leases; no server may use either meanwhile.
 
@@ -73,7 +73,7 @@ def copy(
 
 
 @asynccontextmanager
-async def _opened(where: str, login: Login) -> AsyncIterator["Store"]:
+async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]:
     from musterd.server.store import open_etcd, open_file
     from musterd.store.embedded import EmbeddedOptions
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, REACH, Options, Reach, seconds_of
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS, seconds_of
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
-    from musterd.client.values import Token
+    from musterd.client.values import TokenInfo
 
 app = App(name="token", help="Make tokens of the API, list and revoke them.")
 
@@ -25,7 +25,7 @@ def create(
     *,
     scope: Annotated[list[str] | None, _SCOPE] = None,
     expires: Annotated[str, Parameter(help="After this time, as 12h or 30d; default: never.")] = "",
-    options: Options = OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Make a token and print it, this once: musterd token create ci --scope read > ci.token."""
     from musterd.cli import output
@@ -54,7 +54,7 @@ def _scopes(given: list[str] | None) -> list[str]:
 
 
 @app.command(name="list")
-def list_(*, options: Options = OPTIONS) -> None:
+def list_(*, options: OutputOptions = OPTIONS) -> None:
     """List the tokens, which can't be shown again themselves."""
     from musterd.cli import output
     from musterd.client.text import moment
@@ -70,7 +70,7 @@ def list_(*, options: Options = OPTIONS) -> None:
     output.table(("id", "name", "scopes", "created", "expires"), rows)
 
 
-def _main(token: "Token") -> tuple[str, str, str]:
+def _main(token: "TokenInfo") -> tuple[str, str, str]:
     return token["id"], token["name"], " ".join(token["scopes"])
 
 
@@ -79,7 +79,7 @@ def revoke(
     token: Annotated[str, Parameter(help="Its id, as token list prints it.")],
     /,
     *,
-    reach: Reach = REACH,
+    reach: ServerOptions = SERVER_OPTIONS,
 ) -> None:
     """End a token."""
     if token.startswith("mst_"):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from musterd.cli.extra import server_side
-from musterd.cli.options import OPTIONS, REACH, Flag, Options, Reach, Zone
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS, Flag, ZoneArg
 from musterd.errors import MusterdError, UsageError, ZoneFileError
 
 if TYPE_CHECKING:
     import dns.name
 
     from musterd._core import ZoneFile
-    from musterd.client.values import Fault, Imported
+    from musterd.client.values import ImportProblem, ImportResult
 
 app = App(name="zone", help="Check a zone file; list, export and import the zones of a server.")
 
@@ -35,7 +35,7 @@ _SOA = re.compile(r"([^\s;$\"()]\S*)[ \t]+(?:(?:[0-9]\w*|IN)[ \t]+)*SOA[ \t]", r
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ZoneFileProblem:
     """A record that would not be served; line 0 where none can be named."""
 
     file: str
@@ -48,13 +48,13 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ZoneFileReport:
     """What a zone file gives: records by type, and what is left out of it."""
 
     zone: str
     files: list[str]
     records: dict[str, int]
-    problems: list[Problem]
+    problems: list[ZoneFileProblem]
 
 
 @app.command
@@ -82,7 +82,7 @@ def check(
 
 
 @app.command(name="list")
-def list_(*, options: Options = OPTIONS) -> None:
+def list_(*, options: OutputOptions = OPTIONS) -> None:
     """List the declared zones of the server."""
     from musterd.cli import output
     from musterd.cli.status import zone_table
@@ -96,7 +96,7 @@ def list_(*, options: Options = OPTIONS) -> None:
 
 
 @app.command
-def export(zone: Zone, /, *, reach: Reach = REACH) -> None:
+def export(zone: ZoneArg, /, *, reach: ServerOptions = SERVER_OPTIONS) -> None:
     """Print what a zone answers, as a master file."""
     from musterd.client.names import zone_part
 
@@ -112,13 +112,13 @@ _DRY = Parameter(help="Only say what would be done.")
 
 @app.command(name="import")
 def import_(
-    zone: Zone,
+    zone: ZoneArg,
     file: Annotated[Path, Parameter(help="A master file (RFC 1035).")],
     /,
     *,
     replace: Annotated[bool, Flag, _REPLACE] = False,
     dry_run: Annotated[bool, Flag, _DRY] = False,
-    options: Options = OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> int:
     """Register all records of a zone file, or none if one of them is wrong."""
     from musterd.cli import output
@@ -145,21 +145,21 @@ def _told_by_line(file: Path) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        problems: list[Fault] = error.members.get("problems", [])
+        problems: list[ImportProblem] = error.members.get("problems", [])
         if not problems:
             raise
         lines = [_at_line(file, problem) for problem in problems]
         raise MusterdError(*lines, f"{file}: nothing of it was registered") from error
 
 
-def _at_line(file: Path, problem: "Fault") -> str:
+def _at_line(file: Path, problem: "ImportProblem") -> str:
     from musterd.client.text import printable
 
     where = f"{file}:{problem['line']}" if problem["line"] else f"{file}"
     return printable(f"{where}: {problem['problem']}")
 
 
-def _print_import(file: Path, done: "Imported", would: str) -> None:
+def _print_import(file: Path, done: "ImportResult", would: str) -> None:
     for problem in done["problems"]:
         print(_at_line(file, problem))
     changes = ", ".join(f"{done[key]} {key}" for key in ("added", "changed", "removed"))
@@ -190,7 +190,7 @@ def _head(file: Path) -> str:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
 
 
-def inspect(file: Path, zone: str) -> Report:
+def inspect(file: Path, zone: str) -> ZoneFileReport:
     """Read a zone file as the server would. Raises ZoneFileError, UsageError."""
     import dns.exception
     import dns.name
@@ -208,7 +208,7 @@ def inspect(file: Path, zone: str) -> Report:
     return _report(origin, found)
 
 
-def _report(origin: "dns.name.Name", found: "ZoneFile") -> Report:
+def _report(origin: "dns.name.Name", found: "ZoneFile") -> ZoneFileReport:
     from musterd.rr.types import type_text
     from musterd.sources.zonefile import foreign_rrsets
 
@@ -216,10 +216,10 @@ def _report(origin: "dns.name.Name", found: "ZoneFile") -> Report:
     counts: Counter[str] = Counter()
     for _, rtype, packed in [*found.rrsets, *foreign]:
         counts[type_text(rtype)] += _records_in(packed)
-    problems = [Problem(*problem) for problem in [*found.problems, *wrong]]
+    problems = [ZoneFileProblem(*problem) for problem in [*found.problems, *wrong]]
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
-    return Report(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
+    return ZoneFileReport(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
 
 
 def _records_in(packed: bytes) -> int:
@@ -228,7 +228,7 @@ def _records_in(packed: bytes) -> int:
     return int(count)
 
 
-def _print_text(file: Path, report: Report) -> None:
+def _print_text(file: Path, report: ZoneFileReport) -> None:
     from rich.console import Console
     from rich.table import Table
 

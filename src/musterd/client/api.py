@@ -4,36 +4,36 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Self
 
-from musterd.client.endpoint import Place
+from musterd.client.endpoint import Endpoint
 from musterd.client.http import JSON, TEXT, Ask, Http, Query
 from musterd.client.names import longest, owner_part, wire_name, zone_part
 from musterd.client.values import (
-    Change,
-    Explanation,
-    Imported,
-    Lease,
-    NewToken,
-    Record,
-    RecordIn,
-    Status,
-    Token,
-    Zone,
+    ChangeInfo,
+    ExplanationInfo,
+    ImportResult,
+    LeaseInfo,
+    NewTokenInfo,
+    RecordInfo,
+    RecordInput,
+    StatusInfo,
+    TokenInfo,
+    ZoneInfo,
 )
 from musterd.errors import UsageError
 
 READ: Final = "read"
 ADMIN: Final = "admin"
-PAGE: Final = 1000
+MAX_PAGE: Final = 1000
 """The most entries of one page."""
 
-RRset = tuple[str, str, str]
+RRsetPath = tuple[str, str, str]
 """Zone, owner and type, as paths have them."""
 
 
 class ApiClient:
     """One server's API. Every method raises MusterdError, most often an ApiError."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Endpoint) -> None:
         """Of the server at ``place``; nothing is asked yet."""
         self.place = place
         self._http = Http(place)
@@ -61,7 +61,7 @@ class ApiClient:
             raise UsageError(f"{name}: is not in {zone or 'a declared zone'}{known}")
         return found, owner_part(wire, found)
 
-    def records(self, *parts: str, **query: str | list[str] | None) -> Iterator[Record]:
+    def records(self, *parts: str, **query: str | list[str] | None) -> Iterator[RecordInfo]:
         """The records under parts of (zone, owner, type), as they come.
 
         query: ``type``, ``label`` (each ``k=v``), ``registrant``.
@@ -69,30 +69,30 @@ class ApiClient:
         return self._http.lines(_ask("GET", "records", *parts, query=query))
 
     def replace(
-        self, rrset: RRset, records: Sequence[RecordIn], revision: int | None
-    ) -> list[Record]:
+        self, rrset: RRsetPath, records: Sequence[RecordInput], revision: int | None
+    ) -> list[RecordInfo]:
         """Make these all records of a type of a name, where that still has the revision."""
         body, headers = {"records": records}, _match(revision)
-        written: list[Record] = self._http.json(_write("PUT", *rrset, body=body, headers=headers))[
-            "records"
-        ]
+        written: list[RecordInfo] = self._http.json(
+            _write("PUT", *rrset, body=body, headers=headers)
+        )["records"]
         return written
 
-    def add(self, rrset: RRset, record: RecordIn) -> Record:
+    def add(self, rrset: RRsetPath, record: RecordInput) -> RecordInfo:
         """Add a record, or change the one that has the same data."""
-        written: Record = self._http.json(_write("POST", *rrset, body=record))
+        written: RecordInfo = self._http.json(_write("POST", *rrset, body=record))
         return written
 
-    def delete(self, rrset: RRset, record: str = "", revision: int | None = None) -> None:
+    def delete(self, rrset: RRsetPath, record: str = "", revision: int | None = None) -> None:
         """Delete one record by its id, or all of a type of a name."""
         parts = (*rrset, record) if record else rrset
         self._http.json(_write("DELETE", *parts, headers=_match(revision)))
 
-    def history(self, most: int, **query: str | None) -> Iterator[Change]:
+    def history(self, most: int, **query: str | None) -> Iterator[ChangeInfo]:
         """At most so many changes of a ``zone``, ``owner``, ``type``, newest first."""
         after = None
         while most > 0:
-            page = {**query, "limit": min(most, PAGE), "after": after}
+            page = {**query, "limit": min(most, MAX_PAGE), "after": after}
             found = self._http.json(_ask("GET", "history", query=page))
             yield from found["entries"][:most]
             most -= len(found["entries"])
@@ -100,61 +100,61 @@ class ApiClient:
             if after is None:
                 return
 
-    def grant(self, zone: str, ttl: int) -> Lease:
+    def grant(self, zone: str, ttl: int) -> LeaseInfo:
         """A new lease of so many seconds, for records of a zone."""
-        lease: Lease = self._http.json(
+        lease: LeaseInfo = self._http.json(
             _ask("POST", "leases", body={"ttl": ttl}, scope=f"write:{zone}")
         )
         return lease
 
-    def renew(self, lease: str) -> Lease:
+    def renew(self, lease: str) -> LeaseInfo:
         """A lease, with its whole time before it again."""
         ask = _ask("POST", "leases", lease, "keepalive", scope="write:ZONE")
-        renewed: Lease = self._http.json(ask)
+        renewed: LeaseInfo = self._http.json(ask)
         return renewed
 
     def revoke_lease(self, lease: str) -> None:
         """End a lease, and the records that hang on it."""
         self._http.json(_ask("DELETE", "leases", lease, scope="write:ZONE"))
 
-    def zones(self) -> list[Zone]:
+    def zones(self) -> list[ZoneInfo]:
         """Every declared zone."""
-        zones: list[Zone] = self._http.json(_ask("GET", "zones"))["zones"]
+        zones: list[ZoneInfo] = self._http.json(_ask("GET", "zones"))["zones"]
         return zones
 
     def export(self, zone: str) -> Iterator[bytes]:
         """What a zone answers, as a master file."""
         return self._http.pieces(_ask("GET", "zones", zone, "export"), TEXT)
 
-    def import_(self, zone: str, file: BinaryIO, *, replace: bool, dry_run: bool) -> Imported:
+    def import_(self, zone: str, file: BinaryIO, *, replace: bool, dry_run: bool) -> ImportResult:
         """Register the records of a master file."""
         query = {"replace": _flag(replace), "dry_run": _flag(dry_run)}
         ask = Ask(
             "POST", ("zones", zone, "import"), f"write:{zone}", query, {"Content-Type": TEXT}, file
         )
-        done: Imported = self._http.json(ask)
+        done: ImportResult = self._http.json(ask)
         return done
 
-    def explain(self, name: str, rtype: str | None, client: str | None) -> Explanation:
+    def explain(self, name: str, rtype: str | None, client: str | None) -> ExplanationInfo:
         """Why a name is answered as it is."""
         query = {"name": name, "type": rtype, "client": client}
-        found: Explanation = self._http.json(_ask("GET", "explain", query=query))
+        found: ExplanationInfo = self._http.json(_ask("GET", "explain", query=query))
         return found
 
-    def status(self) -> Status:
+    def status(self) -> StatusInfo:
         """How the server is."""
-        status: Status = self._http.json(_ask("GET", "status"))
+        status: StatusInfo = self._http.json(_ask("GET", "status"))
         return status
 
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> list[TokenInfo]:
         """Every token, without its text."""
-        tokens: list[Token] = self._http.json(_ask("GET", "tokens", scope=ADMIN))["tokens"]
+        tokens: list[TokenInfo] = self._http.json(_ask("GET", "tokens", scope=ADMIN))["tokens"]
         return tokens
 
-    def create_token(self, name: str, scopes: Sequence[str], expires: float | None) -> NewToken:
+    def create_token(self, name: str, scopes: Sequence[str], expires: float | None) -> NewTokenInfo:
         """A new token. expires: seconds since 1970, none for never."""
         body = {"name": name, "scopes": list(scopes), "expires": expires}
-        token: NewToken = self._http.json(_ask("POST", "tokens", body=body, scope=ADMIN))
+        token: NewTokenInfo = self._http.json(_ask("POST", "tokens", body=body, scope=ADMIN))
         return token
 
     def revoke_token(self, token: str) -> None:

@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from musterd.errors import UsageError
 
-SERVER: Final = "http://127.0.0.1:8053"
+DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
 """Where ``musterd serve`` has its API by default."""
 FIRST_TOKEN: Final = Path("/var/lib/musterd/token")
 """Where a server with default settings writes its first token; for a server on this host only."""
 PORTS: Final = {"http": 80, "https": 443}
 KEYS: Final = ("server", "token_file", "ca")
-TOKEN_OCTETS: Final = 4096
+MAX_TOKEN_BYTES: Final = 4096
 """No token is longer: what is, is some other file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class Credential:
     """A token, and where it is from: its text is never shown."""
 
     text: str
@@ -34,14 +34,14 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """A server. base: of every path; ca: certificates to trust instead of the system's."""
 
     scheme: str
     host: str
     port: int
     base: str = ""
-    token: Token | None = None
+    token: Credential | None = None
     ca: Path | None = None
     file: Path = Path("client.toml")
 
@@ -64,7 +64,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def reachable(place: Place, listener: str) -> tuple[str, str]:
+def reachable(place: Endpoint, listener: str) -> tuple[str, str]:
     """Where to ask what listens on ``host:port`` at the server: every address is the server's."""
     host, _, port = listener.rpartition(":")
     bare = host.strip("[]")
@@ -75,23 +75,23 @@ def find(
     server: str | None = None,
     token_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Place:
+) -> Endpoint:
     """Where to go: what is given, else the environment, else the file, else the default.
 
     Raises UsageError.
     """
     file = _file(environ)
     kept = _read(file)
-    url = server or environ.get("MUSTERD_SERVER") or kept.get("server") or SERVER
+    url = server or environ.get("MUSTERD_SERVER") or kept.get("server") or DEFAULT_SERVER
     place = parse(url)
     ca = file.parent / Path(kept["ca"]).expanduser() if "ca" in kept else None
     token = _token(place, token_file, environ, kept, file)
-    return Place(place.scheme, place.host, place.port, place.base, token, ca, file)
+    return Endpoint(place.scheme, place.host, place.port, place.base, token, ca, file)
 
 
-def parse(url: str) -> Place:
+def parse(url: str) -> Endpoint:
     """A server from its URL. Raises UsageError."""
-    wrong = UsageError(f'"{_no_secret(url)}" is no server: expected a URL as {SERVER}')
+    wrong = UsageError(f'"{_no_secret(url)}" is no server: expected a URL as {DEFAULT_SERVER}')
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -102,7 +102,7 @@ def parse(url: str) -> Place:
     if parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
         raise wrong
     host, base = parts.hostname, parts.path.rstrip("/")
-    return Place(parts.scheme, host, PORTS[parts.scheme] if port is None else port, base)
+    return Endpoint(parts.scheme, host, PORTS[parts.scheme] if port is None else port, base)
 
 
 def _no_secret(url: str) -> str:
@@ -135,12 +135,12 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _token(
-    place: Place,
+    place: Endpoint,
     token_file: Path | None,
     environ: Mapping[str, str],
     kept: Mapping[str, str],
     file: Path,
-) -> Token | None:
+) -> Credential | None:
     if token_file is not None:
         return _from_file(token_file, "--token-file")
     if text := environ.get("MUSTERD_TOKEN"):
@@ -154,21 +154,21 @@ def _token(
     return None
 
 
-def _from_file(path: Path, by: str) -> Token:
+def _from_file(path: Path, by: str) -> Credential:
     try:
         with path.open("rb") as opened:
-            text = opened.read(TOKEN_OCTETS + 1).decode("latin-1")
+            text = opened.read(MAX_TOKEN_BYTES + 1).decode("latin-1")
     except OSError as error:
         raise UsageError(f"{by}: {path}: can't be read: {error.strerror}") from error
     return _checked(text, str(path))
 
 
-def _checked(text: str, origin: str) -> Token:
+def _checked(text: str, origin: str) -> Credential:
     token = text.strip()
-    if not token or len(token) > TOKEN_OCTETS or not token.isascii() or not token.isprintable():
+    if not token or len(token) > MAX_TOKEN_BYTES or not token.isascii() or not token.isprintable():
         raise UsageError(
             f"{origin}: holds no token: expected one line, as musterd token create prints"
         )
     if " " in token:
         raise UsageError(f"{origin}: holds more than a token: expected it alone on one line")
-    return Token(token, origin)
+    return Credential(token, origin)

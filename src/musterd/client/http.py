@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlencode
 
-from musterd.client.endpoint import Place
+from musterd.client.endpoint import Endpoint
 from musterd.client.problems import refused, unreachable
 from musterd.errors import MusterdError, UsageError
 
@@ -43,7 +43,7 @@ class Ask:
 class Http:
     """A connection to one server, kept open from one request to the next."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Endpoint) -> None:
         """To the server of ``place``; nothing is opened yet."""
         self._place = place
         self._connection: HTTPConnection | None = None
@@ -143,7 +143,7 @@ class Http:
         return MusterdError(f"{self._place.url}: {what}; musterd status shows how the server is")
 
 
-def _connection(place: Place) -> HTTPConnection:
+def _connection(place: Endpoint) -> HTTPConnection:
     if place.scheme == "http":
         return HTTPConnection(place.host, place.port, timeout=SILENCE)
     try:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any, Final
 
-from musterd.client.endpoint import Place
+from musterd.client.endpoint import Endpoint
 from musterd.client.text import printable
 from musterd.errors import MusterdError
 
@@ -32,7 +32,7 @@ class ApiError(MusterdError):
 
 
 def refused(
-    place: Place, scope: str, status: int, headers: Mapping[str, str], body: bytes
+    place: Endpoint, scope: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> ApiError:
     """What an answer that is no success means. scope: what the request needs of its token."""
     problem = _problem(headers, body)
@@ -44,7 +44,7 @@ def refused(
     return ApiError(status, *told, members=problem)
 
 
-def _remedy(place: Place, scope: str, status: int, headers: Mapping[str, str]) -> str:
+def _remedy(place: Endpoint, scope: str, status: int, headers: Mapping[str, str]) -> str:
     match status:
         case HTTPStatus.UNAUTHORIZED:
             return _unauthorized(place)
@@ -71,7 +71,7 @@ def _problem(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _foreign(place: Place, status: int, headers: Mapping[str, str]) -> list[str]:
+def _foreign(place: Endpoint, status: int, headers: Mapping[str, str]) -> list[str]:
     """An answer that can't be of the API: of something before it, or elsewhere."""
     phrase = HTTPStatus(status).phrase if status in list(HTTPStatus) else ""
     text = f"{place.url}: answers {status} {phrase}".rstrip()
@@ -80,7 +80,7 @@ def _foreign(place: Place, status: int, headers: Mapping[str, str]) -> list[str]
     return [f"{text}; is this the API of musterd? {ELSEWHERE}"]
 
 
-def _unauthorized(place: Place) -> str:
+def _unauthorized(place: Endpoint) -> str:
     if place.token is None:
         return (
             "pass a token: --token-file FILE, MUSTERD_TOKEN_FILE, or token_file in "
@@ -92,7 +92,7 @@ def _unauthorized(place: Place) -> str:
     )
 
 
-def _forbidden(place: Place, scope: str) -> str:
+def _forbidden(place: Endpoint, scope: str) -> str:
     origin = f"the token is from {place.token.origin}; " if place.token else ""
     return f"{origin}musterd token create NAME --scope {scope} makes one that has it"
 
@@ -102,20 +102,20 @@ def _later(headers: Mapping[str, str]) -> str:
     return f"try again in {wait} s" if wait.isdigit() else "try again later"
 
 
-def unreachable(place: Place, error: Exception) -> MusterdError:
+def unreachable(place: Endpoint, error: Exception) -> MusterdError:
     """What a failure of the connection means."""
     what, remedy = _tls(place, error) if isinstance(error, ssl.SSLError) else _failure(place, error)
     return MusterdError(f"{place.url}: {what}; {remedy}")
 
 
-def _tls(place: Place, error: ssl.SSLError) -> tuple[str, str]:
+def _tls(place: Endpoint, error: ssl.SSLError) -> tuple[str, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         said = f"its certificate is not trusted: {error.verify_message}"
         return said, f'set ca = "FILE" in {place.file}, or SSL_CERT_FILE'
     return f"speaks no TLS: {error.reason or error}", "does it want http:// ?"
 
 
-def _failure(place: Place, error: Exception) -> tuple[str, str]:
+def _failure(place: Endpoint, error: Exception) -> tuple[str, str]:
     match error:
         case ConnectionRefusedError():
             return "connection refused", f"is musterd serve running, with [api] listen? {ELSEWHERE}"

@@ -6,7 +6,7 @@ Times are seconds since 1970, spans and TTLs seconds; revisions count the change
 from typing import NotRequired, TypedDict
 
 
-class RecordIn(TypedDict):
+class RecordInput(TypedDict):
     """A record to register; what is left out is the zone's to say."""
 
     data: str
@@ -18,7 +18,7 @@ class RecordIn(TypedDict):
     lease: NotRequired[str]
 
 
-class Record(TypedDict):
+class RecordInfo(TypedDict):
     """A registered record. owner: relative to the zone, "@" at its apex; lease: the id of one."""
 
     zone: str
@@ -38,7 +38,7 @@ class Record(TypedDict):
     modified: float
 
 
-class Change(TypedDict):
+class ChangeInfo(TypedDict):
     """An entry of the history; before and record are none where there was, or is, no record.
 
     who: the name of a token, empty if the end of a lease did it; action: created, changed,
@@ -49,11 +49,11 @@ class Change(TypedDict):
     time: float | None
     who: str
     action: str
-    record: Record | None
-    before: Record | None
+    record: RecordInfo | None
+    before: RecordInfo | None
 
 
-class Lease(TypedDict):
+class LeaseInfo(TypedDict):
     """A lease. ttl: as granted; remaining: until it ends, both in seconds."""
 
     id: str
@@ -61,7 +61,7 @@ class Lease(TypedDict):
     remaining: float
 
 
-class Zone(TypedDict):
+class ZoneInfo(TypedDict):
     """A declared zone. records: by source; names: owner names that are answered."""
 
     name: str
@@ -75,24 +75,24 @@ class Zone(TypedDict):
     merge: str
 
 
-class Fault(TypedDict):
+class ImportProblem(TypedDict):
     """A record of an imported file that can't be registered."""
 
     line: int
     problem: str
 
 
-class Imported(TypedDict):
+class ImportResult(TypedDict):
     """What an import did, or would do."""
 
     added: int
     changed: int
     removed: int
     unchanged: int
-    problems: list[Fault]
+    problems: list[ImportProblem]
 
 
-class Token(TypedDict):
+class TokenInfo(TypedDict):
     """A token, without its text. expires: none for never."""
 
     id: str
@@ -102,13 +102,13 @@ class Token(TypedDict):
     expires: float | None
 
 
-class NewToken(Token):
+class NewTokenInfo(TokenInfo):
     """A token just made, with the text that is shown this once."""
 
     token: str
 
 
-class Given(TypedDict):
+class CandidateInfo(TypedDict):
     """A record that a source gives. hidden: why it is not answered; refused: why it can't be."""
 
     source: str
@@ -123,14 +123,14 @@ class Given(TypedDict):
     refused: str
 
 
-class Answer(TypedDict):
+class AnswerInfo(TypedDict):
     """What one client gets; records: as lines of a master file."""
 
     rcode: str
     records: list[str]
 
 
-class Explanation(TypedDict):
+class ExplanationInfo(TypedDict):
     """Why a name is answered as it is."""
 
     name: str
@@ -139,11 +139,11 @@ class Explanation(TypedDict):
     zone: str
     state: str
     policy: str
-    records: list[Given]
-    answer: Answer
+    records: list[CandidateInfo]
+    answer: AnswerInfo
 
 
-class Source(TypedDict):
+class SourceInfo(TypedDict):
     """A source of records. lost: since when, none if it isn't; problems: what it left out."""
 
     name: str
@@ -156,14 +156,14 @@ class Source(TypedDict):
     problems: int
 
 
-class Store(TypedDict):
+class StoreInfo(TypedDict):
     """Where the registry keeps its records. revision: up to which it is in answers."""
 
     kind: str
     revision: int
 
 
-class Server(TypedDict):
+class ServerInfo(TypedDict):
     """A server that shares the store, or did. lag: seconds; None of one that doesn't run."""
 
     name: str
@@ -177,14 +177,14 @@ class Server(TypedDict):
     lag: float | None
 
 
-class Status(TypedDict):
+class StatusInfo(TypedDict):
     """How the server is."""
 
     version: str
     started: float
     listeners: list[str]
-    zones: list[Zone]
-    sources: list[Source]
-    store: Store
-    servers: list[Server]
+    zones: list[ZoneInfo]
+    sources: list[SourceInfo]
+    store: StoreInfo
+    servers: list[ServerInfo]
     problems: list[str]

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlsplit
 
 from musterd.errors import SourceError, UsageError
 
-SILENCE: Final = 60.0
+TIMEOUT: Final = 60.0
 """Seconds without an octet until a server is given up."""
-TREE_OCTETS: Final = 2**29
+MAX_TREE_BYTES: Final = 2**29
 """The largest tree that is taken at once."""
-_DEEP: Final = 200
+_MAX_DEPTH: Final = 200
 """The most directories inside one another."""
 _NOT_FOUND: Final = 404
 _OK: Final = 200
@@ -35,7 +35,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class V2Endpoint:
     """Where the API is: an ``http`` or ``https`` URL, and PEM files for the latter."""
 
     url: str
@@ -55,17 +55,17 @@ class Place:
         if parts.scheme not in {"http", "https"} or not host or parts.path.strip("/"):
             raise UsageError(f'"{self.url}" is no URL of an etcd: expected http://127.0.0.1:2379')
         if parts.scheme == "http":
-            return HTTPConnection(host, port or 2379, timeout=SILENCE)
+            return HTTPConnection(host, port or 2379, timeout=TIMEOUT)
         try:
             context = ssl.create_default_context(cafile=self.ca)
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except (OSError, ssl.SSLError) as error:
             raise SourceError(f"the certificates can't be used: {error}") from error
-        return HTTPSConnection(host, port or 2379, timeout=SILENCE, context=context)
+        return HTTPSConnection(host, port or 2379, timeout=TIMEOUT, context=context)
 
 
-def nodes(place: Place, prefix: str) -> Iterator[Node]:
+def nodes(place: V2Endpoint, prefix: str) -> Iterator[Node]:
     """All keys below a prefix, in order. Raises UsageError, SourceError."""
     found = _tree(place, prefix)
     node = found.get("node")
@@ -74,19 +74,19 @@ def nodes(place: Place, prefix: str) -> Iterator[Node]:
     yield from _leaves(node, 0)
 
 
-def _tree(place: Place, prefix: str) -> dict[str, Any]:
+def _tree(place: V2Endpoint, prefix: str) -> dict[str, Any]:
     connection = place.connection()
     try:
         connection.request("GET", f"/v2/keys{quote(prefix)}?recursive=true&sorted=true")
         answer = connection.getresponse()
-        body = answer.read(TREE_OCTETS + 1)
+        body = answer.read(MAX_TREE_BYTES + 1)
     except (OSError, HTTPException) as error:
         raise SourceError(f"{place.url}: can't be read: {error}") from error
     finally:
         connection.close()
-    if len(body) > TREE_OCTETS:
+    if len(body) > MAX_TREE_BYTES:
         raise SourceError(
-            f"{place.url}: {prefix} has more than {TREE_OCTETS} octets: import it in parts, with "
+            f"{place.url}: {prefix} has more than {MAX_TREE_BYTES} octets: import it in parts, with "
             "--prefix"
         )
     try:
@@ -104,8 +104,8 @@ def _tree(place: Place, prefix: str) -> dict[str, Any]:
 
 
 def _leaves(node: dict[str, Any], depth: int) -> Iterator[Node]:
-    if depth > _DEEP:
-        raise SourceError(f"{node.get('key')}: is below more than {_DEEP} directories")
+    if depth > _MAX_DEPTH:
+        raise SourceError(f"{node.get('key')}: is below more than {_MAX_DEPTH} directories")
     if node.get("dir"):
         for one in node.get("nodes") or ():
             yield from _leaves(one, depth + 1)

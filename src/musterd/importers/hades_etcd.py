@@ -15,14 +15,14 @@ from musterd.sources.etcd.keys import LAYOUTS
 from musterd.sources.etcd.service import Rules, is_down, read
 
 LAYOUT: Final = LAYOUTS["hades"]
-AT_ONCE: Final = 100
+BATCH_SIZE: Final = 100
 """Keys that are compared and put together."""
 _WORK: Final = "/monitor/"
 """Below it is what scanners and schedulers tell one another; only the statuses are taken."""
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What became of keys, by number.
 
     put: new; same: there already; other: there with another value, which stays unless it is to be
@@ -41,7 +41,7 @@ class Report:
     """Keys whose value can't be read, and why; they are left out."""
 
 
-def wanted(nodes: Iterable[Node], prefix: str, report: Report) -> Iterator[Node]:
+def wanted(nodes: Iterable[Node], prefix: str, report: ImportReport) -> Iterator[Node]:
     """Those that are to be copied."""
     status = f"{prefix}/{LAYOUT.status}/"
     for node in nodes:
@@ -64,14 +64,14 @@ def wanted(nodes: Iterable[Node], prefix: str, report: Report) -> Iterator[Node]
 
 
 async def copy(
-    nodes: Iterable[Node], client: EtcdClient, report: Report, *, replace: bool, dry_run: bool
+    nodes: Iterable[Node], client: EtcdClient, report: ImportReport, *, replace: bool, dry_run: bool
 ) -> AsyncIterator[None]:
     """Put keys, with a break after some. Raises StoreError.
 
     replace: also those that are there with another value; dry_run: none, only count.
     """
     source = iter(nodes)
-    while some := list(islice(source, AT_ONCE)):
+    while some := list(islice(source, BATCH_SIZE)):
         for node in some:
             key, value = node.key.encode(), node.value.encode()
             there = (await client.range(key)).entries
