@@ -1,4 +1,4 @@
-"""The ``musterd`` command: one module a noun; each imports what it needs when it is called."""
+"""The ``musterd`` command: one module per noun, which imports what it needs when called."""
 
 import os
 import re
@@ -55,23 +55,23 @@ def main() -> None:
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 1 for a failure, 2 for a wrong usage."""
+    """Run a command line; return its exit code: 1 for a failure, 2 for a usage error."""
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return _tell([f"musterd: {error}", "musterd: try --help"], MISUSED)
+        return _print_problems([f"musterd: {error}", "musterd: try --help"], MISUSED)
     except MusterdError as error:
-        return _tell(error.problems, MISUSED if isinstance(error, UsageError) else FAILED)
+        return _print_problems(error.problems, MISUSED if isinstance(error, UsageError) else FAILED)
     except BrokenPipeError:
-        # The reader has had enough; the interpreter must not complain when it flushes.
+        # The reader closed the pipe; prevent the interpreter's complaint at its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return code if isinstance(code, int) else 0
 
 
-def _tell(problems: Sequence[str], code: int) -> int:
+def _print_problems(problems: Sequence[str], code: int) -> int:
     for problem in problems:
-        # Who wrote a token where a name belongs should not find it in a log of theirs.
+        # A token passed in place of a name must not end up in a log.
         print(_TOKEN.sub("mst_[hidden]", problem), file=sys.stderr)
     return code

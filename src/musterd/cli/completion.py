@@ -13,11 +13,11 @@ complete -c musterd -n 'not __fish_seen_subcommand_from serve check import' -f
 complete -c musterd -l token-file -r -F
 """,
 }
-"""What a script lacks: zsh evaluates it, so does not find it by its name; fish offers files."""
+"""Additions to the generated scripts: zsh evaluates its script, and fish must not offer files."""
 
 
 def completion(shell: Shell, /) -> None:
-    """Print the script by which a shell completes musterd's commands and options.
+    """Print a completion script for a shell.
 
     bash: eval "$(musterd completion bash)"; zsh: the same after compinit;
     fish: musterd completion fish | source.

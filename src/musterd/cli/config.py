@@ -7,14 +7,14 @@ from cyclopts import App
 
 from musterd.cli.extra import server_side
 
-app = App(name="config", help="Check a settings file, or write one.")
+app = App(name="config", help="Check a settings file, or print an example.")
 
 
 @app.command
 def check(file: Path, /) -> None:
-    """Say what is wrong with a settings file; exit with 1 if anything is.
+    """Check a settings file; exit with 1 if it has problems.
 
-    The environment's MUSTERD_* variables are checked with it.
+    The MUSTERD_* variables of the environment are checked with it.
 
     Args:
         file: The settings file, in TOML.
@@ -31,7 +31,7 @@ def check(file: Path, /) -> None:
 
 @app.command(name="example")
 def write_example() -> None:
-    """Print a settings file with every key, its default and its meaning."""
+    """Print a settings file with every key, its default and its description."""
     with server_side("musterd config example"):
         from musterd.settings import example
 

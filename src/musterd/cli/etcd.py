@@ -1,4 +1,4 @@
-"""How the commands that ask an etcd come in: as a server does, by the same names."""
+"""TLS and login options of the commands that connect to etcd, named as in the settings."""
 
 import os
 import sys
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
     from musterd.settings import EtcdLogin, StoreSettings
 
 PASSWORDS: Final = ("MUSTERD_STORE__PASSWORD", "ETCD_PASSWORD")
-"""Variables that may hold the password; the first that does counts."""
+"""Variables that may hold the password; the first one that is set is used."""
 FILES: Final = ("ca", "cert", "key", "password_file")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class EtcdLoginOptions:
-    """How the etcds are asked, both if both are."""
+    """TLS and login for every etcd that a command connects to."""
 
     ca: Path | None = None
-    """PEM file, who signed for the servers (environment: ETCD_CACERT)."""
+    """PEM file with the CA certificates (environment: ETCD_CACERT)."""
     cert: Path | None = None
-    """PEM file, the client's certificate (environment: ETCD_TLSPEM)."""
+    """PEM file with the client certificate (environment: ETCD_TLSPEM)."""
     key: Path | None = None
-    """PEM file of the client's key (environment: ETCD_TLSKEY)."""
+    """PEM file with the client key (environment: ETCD_TLSKEY)."""
     user: str = ""
-    """Who logs in; with the password of MUSTERD_STORE__PASSWORD, or else of ETCD_PASSWORD."""
+    """User; its password comes from MUSTERD_STORE__PASSWORD or ETCD_PASSWORD."""
     password_file: Path | None = None
-    """File that holds the password instead, read at each login."""
+    """File with the password instead, read at each login."""
 
     def settings(self) -> "EtcdLogin":
-        """Those of a server that asks so. Raises UsageError."""
+        """Return the login as server settings. Raises UsageError."""
         from musterd.settings import EtcdLogin
 
         return EtcdLogin.model_validate(self._raw(), context={"base": Path.cwd()})
 
     def store(self, endpoints: str, prefix: str = "/") -> "StoreSettings":
-        """Those of a server whose store is at ``HOST:PORT,HOST:PORT``. Raises UsageError."""
+        """Return the settings of a store at ``HOST:PORT,HOST:PORT``. Raises UsageError."""
         from pydantic import ValidationError
 
         from musterd.settings import StoreSettings
@@ -50,9 +50,9 @@ class EtcdLoginOptions:
         try:
             found = StoreSettings.model_validate(raw, context={"base": Path.cwd()})
         except ValidationError as error:
-            wrong = error.errors()[0]
-            cause = (wrong.get("ctx") or {}).get("error", wrong["msg"])
-            raise UsageError(f"{wrong['loc'][0]} of etcd://…: {cause}") from None
+            first = error.errors()[0]
+            cause = (first.get("ctx") or {}).get("error", first["msg"])
+            raise UsageError(f"{first['loc'][0]} of etcd://…: {cause}") from None
         if warning := found.plain_password_warning("use --ca FILE"):
             print(warning, file=sys.stderr)
         return found
@@ -70,7 +70,7 @@ class EtcdLoginOptions:
             password = next((text for name in PASSWORDS if (text := os.environ.get(name))), "")
             if not password:
                 raise UsageError(
-                    f"--user {self.user}: its password is missing: give --password-file, or set"
+                    f"--user {self.user}: no password: pass --password-file, or set"
                     f" {' or '.join(PASSWORDS)}"
                 )
             given["password"] = password
@@ -82,11 +82,11 @@ class EtcdLoginOptions:
 NO_LOGIN = EtcdLoginOptions()
 
 
-def without_login(place: str) -> str:
-    """A place as it was given, if nobody's password is in it. Raises UsageError."""
-    if "@" in place.partition("://")[2]:
+def without_login(location: str) -> str:
+    """Return a URL or path that holds no user or password. Raises UsageError."""
+    if "@" in location.partition("://")[2]:
         raise UsageError(
-            "who logs in is no part of an URL: say --user, and the password in --password-file,"
-            f" {' or '.join(PASSWORDS)}"
+            "the URL must not hold a user or password: pass --user, and the password in"
+            f" --password-file, {' or '.join(PASSWORDS)}"
         )
-    return place
+    return location

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from musterd.cli.options import OPTIONS, NameArg, TypeArg, type_of
+from musterd.cli.options import OPTIONS, NameArg, OutputOptions, TypeArg, type_of
 
 if TYPE_CHECKING:
     from musterd.client.values import CandidateInfo, ExplanationInfo
@@ -17,17 +17,17 @@ def explain(
     /,
     *,
     client: Annotated[
-        str | None, Parameter(help="Address of who asks; default: this host.")
+        str | None, Parameter(help="Address of the asking client; default: this host.")
     ] = None,
     options: OutputOptions = OPTIONS,
 ) -> None:
-    """Say why a name is answered as it is."""
+    """Explain the answer for a name: its sources, its policy, and what one client gets."""
     from musterd.cli import output
     from musterd.client.names import path_name, wire_name
 
     with options.client() as api:
-        asked = None if rtype is None else type_of(rtype)
-        found = api.explain(path_name(wire_name(name)), asked, client)
+        asked_type = None if rtype is None else type_of(rtype)
+        found = api.explain(path_name(wire_name(name)), asked_type, client)
     if options.json:
         output.as_object(found)
     else:
@@ -47,18 +47,17 @@ def _print(found: "ExplanationInfo") -> None:
             "client": found["client"],
         }
     )
-    answered = [one for one in found["records"] if not one["hidden"] and not one["refused"]]
-    silent = [one for one in found["records"] if one["hidden"] or one["refused"]]
-    _print_records("known, and answered:", answered)
-    _print_records("known, but not answered:", silent)
-    if not found["records"]:
-        print("\nno source has a record of it")
-    print(f"\nthe answer: {found['answer']['rcode']}")
+    records = found["records"]
+    _print_records("answered:", [r for r in records if not r["hidden"] and not r["refused"]])
+    _print_records("not answered:", [r for r in records if r["hidden"] or r["refused"]])
+    if not records:
+        print("\nno source has records at this name")
+    print(f"\nanswer: {found['answer']['rcode']}")
     for line in found["answer"]["records"]:
         print(f"  {printable(line)}")
 
 
-_COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age", "why not")
+_COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age", "reason")
 _SPARE = frozenset({"weight", "revision", "age"})
 
 
@@ -70,9 +69,10 @@ def _print_records(title: str, records: "list[CandidateInfo]") -> None:
         output.table(_COLUMNS, map(_row, records), indent="  ", spare=_SPARE)
 
 
-def _row(one: "CandidateInfo") -> tuple[str, ...]:
+def _row(record: "CandidateInfo") -> tuple[str, ...]:
     from musterd.client.text import span
 
-    numbers = (str(one["ttl"]), str(one["weight"]), one["source"], one["key"], str(one["revision"]))
-    age = span(time.time() - one["time"])
-    return one["type"], one["data"], *numbers, age, one["refused"] or one["hidden"]
+    data = record["type"], record["data"], str(record["ttl"]), str(record["weight"])
+    origin = record["source"], record["key"], str(record["revision"])
+    age = span(time.time() - record["time"])
+    return *data, *origin, age, record["refused"] or record["hidden"]

@@ -1,4 +1,4 @@
-"""Says what to install where the server side is missing."""
+"""Reports what to install if the server side is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +22,16 @@ _SERVER_SIDE = frozenset(
         "watchfiles",
     }
 )
-"""What ``musterd[server]`` installs, by import name."""
+"""Packages that ``musterd[server]`` installs, by import name."""
 
 
 @contextmanager
 def server_side(command: str) -> Iterator[None]:
-    """Around the imports of a command that needs the server side. Raises MusterdError."""
+    """Wrap the imports of a command that needs the server side. Raises MusterdError."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _SERVER_SIDE:
             raise
-        text = f"{command} needs the server: pip install 'musterd[server]'"
+        text = f"{command} needs the server packages: pip install 'musterd[server]'"
         raise MusterdError(text) from error

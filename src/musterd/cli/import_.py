@@ -1,4 +1,4 @@
-"""``musterd import``: takes over from the systems that musterd replaces."""
+"""``musterd import``: imports the data of the systems that musterd replaces."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
-from musterd.cli.etcd import NO_LOGIN, without_login
+from musterd.cli.etcd import NO_LOGIN, EtcdLoginOptions, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
 from musterd.errors import UsageError
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from musterd.importers.etcd_v2 import Node
     from musterd.importers.hades_etcd import ImportReport
 
-app = App(name="import", help="Take over from the systems that musterd replaces.")
+app = App(name="import", help="Import the data of the systems that musterd replaces.")
 
-SHOWN: Final = 20
-"""Keys that can't be read and are named; all are counted."""
+MAX_SHOWN: Final = 20
+"""Maximum number of unreadable keys to list; all are counted."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What becomes of the keys."""
+    """Where to write the keys."""
 
     to: str = ""
-    """HOST:PORT,... of the etcd to copy to; without it the keys are printed, as JSON."""
+    """HOST:PORT,... of the etcd to copy to; default: print the keys as JSON."""
     replace: Annotated[bool, Flag] = False
-    """Put keys that are there with another value, too."""
+    """Replace keys that exist with another value."""
     dry_run: Annotated[bool, Flag] = False
-    """Only say what would be done."""
+    """Only print what would be done."""
 
 
 _PRINTED = Target()
@@ -51,16 +51,16 @@ def hades_etcd(
     target: Target = _PRINTED,
     login: EtcdLoginOptions = NO_LOGIN,
 ) -> int:
-    """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if some can't be read.
+    """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if a key can't be read.
 
-    Hades spoke API v2, whose keys API v3 can't see. What is there already is not put again: what
-    was cut off goes on when it is started once more.
+    Hades used API v2, whose keys are not visible in API v3. Existing keys are kept, so an
+    interrupted copy can be run again.
 
     Args:
-        url: The etcd that has API v2, as http://127.0.0.1:4001.
-        prefix: Of the keys.
-        target: What becomes of the keys.
-        login: How both etcds are asked; API v2 knows no user here.
+        url: The etcd with API v2, for example http://127.0.0.1:4001.
+        prefix: Prefix of the keys.
+        target: Where to write the keys.
+        login: TLS and login for both etcds; API v2 is read without a user.
     """
     with server_side("musterd import hades-etcd"):
         from musterd.etcd import EtcdOptions
@@ -70,8 +70,8 @@ def hades_etcd(
     report = ImportReport()
     prefix = "/" + prefix.strip("/")
     files = login.settings()
-    place = etcd_v2.Place(without_login(url), files.ca, files.cert, files.key)
-    nodes = wanted(etcd_v2.nodes(place, prefix), prefix, report)
+    endpoint = etcd_v2.V2Endpoint(without_login(url), files.ca, files.cert, files.key)
+    nodes = wanted(etcd_v2.nodes(endpoint, prefix), prefix, report)
     if target.to:
         store = login.store(_endpoints(target.to))
         copying = _copy(nodes, EtcdOptions.of(store.endpoints, store), report, target)
@@ -79,13 +79,13 @@ def hades_etcd(
     else:
         for node in nodes:
             print(json.dumps({"key": node.key, "value": node.value}))
-    _tell(report, target)
+    _print_report(report, target)
     return 1 if report.bad else 0
 
 
 def _endpoints(to: str) -> str:
-    if "://" in to or "@" in to or any(":" not in one for one in to.split(",")):
-        raise UsageError("--to: expected HOST:PORT, as 127.0.0.1:2379")
+    if "://" in to or "@" in to or any(":" not in endpoint for endpoint in to.split(",")):
+        raise UsageError("--to: expected HOST:PORT, for example 127.0.0.1:2379")
     return to
 
 
@@ -95,31 +95,31 @@ async def _copy(
     from musterd.etcd import EtcdClient
     from musterd.importers.hades_etcd import copy
 
-    shown = sys.stderr.isatty()
+    interactive = sys.stderr.isatty()
     async with EtcdClient(options) as client:
         async for _ in copy(nodes, client, report, replace=target.replace, dry_run=target.dry_run):
-            if shown:
+            if interactive:
                 print(f"\r{report.found} keys", end="", file=sys.stderr, flush=True)
-    if shown:
+    if interactive:
         print(file=sys.stderr)
 
 
-def _tell(report: "ImportReport", target: Target) -> None:
-    """Say what became of the keys, where it is not in the way of these."""
+def _print_report(report: "ImportReport", target: Target) -> None:
+    """Print a summary; on standard error if the keys themselves are on standard output."""
     would = "would be " if target.dry_run else ""
-    said = [
+    lines = [
         (report.put, f"{would}copied"),
         (report.replaced, f"{would}replaced"),
-        (report.same, "there already"),
-        (report.other, "there with another value, left (see --replace)"),
-        (report.work, "of scanners and schedulers, not needed"),
-        (report.expiring, "with a TTL, left to who renews them"),
-        (len(report.bad), "left out, as they can't be read"),
+        (report.same, "unchanged"),
+        (report.other, "kept with another value (see --replace)"),
+        (report.work, "skipped: used by scanners and schedulers only"),
+        (report.expiring, "skipped: they have a TTL, so their writer must write them again"),
+        (len(report.bad), "skipped: unreadable"),
     ]
     out = sys.stdout if target.to else sys.stderr
     print(f"{report.found} keys found", file=out)
-    for number, what in said:
+    for number, text in lines:
         if number:
-            print(f"{number:>8} {what}", file=out)
-    for name, reason in report.bad[:SHOWN]:
+            print(f"{number:>8} {text}", file=out)
+    for name, reason in report.bad[:MAX_SHOWN]:
         print(f"{name}: {reason}", file=sys.stderr)

@@ -1,19 +1,19 @@
-"""``musterd lease``: what keeps records alive."""
+"""``musterd lease``: leases of records."""
 
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS, OutputOptions, ServerOptions
 
-app = App(name="lease", help="Renew the lease of records, or end it.")
+app = App(name="lease", help="Renew or revoke the lease of records.")
 
-Lease = Annotated[str, Parameter(help="Its id, as record set --lease and record show print it.")]
+LeaseArg = Annotated[str, Parameter(help="Lease id, as printed by record set and record show.")]
 
 
 @app.command
-def renew(lease: Lease, /, *, options: OutputOptions = OPTIONS) -> None:
-    """Give a lease its whole time again."""
+def renew(lease: LeaseArg, /, *, options: OutputOptions = OPTIONS) -> None:
+    """Renew a lease for its full time."""
     from musterd.cli import output
     from musterd.client.text import span
 
@@ -26,8 +26,8 @@ def renew(lease: Lease, /, *, options: OutputOptions = OPTIONS) -> None:
 
 
 @app.command
-def revoke(lease: Lease, /, *, reach: ServerOptions = SERVER_OPTIONS) -> None:
-    """End a lease now, and delete the records that hang on it."""
-    with reach.client() as client:
+def revoke(lease: LeaseArg, /, *, server: ServerOptions = SERVER_OPTIONS) -> None:
+    """Revoke a lease and delete its records."""
+    with server.client() as client:
         client.revoke_lease(lease)
-    print(f"{lease}: ended, its records are deleted")
+    print(f"{lease}: revoked, its records are deleted")

@@ -1,4 +1,4 @@
-"""What every command that talks to the server takes, and what several of them read alike."""
+"""Options that the commands share, and their parsers."""
 
 import re
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 Flag = Parameter(negative=(), show_default=False)
-"""Of an option without a value."""
+"""Parameter of an option without a value."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How to reach the server: what is not given is the environment's, else the file's to say."""
+    """How to reach the server; defaults come from the environment, then from client.toml."""
 
     server: str | None = None
-    """URL of the server's API, as http://127.0.0.1:8053 (environment: MUSTERD_SERVER)."""
+    """URL of the API, for example http://127.0.0.1:8053 (environment: MUSTERD_SERVER)."""
     token_file: Path | None = None
     """File with the token (environment: MUSTERD_TOKEN_FILE, or MUSTERD_TOKEN itself)."""
 
     def client(self) -> "ApiClient":
-        """A client of the server that is meant. Raises UsageError."""
+        """Return a client of the server. Raises UsageError."""
         from musterd.client.api import ApiClient
         from musterd.client.endpoint import find
 
@@ -40,17 +40,19 @@ class ServerOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class OutputOptions(ServerOptions):
-    """How to reach the server, and how to print what it says."""
+    """How to reach the server, and how to print its answer."""
 
     json: Annotated[bool, Flag] = False
-    """Print JSON: a list as one object a line."""
+    """Print JSON; a list has one object per line."""
 
 
 SERVER_OPTIONS = ServerOptions()
 OPTIONS = OutputOptions()
 
 NameArg = Annotated[str, Parameter(help="An absolute name, with or without its final dot.")]
-TypeArg = Annotated[str, Parameter(name="TYPE", help="Type of records, as A, SRV or TYPE65280.")]
+TypeArg = Annotated[
+    str, Parameter(name="TYPE", help="Record type, for example A, SRV or TYPE65280.")
+]
 ZoneArg = Annotated[str, Parameter(help="A declared zone.")]
 Labels = Annotated[
     list[str] | None, Parameter(name="--label", negative=(), help="KEY=VALUE; may be repeated.")
@@ -58,14 +60,14 @@ Labels = Annotated[
 
 
 def type_of(text: str) -> str:
-    """A record type in upper case. Raises UsageError."""
+    """Return a record type in upper case. Raises UsageError."""
     if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,15}", text):
-        raise UsageError(f'"{text}" is no type of records: expected one as A, SRV or TYPE65280')
+        raise UsageError(f'"{text}" is not a record type: expected for example A, SRV or TYPE65280')
     return text.upper()
 
 
 def labels_of(given: list[str] | None) -> dict[str, str]:
-    """Labels from their ``KEY=VALUE``. Raises UsageError."""
+    """Parse labels from their ``KEY=VALUE`` form. Raises UsageError."""
     labels = {}
     for text in given or []:
         key, equals, value = text.partition("=")
@@ -76,8 +78,10 @@ def labels_of(given: list[str] | None) -> dict[str, str]:
 
 
 def seconds_of(option: str, text: str) -> int:
-    """A length of time as ``45``, ``90s``, ``15m``, ``12h``, ``30d``, ``2w``. Raises UsageError."""
+    """Parse a duration such as ``45``, ``90s``, ``15m`` or ``2w``. Raises UsageError."""
     found = re.fullmatch("([0-9]{1,10})([smhdw]?)", text)
     if not found:
-        raise UsageError(f'{option}: got "{text}", expected a time as 90s, 15m, 12h, 30d or 2w')
+        raise UsageError(
+            f'{option}: got "{text}", expected a duration such as 90s, 15m, 12h, 30d or 2w'
+        )
     return int(found[1]) * _UNITS.get(found[2], 1)

@@ -1,7 +1,7 @@
-"""The one way to print: tables for people, JSON for programs, both as they come.
+"""Prints tables for people and JSON for programs, row by row.
 
-A list is one JSON object a line, anything else one indented object. Where output is no terminal,
-tables are plain: no colour, no folding, cells parted by two spaces.
+A list is printed as one JSON object per line, anything else as one indented object. If standard
+output is not a terminal, tables are plain: no colour, no wrapping, two spaces between cells.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Final
 from musterd.client.text import printable
 
 PAGE: Final = 1000
-"""Rows that are laid out together: a longer table is printed page by page."""
-FOLDED: Final = 8
-"""The least that is left for a column whose cells are folded."""
+"""Rows that are laid out together; a longer table is printed page by page."""
+MIN_WRAPPED: Final = 8
+"""Minimum width of a column whose cells are wrapped."""
 GAP: Final = 2
 """Spaces between columns."""
 
@@ -29,7 +29,7 @@ def as_object(value: object) -> None:
 
 
 def as_lines(values: Iterable[object]) -> None:
-    """Print values as JSON, one a line."""
+    """Print values as JSON, one per line."""
     for value in values:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
@@ -37,10 +37,10 @@ def as_lines(values: Iterable[object]) -> None:
 def table(
     columns: Row, rows: Iterable[Row], *, indent: str = "", spare: Collection[str] = ()
 ) -> int:
-    """Print rows under the names of their columns; nothing at all if there are none.
+    """Print rows under the names of their columns; print nothing if there are no rows.
 
-    Where the rows fit one page, a column without a cell that says anything is left out, and those
-    that are ``spare`` are where the terminal has no room for all. Returns how many rows there were.
+    If the rows fit one page, empty columns are omitted, and the ``spare`` columns too if the
+    terminal is too narrow. Returns the number of rows.
     """
     source = iter([printable(cell) for cell in row] for row in rows)
     first = list(islice(source, PAGE))
@@ -59,7 +59,7 @@ def table(
 
 
 def facts(pairs: Mapping[str, str]) -> None:
-    """Print names with what they are, aligned; those that say nothing are left out."""
+    """Print aligned pairs of name and value; pairs with an empty value are omitted."""
     shown = {name: printable(value) for name, value in pairs.items() if value}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
@@ -105,7 +105,7 @@ def _widths(lines: Sequence[Row], least: Sequence[int]) -> list[int]:
 
 
 def _room(indent: str) -> int:
-    """Characters of a line, as many as one likes where output is no terminal."""
+    """Return the characters of a line; unlimited if output is not a terminal."""
     return get_terminal_size().columns - len(indent) if sys.stdout.isatty() else sys.maxsize
 
 
@@ -122,7 +122,7 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
     console = Console(highlight=False)
     laid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=bool(columns))
     room = _room(indent)
-    # What has no room for its widths is better folded afresh than cut off.
+    # If the widths don't fit, wrapping is better than cutting off.
     widths = least if _needed(least) <= room else []
     whole = _whole(_widths([columns, *rows], least), room)
     for at in range(len(rows[0])):
@@ -138,11 +138,11 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
 
 
 def _whole(widths: Sequence[int], room: int) -> frozenset[int]:
-    """The columns that need not be folded: the narrowest, as many as leave room for the others."""
+    """Return the columns that need no wrapping: the narrowest that leave room for the others."""
     whole: set[int] = set()
-    room -= _needed([min(width, FOLDED) for width in widths])
+    room -= _needed([min(width, MIN_WRAPPED) for width in widths])
     for at in sorted(range(len(widths)), key=widths.__getitem__):
-        room -= max(widths[at] - FOLDED, 0)
+        room -= max(widths[at] - MIN_WRAPPED, 0)
         if room < 0:
             break
         whole.add(at)

@@ -15,6 +15,8 @@ from musterd.cli.options import (
     Flag,
     Labels,
     NameArg,
+    OutputOptions,
+    ServerOptions,
     TypeArg,
     labels_of,
     seconds_of,
@@ -23,12 +25,14 @@ from musterd.cli.options import (
 from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
-    from musterd.client.api import ApiClient
+    from musterd.client.api import ApiClient, RRsetPath
     from musterd.client.values import ChangeInfo, RecordInfo, RecordInput
 
 InZone = Annotated[
     str | None,
-    Parameter(help="The zone that the name is in; default: the longest declared, for readers."),
+    Parameter(
+        help="The zone of the name; default: the most specific declared zone (needs scope read)."
+    ),
 ]
 
 app = App(name="record", help="Register records; show, list and delete them.")
@@ -37,20 +41,20 @@ app = App(name="record", help="Register records; show, list and delete them.")
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class RecordDetails:
-    """What all records of one call have in common; what is left out is for the zone to say."""
+    """Fields that all records of a call share; the zone sets the default of each."""
 
     ttl: int | None = None
-    """Seconds."""
+    """TTL in seconds."""
     weight: int | None = None
-    """Of each record, for policies that choose by weight."""
+    """Weight of each record, for policies that choose by weight."""
     policy: str | None = None
-    """Of this name: all, one, rotate, sticky or subset:K."""
+    """Policy of this name: all, one, rotate, sticky or subset:K."""
     description: str | None = None
-    """For people."""
+    """A note for people."""
     label: Labels = None
 
     def record(self, rtype: str, data: str, lease: str | None) -> "RecordInput":
-        """A record with these details. Raises UsageError."""
+        """Return a record with these details. Raises UsageError."""
         from musterd.client.rdata import typed
 
         record: RecordInput = {"data": typed(rtype, data)}
@@ -72,24 +76,24 @@ class RecordDetails:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How records are written."""
+    """How to write records."""
 
     lease: str | None = None
-    """Delete the records unless a new lease of this time, as 60s or 15m, is renewed."""
+    """Attach a new lease of this time, for example 60s or 15m; the records expire with it."""
     add: Annotated[bool, Flag] = False
-    """Add to what is there instead of replacing it."""
+    """Add to the existing records instead of replacing them."""
     if_revision: int | None = None
-    """Only if the newest of the records still has this revision."""
+    """Only write if the newest of the records still has this revision."""
     zone: InZone = None
 
     def check(self) -> None:
-        """Raises UsageError where options don't go together."""
+        """Raise UsageError if the options contradict each other."""
         if self.add and self.if_revision is not None:
-            raise UsageError("--if-revision is of all records of a type: leave it out, or --add")
+            raise UsageError("--if-revision checks all records of a type: omit it, or omit --add")
         self.seconds()
 
     def seconds(self) -> int | None:
-        """The time of the lease, if there is to be one. Raises UsageError."""
+        """Return the time of the lease in seconds, if there is one. Raises UsageError."""
         return None if self.lease is None else seconds_of("--lease", self.lease)
 
 
@@ -104,31 +108,37 @@ def set_(
     /,
     *data: Annotated[
         str,
-        Parameter(help='Of each record: 10.0.0.1, "10 mail.muster.local."; "--" before a "-".'),
+        Parameter(
+            help='Data of each record: 10.0.0.1, "10 mail.muster.local."; -- before a leading -.'
+        ),
     ],
     details: RecordDetails = NO_DETAILS,
-    way: WriteOptions = REPLACING,
+    how: WriteOptions = REPLACING,
     options: OutputOptions = OPTIONS,
 ) -> None:
-    """Register records: they become all that the registry has of this name and type."""
+    """Register records; they replace all registered records of this name and type."""
     if not data:
-        raise UsageError(f"{name}: has no data; musterd record delete {name} {rtype} deletes it")
-    way.check()
+        raise UsageError(
+            f"{name}: no data given; to delete it: musterd record delete {name} {rtype}"
+        )
+    how.check()
     with options.client() as client:
-        rrset = (*_place(client, name, way.zone), type_of(rtype))
-        lease = _granted(client, rrset, way.seconds())
-        written = _write(client, rrset, [details.record(rrset[2], one, lease) for one in data], way)
+        rrset = (*_locate(client, name, how.zone), type_of(rtype))
+        lease = _granted(client, rrset, how.seconds())
+        written = _write(
+            client, rrset, [details.record(rrset[2], text, lease) for text in data], how
+        )
         if options.json:
             _lines(written)
             return
-        print(f"{_titled(rrset)}: {'added' if way.add else 'set'} {', '.join(_data(written))}")
+        print(f"{_titled(rrset)}: {'added' if how.add else 'set'} {', '.join(_data(written))}")
         if lease is not None:
-            print(f"lease of {way.seconds()} s; before it ends: musterd lease renew {lease}")
-        print(_question(client, rrset))
+            print(f"lease: {how.seconds()} s; before it expires: musterd lease renew {lease}")
+        print(_dig_command(client, rrset))
 
 
-def _place(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
-    """The zone and the owner of a name that is written to. Raises MusterdError."""
+def _locate(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
+    """Return the zone and the owner of a name to write. Raises MusterdError."""
     from musterd.client.problems import ApiError
 
     try:
@@ -136,10 +146,8 @@ def _place(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
     except ApiError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise
-        # Who may only write can't look which zones there are.
-        raise MusterdError(
-            *error.problems, f"or say which zone {name} is in: --zone ZONE"
-        ) from None
+        # A token without scope read can't list the zones.
+        raise MusterdError(*error.problems, f"or pass the zone of {name}: --zone ZONE") from None
 
 
 def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> str | None:
@@ -147,13 +155,13 @@ def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> st
 
 
 def _write(
-    client: "ApiClient", rrset: "RRsetPath", records: "list[RecordInput]", way: WriteOptions
+    client: "ApiClient", rrset: "RRsetPath", records: "list[RecordInput]", how: WriteOptions
 ) -> "list[RecordInfo]":
-    """Write records; what fails takes the lease that was granted for it along."""
+    """Write records; on failure revoke the lease that was granted for them."""
     try:
-        if way.add:
+        if how.add:
             return [client.add(rrset, record) for record in records]
-        return client.replace(rrset, records, way.if_revision)
+        return client.replace(rrset, records, how.if_revision)
     except MusterdError:
         if lease := records[0].get("lease"):
             with suppress(MusterdError):
@@ -161,8 +169,8 @@ def _write(
         raise
 
 
-def _question(client: "ApiClient", rrset: "RRsetPath") -> str:
-    """The command that asks for what was set; without the address that the token can't see."""
+def _dig_command(client: "ApiClient", rrset: "RRsetPath") -> str:
+    """Return the dig command for an RRset; without an address if the token may not see it."""
     import shlex
 
     from musterd.client.endpoint import reachable
@@ -170,22 +178,22 @@ def _question(client: "ApiClient", rrset: "RRsetPath") -> str:
     from musterd.client.problems import ApiError
 
     zone, owner, rtype = rrset
-    asked = f"{shlex.quote(absolute(owner, zone))} {rtype}"
+    question = f"{shlex.quote(absolute(owner, zone))} {rtype}"
     try:
         listeners = client.status()["listeners"]
     except ApiError:
         listeners = []
     if not listeners:
-        return f"dig {asked}"
-    host, port = reachable(client.place, listeners[0])
-    return f"dig @{host} {'' if port == '53' else f'-p {port} '}{asked}"
+        return f"dig {question}"
+    host, port = reachable(client.endpoint, listeners[0])
+    return f"dig @{host} {'' if port == '53' else f'-p {port} '}{question}"
 
 
 @app.command
 def show(
     name: NameArg, rtype: TypeArg | None = None, /, *, options: OutputOptions = OPTIONS
 ) -> int:
-    """Show all that is registered of a name; exit with 1 if there is nothing."""
+    """Show the registered records of a name; exit with 1 if there are none."""
     asked = None if rtype is None else type_of(rtype)
     with options.client() as client:
         parts = client.locate(name)
@@ -196,23 +204,27 @@ def show(
         _print_table(records, _ALL)
     else:
         raise MusterdError(
-            f"{name}: nothing is registered{f' of type {asked}' if asked else ''}",
-            f"musterd explain {name} shows what other sources give",
+            f"{name}: no{f' {asked}' if asked else ''} record is registered",
+            f"musterd explain {name} shows the records of other sources",
         )
     return 0 if records else 1
 
 
 @app.command(name="list")
 def list_(
-    zone: Annotated[str | None, Parameter(help="Of this zone alone.")] = None,
+    zone: Annotated[str | None, Parameter(help="Only records of this zone.")] = None,
     /,
     *,
-    rtype: Annotated[str | None, Parameter(name="--type", help="Of this type alone.")] = None,
+    rtype: Annotated[
+        str | None, Parameter(name="--type", help="Only records of this type.")
+    ] = None,
     label: Labels = None,
-    registrant: Annotated[str | None, Parameter(help="Registered by this token alone.")] = None,
+    registrant: Annotated[
+        str | None, Parameter(help="Only records registered by this token.")
+    ] = None,
     options: OutputOptions = OPTIONS,
 ) -> None:
-    """List registered records, as they come."""
+    """List registered records."""
     from musterd.client.names import zone_part
 
     query: dict[str, str | list[str] | None] = {"registrant": registrant}
@@ -229,71 +241,71 @@ def list_(
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class DeleteTarget:
-    """Which record, in which state."""
+    """Which record to delete, and at which revision."""
 
     id: str | None = None
-    """The record with this id alone, as record show prints it."""
+    """Only the record with this id, as printed by record show."""
     if_revision: int | None = None
-    """Only if what is deleted still has this revision."""
+    """Only delete if the records still have this revision."""
     zone: InZone = None
 
 
-ALL = DeleteTarget()
+ALL_RECORDS = DeleteTarget()
 
 
 @app.command
 def delete(
     name: NameArg,
     rtype: TypeArg,
-    data: Annotated[str | None, Parameter(help="The record with this data alone.")] = None,
+    data: Annotated[str | None, Parameter(help="Only the record with this data.")] = None,
     /,
     *,
-    which: DeleteTarget = ALL,
-    reach: ServerOptions = SERVER_OPTIONS,
+    target: DeleteTarget = ALL_RECORDS,
+    server: ServerOptions = SERVER_OPTIONS,
 ) -> None:
-    """Delete one record, or all of a name and type: in one step, if the store can."""
-    if data is not None and which.id is not None:
-        raise UsageError("DATA and --id both name the record: leave one out")
-    with reach.client() as client:
-        rrset = (*_place(client, name, which.zone), type_of(rtype))
+    """Delete one record, or all records of a name and type."""
+    if data is not None and target.id is not None:
+        raise UsageError("DATA and --id both select the record: omit one of them")
+    with server.client() as client:
+        rrset = (*_locate(client, name, target.zone), type_of(rtype))
         if data is None:
-            _delete(client, rrset, which)
-            print(f"{_titled(rrset)}: deleted{f' {which.id}' if which.id else ''}")
+            _delete(client, rrset, target)
+            print(f"{_titled(rrset)}: deleted{f' {target.id}' if target.id else ''}")
             return
         record = _with_data(list(client.records(*rrset)), rrset, data)
-        revision = record["revision"] if which.if_revision is None else which.if_revision
+        revision = record["revision"] if target.if_revision is None else target.if_revision
         client.delete(rrset, record["id"], revision)
         print(f"{_titled(rrset)}: deleted {', '.join(_data([record]))}")
 
 
-def _delete(client: "ApiClient", rrset: "RRsetPath", which: DeleteTarget) -> None:
-    """Delete one record, or all; one by one where these are too many for one step."""
+def _delete(client: "ApiClient", rrset: "RRsetPath", target: DeleteTarget) -> None:
+    """Delete one record or all; one by one if they are too many for one transaction."""
     from musterd.client.problems import TOO_MUCH, ApiError
 
     try:
-        client.delete(rrset, which.id or "", which.if_revision)
+        client.delete(rrset, target.id or "", target.if_revision)
     except ApiError as error:
-        # Nobody can say of many steps that nothing was changed before them.
-        if error.members.get("type") != TOO_MUCH or which.if_revision is not None:
+        # Several transactions can't guarantee that nothing changed in between.
+        if error.members.get("type") != TOO_MUCH or target.if_revision is not None:
             raise
         for record in list(client.records(*rrset)):
             try:
                 client.delete(rrset, record["id"])
             except ApiError as gone:
-                # Its lease ended, or somebody else deleted it.
+                # Its lease expired, or another client deleted it.
                 if gone.status != HTTPStatus.NOT_FOUND:
                     raise
 
 
 def _with_data(records: "list[RecordInfo]", rrset: "RRsetPath", data: str) -> "RecordInfo":
-    """The record that has the data. Raises MusterdError saying which there are."""
+    """Return the record with the given data. Raises MusterdError that lists the records."""
     from musterd.client.rdata import same, typed
 
     for record in records:
         if same(rrset[2], record["data"], typed(rrset[2], data)):
             return record
     there = "; ".join(f"{record['data']} (--id {record['id']})" for record in records)
-    raise MusterdError(f"{_titled(rrset)}: has no record {data}; it has {there or 'none'}")
+    raise MusterdError(f"{_titled(rrset)}: no record with data {data}; there is {there or 'none'}")
 
 
 @app.command
@@ -302,10 +314,10 @@ def history(
     rtype: TypeArg | None = None,
     /,
     *,
-    limit: Annotated[int, Parameter(help="The most changes to show.")] = 100,
+    limit: Annotated[int, Parameter(help="Maximum number of changes to show.")] = 100,
     options: OutputOptions = OPTIONS,
 ) -> None:
-    """Show who changed what of a name and when, the newest first."""
+    """Show the changes of a name, newest first: when, by whom, and what."""
     from musterd.cli import output
     from musterd.client.text import moment
 
@@ -317,25 +329,31 @@ def history(
             output.as_lines(changes)
             return
         rows = (
-            (moment(one["time"]), str(one["revision"]), one["who"], one["action"], *_changed(one))
-            for one in changes
+            (
+                moment(change["time"]),
+                str(change["revision"]),
+                change["who"],
+                change["action"],
+                *_changed(change),
+            )
+            for change in changes
         )
         if not output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows):
-            print(f"{name}: no change of it is known", file=sys.stderr)
+            print(f"{name}: no changes are known", file=sys.stderr)
 
 
-_KEPT = ("data", "ttl", "weight", "policy", "description", "labels", "lease")
+_FIELDS = ("data", "ttl", "weight", "policy", "description", "labels", "lease")
 
 
 def _changed(change: "ChangeInfo") -> tuple[str, str, str]:
-    """Type, data, and what else is not as it was."""
+    """Return the type, the data, and the fields that changed."""
     before, after = change["before"], change["record"]
     record = after or before
     if record is None:
         return "", "", ""
     changes = []
     if before and after:
-        for key in _KEPT:
+        for key in _FIELDS:
             was, now = _cell(before, key), _cell(after, key)
             if was != now:
                 changes.append(f"{key} {was or 'none'} to {now or 'none'}")

@@ -10,7 +10,7 @@ from musterd.errors import UsageError
 
 
 def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None) -> None:
-    """Run the server in the foreground, until SIGTERM or SIGINT.
+    """Run the server in the foreground until SIGTERM or SIGINT.
 
     Args:
         config: The settings file, in TOML.
@@ -18,7 +18,7 @@ def serve(*, config: Annotated[Path | None, Parameter(name=["--config", "-c"])] 
     if config is None:
         raise UsageError(
             "musterd serve needs a settings file: -c FILE",
-            "musterd config example > musterd.toml makes one",
+            "to create one: musterd config example > musterd.toml",
         )
     with server_side("musterd serve"):
         import uvloop

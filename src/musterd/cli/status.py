@@ -3,14 +3,14 @@
 import time
 from typing import TYPE_CHECKING
 
-from musterd.cli.options import OPTIONS
+from musterd.cli.options import OPTIONS, OutputOptions
 
 if TYPE_CHECKING:
     from musterd.client.values import ServerInfo, SourceInfo, StatusInfo, ZoneInfo
 
 
 def status(*, options: OutputOptions = OPTIONS) -> None:
-    """Show how the server is: its zones, its sources, its store, and what is wrong."""
+    """Show the state of the server: zones, sources, store and problems."""
     from musterd.cli import output
 
     with options.client() as client:
@@ -55,13 +55,13 @@ def _server_row(server: "ServerInfo") -> tuple[str, ...]:
     state = "running" if server["running"] else "stopped"
     seen, started = moment(server["seen"]), moment(server["started"])
     revision, lag = server["revision"], server["lag"]
-    place = "" if revision is None else str(revision), "" if lag is None else span(lag)
+    progress = "" if revision is None else str(revision), "" if lag is None else span(lag)
     times = seen, started, server["version"]
-    return server["name"], state, *place, *times, ", ".join(server["addresses"])
+    return server["name"], state, *progress, *times, ", ".join(server["addresses"])
 
 
 def zone_table(zones: "list[ZoneInfo]") -> None:
-    """Print zones, a line each."""
+    """Print a table of zones."""
     from musterd.cli import output
 
     columns = ("zone", "state", "since", "serial", "names", "records", "policy", "merge", "sources")

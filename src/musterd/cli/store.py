@@ -1,4 +1,4 @@
-"""``musterd store``: where a registry is kept."""
+"""``musterd store``: the store of a registry."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 app = App(name="store", help="Copy a registry from one store to another.")
 
 _ETCD = "etcd://"
-_EVERY = 10_000
-"""Keys between two lines about how far it is, where these are not for a terminal."""
+_PROGRESS_KEYS = 10_000
+"""Keys between two progress lines if standard error is not a terminal."""
 
 _WHERE = "Path of a store.db, or etcd://HOST:PORT,HOST:PORT/PREFIX."
 
@@ -36,40 +36,40 @@ def copy(
     json: Annotated[bool, Flag] = False,
     login: EtcdLoginOptions = NO_LOGIN,
 ) -> None:
-    """Copy all of a registry, with its tokens and leases; no server may use either meanwhile.
+    """Copy a registry with its tokens and leases; stop all servers that use either store first.
 
-    What is in the target already is left, so that a copy that was stopped goes on where it was.
+    Existing keys of the target are kept, so an interrupted copy can be run again.
 
     Args:
         from_: The source.
         to: The target.
-        overwrite: Replace what differs in the target, and remove what the source has not.
+        overwrite: Replace keys of the target that differ, and delete keys the source lacks.
         json: Print JSON.
-        login: How the etcds are asked.
+        login: TLS and login for etcd.
     """
     with server_side("musterd store copy"):
         import asyncio
 
         from musterd.store.copy import copy as copy_store
 
-    for place in (from_, to):
-        without_login(place)
-        if "://" in place and not place.startswith(_ETCD):
+    for where in (from_, to):
+        without_login(where)
+        if "://" in where and not where.startswith(_ETCD):
             raise UsageError(
-                f"{place}: expected the path of a store.db, or etcd://HOST:PORT (--ca or --cert"
-                " turn TLS on)"
+                f"{where}: expected the path of a store.db, or etcd://HOST:PORT (--ca or --cert"
+                " enable TLS)"
             )
     if _ETCD not in from_ and not Path(from_).is_file():
-        raise UsageError(f"{from_}: there is no such store.db")
+        raise UsageError(f"{from_}: no such file")
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):
         raise UsageError(f"{from_} and {to} are the same store")
 
     async def run() -> "Copied":
         async with _opened(from_, login) as source, _opened(to, login) as target:
-            with _progress() as tell:
-                return await copy_store(source, target, tell, overwrite=overwrite)
+            with _progress() as progress:
+                return await copy_store(source, target, progress, overwrite=overwrite)
 
-    _say(asyncio.run(run()), to, json=json)
+    _print_result(asyncio.run(run()), to, json=json)
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]
         endpoints, _, prefix = where.removeprefix(_ETCD).partition("/")
         store = await open_etcd(login.store(endpoints, "/" + prefix))
     else:
-        # Nobody else writes to it, so what is read may stay open for as long as that takes.
+        # There are no other writers, so a read transaction may stay open for long.
         store = await open_file(Path(where), EmbeddedOptions(scan_time=86_400.0))
     try:
         yield store
@@ -92,9 +92,9 @@ async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Shows how far it is, on standard error."""
+    """Show the progress on standard error."""
     if not sys.stderr.isatty():
-        yield _tell_line
+        yield _print_progress
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -104,12 +104,12 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _tell_line(done: int, total: int) -> None:
-    if done % _EVERY == 0:
+def _print_progress(done: int, total: int) -> None:
+    if done % _PROGRESS_KEYS == 0:
         print(f"{done} of {total} keys", file=sys.stderr)
 
 
-def _say(copied: "Copied", to: str, *, json: bool) -> None:
+def _print_result(copied: "Copied", to: str, *, json: bool) -> None:
     from musterd.cli import output
 
     written = copied.missing + copied.different - copied.expired
@@ -124,6 +124,6 @@ def _say(copied: "Copied", to: str, *, json: bool) -> None:
             }
         )
         return
-    print(f"{to}: {written} keys written, {copied.same} were there, {copied.extra} removed")
+    print(f"{to}: {written} keys written, {copied.same} unchanged, {copied.extra} removed")
     if copied.expired:
-        print(f"{copied.expired} keys were not copied, as their lease had ended")
+        print(f"{copied.expired} keys were not copied: their lease had expired")

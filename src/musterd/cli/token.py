@@ -1,4 +1,4 @@
-"""``musterd token``: who may do what with the API."""
+"""``musterd token``: tokens of the API."""
 
 import re
 import sys
@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS, seconds_of
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS, OutputOptions, ServerOptions, seconds_of
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
     from musterd.client.values import TokenInfo
 
-app = App(name="token", help="Make tokens of the API, list and revoke them.")
+app = App(name="token", help="Create, list and revoke tokens of the API.")
 
 _SCOPE = Parameter(negative=(), help='read, write:ZONE, "write:*" or admin; may be repeated.')
 
 
 @app.command
 def create(
-    name: Annotated[str, Parameter(help="Whom it is for: registrant of what it registers.")],
+    name: Annotated[str, Parameter(help="Name of the token: the registrant of its records.")],
     /,
     *,
     scope: Annotated[list[str] | None, _SCOPE] = None,
-    expires: Annotated[str, Parameter(help="After this time, as 12h or 30d; default: never.")] = "",
+    expires: Annotated[
+        str, Parameter(help="Time until it expires, for example 12h or 30d; default: never.")
+    ] = "",
     options: OutputOptions = OPTIONS,
 ) -> None:
-    """Make a token and print it, this once: musterd token create ci --scope read > ci.token."""
+    """Create a token and print it: musterd token create ci --scope read > ci.token."""
     from musterd.cli import output
     from musterd.client.text import moment
 
@@ -38,15 +40,15 @@ def create(
     if options.json:
         output.as_object(token)
         return
-    until = f"until {moment(token['expires'])}" if token["expires"] else "without end"
+    until = f"expires {moment(token['expires'])}" if token["expires"] else "never expires"
     print(f"{name}: {' '.join(token['scopes'])}, {until}; id {token['id']}", file=sys.stderr)
-    print("It is shown this once: keep it in a file that only you can read.", file=sys.stderr)
+    print("It can't be shown again: keep it in a file that only you can read.", file=sys.stderr)
     print(token["token"])
 
 
 def _scopes(given: list[str] | None) -> list[str]:
     if not given:
-        raise UsageError('--scope says what it may do: read, write:ZONE, "write:*" or admin')
+        raise UsageError('--scope is required: read, write:ZONE, "write:*" or admin')
     for scope in given:
         if not re.fullmatch(r"read|admin|write:\S+", scope):
             raise UsageError(f'--scope: got "{scope}", expected read, write:ZONE, write:* or admin')
@@ -55,7 +57,7 @@ def _scopes(given: list[str] | None) -> list[str]:
 
 @app.command(name="list")
 def list_(*, options: OutputOptions = OPTIONS) -> None:
-    """List the tokens, which can't be shown again themselves."""
+    """List the tokens without their secrets."""
     from musterd.cli import output
     from musterd.client.text import moment
 
@@ -65,7 +67,8 @@ def list_(*, options: OutputOptions = OPTIONS) -> None:
         output.as_lines(tokens)
         return
     rows = (
-        (*_main(one), moment(one["created"]), moment(one["expires"]) or "never") for one in tokens
+        (*_main(token), moment(token["created"]), moment(token["expires"]) or "never")
+        for token in tokens
     )
     output.table(("id", "name", "scopes", "created", "expires"), rows)
 
@@ -76,14 +79,16 @@ def _main(token: "TokenInfo") -> tuple[str, str, str]:
 
 @app.command
 def revoke(
-    token: Annotated[str, Parameter(help="Its id, as token list prints it.")],
+    token: Annotated[str, Parameter(help="Id of the token, as printed by token list.")],
     /,
     *,
-    reach: ServerOptions = SERVER_OPTIONS,
+    server: ServerOptions = SERVER_OPTIONS,
 ) -> None:
-    """End a token."""
+    """Revoke a token."""
     if token.startswith("mst_"):
-        raise UsageError("that is a token itself: musterd token list prints the id of each")
-    with reach.client() as client:
+        raise UsageError(
+            "expected the id of a token, got its secret: musterd token list prints the ids"
+        )
+    with server.client() as client:
         client.revoke_token(token)
     print(f"{token}: revoked")

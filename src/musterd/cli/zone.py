@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from musterd.cli.extra import server_side
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS, Flag, ZoneArg
+from musterd.cli.options import OPTIONS, SERVER_OPTIONS, Flag, OutputOptions, ServerOptions, ZoneArg
 from musterd.errors import MusterdError, UsageError, ZoneFileError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 app = App(name="zone", help="Check a zone file; list, export and import the zones of a server.")
 
 TTL = 30
-"""Of records without one, seconds: the default of ``ttl`` of a zone."""
-SCANNED = 2**20
-"""Where a zone's name is looked for: the first octets of its file."""
+"""TTL of records without one, in seconds: the default of ``ttl`` of a zone."""
+SCANNED_BYTES = 2**20
+"""Leading bytes of a file that are searched for the name of its zone."""
 
 _ORIGIN = re.compile(r"\$ORIGIN[ \t]+(\S*\.)(?=[\s;]|$)", re.IGNORECASE)
 _SOA = re.compile(r"([^\s;$\"()]\S*)[ \t]+(?:(?:[0-9]\w*|IN)[ \t]+)*SOA[ \t]", re.IGNORECASE)
@@ -36,20 +36,20 @@ _SOA = re.compile(r"([^\s;$\"()]\S*)[ \t]+(?:(?:[0-9]\w*|IN)[ \t]+)*SOA[ \t]", r
 
 @dataclass(frozen=True, slots=True)
 class ZoneFileProblem:
-    """A record that would not be served; line 0 where none can be named."""
+    """A record that would not be served; line 0 if the line is unknown."""
 
     file: str
     line: int
     message: str
 
     def __str__(self) -> str:
-        """As ``example.zone:7: what is wrong``."""
+        """Return for example ``example.zone:7: unknown type``."""
         return f"{self.file}:{self.line}: {self.message}" if self.line else str(self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneFileReport:
-    """What a zone file gives: records by type, and what is left out of it."""
+    """Contents of a zone file: records by type, and problems."""
 
     zone: str
     files: list[str]
@@ -65,12 +65,12 @@ def check(
     zone: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Say what is wrong with a zone file; exit with 1 if anything is.
+    """Check a zone file; exit with 1 if it has problems.
 
     Args:
         file: A master file (RFC 1035).
-        zone: The zone's name; default: where the file has its SOA, else its first $ORIGIN.
-        as_json: Write the report as JSON.
+        zone: Name of the zone; default: the owner of the SOA record, else the first $ORIGIN.
+        as_json: Print JSON.
     """
     with server_side("musterd zone check"):
         report = inspect(file, zone or zone_of(file))
@@ -83,7 +83,7 @@ def check(
 
 @app.command(name="list")
 def list_(*, options: OutputOptions = OPTIONS) -> None:
-    """List the declared zones of the server."""
+    """List the zones of the server."""
     from musterd.cli import output
     from musterd.cli.status import zone_table
 
@@ -96,18 +96,18 @@ def list_(*, options: OutputOptions = OPTIONS) -> None:
 
 
 @app.command
-def export(zone: ZoneArg, /, *, reach: ServerOptions = SERVER_OPTIONS) -> None:
-    """Print what a zone answers, as a master file."""
+def export(zone: ZoneArg, /, *, server: ServerOptions = SERVER_OPTIONS) -> None:
+    """Print the answers of a zone as a master file."""
     from musterd.client.names import zone_part
 
-    with reach.client() as client:
+    with server.client() as client:
         for piece in client.export(zone_part(zone)):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
 
-_REPLACE = Parameter(help="Delete what is registered in the zone and not in the file.")
-_DRY = Parameter(help="Only say what would be done.")
+_REPLACE = Parameter(help="Delete registered records of the zone that are not in the file.")
+_DRY = Parameter(help="Only print what would be done.")
 
 
 @app.command(name="import")
@@ -120,7 +120,7 @@ def import_(
     dry_run: Annotated[bool, Flag, _DRY] = False,
     options: OutputOptions = OPTIONS,
 ) -> int:
-    """Register all records of a zone file, or none if one of them is wrong."""
+    """Register all records of a zone file, or none if one of them is invalid."""
     from musterd.cli import output
     from musterd.client.names import zone_part
 
@@ -128,7 +128,7 @@ def import_(
         opened = file.open("rb")
     except OSError as error:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
-    with opened, options.client() as client, _told_by_line(file):
+    with opened, options.client() as client, _problems_by_line(file):
         done = client.import_(zone_part(zone), opened, replace=replace, dry_run=dry_run)
     if options.json:
         output.as_object(done)
@@ -138,8 +138,8 @@ def import_(
 
 
 @contextmanager
-def _told_by_line(file: Path) -> Iterator[None]:
-    """Tells each problem of the file where the server refuses all of it."""
+def _problems_by_line(file: Path) -> Iterator[None]:
+    """Report each problem by its line if the server rejects the file."""
     from musterd.client.problems import ApiError
 
     try:
@@ -149,7 +149,7 @@ def _told_by_line(file: Path) -> Iterator[None]:
         if not problems:
             raise
         lines = [_at_line(file, problem) for problem in problems]
-        raise MusterdError(*lines, f"{file}: nothing of it was registered") from error
+        raise MusterdError(*lines, f"{file}: nothing was registered") from error
 
 
 def _at_line(file: Path, problem: "ImportProblem") -> str:
@@ -167,7 +167,7 @@ def _print_import(file: Path, done: "ImportResult", would: str) -> None:
 
 
 def zone_of(file: Path) -> str:
-    """The zone that a file tells by itself. Raises UsageError where it doesn't."""
+    """Return the zone that a file names itself. Raises UsageError if there is none."""
     origin = ""
     for line in _head(file).splitlines():
         directive, soa = _ORIGIN.match(line), _SOA.match(line)
@@ -178,20 +178,22 @@ def zone_of(file: Path) -> str:
         if directive and not origin:
             origin = directive.group(1)
     if not origin:
-        raise UsageError(f"{file}: has no $ORIGIN, nor SOA with a full name; pass --zone NAME")
+        raise UsageError(
+            f"{file}: has neither $ORIGIN nor a SOA record with an absolute name; pass --zone NAME"
+        )
     return origin
 
 
 def _head(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            return opened.read(SCANNED).decode("latin-1")
+            return opened.read(SCANNED_BYTES).decode("latin-1")
     except OSError as error:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
 
 
 def inspect(file: Path, zone: str) -> ZoneFileReport:
-    """Read a zone file as the server would. Raises ZoneFileError, UsageError."""
+    """Read a zone file as the server does. Raises ZoneFileError, UsageError."""
     import dns.exception
     import dns.name
 
@@ -223,7 +225,7 @@ def _report(origin: "dns.name.Name", found: "ZoneFile") -> ZoneFileReport:
 
 
 def _records_in(packed: bytes) -> int:
-    """The count of a packed RRset: after its TTL, expiry, policy and k."""
+    """Return the number of records of a packed RRset."""
     (count,) = struct.unpack_from(">14xH", packed)
     return int(count)
 

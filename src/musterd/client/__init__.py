@@ -1,1 +1,1 @@
-"""A client of the API, for the command line: blocking, of the standard library alone."""
+"""A blocking client of the API for the command line; it needs only the standard library."""

@@ -1,11 +1,11 @@
-"""The API, a method for each thing that the command line asks of it."""
+"""The API: one method per request of the command line."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Self
 
 from musterd.client.endpoint import Endpoint
-from musterd.client.http import JSON, TEXT, Ask, Http, Query
+from musterd.client.http import JSON, TEXT, Http, HttpRequest, Query
 from musterd.client.names import longest, owner_part, wire_name, zone_part
 from musterd.client.values import (
     ChangeInfo,
@@ -24,22 +24,22 @@ from musterd.errors import UsageError
 READ: Final = "read"
 ADMIN: Final = "admin"
 MAX_PAGE: Final = 1000
-"""The most entries of one page."""
+"""Maximum entries of one page."""
 
 RRsetPath = tuple[str, str, str]
-"""Zone, owner and type, as paths have them."""
+"""Zone, owner and type, as in a path of the API."""
 
 
 class ApiClient:
-    """One server's API. Every method raises MusterdError, most often an ApiError."""
+    """The API of one server. Every method raises MusterdError, usually an ApiError."""
 
-    def __init__(self, place: Endpoint) -> None:
-        """Of the server at ``place``; nothing is asked yet."""
-        self.place = place
-        self._http = Http(place)
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Create a client; the first request opens the connection."""
+        self.endpoint = endpoint
+        self._http = Http(endpoint)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,31 +47,31 @@ class ApiClient:
         self._http.close()
 
     def locate(self, name: str, zone: str | None = None) -> tuple[str, str]:
-        """The zone of an absolute name, and its owner in it as paths have it.
+        """Return the zone of an absolute name, and the owner in it as in a path of the API.
 
-        zone: where the name is; none: the longest of the declared zones, which needs ``read``.
-        Raises UsageError where the name is in none.
+        zone: the zone of the name; None for the most specific declared zone, which needs the scope
+        ``read``. Raises UsageError if the name is in no zone.
         """
         wire = wire_name(name)
         zones = [zone_part(zone)] if zone else [zone["name"] for zone in self.zones()]
         found = longest(wire, zones)
         if found is None:
-            there = f"declared: {', '.join(zones)}" if zones else "there is none yet"
-            known = "" if zone else f"; {there}; [[zones]] declares more"
-            raise UsageError(f"{name}: is not in {zone or 'a declared zone'}{known}")
+            declared = f"declared: {', '.join(zones)}" if zones else "no zone is declared yet"
+            hint = "" if zone else f"; {declared}; [[zones]] in the settings declares more"
+            raise UsageError(f"{name}: not in {zone or 'a declared zone'}{hint}")
         return found, owner_part(wire, found)
 
     def records(self, *parts: str, **query: str | list[str] | None) -> Iterator[RecordInfo]:
-        """The records under parts of (zone, owner, type), as they come.
+        """Return the records below parts of (zone, owner, type), as they arrive.
 
         query: ``type``, ``label`` (each ``k=v``), ``registrant``.
         """
-        return self._http.lines(_ask("GET", "records", *parts, query=query))
+        return self._http.lines(_request("GET", "records", *parts, query=query))
 
     def replace(
         self, rrset: RRsetPath, records: Sequence[RecordInput], revision: int | None
     ) -> list[RecordInfo]:
-        """Make these all records of a type of a name, where that still has the revision."""
+        """Replace an RRset; with a revision only if it still has that revision."""
         body, headers = {"records": records}, _match(revision)
         written: list[RecordInfo] = self._http.json(
             _write("PUT", *rrset, body=body, headers=headers)
@@ -79,107 +79,107 @@ class ApiClient:
         return written
 
     def add(self, rrset: RRsetPath, record: RecordInput) -> RecordInfo:
-        """Add a record, or change the one that has the same data."""
+        """Add a record, or change the record with the same data."""
         written: RecordInfo = self._http.json(_write("POST", *rrset, body=record))
         return written
 
     def delete(self, rrset: RRsetPath, record: str = "", revision: int | None = None) -> None:
-        """Delete one record by its id, or all of a type of a name."""
+        """Delete one record by its id, or an RRset."""
         parts = (*rrset, record) if record else rrset
         self._http.json(_write("DELETE", *parts, headers=_match(revision)))
 
-    def history(self, most: int, **query: str | None) -> Iterator[ChangeInfo]:
-        """At most so many changes of a ``zone``, ``owner``, ``type``, newest first."""
+    def history(self, limit: int, **query: str | None) -> Iterator[ChangeInfo]:
+        """Return at most ``limit`` changes of a ``zone``, ``owner``, ``type``, newest first."""
         after = None
-        while most > 0:
-            page = {**query, "limit": min(most, MAX_PAGE), "after": after}
-            found = self._http.json(_ask("GET", "history", query=page))
-            yield from found["entries"][:most]
-            most -= len(found["entries"])
+        while limit > 0:
+            page = {**query, "limit": min(limit, MAX_PAGE), "after": after}
+            found = self._http.json(_request("GET", "history", query=page))
+            yield from found["entries"][:limit]
+            limit -= len(found["entries"])
             after = found.get("next")
             if after is None:
                 return
 
     def grant(self, zone: str, ttl: int) -> LeaseInfo:
-        """A new lease of so many seconds, for records of a zone."""
+        """Grant a lease of ``ttl`` seconds for records of a zone."""
         lease: LeaseInfo = self._http.json(
-            _ask("POST", "leases", body={"ttl": ttl}, scope=f"write:{zone}")
+            _request("POST", "leases", body={"ttl": ttl}, scope=f"write:{zone}")
         )
         return lease
 
     def renew(self, lease: str) -> LeaseInfo:
-        """A lease, with its whole time before it again."""
-        ask = _ask("POST", "leases", lease, "keepalive", scope="write:ZONE")
-        renewed: LeaseInfo = self._http.json(ask)
+        """Renew a lease for its full time."""
+        request = _request("POST", "leases", lease, "keepalive", scope="write:ZONE")
+        renewed: LeaseInfo = self._http.json(request)
         return renewed
 
     def revoke_lease(self, lease: str) -> None:
-        """End a lease, and the records that hang on it."""
-        self._http.json(_ask("DELETE", "leases", lease, scope="write:ZONE"))
+        """Revoke a lease and delete its records."""
+        self._http.json(_request("DELETE", "leases", lease, scope="write:ZONE"))
 
     def zones(self) -> list[ZoneInfo]:
-        """Every declared zone."""
-        zones: list[ZoneInfo] = self._http.json(_ask("GET", "zones"))["zones"]
+        """Return the declared zones."""
+        zones: list[ZoneInfo] = self._http.json(_request("GET", "zones"))["zones"]
         return zones
 
     def export(self, zone: str) -> Iterator[bytes]:
-        """What a zone answers, as a master file."""
-        return self._http.pieces(_ask("GET", "zones", zone, "export"), TEXT)
+        """Return the answers of a zone as a master file."""
+        return self._http.pieces(_request("GET", "zones", zone, "export"), TEXT)
 
     def import_(self, zone: str, file: BinaryIO, *, replace: bool, dry_run: bool) -> ImportResult:
         """Register the records of a master file."""
         query = {"replace": _flag(replace), "dry_run": _flag(dry_run)}
-        ask = Ask(
+        request = HttpRequest(
             "POST", ("zones", zone, "import"), f"write:{zone}", query, {"Content-Type": TEXT}, file
         )
-        done: ImportResult = self._http.json(ask)
-        return done
+        result: ImportResult = self._http.json(request)
+        return result
 
     def explain(self, name: str, rtype: str | None, client: str | None) -> ExplanationInfo:
-        """Why a name is answered as it is."""
+        """Explain the answer for a name."""
         query = {"name": name, "type": rtype, "client": client}
-        found: ExplanationInfo = self._http.json(_ask("GET", "explain", query=query))
+        found: ExplanationInfo = self._http.json(_request("GET", "explain", query=query))
         return found
 
     def status(self) -> StatusInfo:
-        """How the server is."""
-        status: StatusInfo = self._http.json(_ask("GET", "status"))
+        """Return the state of the server."""
+        status: StatusInfo = self._http.json(_request("GET", "status"))
         return status
 
     def tokens(self) -> list[TokenInfo]:
-        """Every token, without its text."""
-        tokens: list[TokenInfo] = self._http.json(_ask("GET", "tokens", scope=ADMIN))["tokens"]
+        """Return the tokens without their secrets."""
+        tokens: list[TokenInfo] = self._http.json(_request("GET", "tokens", scope=ADMIN))["tokens"]
         return tokens
 
     def create_token(self, name: str, scopes: Sequence[str], expires: float | None) -> NewTokenInfo:
-        """A new token. expires: seconds since 1970, none for never."""
+        """Create a token. expires: seconds since 1970, None for never."""
         body = {"name": name, "scopes": list(scopes), "expires": expires}
-        token: NewTokenInfo = self._http.json(_ask("POST", "tokens", body=body, scope=ADMIN))
+        token: NewTokenInfo = self._http.json(_request("POST", "tokens", body=body, scope=ADMIN))
         return token
 
     def revoke_token(self, token: str) -> None:
-        """End a token, by its id."""
-        self._http.json(_ask("DELETE", "tokens", token, scope=ADMIN))
+        """Revoke a token by its id."""
+        self._http.json(_request("DELETE", "tokens", token, scope=ADMIN))
 
 
-def _ask(
+def _request(
     method: str,
     *parts: str,
     scope: str = READ,
     query: Query | None = None,
     body: object = None,
     headers: Mapping[str, str] | None = None,
-) -> Ask:
+) -> HttpRequest:
     given = dict(headers or {})
-    octets = None
+    content = None
     if body is not None:
-        octets = json.dumps(body, separators=(",", ":")).encode()
+        content = json.dumps(body, separators=(",", ":")).encode()
         given["Content-Type"] = JSON
-    return Ask(method, parts, scope, query or {}, given, octets)
+    return HttpRequest(method, parts, scope, query or {}, given, content)
 
 
-def _write(method: str, zone: str, *parts: str, **more: Any) -> Ask:
-    return _ask(method, "records", zone, *parts, scope=f"write:{zone}", **more)
+def _write(method: str, zone: str, *parts: str, **more: Any) -> HttpRequest:
+    return _request(method, "records", zone, *parts, scope=f"write:{zone}", **more)
 
 
 def _match(revision: int | None) -> dict[str, str]:

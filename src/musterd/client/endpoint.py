@@ -1,4 +1,4 @@
-"""Where the server is, and the token for it: by flag, environment or file."""
+"""Address of the server and its token: from options, environment or client.toml."""
 
 import os
 import tomllib
@@ -12,30 +12,30 @@ from urllib.parse import urlsplit
 from musterd.errors import UsageError
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
-"""Where ``musterd serve`` has its API by default."""
+"""Default address of the API of ``musterd serve``."""
 FIRST_TOKEN: Final = Path("/var/lib/musterd/token")
-"""Where a server with default settings writes its first token; for a server on this host only."""
+"""File of the first token of a local server with default settings."""
 PORTS: Final = {"http": 80, "https": 443}
 KEYS: Final = ("server", "token_file", "ca")
 MAX_TOKEN_BYTES: Final = 4096
-"""No token is longer: what is, is some other file."""
+"""Maximum bytes of a token file; a longer file is some other file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token, and where it is from: its text is never shown."""
+    """A token and its origin; its text is never shown."""
 
     text: str
     origin: str
 
     def __repr__(self) -> str:
-        """Its origin alone."""
-        return f"Token(origin={self.origin!r})"
+        """Return the origin without the text."""
+        return f"Credential(origin={self.origin!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server. base: of every path; ca: certificates to trust instead of the system's."""
+    """A server. base: prefix of all paths; ca: CA file that replaces the system's."""
 
     scheme: str
     host: str
@@ -47,12 +47,12 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """As people write it."""
+        """The URL of the server."""
         return f"{self.scheme}://{bracketed(self.host)}:{self.port}{self.base}"
 
     @property
     def local(self) -> bool:
-        """Whether it is on this host."""
+        """True if the server is on this host."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -60,15 +60,15 @@ class Endpoint:
 
 
 def bracketed(host: str) -> str:
-    """A host as a URL has it."""
+    """Return a host as written in a URL."""
     return f"[{host}]" if ":" in host else host
 
 
-def reachable(place: Endpoint, listener: str) -> tuple[str, str]:
-    """Where to ask what listens on ``host:port`` at the server: every address is the server's."""
+def reachable(endpoint: Endpoint, listener: str) -> tuple[str, str]:
+    """Return host and port to reach a listener; a wildcard address becomes the server's host."""
     host, _, port = listener.rpartition(":")
     bare = host.strip("[]")
-    return (place.host if bare in {"0.0.0.0", "::"} else bare), port  # noqa: S104
+    return (endpoint.host if bare in {"0.0.0.0", "::"} else bare), port  # noqa: S104
 
 
 def find(
@@ -76,37 +76,39 @@ def find(
     token_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """Where to go: what is given, else the environment, else the file, else the default.
+    """Return the server from arguments, environment, file or default, in this order.
 
     Raises UsageError.
     """
     file = _file(environ)
-    kept = _read(file)
-    url = server or environ.get("MUSTERD_SERVER") or kept.get("server") or DEFAULT_SERVER
-    place = parse(url)
-    ca = file.parent / Path(kept["ca"]).expanduser() if "ca" in kept else None
-    token = _token(place, token_file, environ, kept, file)
-    return Endpoint(place.scheme, place.host, place.port, place.base, token, ca, file)
+    settings = _read(file)
+    url = server or environ.get("MUSTERD_SERVER") or settings.get("server") or DEFAULT_SERVER
+    endpoint = parse(url)
+    ca = file.parent / Path(settings["ca"]).expanduser() if "ca" in settings else None
+    token = _token(endpoint, token_file, environ, settings, file)
+    return Endpoint(endpoint.scheme, endpoint.host, endpoint.port, endpoint.base, token, ca, file)
 
 
 def parse(url: str) -> Endpoint:
-    """A server from its URL. Raises UsageError."""
-    wrong = UsageError(f'"{_no_secret(url)}" is no server: expected a URL as {DEFAULT_SERVER}')
+    """Parse the URL of a server. Raises UsageError."""
+    invalid = UsageError(
+        f'"{_no_secret(url)}" is not the URL of a server: expected for example {DEFAULT_SERVER}'
+    )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise wrong from None
+        raise invalid from None
     if parts.scheme not in PORTS or not parts.hostname or parts.query or parts.fragment:
-        raise wrong
+        raise invalid
     if parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
-        raise wrong
+        raise invalid
     host, base = parts.hostname, parts.path.rstrip("/")
     return Endpoint(parts.scheme, host, PORTS[parts.scheme] if port is None else port, base)
 
 
 def _no_secret(url: str) -> str:
-    """A URL without the user and password that someone may have put into it."""
+    """Return a URL without a user and password."""
     head, at, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://...@{tail}" if at else url
 
@@ -119,26 +121,26 @@ def _file(environ: Mapping[str, str]) -> Path:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        kept = tomllib.loads(file.read_text())
+        settings = tomllib.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UsageError(f"{file}: can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: is no TOML: {error}") from error
-    for key, value in kept.items():
+        raise UsageError(f"{file}: not valid TOML: {error}") from error
+    for key, value in settings.items():
         if key not in KEYS:
-            raise UsageError(f"{file}: {key}: unknown key; there are {', '.join(KEYS)}")
+            raise UsageError(f"{file}: {key}: unknown key; known keys: {', '.join(KEYS)}")
         if not isinstance(value, str) or not value:
-            raise UsageError(f"{file}: {key}: expected a text")
-    return kept
+            raise UsageError(f"{file}: {key}: expected a non-empty string")
+    return settings
 
 
 def _token(
-    place: Endpoint,
+    endpoint: Endpoint,
     token_file: Path | None,
     environ: Mapping[str, str],
-    kept: Mapping[str, str],
+    settings: Mapping[str, str],
     file: Path,
 ) -> Credential | None:
     if token_file is not None:
@@ -147,9 +149,9 @@ def _token(
         return _checked(text, "MUSTERD_TOKEN")
     if path := environ.get("MUSTERD_TOKEN_FILE"):
         return _from_file(Path(path), "MUSTERD_TOKEN_FILE")
-    if "token_file" in kept:
-        return _from_file(file.parent / Path(kept["token_file"]).expanduser(), f"{file}")
-    if place.local and os.access(FIRST_TOKEN, os.R_OK):
+    if "token_file" in settings:
+        return _from_file(file.parent / Path(settings["token_file"]).expanduser(), f"{file}")
+    if endpoint.local and os.access(FIRST_TOKEN, os.R_OK):
         return _from_file(FIRST_TOKEN, "the first token")
     return None
 
@@ -167,8 +169,8 @@ def _checked(text: str, origin: str) -> Credential:
     token = text.strip()
     if not token or len(token) > MAX_TOKEN_BYTES or not token.isascii() or not token.isprintable():
         raise UsageError(
-            f"{origin}: holds no token: expected one line, as musterd token create prints"
+            f"{origin}: no valid token: expected one line, as printed by musterd token create"
         )
     if " " in token:
-        raise UsageError(f"{origin}: holds more than a token: expected it alone on one line")
+        raise UsageError(f"{origin}: more than a token: expected the token alone on one line")
     return Credential(token, origin)

@@ -1,4 +1,4 @@
-"""Requests and answers: one connection, JSON, problem details."""
+"""HTTP requests on one connection, with JSON and problem details."""
 
 import json
 import ssl
@@ -10,16 +10,16 @@ from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlencode
 
 from musterd.client.endpoint import Endpoint
-from musterd.client.problems import refused, unreachable
+from musterd.client.problems import rejection, unreachable
 from musterd.errors import MusterdError, UsageError
 
-SILENCE: Final = 60.0
-"""Seconds without a byte until a server is given up."""
-REPLY_OCTETS: Final = 2**26
-"""The most of one reply that is read at once."""
-LINE_OCTETS: Final = 2**20
-"""The longest line of a stream."""
-PIECE: Final = 2**16
+TIMEOUT: Final = 60.0
+"""Seconds without a byte until the client gives up."""
+MAX_REPLY_BYTES: Final = 2**26
+"""Maximum bytes of a reply that is read as a whole."""
+MAX_LINE_BYTES: Final = 2**20
+"""Maximum bytes of one line of a stream."""
+CHUNK_BYTES: Final = 2**16
 OK: Final = range(200, 300)
 JSON: Final = "application/json"
 LINES: Final = "application/x-ndjson"
@@ -29,8 +29,8 @@ Query = Mapping[str, str | int | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request. parts: of the path, not yet escaped; scope: what it needs of the token."""
+class HttpRequest:
+    """A request. parts: of the path, unescaped; scope: the scope that the token needs."""
 
     method: str
     parts: tuple[str, ...]
@@ -41,15 +41,15 @@ class Ask:
 
 
 class Http:
-    """A connection to one server, kept open from one request to the next."""
+    """A connection to one server, which stays open between requests."""
 
-    def __init__(self, place: Endpoint) -> None:
-        """To the server of ``place``; nothing is opened yet."""
-        self._place = place
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Create a client; the first request opens the connection."""
+        self._endpoint = endpoint
         self._connection: HTTPConnection | None = None
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,94 +62,98 @@ class Http:
             self._connection.close()
             self._connection = None
 
-    def json(self, ask: Ask) -> Any:
-        """What a request gives; none for an answer without content. Raises MusterdError."""
+    def json(self, request: HttpRequest) -> Any:
+        """Return the JSON of a reply, None for a reply without content. Raises MusterdError."""
         body = bytearray()
-        for piece in self.pieces(ask, JSON):
+        for piece in self.pieces(request, JSON):
             body += piece
-            if len(body) > REPLY_OCTETS:
-                raise self._broken(f"its answer is longer than {REPLY_OCTETS} octets")
+            if len(body) > MAX_REPLY_BYTES:
+                raise self._broken(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
         return self._parsed(body) if body else None
 
-    def lines(self, ask: Ask) -> Iterator[Any]:
-        """The JSON values of a stream, one a line, as they come. Raises MusterdError."""
+    def lines(self, request: HttpRequest) -> Iterator[Any]:
+        """Return the JSON values of a stream, one per line, as they arrive. Raises MusterdError."""
         rest = b""
-        for piece in self.pieces(ask, LINES):
+        for piece in self.pieces(request, LINES):
             *lines, rest = (rest + piece).split(b"\n")
             yield from map(self._parsed, filter(None, lines))
-            if len(rest) > LINE_OCTETS:
-                raise self._broken(f"its list has a line of more than {LINE_OCTETS} octets")
+            if len(rest) > MAX_LINE_BYTES:
+                raise self._broken(f"the list has a line of more than {MAX_LINE_BYTES} bytes")
         if rest:
-            raise self._broken("its list ends in the middle of a line")
+            raise self._broken("the list ends in the middle of a line")
 
-    def pieces(self, ask: Ask, accept: str) -> Iterator[bytes]:
-        """The octets of an answer, as they come. Raises MusterdError."""
-        with self._reply(ask, accept) as reply:
+    def pieces(self, request: HttpRequest, accept: str) -> Iterator[bytes]:
+        """Return the bytes of a reply, as they arrive. Raises MusterdError."""
+        with self._reply(request, accept) as reply:
             while piece := self._read(reply):
                 yield piece
 
     @contextmanager
-    def _reply(self, ask: Ask, accept: str) -> Iterator[HTTPResponse]:
-        """The answer of a success; what is not read of it when the block ends is given up."""
-        reply = self._send(ask, accept)
+    def _reply(self, request: HttpRequest, accept: str) -> Iterator[HTTPResponse]:
+        """Send a request; close the connection if the reply is not read to its end."""
+        reply = self._send(request, accept)
         try:
             if reply.status not in OK:
                 headers = {name.lower(): value for name, value in reply.getheaders()}
                 body = self._read(reply)
-                raise refused(self._place, ask.scope, reply.status, headers, body)
+                raise rejection(self._endpoint, request.scope, reply.status, headers, body)
             yield reply
         finally:
             if not reply.isclosed():
                 self.close()
 
-    def _send(self, ask: Ask, accept: str) -> HTTPResponse:
-        headers = {"Accept": f"{accept}, application/problem+json", **ask.headers}
-        if self._place.token is not None:
-            headers["Authorization"] = f"Bearer {self._place.token.text}"
+    def _send(self, request: HttpRequest, accept: str) -> HTTPResponse:
+        headers = {"Accept": f"{accept}, application/problem+json", **request.headers}
+        if self._endpoint.token is not None:
+            headers["Authorization"] = f"Bearer {self._endpoint.token.text}"
         try:
             if self._connection is None:
-                self._connection = _connection(self._place)
+                self._connection = _connection(self._endpoint)
                 self._connection.connect()
-            # A server may answer, and go, before it has read all of a long body.
+            # A server may answer and close before it has read a long body.
             with suppress(BrokenPipeError, ConnectionResetError):
-                self._connection.request(ask.method, self._target(ask), ask.body, headers)
+                self._connection.request(
+                    request.method, self._target(request), request.body, headers
+                )
             return self._connection.getresponse()
         except (OSError, HTTPException) as error:
             self.close()
-            raise unreachable(self._place, error) from error
+            raise unreachable(self._endpoint, error) from error
 
-    def _target(self, ask: Ask) -> str:
-        path = "/".join(quote(part, safe="*@") for part in ("v1", *ask.parts))
-        given = {name: value for name, value in ask.query.items() if value is not None}
+    def _target(self, request: HttpRequest) -> str:
+        path = "/".join(quote(part, safe="*@") for part in ("v1", *request.parts))
+        given = {name: value for name, value in request.query.items() if value is not None}
         query = urlencode(given, doseq=True)
-        return f"{self._place.base}/{path}" + (f"?{query}" if query else "")
+        return f"{self._endpoint.base}/{path}" + (f"?{query}" if query else "")
 
     def _read(self, reply: HTTPResponse) -> bytes:
         try:
-            piece = reply.read(PIECE)
+            piece = reply.read(CHUNK_BYTES)
         except (OSError, HTTPException) as error:
-            raise self._broken("closed the connection in the middle of its answer") from error
+            raise self._broken("closed the connection in the middle of its reply") from error
         if not piece and reply.length:
-            raise self._broken("closed the connection in the middle of its answer")
+            raise self._broken("closed the connection in the middle of its reply")
         return piece
 
     def _parsed(self, text: bytes | bytearray) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise self._broken("its answer is no JSON") from error
+            raise self._broken("the reply is not valid JSON") from error
 
-    def _broken(self, what: str) -> MusterdError:
-        return MusterdError(f"{self._place.url}: {what}; musterd status shows how the server is")
+    def _broken(self, problem: str) -> MusterdError:
+        return MusterdError(
+            f"{self._endpoint.url}: {problem}; musterd status shows the state of the server"
+        )
 
 
-def _connection(place: Endpoint) -> HTTPConnection:
-    if place.scheme == "http":
-        return HTTPConnection(place.host, place.port, timeout=SILENCE)
+def _connection(endpoint: Endpoint) -> HTTPConnection:
+    if endpoint.scheme == "http":
+        return HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
     try:
-        context = ssl.create_default_context(cafile=place.ca)
+        context = ssl.create_default_context(cafile=endpoint.ca)
     except OSError as error:
         no_pem = isinstance(error, ssl.SSLError)
-        reason = "holds no certificate in PEM" if no_pem else error.strerror
-        raise UsageError(f"{place.file}: ca: {place.ca}: {reason}") from error
-    return HTTPSConnection(place.host, place.port, timeout=SILENCE, context=context)
+        reason = "not a PEM certificate" if no_pem else error.strerror
+        raise UsageError(f"{endpoint.file}: ca: {endpoint.ca}: {reason}") from error
+    return HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT, context=context)

@@ -1,44 +1,44 @@
-"""The data of records as people type it."""
+"""Record data as typed on a command line."""
 
 import ipaddress
 import re
 
-STRING_OCTETS = 255
-"""The most octets of a character-string (RFC 1035 section 3.3)."""
+MAX_STRING_BYTES = 255
+"""Maximum bytes of a character-string (RFC 1035 section 3.3)."""
 
 _UNIT = re.compile(r"\\[0-9]{3}|\\.|.", re.DOTALL)
 _TEXTS = frozenset({"TXT", "SPF"})
 
 
 def typed(rtype: str, argument: str) -> str:
-    """One argument as the text of one record's data.
+    """Return an argument as the data of one record.
 
-    The shell has taken the quotes of ``"v=spf1 -all"``, so a TXT without any is one text, cut into
-    strings where it is too long for one; all other types stay as they are.
+    The shell removes the quotes of ``"v=spf1 -all"``, so an unquoted TXT argument is one text,
+    split into several strings if it is too long. Data of other types is unchanged.
     """
     if rtype not in _TEXTS or '"' in argument:
         return argument
-    strings, octets = [""], 0
+    strings, length = [""], 0
     for unit in _UNIT.findall(argument):
         size = 1 if unit.startswith("\\") else len(unit.encode("utf-8", "surrogateescape"))
-        if octets + size > STRING_OCTETS:
+        if length + size > MAX_STRING_BYTES:
             strings.append("")
-            octets = 0
+            length = 0
         strings[-1] += unit
-        octets += size
+        length += size
     return " ".join(f'"{text}"' for text in strings)
 
 
-def same(rtype: str, one: str, other: str) -> bool:
-    """Whether two texts are plainly the same data: addresses by value, others by words."""
+def same(rtype: str, data: str, other: str) -> bool:
+    """Return whether two texts are the same data; addresses are compared by value."""
     if rtype in {"A", "AAAA"}:
         try:
-            return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+            return ipaddress.ip_address(data) == ipaddress.ip_address(other)
         except ValueError:
             return False
     if rtype in _TEXTS:
-        return one == other
-    return _words(one) == _words(other)
+        return data == other
+    return _words(data) == _words(other)
 
 
 def _words(text: str) -> list[str]:

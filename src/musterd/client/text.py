@@ -1,4 +1,4 @@
-"""What is safe and easy to read on a terminal."""
+"""Text that is safe and easy to read on a terminal."""
 
 from datetime import datetime
 
@@ -6,21 +6,21 @@ _SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def printable(text: str) -> str:
-    r"""A text in one line, its control characters as escapes: a terminal must not obey them."""
+    r"""Return a text on one line with its control characters escaped, so no terminal obeys them."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def moment(seconds: float | None) -> str:
-    """A time (since 1970) in the zone of the reader; empty for none."""
+    """Return a time (seconds since 1970) in local time; empty for None."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def span(seconds: float) -> str:
-    """A length of time in its two greatest units, as ``3d 4h``."""
+    """Return a duration in its two largest units, for example ``3d 4h``."""
     rest, parts = max(0, round(seconds)), []
     for unit, size in _SPANS:
         if rest >= size:
@@ -30,5 +30,5 @@ def span(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things, as ``1 record`` or ``2 records``."""
+    """Return a number with its noun, for example ``1 record`` or ``2 records``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,13 +1,14 @@
-"""What the API says, as it says it: JSON objects with known keys.
+"""JSON objects of the API, with their keys.
 
-Times are seconds since 1970, spans and TTLs seconds; revisions count the changes of the store.
+Times are seconds since 1970; durations and TTLs are seconds; a revision counts the changes of the
+store.
 """
 
 from typing import NotRequired, TypedDict
 
 
 class RecordInput(TypedDict):
-    """A record to register; what is left out is the zone's to say."""
+    """A record to register; the zone sets the default of each missing member."""
 
     data: str
     ttl: NotRequired[int]
@@ -19,7 +20,7 @@ class RecordInput(TypedDict):
 
 
 class RecordInfo(TypedDict):
-    """A registered record. owner: relative to the zone, "@" at its apex; lease: the id of one."""
+    """A registered record. owner: relative to the zone, "@" at its apex; lease: a lease id."""
 
     zone: str
     owner: str
@@ -39,10 +40,9 @@ class RecordInfo(TypedDict):
 
 
 class ChangeInfo(TypedDict):
-    """An entry of the history; before and record are none where there was, or is, no record.
+    """An entry of the history; before or record is None if there was or is no record.
 
-    who: the name of a token, empty if the end of a lease did it; action: created, changed,
-    deleted, expired.
+    who: the name of a token, empty if a lease expired; action: created, changed, deleted, expired.
     """
 
     revision: int
@@ -54,7 +54,7 @@ class ChangeInfo(TypedDict):
 
 
 class LeaseInfo(TypedDict):
-    """A lease. ttl: as granted; remaining: until it ends, both in seconds."""
+    """A lease. ttl: as granted; remaining: until it expires, both in seconds."""
 
     id: str
     ttl: int
@@ -62,7 +62,7 @@ class LeaseInfo(TypedDict):
 
 
 class ZoneInfo(TypedDict):
-    """A declared zone. records: by source; names: owner names that are answered."""
+    """A declared zone. records: by source; names: number of answered owner names."""
 
     name: str
     state: str
@@ -76,14 +76,14 @@ class ZoneInfo(TypedDict):
 
 
 class ImportProblem(TypedDict):
-    """A record of an imported file that can't be registered."""
+    """A record of an imported file that was rejected."""
 
     line: int
     problem: str
 
 
 class ImportResult(TypedDict):
-    """What an import did, or would do."""
+    """Result of an import, or of a dry run."""
 
     added: int
     changed: int
@@ -93,7 +93,7 @@ class ImportResult(TypedDict):
 
 
 class TokenInfo(TypedDict):
-    """A token, without its text. expires: none for never."""
+    """A token without its secret. expires: None for never."""
 
     id: str
     name: str
@@ -103,13 +103,13 @@ class TokenInfo(TypedDict):
 
 
 class NewTokenInfo(TokenInfo):
-    """A token just made, with the text that is shown this once."""
+    """A new token with its secret, which is shown only once."""
 
     token: str
 
 
 class CandidateInfo(TypedDict):
-    """A record that a source gives. hidden: why it is not answered; refused: why it can't be."""
+    """A record of a source. hidden: why it is not answered; refused: why it can't be served."""
 
     source: str
     key: str
@@ -124,14 +124,14 @@ class CandidateInfo(TypedDict):
 
 
 class AnswerInfo(TypedDict):
-    """What one client gets; records: as lines of a master file."""
+    """The answer for one client; records: lines of a master file."""
 
     rcode: str
     records: list[str]
 
 
 class ExplanationInfo(TypedDict):
-    """Why a name is answered as it is."""
+    """Explanation of the answer for a name."""
 
     name: str
     type: str
@@ -144,7 +144,7 @@ class ExplanationInfo(TypedDict):
 
 
 class SourceInfo(TypedDict):
-    """A source of records. lost: since when, none if it isn't; problems: what it left out."""
+    """A source of records. lost: since when, None if it is not lost; problems: their number."""
 
     name: str
     state: str
@@ -157,14 +157,14 @@ class SourceInfo(TypedDict):
 
 
 class StoreInfo(TypedDict):
-    """Where the registry keeps its records. revision: up to which it is in answers."""
+    """Store of the registry. revision: the last one that is in the answers."""
 
     kind: str
     revision: int
 
 
 class ServerInfo(TypedDict):
-    """A server that shares the store, or did. lag: seconds; None of one that doesn't run."""
+    """A current or former server of the store. lag: seconds, None if it is stopped."""
 
     name: str
     running: bool
@@ -178,7 +178,7 @@ class ServerInfo(TypedDict):
 
 
 class StatusInfo(TypedDict):
-    """How the server is."""
+    """State of the server."""
 
     version: str
     started: float

@@ -1,1 +1,1 @@
-"""What takes over from the systems that musterd replaces: one module for each thing taken."""
+"""Importers for the systems that musterd replaces."""

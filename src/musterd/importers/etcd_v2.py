@@ -1,7 +1,7 @@
-"""Reads keys of etcd's API v2, which those of v3 are apart from: HTTP and JSON.
+"""Reads the keys of etcd's API v2 (HTTP and JSON), which API v3 doesn't show.
 
-A server gives a whole tree in one answer. etcd 3.4 still has this API where it was started with
-``--enable-v2=true``; 3.6 has it no more.
+A server returns a whole tree in one reply. etcd 3.4 has this API if it is started with
+``--enable-v2=true``; etcd 3.6 no longer has it.
 """
 
 import json
@@ -16,18 +16,18 @@ from urllib.parse import quote, urlsplit
 from musterd.errors import SourceError, UsageError
 
 TIMEOUT: Final = 60.0
-"""Seconds without an octet until a server is given up."""
+"""Seconds without a byte until a server is given up."""
 MAX_TREE_BYTES: Final = 2**29
-"""The largest tree that is taken at once."""
+"""Maximum bytes of a tree."""
 _MAX_DEPTH: Final = 200
-"""The most directories inside one another."""
+"""Maximum depth of nested directories."""
 _NOT_FOUND: Final = 404
 _OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A key with a value. expires: whether etcd is to remove it if nobody renews it."""
+    """A key with a value. expires: True if it has a TTL."""
 
     key: str
     value: str
@@ -36,7 +36,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class V2Endpoint:
-    """Where the API is: an ``http`` or ``https`` URL, and PEM files for the latter."""
+    """An ``http`` or ``https`` URL of the API, with PEM files for the latter."""
 
     url: str
     ca: Path | None = None
@@ -44,16 +44,18 @@ class V2Endpoint:
     key: Path | None = None
 
     def connection(self) -> HTTPConnection:
-        """A new connection, not open yet. Raises UsageError, SourceError."""
+        """Return a new, unopened connection. Raises UsageError, SourceError."""
         if "@" in self.url:
-            raise UsageError("the URL of an etcd: expected none with a user or password (@)")
+            raise UsageError("the URL of an etcd must not hold a user or password (@)")
         parts = urlsplit(self.url)
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
             host = port = None
         if parts.scheme not in {"http", "https"} or not host or parts.path.strip("/"):
-            raise UsageError(f'"{self.url}" is no URL of an etcd: expected http://127.0.0.1:2379')
+            raise UsageError(
+                f'"{self.url}" is not the URL of an etcd: expected for example http://127.0.0.1:2379'
+            )
         if parts.scheme == "http":
             return HTTPConnection(host, port or 2379, timeout=TIMEOUT)
         try:
@@ -61,43 +63,43 @@ class V2Endpoint:
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(f"the certificates can't be used: {error}") from error
+            raise SourceError(f"invalid certificate files: {error}") from error
         return HTTPSConnection(host, port or 2379, timeout=TIMEOUT, context=context)
 
 
-def nodes(place: V2Endpoint, prefix: str) -> Iterator[Node]:
-    """All keys below a prefix, in order. Raises UsageError, SourceError."""
-    found = _tree(place, prefix)
+def nodes(endpoint: V2Endpoint, prefix: str) -> Iterator[Node]:
+    """Return all keys below a prefix, in order. Raises UsageError, SourceError."""
+    found = _tree(endpoint, prefix)
     node = found.get("node")
     if not isinstance(node, dict):
-        raise SourceError(f"{place.url}: gave no node: it is no API v2 of etcd")
+        raise SourceError(f'{endpoint.url}: response has no "node"; not an etcd v2 API')
     yield from _leaves(node, 0)
 
 
-def _tree(place: V2Endpoint, prefix: str) -> dict[str, Any]:
-    connection = place.connection()
+def _tree(endpoint: V2Endpoint, prefix: str) -> dict[str, Any]:
+    connection = endpoint.connection()
     try:
         connection.request("GET", f"/v2/keys{quote(prefix)}?recursive=true&sorted=true")
         answer = connection.getresponse()
         body = answer.read(MAX_TREE_BYTES + 1)
     except (OSError, HTTPException) as error:
-        raise SourceError(f"{place.url}: can't be read: {error}") from error
+        raise SourceError(f"{endpoint.url}: can't be read: {error}") from error
     finally:
         connection.close()
     if len(body) > MAX_TREE_BYTES:
         raise SourceError(
-            f"{place.url}: {prefix} has more than {MAX_TREE_BYTES} octets: import it in parts, with "
-            "--prefix"
+            f"{endpoint.url}: {prefix} has more than {MAX_TREE_BYTES} bytes: import it in parts"
+            " with --prefix"
         )
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
     if answer.status == _NOT_FOUND and isinstance(found, dict) and "errorCode" in found:
-        raise SourceError(f"{place.url}: there is no key {prefix}: set --prefix")
+        raise SourceError(f"{endpoint.url}: no key {prefix}: set --prefix")
     if answer.status != _OK or not isinstance(found, dict):
         raise SourceError(
-            f"{place.url}: answered {answer.status} {answer.reason}: it has no API v2; etcd 3.4 "
+            f"{endpoint.url}: answered {answer.status} {answer.reason}: no API v2; etcd 3.4 "
             "has one with --enable-v2=true"
         )
     return found
@@ -105,9 +107,9 @@ def _tree(place: V2Endpoint, prefix: str) -> dict[str, Any]:
 
 def _leaves(node: dict[str, Any], depth: int) -> Iterator[Node]:
     if depth > _MAX_DEPTH:
-        raise SourceError(f"{node.get('key')}: is below more than {_MAX_DEPTH} directories")
+        raise SourceError(f"{node.get('key')}: more than {_MAX_DEPTH} nested directories")
     if node.get("dir"):
-        for one in node.get("nodes") or ():
-            yield from _leaves(one, depth + 1)
+        for child in node.get("nodes") or ():
+            yield from _leaves(child, depth + 1)
     elif isinstance(node.get("key"), str) and isinstance(node.get("value"), str):
         yield Node(node["key"], node["value"], "expiration" in node)

@@ -1,7 +1,6 @@
-"""Copies what Hades keeps in etcd's API v2 to API v3, where a source of layout "hades" reads it.
+"""Copies the keys of Hades from etcd's API v2 to API v3, for a source of layout "hades".
 
-The keys stay the same. What is there already is not put again, so a copy that was cut off goes on
-where it was when it is started once more.
+The keys stay the same. Existing keys are kept, so an interrupted copy can be run again.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -16,18 +15,17 @@ from musterd.sources.etcd.service import Rules, is_down, read
 
 LAYOUT: Final = LAYOUTS["hades"]
 BATCH_SIZE: Final = 100
-"""Keys that are compared and put together."""
+"""Keys between two progress reports."""
 _WORK: Final = "/monitor/"
-"""Below it is what scanners and schedulers tell one another; only the statuses are taken."""
+"""Prefix of the keys of scanners and schedulers; only the statuses are copied."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of keys, by number.
+    """Number of keys by result.
 
-    put: new; same: there already; other: there with another value, which stays unless it is to be
-    replaced; work: of scanners and schedulers; expiring: that etcd would remove, whose writers go
-    on with API v2.
+    put: new keys; same: unchanged keys; other: kept keys with another value; work: keys of scanners
+    and schedulers; expiring: keys with a TTL, whose writers go on with API v2.
     """
 
     found: int = 0
@@ -38,11 +36,11 @@ class ImportReport:
     work: int = 0
     expiring: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
-    """Keys whose value can't be read, and why; they are left out."""
+    """Skipped keys with an unreadable value, and the reason."""
 
 
 def wanted(nodes: Iterable[Node], prefix: str, report: ImportReport) -> Iterator[Node]:
-    """Those that are to be copied."""
+    """Return the nodes to copy."""
     status = f"{prefix}/{LAYOUT.status}/"
     for node in nodes:
         report.found += 1
@@ -66,22 +64,22 @@ def wanted(nodes: Iterable[Node], prefix: str, report: ImportReport) -> Iterator
 async def copy(
     nodes: Iterable[Node], client: EtcdClient, report: ImportReport, *, replace: bool, dry_run: bool
 ) -> AsyncIterator[None]:
-    """Put keys, with a break after some. Raises StoreError.
+    """Put keys; yield after each batch. Raises StoreError.
 
-    replace: also those that are there with another value; dry_run: none, only count.
+    replace: replace keys with another value; dry_run: only count.
     """
     source = iter(nodes)
-    while some := list(islice(source, BATCH_SIZE)):
-        for node in some:
+    while batch := list(islice(source, BATCH_SIZE)):
+        for node in batch:
             key, value = node.key.encode(), node.value.encode()
-            there = (await client.range(key)).entries
-            if there and there[0].value == value:
+            existing = (await client.range(key)).entries
+            if existing and existing[0].value == value:
                 report.same += 1
-            elif there and not replace:
+            elif existing and not replace:
                 report.other += 1
             else:
-                report.replaced += bool(there)
-                report.put += not there
+                report.replaced += bool(existing)
+                report.put += not existing
                 if not dry_run:
                     await client.put(key, value)
         yield
