@@ -1,4 +1,4 @@
-"""``musterd completion``: the scripts are right by their shells, and complete."""
+"""``musterd completion``: the scripts are valid in their shells and complete."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def script(shell: str, capsys: Capture) -> str:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_names_nouns_verbs_and_options(shell: str, capsys: Capture) -> None:
+def test_script_contains_nouns_verbs_and_options(shell: str, capsys: Capture) -> None:
     text = script(shell, capsys)
     for word in ("record", "history", "explain", "token", "revoke", "token-file", "if-revision"):
         assert word in text
@@ -27,7 +27,7 @@ def test_a_script_names_nouns_verbs_and_options(shell: str, capsys: Capture) -> 
 @pytest.mark.parametrize(
     "shell", [pytest.param(s, marks=needs(s)) for s in ("bash", "zsh", "fish")]
 )
-def test_its_shell_can_read_it(shell: str, capsys: Capture, tmp_path: Path) -> None:
+def test_script_is_valid_in_its_shell(shell: str, capsys: Capture, tmp_path: Path) -> None:
     path = tmp_path / "script"
     path.write_text(script(shell, capsys))
     done = subprocess.run([shell, "-n", path], capture_output=True, text=True, check=False)
@@ -58,7 +58,7 @@ def test_fish_completes(line: str, words: list[str], capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "line", ["serve -c ", "zone check ", "record list --token-file ", "zone import a.test "]
 )
-def test_fish_completes_files_where_they_belong(line: str, capsys: Capture, tmp_path: Path) -> None:
+def test_fish_completes_file_arguments(line: str, capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "here.zone").touch()
     ask = script("fish", capsys) + f"complete -C 'musterd {line}'"
     command = ["fish", "-N", "-c", ask]
@@ -74,7 +74,7 @@ print -r -- $_comps[musterd]
 
 
 @needs("zsh")
-def test_zsh_knows_the_command(capsys: Capture, tmp_path: Path) -> None:
+def test_zsh_registers_the_command(capsys: Capture, tmp_path: Path) -> None:
     done = subprocess.run(
         ["zsh", "-f", "-c", ZSH], input=script("zsh", capsys), capture_output=True, text=True,
         check=True, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
@@ -98,6 +98,6 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     assert sorted(word.strip() for word in done.stdout.split()) == words
 
 
-def test_another_shell_is_a_wrong_usage(capsys: Capture) -> None:
+def test_unknown_shell_is_a_usage_error(capsys: Capture) -> None:
     assert run(["completion", "tcsh"]) == 2
     assert '"bash"' in capsys.readouterr().err.replace("'", '"')

@@ -17,18 +17,18 @@ ZONES = (
 )
 
 
-def test_check_counts_what_is_there(write: Write, capsys: Capture) -> None:
+def test_check_counts_zones_and_sources(write: Write, capsys: Capture) -> None:
     path = write(ZONES)
     assert run(["config", "check", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: ok, 2 zones, 1 source\n"
 
 
-def test_check_tells_each_problem(write: Write, capsys: Capture) -> None:
+def test_check_reports_each_problem(write: Write, capsys: Capture) -> None:
     path = write("dns.workers = 'x'\nlogs = 1\n")
     assert run(["config", "check", str(path)]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert [line.split(": ")[:2] for line in told.err.splitlines()] == [
+    expected = capsys.readouterr()
+    assert expected.out == ""
+    assert [line.split(": ")[:2] for line in expected.err.splitlines()] == [
         [f"{path}:1", "dns.workers"],
         [f"{path}:2", "logs"],
     ]
@@ -50,7 +50,7 @@ def test_example_prints_settings_that_load(write: Write, capsys: Capture) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         (["confg"], 'Did you mean "config"?'),
         (["config", "check"], "FILE requires an argument"),
@@ -59,14 +59,14 @@ def test_example_prints_settings_that_load(write: Write, capsys: Capture) -> Non
         (["serve", "--confg", "x"], "Did you mean --config?"),
     ],
 )
-def test_wrong_usage_exits_with_2(line: list[str], told: str, capsys: Capture) -> None:
+def test_usage_error_exits_with_2(line: list[str], expected: str, capsys: Capture) -> None:
     assert run(line) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert told in captured.err
+    assert expected in captured.err
 
 
-def test_the_version(capsys: Capture) -> None:
+def test_version_is_printed(capsys: Capture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"
 
@@ -85,11 +85,11 @@ class Bare:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Bare())
 """
-"""As an interpreter in which the base package alone is installed."""
+"""Simulates an interpreter with only the base package installed."""
 
 
 @pytest.mark.parametrize("line", [[], ["--help"], ["serve", "--help"], ["zone", "check", "--help"]])
-def test_help_imports_nothing_of_the_server(line: list[str]) -> None:
+def test_help_imports_no_server_package(line: list[str]) -> None:
     done = python(
         f"import sys; from musterd.cli import run; code = run({line!r})\n"
         "print(sorted({'dns', 'pydantic', 'structlog', 'uvicorn', 'musterd._core'}"
@@ -107,14 +107,16 @@ def test_help_imports_nothing_of_the_server(line: list[str]) -> None:
         ["zone", "check", "x.zone", "--zone", "x"],
     ],
 )
-def test_without_the_server_side_it_says_what_to_install(line: list[str]) -> None:
+def test_missing_server_package_names_the_install_command(line: list[str]) -> None:
     done = python(f"{BARE}\nfrom musterd.cli import run; sys.exit(run({line!r}))")
     words = " ".join(line[: 1 if line[0] == "serve" else 2])
-    assert done.stderr == f"musterd {words} needs the server: pip install 'musterd[server]'\n"
+    assert (
+        done.stderr == f"musterd {words} needs the server packages: pip install 'musterd[server]'\n"
+    )
     assert done.returncode == 1
 
 
-def test_a_reader_that_stops_is_no_error() -> None:
+def test_closed_pipe_prints_no_traceback() -> None:
     code = "import sys; from musterd.cli import run; sys.exit(run(['config', 'example']))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -125,7 +127,7 @@ def test_a_reader_that_stops_is_no_error() -> None:
         assert process.stderr.read() == b""
 
 
-def test_the_shipped_example_is_right(capsys: Capture) -> None:
+def test_shipped_example_is_valid(capsys: Capture) -> None:
     example = Path(__file__).parent.parent / "examples" / "musterd.toml"
     assert run(["config", "check", str(example)]) == 0
     assert capsys.readouterr().out.endswith(": ok, 1 zone, 1 source\n")

@@ -1,4 +1,4 @@
-"""How tables and JSON are printed, to a terminal and to what is none."""
+"""Tables and JSON, printed to a terminal and to a pipe."""
 
 import io
 import os
@@ -14,18 +14,18 @@ Capture = pytest.CaptureFixture[str]
 ROWS = [["a", "", "1"], ["bcd", "", "x y"]]
 
 
-def test_plain_cells_are_parted_by_two_spaces(capsys: Capture) -> None:
+def test_plain_cells_are_separated_by_two_spaces(capsys: Capture) -> None:
     assert output.table(("k", "none", "value"), ROWS, indent=" ") == 2
     assert capsys.readouterr().out == " k    value\n a    1\n bcd  x y\n"
 
 
-def test_nothing_prints_nothing(capsys: Capture) -> None:
+def test_empty_table_prints_nothing(capsys: Capture) -> None:
     assert output.table(("k",), []) == 0
     output.as_lines([])
     assert capsys.readouterr().out == ""
 
 
-def test_pages_have_the_head_once_and_keep_every_column(capsys: Capture) -> None:
+def test_pages_share_one_head_and_keep_all_columns(capsys: Capture) -> None:
     rows = ([str(n), "", "x"] for n in range(2 * output.PAGE + 1))
     assert output.table(("n", "none", "x"), rows) == 2 * output.PAGE + 1
     lines = capsys.readouterr().out.splitlines()
@@ -35,7 +35,7 @@ def test_pages_have_the_head_once_and_keep_every_column(capsys: Capture) -> None
     assert len(lines) == 2 * output.PAGE + 2
 
 
-def test_a_list_is_printed_as_it_comes(capsys: Capture) -> None:
+def test_list_is_printed_while_it_arrives(capsys: Capture) -> None:
     printed: list[int] = []
 
     def values() -> Iterator[dict[str, int]]:
@@ -47,14 +47,14 @@ def test_a_list_is_printed_as_it_comes(capsys: Capture) -> None:
     assert printed == [0, 1, 1]
 
 
-def test_what_a_cell_holds_stays_in_its_line(capsys: Capture) -> None:
+def test_cell_with_newline_stays_on_one_line(capsys: Capture) -> None:
     output.table(("a",), [["x\n\x1b[31m"]])
     output.facts({"a": "y\r", "empty": ""})
     assert capsys.readouterr().out == "a\nx\\n\\x1b[31m\na  y\\r\n"
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[], object]) -> str:
-    """What is shown on a terminal of some characters a line."""
+    """Return the output on a terminal with a given width."""
     master, slave = pty.openpty()
     for name, value in (("TERM", "xterm"), ("COLUMNS", str(width))):
         monkeypatch.setenv(name, value)
@@ -68,7 +68,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[], 
     return text
 
 
-def test_a_terminal_gets_bold_heads_and_folded_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_gets_bold_heads_and_wrapped_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [["[red]a", "x" * 60]]
     text = on_terminal(monkeypatch, 40, lambda: output.table(("k", "value"), rows))
     assert "\x1b[1m" in text
@@ -77,7 +77,7 @@ def test_a_terminal_gets_bold_heads_and_folded_cells(monkeypatch: pytest.MonkeyP
     assert text.count("\n") == 3
 
 
-def test_a_narrow_terminal_folds_what_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_narrow_terminal_wraps_long_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = ("type", "data", "ttl", "weight", "source", "key", "age", "why not")
     row = ["A", "192.0.2.11", "30", "1", "example", "k" * 40, "19min 15s", "registry comes first"]
 

@@ -1,4 +1,4 @@
-"""Names and data that few expect: typed, kept, answered, asked for with dig, exported, imported."""
+"""Unusual names and data: set, stored, answered, queried with dig, exported and imported."""
 
 import json
 import subprocess
@@ -15,9 +15,9 @@ from tests.needs import needs
 pytest_plugins = ["tests.apifixture"]
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
-"""With muster.local 255 octets."""
+"""255 bytes with muster.local."""
 OCTETS = ["".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 256, 32)]
-"""Labels of 32 octets, which are all that there are."""
+"""Labels of 32 bytes, which together hold every byte."""
 
 NAMES = [
     ("WEB", r"web"),
@@ -80,18 +80,18 @@ DATA = [
     ("RESINFO", '"qnamemin"'), ("TYPE1", r"\# 4 0a000003"),
 ]  # fmt: skip
 UNLIKE = {"NID": ["+unknownformat"], "L64": ["+unknownformat"]}
-"""Types that dig writes as dnspython does not read them."""
+"""Types whose dig output dnspython can't parse."""
 
 
 @pytest.fixture
 def listener(api: Api) -> str:
-    """Where the server answers DNS."""
+    """Return the address of the DNS listener."""
     (found,) = json.loads(api("status", "--json"))["listeners"]
     return str(found)
 
 
 def dig(listener: str, name: str, rtype: str, *more: str) -> list[list[str]]:
-    """The answer to a program that has its own mind about escapes: name, TTL, class, type, data."""
+    """Return the answer as printed by dig: name, TTL, class, type, data."""
     host, _, port = listener.rpartition(":")
     words = ["dig", f"@{host}", "-p", port, "+noall", "+answer", "+noidnin", "+noidnout", "+tcp"]
     done = subprocess.run(
@@ -105,14 +105,14 @@ def dig(listener: str, name: str, rtype: str, *more: str) -> list[list[str]]:
 
 
 def lines(api: Api, noun: str, verb: str, *words: str) -> list[dict[str, Any]]:
-    """The objects that a command prints; its words may begin with a dash."""
+    """Return the objects that a command prints; its arguments may begin with a dash."""
     return [json.loads(text) for text in api(noun, verb, "--json", "--", *words).splitlines()]
 
 
 def records(api: Api) -> list[dict[str, object]]:
-    """What is registered, as far as a zone file tells it."""
+    """Return the registered records, limited to what a zone file can express."""
     kept = ("zone", "owner", "type", "data", "ttl", "id")
-    return [{key: one[key] for key in kept} for one in api.objects("record", "list")]
+    return [{key: record[key] for key in kept} for record in api.objects("record", "list")]
 
 
 def moved(api: Api, folder: Path) -> None:
@@ -121,18 +121,18 @@ def moved(api: Api, folder: Path) -> None:
     exported = folder / "exported.zone"
     exported.write_text(api("zone", "export", "muster.local"))
     (folder / "empty.zone").write_text("; nothing\n")
-    told = api("zone", "import", "muster.local", str(folder / "empty.zone"), "--replace")
-    assert f"{len(before)} removed" in told
+    expected = api("zone", "import", "muster.local", str(folder / "empty.zone"), "--replace")
+    assert f"{len(before)} removed" in expected
     assert records(api) == []
-    told = api("zone", "import", "muster.local", str(exported))
-    assert f"{len(before)} added" in told
+    expected = api("zone", "import", "muster.local", str(exported))
+    assert f"{len(before)} added" in expected
     after = records(api)
-    assert [{**one, "ttl": 30} for one in before] == after
+    assert [{**record, "ttl": 30} for record in before] == after
     assert "0 added, 0 changed, 0 removed" in api("zone", "import", "muster.local", str(exported))
 
 
 @needs("dig")
-def test_names(api: Api, listener: str, tmp_path: Path) -> None:
+def test_names_survive_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
     for number, (typed, _) in enumerate(NAMES):
         address = f"10.0.0.{number}"
         api("record", "set", "--", f"{typed}.muster.local", "A", address)
@@ -140,13 +140,13 @@ def test_names(api: Api, listener: str, tmp_path: Path) -> None:
     wanted = {dns.name.from_text(name, origin): f"10.0.0.{n}" for n, (_, name) in enumerate(NAMES)}
     assert len(wanted) == len(NAMES)
     found = {}
-    for one in api.objects("record", "list"):
-        name = f"{one['owner']}.muster.local"
-        found[dns.name.from_text(name)] = one["data"]
+    for record in api.objects("record", "list"):
+        name = f"{record['owner']}.muster.local"
+        found[dns.name.from_text(name)] = record["data"]
         ((owner, *_, data),) = dig(listener, name, "A")
         assert dns.name.from_text(owner) == dns.name.from_text(name)
-        assert data == one["data"]
-        taken(api, name, one)
+        assert data == record["data"]
+        taken(api, name, record)
     assert found == wanted
     moved(api, tmp_path)
     for full in wanted:
@@ -155,7 +155,7 @@ def test_names(api: Api, listener: str, tmp_path: Path) -> None:
 
 
 def taken(api: Api, name: str, record: dict[str, Any]) -> None:
-    """What is printed is taken, by each command."""
+    """Pass the printed form to each command."""
     assert lines(api, "record", "show", name) == [record]
     assert lines(api, "record", "history", name)[0]["record"] == record
     explained = json.loads(api("explain", "--json", "--", name))
@@ -163,33 +163,33 @@ def taken(api: Api, name: str, record: dict[str, Any]) -> None:
 
 
 @needs("dig")
-def test_data(api: Api, listener: str, tmp_path: Path) -> None:
+def test_data_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
     given = [*DATA, *(("TXT", text) for text in TEXTS)]
     for number, (rtype, data) in enumerate(given):
         api("record", "set", f"t{number}.muster.local", rtype, "--", data)
-    found = {one["owner"]: one for one in api.objects("record", "list")}
+    found = {record["owner"]: record for record in api.objects("record", "list")}
     assert len(found) == len(given)
     for number, (rtype, _) in enumerate(given):
         record = found[f"t{number}"]
         kind = str(record["type"])
         answer = dig(listener, f"t{number}.muster.local", kind, *UNLIKE.get(kind, ()))
         assert len(answer) == 1, answer
-        told = answer[0][4]
-        assert wire(kind, told) == wire(kind, str(record["data"])), rtype
-        # What is shown is what can be typed: it changes nothing.
+        expected = answer[0][4]
+        assert wire(kind, expected) == wire(kind, str(record["data"])), rtype
+        # The printed form can be typed again and changes nothing.
         name, data = f"t{number}.muster.local", str(record["data"])
         assert lines(api, "record", "set", name, kind, data) == [record]
     moved(api, tmp_path)
 
 
 def wire(rtype: str, text: str) -> bytes:
-    """Rdata in wire form, by dnspython."""
+    """Return rdata in wire form, encoded by dnspython."""
     return dns.rdata.from_text("IN", rtype, text).to_wire() or b""
 
 
 @needs("dig")
-def test_name_servers_of_a_part(api: Api, listener: str, tmp_path: Path) -> None:
+def test_delegation_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
     api("record", "set", "muster.local", "NS", "ns.test")
-    ((*_, told),) = dig(listener, "muster.local", "NS")
-    assert told == "ns.test."
+    ((*_, expected),) = dig(listener, "muster.local", "NS")
+    assert expected == "ns.test."
     moved(api, tmp_path)

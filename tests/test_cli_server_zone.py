@@ -12,13 +12,13 @@ pytest_plugins = ["tests.apifixture"]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A master file of two records."""
+    """Write a master file with two records."""
     path = tmp_path / "some.zone"
     path.write_text("web A 10.0.0.1\ndb A 10.0.0.2\n")
     return path
 
 
-def test_list(api: Api) -> None:
+def test_list_shows_zones(api: Api) -> None:
     assert [row[:2] for row in api.rows("zone", "list")] == [
         ["muster.local", "live"],
         ["deep.muster.local", "live"],
@@ -29,9 +29,9 @@ def test_list(api: Api) -> None:
     ]
 
 
-def test_import_and_export(api: Api, file: Path) -> None:
-    said = api("zone", "import", "muster.local.", str(file))
-    assert said == f"{file}: 2 added, 0 changed, 0 removed; 0 unchanged\n"
+def test_export_of_an_import_is_equal(api: Api, file: Path) -> None:
+    output = api("zone", "import", "muster.local.", str(file))
+    assert output == f"{file}: 2 added, 0 changed, 0 removed; 0 unchanged\n"
     lines = [line.split() for line in api("zone", "export", "muster.local").splitlines()]
     assert [line for line in lines if "A" in line] == [
         ["db.muster.local.", "30", "IN", "A", "10.0.0.2"],
@@ -39,13 +39,13 @@ def test_import_and_export(api: Api, file: Path) -> None:
     ]
 
 
-def test_a_dry_run_changes_nothing(api: Api, file: Path) -> None:
-    said = api("zone", "import", "muster.local", str(file), "--dry-run")
-    assert said == f"{file}: would be 2 added, 0 changed, 0 removed; 0 unchanged\n"
+def test_dry_run_changes_nothing(api: Api, file: Path) -> None:
+    output = api("zone", "import", "muster.local", str(file), "--dry-run")
+    assert output == f"{file}: would be 2 added, 0 changed, 0 removed; 0 unchanged\n"
     assert api("record", "list") == ""
 
 
-def test_problems_have_their_line(api: Api, file: Path) -> None:
+def test_problems_name_their_line(api: Api, file: Path) -> None:
     file.write_text("web A 10.0.0.1\ndb A bad\n")
     lines = api("zone", "import", "muster.local", str(file), "--dry-run", code=1).splitlines()
     assert lines[0].startswith(f"{file}:2: ")
@@ -56,11 +56,11 @@ def test_problems_have_their_line(api: Api, file: Path) -> None:
     assert [problem["line"] for problem in done["problems"]] == [2]
 
 
-def test_an_undeclared_zone(api: Api, file: Path) -> None:
+def test_undeclared_zone_is_rejected(api: Api, file: Path) -> None:
     assert "deep.muster.local" in api.fails("zone", "export", "other.test")
     assert "deep.muster.local" in api.fails("zone", "import", "other.test", str(file))
 
 
-def test_a_file_that_is_not_there(api: Api, tmp_path: Path) -> None:
-    said = api.fails("zone", "import", "muster.local", str(tmp_path / "none"))
-    assert said.endswith("none: can't be read: No such file or directory\n")
+def test_missing_file_is_reported(api: Api, tmp_path: Path) -> None:
+    output = api.fails("zone", "import", "muster.local", str(tmp_path / "none"))
+    assert output.endswith("none: can't be read: No such file or directory\n")

@@ -1,4 +1,4 @@
-"""``musterd store``: a registry is copied, without a server."""
+"""``musterd store``: copies a registry without a server."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def fill(path: Path) -> None:
             await store.put(ROOT + b"%d" % number, b"x")
 
 
-async def test_into_etcd_and_back(
+async def test_copy_to_etcd_and_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, back = tmp_path / "store.db", tmp_path / "new" / "store.db"
@@ -48,7 +48,7 @@ async def test_into_etcd_and_back(
             assert json.loads(out)["written"] == 5
             assert "the etcd password crosses the network in plain text" in err
             out, err = command(capsys, url, str(back), "--user", "app")
-            assert out == f"{back}: 5 keys written, 0 were there, 0 removed\n"
+            assert out == f"{back}: 5 keys written, 0 unchanged, 0 removed\n"
             out, err = command(capsys, str(path), str(back), "--json")
             assert json.loads(out)["same"] == 5
             out, err = command(capsys, str(path), url, code=1)
@@ -71,14 +71,14 @@ async def test_into_etcd_and_back(
         monkeypatch.setenv("ETCD_PASSWORD", "pa55")
         monkeypatch.delenv("MUSTERD_STORE__PASSWORD")
         await asyncio.to_thread(command, capsys, url, str(path), "--user", "app")
-        # What is said on the command line comes before the environment.
+        # An option precedes the environment.
         monkeypatch.setenv("ETCD_PASSWORD", "other")
         (tmp_path / "password").write_text("pa55\n")
         login = ("--user", "app", "--password-file", str(tmp_path / "password"))
         await asyncio.to_thread(command, capsys, url, str(path), *login)
 
 
-def test_a_user_without_a_password(
+def test_user_without_password_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in PASSWORDS:
@@ -86,7 +86,7 @@ def test_a_user_without_a_password(
     line = ("etcd://127.0.0.1:1", str(tmp_path / "store.db"), "--user", "app")
     _, err = command(capsys, *line, code=2)
     assert err == (
-        "--user app: its password is missing: give --password-file, or set"
+        "--user app: no password: pass --password-file, or set"
         " MUSTERD_STORE__PASSWORD or ETCD_PASSWORD\n"
     )
     _, err = command(capsys, *line[:2], "--password-file", "p", code=2)
@@ -94,7 +94,7 @@ def test_a_user_without_a_password(
 
 
 @needs("openssl")
-async def test_the_files_of_the_environment(
+async def test_etcd_environment_sets_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "store.db"
@@ -111,10 +111,8 @@ async def test_the_files_of_the_environment(
 
 
 @pytest.mark.slow
-async def test_one_that_was_killed_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Also where leases ended in the source meanwhile, which nobody can renew."""
+async def test_killed_copy_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Leases that expire in the source meanwhile don't stop it."""
     path = tmp_path / "store.db"
     async with await open_file(path) as source:
         leases = [(await source.lease_grant(ttl)).id for ttl in (600, 700)]
@@ -141,14 +139,14 @@ async def test_one_that_was_killed_goes_on(
             await source.lease_revoke(leases[0])
             wanted = {key: entry.value for key, entry in (await everything(source, ROOT)).items()}
         out, _ = await asyncio.to_thread(command, capsys, str(path), url, "--json")
-        told = json.loads(out)
-        assert told == {
+        expected = json.loads(out)
+        assert expected == {
             "written": KEYS + 2 - there, "same": there - 1, "removed": 0, "expired": 0, "leases": 0
         }  # fmt: skip
         found = {key: entry.value for key, entry in (await everything(target, ROOT)).items()}
-        # It ends by itself if nobody renews it in the target.
+        # It expires if nobody renews it in the target.
         assert found == wanted | {ROOT + b"0/%d" % leases[0]: b"x"}
-        # What hangs on no lease is another matter.
+        # Keys without a lease are not affected.
         await target.put(ROOT + b"more", b"")
         _, err = await asyncio.to_thread(command, capsys, str(path), url, code=1)
         assert "has 1 keys that the source has not" in err
@@ -157,7 +155,7 @@ async def test_one_that_was_killed_goes_on(
         assert len(await everything(target, ROOT)) == KEYS + 1
 
 
-async def test_a_store_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_store_in_use_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "store.db"
     await fill(path)
     async with await open_file(path):
@@ -165,13 +163,13 @@ async def test_a_store_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "store.db" in err
 
 
-def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "store.db"
     asyncio.run(fill(path))
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    for line, told in (
-        ((str(tmp_path / "none"), str(path)), "there is no such store.db"),
+    for line, expected in (
+        ((str(tmp_path / "none"), str(path)), "no such file"),
         ((str(path), str(link)), "the same store"),
         ((str(path), "etcd://a:x"), "expected HOST:PORT"),
         ((str(path), "etcd://me:secret@a"), "--user"),
@@ -182,5 +180,5 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: needs key too"),
     ):
         _, err = command(capsys, *line, code=2)
-        assert told in err
+        assert expected in err
         assert "secret" not in err

@@ -27,25 +27,25 @@ SOA = "SOA ns hostmaster 1 2 3 4 5\n"
         (f'x TXT "y SOA z"\n$ORIGIN a.test.\n@ {SOA}', "a.test."),
     ],
 )
-def test_the_zone_that_a_file_tells(tmp_path: Path, text: str, zone: str) -> None:
+def test_zone_is_read_from_the_file(tmp_path: Path, text: str, zone: str) -> None:
     path = tmp_path / "x.zone"
     path.write_text(text)
     assert zone_of(path) == zone
 
 
 @pytest.mark.parametrize("text", ["", f"@ {SOA}", "a A 192.0.2.1\n", "$ORIGIN a\n"])
-def test_a_file_that_does_not_tell_its_zone(tmp_path: Path, text: str) -> None:
+def test_file_without_zone_needs_an_option(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.zone"
     path.write_text(text)
     with pytest.raises(UsageError, match="pass --zone NAME"):
         zone_of(path)
 
 
-def test_the_example_is_right(capsys: Capture) -> None:
+def test_shipped_zone_is_valid(capsys: Capture) -> None:
     assert run(["zone", "check", str(EXAMPLE)]) == 0
-    told = capsys.readouterr().out
-    assert told.endswith(f"{EXAMPLE}: ok, 16 records in muster.local.\n")
-    assert any(line.split() == ["SRV", "2"] for line in told.splitlines())
+    expected = capsys.readouterr().out
+    assert expected.endswith(f"{EXAMPLE}: ok, 16 records in muster.local.\n")
+    assert any(line.split() == ["SRV", "2"] for line in expected.splitlines())
 
 
 BROKEN = """\
@@ -60,17 +60,17 @@ bad LOC north of here
 """
 
 
-def test_each_problem_has_its_line(tmp_path: Path, capsys: Capture) -> None:
+def test_each_problem_names_its_line(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "broken.zone"
     path.write_text(BROKEN)
     assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
-    told = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[0] for line in told[:3]] == [f"{path}:{n}" for n in (4, 6, 8)]
-    assert told[2].startswith(f"{path}:8: LOC: ")
-    assert told[-1] == f"{path}: 3 problems, 5 records in a.test."
+    expected = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in expected[:3]] == [f"{path}:{n}" for n in (4, 6, 8)]
+    assert expected[2].startswith(f"{path}:8: LOC: ")
+    assert expected[-1] == f"{path}: 3 problems, 5 records in a.test."
 
 
-def test_json(tmp_path: Path, capsys: Capture) -> None:
+def test_json_report(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "broken.zone"
     path.write_text(BROKEN)
     assert run(["zone", "check", str(path), "--zone", "a.test", "--json"]) == 1
@@ -82,12 +82,12 @@ def test_json(tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("name", ["a..b", "a" * 64])
-def test_a_zone_that_is_no_name(name: str, capsys: Capture) -> None:
+def test_invalid_zone_option_is_rejected(name: str, capsys: Capture) -> None:
     assert run(["zone", "check", str(EXAMPLE), "--zone", name]) == 2
     assert f'got "{name}", expected a DNS name' in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path, capsys: Capture) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "none.zone"
     assert run(["zone", "check", str(path)]) == 1
     assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1

@@ -66,14 +66,14 @@ async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
     assert [line.strip() for line in told.out.splitlines()] == [
         "8 keys found",
         "4 copied",
-        "2 of scanners and schedulers, not needed",
-        "1 with a TTL, left to who renews them",
-        "1 left out, as they can't be read",
+        "2 skipped: used by scanners and schedulers only",
+        "1 skipped: they have a TTL, so their writer must write them again",
+        "1 skipped: unreadable",
     ]
     assert "/hades/local/muster/bad: its value is no JSON" in told.err
     assert await keys(etcd) == RECORDS
     assert await _run(etcd, *to) == 1
-    assert "4 there already" in capsys.readouterr().out
+    assert "4 unchanged" in capsys.readouterr().out
     core = RecordingCore()
     async with feeding(etcd.options(), core, layout="hades"):
         found = [line for line in core.text(ZONE) if line.startswith("w")]
@@ -88,7 +88,7 @@ async def test_another_value_stays_unless_it_is_to_be_replaced(etcd: Etcd, capsy
     async with EtcdClient(etcd.options()) as client:
         await client.put(key, b'{"host":"mine.muster.local"}')
         await _run(etcd, "--to", etcd.endpoints[0])
-        assert "1 there with another value" in capsys.readouterr().out
+        assert "1 kept with another value" in capsys.readouterr().out
         assert b"mine" in (await client.range(key)).entries[0].value
         await _run(etcd, "--to", etcd.endpoints[0], "--replace")
         assert "1 replaced" in capsys.readouterr().out
@@ -103,7 +103,7 @@ async def test_printed(etcd: Etcd, capsys: Capture) -> None:
 
 async def test_a_place_without_api_v2(etcd: Etcd, tmp_path: Path, capsys: Capture) -> None:
     assert await _run(etcd, "--prefix", "/none") == 1
-    assert "there is no key /none" in capsys.readouterr().err
+    assert "no key /none" in capsys.readouterr().err
     async with running(tmp_path / "other", "etcd-3.4", flags=("--enable-v2=false",)) as other:
         assert await _run(other) == 1
         assert "--enable-v2=true" in capsys.readouterr().err
@@ -143,7 +143,7 @@ async def test_a_login(
     await etcd.with_users(("app", "pa55", "/hades/"))
     assert await _run(etcd, *to) == 2
     assert " or ".join(PASSWORDS) in capsys.readouterr().err
-    for name, found in zip(PASSWORDS, ("4 copied", "4 there already"), strict=True):
+    for name, found in zip(PASSWORDS, ("4 copied", "4 unchanged"), strict=True):
         with monkeypatch.context() as patch:
             patch.setenv(name, "pa55")
             await _run(etcd, *to)
@@ -152,7 +152,7 @@ async def test_a_login(
         assert "crosses the network in plain text" in told.err
     (tmp_path / "password").write_text("pa55")
     await _run(etcd, *to, "--password-file", str(tmp_path / "password"))
-    assert "4 there already" in capsys.readouterr().out
+    assert "4 unchanged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["https://me:s3cret@h", "http://h?x@s3cret", "me:s3cret@h"])
