@@ -1,4 +1,4 @@
-"""A settings file that changes under the server's feet."""
+"""A settings file that changes while the server runs."""
 
 import asyncio
 import os
@@ -8,25 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from musterd import file_watch
 from musterd.errors import SettingsError
 from musterd.settings import Settings
-from musterd.settings import watch as module
 from musterd.settings.watch import Watcher, refused
 from tests.conftest import Write
 
-Follow = Callable[[Path], Awaitable["Follower"]]
+Follow = Callable[..., Awaitable["Follower"]]
 Outcome = Settings | SettingsError
 FAR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is told here is told by the system, not found by looking."""
-    monkeypatch.setattr(module, "POLL", FAR)
+"""Seconds between two polls: changes are found by events only."""
 
 
 class Follower:
-    """Follows a watcher, and lets a change happen once its watch has begun."""
+    """Collects the outcomes of a watcher."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -54,8 +49,8 @@ class Follower:
 async def follow() -> AsyncIterator[Follow]:
     tasks: list[asyncio.Task[None]] = []
 
-    async def start(path: Path) -> Follower:
-        follower = Follower(Watcher(path, {}))
+    async def start(path: Path, poll: float = FAR) -> Follower:
+        follower = Follower(Watcher(path, {}, poll))
         tasks.append(asyncio.create_task(follower.run()))
         follower.watcher.poke()
         await follower.outcomes.get()
@@ -73,7 +68,7 @@ def text(workers: int) -> str:
 
 
 def config_map(root: Path, version: str, workers: int) -> None:
-    """Put a file in place as the kubelet does: by swapping the link ``..data``."""
+    """Replace a file as the kubelet does, by swapping the link ``..data``."""
     folder = root / f"..{version}"
     folder.mkdir()
     (folder / "musterd.toml").write_text(text(workers))
@@ -84,14 +79,16 @@ def config_map(root: Path, version: str, workers: int) -> None:
         (root / "musterd.toml").symlink_to("..data/musterd.toml")
 
 
-async def test_a_write_in_place(write: Write, follow: Follow) -> None:
+async def test_write_in_place_is_noticed(write: Write, follow: Follow) -> None:
     path = write(text(1))
     follower = await follow(path)
     assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
     assert await follower.workers_after(lambda: path.write_text(text(3))) == 3
 
 
-async def test_a_rename_over_the_file(write: Write, follow: Follow, tmp_path: Path) -> None:
+async def test_rename_over_the_file_is_noticed(
+    write: Write, follow: Follow, tmp_path: Path
+) -> None:
     path = write(text(1))
     follower = await follow(path)
     for workers in (2, 3):
@@ -100,7 +97,7 @@ async def test_a_rename_over_the_file(write: Write, follow: Follow, tmp_path: Pa
         assert await follower.workers_after(lambda: fresh.replace(path)) == workers  # noqa: B023
 
 
-async def test_a_config_map(tmp_path: Path, follow: Follow) -> None:
+async def test_config_map_update_is_noticed(tmp_path: Path, follow: Follow) -> None:
     config_map(tmp_path, "1", 1)
     follower = await follow(tmp_path / "musterd.toml")
     for workers in (2, 3, 4):
@@ -108,7 +105,7 @@ async def test_a_config_map(tmp_path: Path, follow: Follow) -> None:
         assert await follower.workers_after(lambda: config_map(*swap)) == workers  # noqa: B023
 
 
-async def test_a_link_far_above_the_file(tmp_path: Path, follow: Follow) -> None:
+async def test_swap_of_a_link_far_above_the_file_is_noticed(tmp_path: Path, follow: Follow) -> None:
     for workers in (1, 2):
         folder = tmp_path / f"v{workers}" / "etc"
         folder.mkdir(parents=True)
@@ -120,7 +117,7 @@ async def test_a_link_far_above_the_file(tmp_path: Path, follow: Follow) -> None
     assert await follower.workers_after(lambda: fresh.replace(link)) == 2
 
 
-async def test_the_target_of_a_link_is_watched(tmp_path: Path, follow: Follow) -> None:
+async def test_target_of_a_link_is_watched(tmp_path: Path, follow: Follow) -> None:
     (tmp_path / "there").mkdir()
     target, link = tmp_path / "there" / "real.toml", tmp_path / "musterd.toml"
     target.write_text(text(1))
@@ -129,7 +126,7 @@ async def test_the_target_of_a_link_is_watched(tmp_path: Path, follow: Follow) -
     assert await follower.workers_after(lambda: target.write_text(text(2))) == 2
 
 
-async def test_a_removed_file_is_told_and_the_settings_stay(write: Write, follow: Follow) -> None:
+async def test_removed_file_is_reported_and_the_settings_stay(write: Write, follow: Follow) -> None:
     path = write(text(1))
     follower = await follow(path)
     problem = await follower.problem_after(path.unlink)
@@ -138,7 +135,7 @@ async def test_a_removed_file_is_told_and_the_settings_stay(write: Write, follow
     assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
 
 
-async def test_a_removed_directory_comes_back(tmp_path: Path, follow: Follow) -> None:
+async def test_directory_that_is_removed_and_recreated(tmp_path: Path, follow: Follow) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()
     path = folder / "musterd.toml"
@@ -146,14 +143,14 @@ async def test_a_removed_directory_comes_back(tmp_path: Path, follow: Follow) ->
     follower = await follow(path)
     await follower.problem_after(lambda: shutil.rmtree(folder))
 
-    def again() -> None:
+    def recreate() -> None:
         folder.mkdir()
         path.write_text(text(2))
 
-    assert await follower.workers_after(again) == 2
+    assert await follower.workers_after(recreate) == 2
 
 
-async def test_a_wrong_file_is_told_and_the_settings_stay(write: Write, follow: Follow) -> None:
+async def test_invalid_file_is_reported_and_the_settings_stay(write: Write, follow: Follow) -> None:
     path = write(text(1))
     follower = await follow(path)
     problem = await follower.problem_after(lambda: path.write_text("dns.workers = 'x'\n"))
@@ -162,7 +159,7 @@ async def test_a_wrong_file_is_told_and_the_settings_stay(write: Write, follow: 
     assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
 
 
-async def test_the_same_content_is_told_only_when_poked(write: Write, follow: Follow) -> None:
+async def test_unchanged_content_is_reported_only_on_poke(write: Write, follow: Follow) -> None:
     path = write(text(1))
     follower = await follow(path)
     path.write_text(text(1))
@@ -172,7 +169,7 @@ async def test_the_same_content_is_told_only_when_poked(write: Write, follow: Fo
     assert follower.outcomes.empty()
 
 
-async def test_a_change_before_the_watch_begins_is_told(write: Write) -> None:
+async def test_change_before_the_watch_begins_is_reported(write: Write) -> None:
     path = write(text(1))
     watcher = Watcher(path, {})
     path.write_text(text(2))
@@ -183,20 +180,19 @@ async def test_a_change_before_the_watch_begins_is_told(write: Write) -> None:
     assert outcome.dns.workers == 2
 
 
-async def test_polls_where_the_system_tells_nothing(
+async def test_polls_if_the_system_has_no_watches_left(
     write: Write, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "no more watches")
 
-    monkeypatch.setattr(module, "RustNotify", refuse)
-    monkeypatch.setattr(module, "POLL", 0.01)
+    monkeypatch.setattr(file_watch, "RustNotify", refuse)
     path = write(text(1))
-    follower = await follow(path)
+    follower = await follow(path, poll=0.01)
     assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
 
 
-def test_a_wrong_file_at_the_start_is_refused(write: Write) -> None:
+def test_invalid_file_at_the_start_is_refused(write: Write) -> None:
     with pytest.raises(SettingsError, match=r"musterd\.toml:1: dns\.workers"):
         Watcher(write("dns.workers = 'x'"), {})
 
@@ -210,7 +206,7 @@ def test_a_wrong_file_at_the_start_is_refused(write: Write) -> None:
         ("", "dns.udp_size = 4096\nlog.level = 'debug'\n[[zones]]\nname = 'x'", []),
     ],
 )
-def test_what_cannot_be_reloaded_is_named(
+def test_keys_that_need_a_restart_are_named(
     write: Write, old: str, new: str, keys: list[str]
 ) -> None:
     before = Watcher(write(old), {}).settings

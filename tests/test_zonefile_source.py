@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from musterd import file_watch
 from musterd._core import read_zone
 from musterd.catalog import Catalog
 from musterd.file_watch import FileWatch, trail
@@ -20,12 +19,7 @@ from tests.catalogkit import lines_of, new_catalog
 
 ZONE = "muster.local"
 FAR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found here is told by the system, not found by looking."""
-    monkeypatch.setattr(file_watch, "POLL", FAR)
+"""Seconds between two polls: changes are found by events only."""
 
 
 class Reader:
@@ -63,7 +57,7 @@ Follow = Callable[[Path], Awaitable[Reader]]
 
 @pytest.fixture
 async def follow() -> AsyncIterator[Follow]:
-    files = FileWatch()
+    files = FileWatch(poll=FAR)
     tasks = [asyncio.create_task(files.run())]
 
     async def start(path: Path) -> Reader:

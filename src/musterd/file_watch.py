@@ -1,9 +1,9 @@
-"""Tells sources when their files may have changed; one thread watches for all of them.
+"""Reports when files may have changed; one thread watches all of them.
 
-A file is changed by writing in place, by renaming another over it, or by swapping a link above it,
-as a mounted ConfigMap is. So the directory of each link on the way and of the file is watched, and
-an event counts if it names one of these. What no event tells (NFS, too few inotify watches) is
-found by looking every ``POLL`` seconds.
+A file changes when it is written in place, when another file is renamed over it, or when a link
+above it is swapped, as in a mounted ConfigMap. So the directories of the file and of each link on
+its path are watched, and an event counts if it names one of these. Changes without an event (NFS,
+no inotify watches left) are found by polling.
 """
 
 import asyncio
@@ -12,39 +12,40 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
-POLL = 5.0
-"""Seconds between two looks when nothing is told."""
-STEP_MS = 50
-"""Milliseconds in which events are gathered, and after which a stop is seen."""
-LINKS_MOST = 40
-"""The most symbolic links on the way to a file, as the kernel's limit."""
+POLL: Final = 5.0
+"""Seconds between two polls while no event comes."""
+STEP_MS: Final = 50
+"""Milliseconds in which events are collected, and after which a stop is noticed."""
+MAX_LINKS: Final = 40
+"""Symbolic links on the path of a file, which is the limit of the kernel."""
 
 Trail = frozenset[str]
-"""Absolute paths: the links on the way to a file, and the file."""
+"""Absolute paths of the links on the path of a file, and of the file."""
 Look = tuple[int, int, int, int, int] | None
-"""What tells two states of a file apart: device, inode, octets, times of change; None: missing."""
+"""Device, inode, size and times of change of a file; None if it is missing."""
 Looks = dict[str, Look]
-"""File -> its state."""
+"""File -> its present state."""
 
 
 class Watch:
-    """What one source watches."""
+    """The files that one reader watches."""
 
     def __init__(self, hub: "FileWatch") -> None:
-        """Nothing yet."""
+        """Create a watch of no files."""
         self.trail: Trail = frozenset()
         self.fresh = False
-        """Whether it was not looked at since it is watched."""
+        """True if the watch has not been woken since its files are watched."""
         self._hub = hub
         self._changed = asyncio.Event()
 
     async def follow(self, files: Iterable[str]) -> None:
-        """Watch these files from now on, existing or not, and no others.
+        """Watch exactly these files from now on, whether they exist or not.
 
-        To be called again when they have changed, for a link may lead elsewhere then.
+        Call it again after a change, because a link may have another target.
         """
         trails = await asyncio.to_thread(lambda: [trail(Path(file)) for file in files])
         whole = frozenset().union(*trails)
@@ -54,7 +55,7 @@ class Watch:
             self._hub.renew()
 
     async def changed(self, within: float | None = None) -> None:
-        """Return when a file may have changed, or after some seconds."""
+        """Wait until a file may have changed, or for some seconds."""
         try:
             async with asyncio.timeout(within):
                 await self._changed.wait()
@@ -63,40 +64,41 @@ class Watch:
         self._changed.clear()
 
     def wake(self) -> None:
-        """Let ``changed`` return."""
+        """Make ``changed`` return."""
         self._changed.set()
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._hub.watches.discard(self)
 
 
 class FileWatch:
-    """The one watcher of all sources."""
+    """Watches the files of all its watches."""
 
-    def __init__(self) -> None:
-        """Nothing is seen until ``run`` runs."""
+    def __init__(self, poll: float = POLL) -> None:
+        """Create a watcher, which is idle until ``run``. poll: seconds."""
         self.watches: set[Watch] = set()
+        self._poll = poll
         self._stop = asyncio.Event()
 
     def watch(self) -> Watch:
-        """A new watch."""
+        """Create a watch."""
         watch = Watch(self)
         self.watches.add(watch)
         return watch
 
     def renew(self) -> None:
-        """See that a watch follows other files."""
+        """Notice that a watch has other files."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Wake the watches, until cancelled."""
+        """Wake the watches whose files may have changed, until cancelled."""
         while True:
             self._stop.clear()
             trails = [watch.trail for watch in self.watches]
             folders = await asyncio.to_thread(_folders, frozenset().union(*trails))
             with _notify(folders) as notify:
-                # Watched first and looked at then: a change in between is not lost.
+                # Woken only when watched, so that no change in between is lost.
                 for watch in self.watches:
                     if watch.fresh:
                         watch.fresh = False
@@ -108,15 +110,15 @@ class FileWatch:
                             watch.wake()
 
     async def _events(self, notify: RustNotify | None) -> set[str] | None:
-        """The paths that changed; None where nothing was told for long."""
+        """Return the paths that changed, or None if it is time to poll."""
         if notify is None:
             try:
-                async with asyncio.timeout(POLL):
+                async with asyncio.timeout(self._poll):
                     await self._stop.wait()
             except TimeoutError:
                 return None
             return set()
-        limits = STEP_MS, STEP_MS, int(1000 * POLL)
+        limits = STEP_MS, STEP_MS, int(1000 * self._poll)
         waiting = asyncio.ensure_future(asyncio.to_thread(notify.watch, *limits, self._stop))
         try:
             found = await asyncio.shield(waiting)
@@ -131,13 +133,13 @@ class FileWatch:
 
 @contextmanager
 def _notify(folders: frozenset[str]) -> Iterator[RustNotify | None]:
-    """Watch folders from here on; None where the system can't, or there are none."""
+    """Watch folders. Give None if the system cannot, or if there are none."""
     notify = None
     if folders:
         try:
             notify = RustNotify(sorted(folders), False, False, 0, False, True)
         except (OSError, WatchfilesRustInternalError):
-            # A folder went meanwhile, or the system's watches are all in use.
+            # A folder was removed, or no inotify watches are left.
             notify = None
     if notify is None:
         yield None
@@ -147,11 +149,11 @@ def _notify(folders: frozenset[str]) -> Iterator[RustNotify | None]:
 
 
 def trail(path: Path) -> Trail:
-    """The links on the way to a file, and the file; or the first of them that is missing."""
+    """Return the links on the path of a file, and the file or its first missing directory."""
     steps, here = deque(path.absolute().parts[1:]), Path(path.absolute().anchor)
     found: set[str] = set()
     links = 0
-    while steps and links < LINKS_MOST:
+    while steps and links < MAX_LINKS:
         step = Path(os.path.normpath(here / steps.popleft()))
         if step.is_symlink():
             links += 1
@@ -168,13 +170,13 @@ def trail(path: Path) -> Trail:
 
 
 def _folders(paths: Iterable[str]) -> frozenset[str]:
-    """The directories of paths, of those that exist."""
+    """Return the existing directories of paths."""
     folders = {os.path.dirname(path) for path in paths}
     return frozenset(folder for folder in folders if os.path.isdir(folder))
 
 
 def look(files: Iterable[str]) -> Looks:
-    """How some files are now."""
+    """Return the present state of files."""
     return {file: _stat(file) for file in files}
 
 
