@@ -90,7 +90,7 @@ def test_user_without_password_is_rejected(
         " MUSTERD_STORE__PASSWORD or ETCD_PASSWORD\n"
     )
     _, err = command(capsys, *line[:2], "--password-file", "p", code=2)
-    assert err == "--password-file: needs user too\n"
+    assert err == "--password-file: also needs user\n"
 
 
 @needs("openssl")
@@ -177,7 +177,7 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("https://me:secret@a", str(path)), "--user"),
         ((str(path), "https://a:1"), "or etcd://HOST:PORT"),
         (("http://a:1", str(path)), "or etcd://HOST:PORT"),
-        ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: needs key too"),
+        ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: also needs key"),
     ):
         _, err = command(capsys, *line, code=2)
         assert expected in err

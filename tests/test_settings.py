@@ -1,4 +1,4 @@
-"""Settings: what is taken, what is refused, and in which words."""
+"""Settings: valid and invalid files, and the error messages."""
 
 import tomllib
 from pathlib import Path
@@ -48,7 +48,7 @@ def problems(path: Path, environ: dict[str, str] | None = None) -> list[str]:
     return [text.removeprefix(f"{path.parent}/") for text in caught.value.problems]
 
 
-def test_a_good_file(write: Write) -> None:
+def test_valid_file(write: Write) -> None:
     path = write(GOOD)
     loaded = settings.load(path, {})
     assert loaded.dns.listen == ("127.0.0.1:53", "[::1]:53")
@@ -69,7 +69,7 @@ def test_a_good_file(write: Write) -> None:
     ]
 
 
-def test_an_empty_file_gives_the_defaults(write: Write) -> None:
+def test_empty_file_has_the_defaults(write: Write) -> None:
     loaded = settings.load(write(""), {})
     assert loaded.dns.listen == ("127.0.0.1:5300",)
     assert loaded.dns.allow == ("0.0.0.0/0", "::/0")
@@ -78,19 +78,19 @@ def test_an_empty_file_gives_the_defaults(write: Write) -> None:
     assert loaded.zones == ()
 
 
-def test_the_default_sources_of_a_zone_are_all_that_serve_it(write: Write) -> None:
+def test_zone_without_sources_has_all_that_serve_it(write: Write) -> None:
     loaded = settings.load(write(GOOD.replace('sources = ["b", "a"]\n', "")), {})
     assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["a", "b"]
 
 
-def test_secrets_are_in_no_text(write: Write) -> None:
+def test_secrets_are_hidden(write: Write) -> None:
     loaded = settings.load(write(GOOD), {})
     for text in (repr(loaded), str(loaded), loaded.model_dump_json()):
         assert "0011" not in text
         assert "\\x00\\x11" not in text
 
 
-def test_settings_do_not_change(write: Write) -> None:
+def test_settings_are_frozen(write: Write) -> None:
     loaded = settings.load(write(""), {})
     with pytest.raises(ValueError, match="frozen"):
         loaded.dns.workers = 3
@@ -105,7 +105,7 @@ LONG = "a" * 64
 REFUSED: list[tuple[str, list[str]]] = [
     (
         '\n\n\n\n\n[dns]\nworkers = "four"',
-        ['7: dns.workers: got "four", expected a whole number from 0 to 64 (0: one a core)'],
+        ['7: dns.workers: got "four", expected a whole number from 0 to 64 (0: one per core)'],
     ),
     ("dns.workers = 65", ["1: dns.workers: got 65, expected a whole number from 0 to 64"]),
     ("dns.workers = true", ["1: dns.workers: got true, expected a whole number"]),
@@ -115,7 +115,7 @@ REFUSED: list[tuple[str, list[str]]] = [
         ["1: dns.tcp_idle: got nan, expected a number from 0.1 to 3600 (seconds)"],
     ),
     ("dns.cookies = 1", ["1: dns.cookies: got 1, expected true or false"]),
-    ("dns.version = 9", ["1: dns.version: got 9, expected a text of at most 255 octets"]),
+    ("dns.version = 9", ["1: dns.version: got 9, expected a text of at most 255 bytes"]),
     (f"dns.version = '{LONG * 4}'", ["1: dns.version: got "]),
     ("dns.server_id = 1979-05-27", ["1: dns.server_id: got 1979-05-27, expected a text"]),
     ("dns = 3", ["1: dns: got 3, expected a table"]),
@@ -128,7 +128,7 @@ REFUSED: list[tuple[str, list[str]]] = [
         "dns.listen = ['127.0.0.1:1',\n'::1:53',\n'localhost:53', 'x', '1.2.3.4:70000',"
         "\n'127.0.0.1:1']",
         [
-            '2: dns.listen[1]: got "::1:53", expected an IP address and a port, as [::1]:53',
+            '2: dns.listen[1]: got "::1:53", expected an IP address and a port, such as [::1]:53',
             '3: dns.listen[2]: got "localhost:53", expected an IP address and a port',
             '3: dns.listen[3]: got "x", expected host:port',
             '3: dns.listen[4]: got "1.2.3.4:70000", expected host:port with a port from 0 to 65535',
@@ -137,9 +137,9 @@ REFUSED: list[tuple[str, list[str]]] = [
     ),
     (
         "dns.allow = ['10.0.0.1/8']",
-        ['1: dns.allow[0]: got "10.0.0.1/8", expected a network without host bits, as 10.0.0.0/8'],
+        ['1: dns.allow[0]: got "10.0.0.1/8", expected a network without host bits, such as'],
     ),
-    ("dns.allow = ['ten']", ['1: dns.allow[0]: got "ten", expected a network, as 10.0.0.0/8']),
+    ("dns.allow = ['ten']", ['1: dns.allow[0]: got "ten", expected a network, such as 10.0.0.0/8']),
     (
         "dns.cookie_secrets = ['abc']",
         ["1: dns.cookie_secrets[0]: got a secret of 3 characters, expected 32 hexadecimal digits"],
@@ -173,16 +173,16 @@ REFUSED: list[tuple[str, list[str]]] = [
     ),
     (
         "[[zones]]\nname = 'a..b'",
-        ['2: zones[0].name: got "a..b", expected a DNS name; it has the label ""'],
+        ['2: zones[0].name: got "a..b", expected a DNS name; invalid label ""'],
     ),
     (
         "[[zones]]\nname = 'a b'",
-        ['2: zones[0].name: got "a b", expected a DNS name; it has the label "a b"'],
+        ['2: zones[0].name: got "a b", expected a DNS name; invalid label "a b"'],
     ),
     ("[[zones]]\nname = 'a\\999'", ['2: zones[0].name: got "a\\\\999", expected a DNS name']),
     (
         f"[[zones]]\nname = '{LONG}.b'",
-        [f'2: zones[0].name: got "{LONG[:59]}…, expected labels of at most 63 octets'],
+        [f'2: zones[0].name: got "{LONG[:59]}…, expected labels of at most 63 bytes'],
     ),
     (f"[[zones]]\nname = '{'.'.join([LONG[1:]] * 4)}'", ["2: zones[0].name: got"]),
     (f"{ONE}policy = 'most'", [f'3: zones[0].policy: got "most", expected {POLICIES}']),
@@ -191,7 +191,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     (f"{ONE}soa.refresh = 'x'", [f'3: zones[0].soa.refresh: got "x", expected {WHOLE_TTL}']),
     (f"{ONE}soa = {{ rnam = 1 }}", ['3: zones[0].soa.rnam: unknown key, did you mean "rname"?']),
     (f"{ONE}[[zones]]\nname = 'Z.TEST.'", ['4: zones[1].name: zone "Z.TEST." is declared twice']),
-    (f"{ONE}sources = ['b']\n{FILE}", ['3: zones[0].sources[0]: no source is named "b"']),
+    (f"{ONE}sources = ['b']\n{FILE}", ['3: zones[0].sources[0]: unknown source "b"']),
     (f"{ONE}sources = ['a', 'a']\n{FILE}", ['3: zones[0].sources[1]: source "a" is listed twice']),
     (
         f"{ONE}[[zones]]\nname = 'y.test'\nsources = ['a']\n{FILE}",
@@ -200,7 +200,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     (f"{ONE}{FILE}{FILE}", ['8: sources.zonefile[1].name: source "a" is declared twice']),
     (
         FILE,
-        ['3: sources.zonefile[0].zone: zone "z.test" is not declared; add a [[zones]]'],
+        ['3: sources.zonefile[0].zone: zone "z.test" is not declared; add it to [[zones]]'],
     ),
     (
         ONE + FILE.replace("'a'", "'a b'"),
@@ -214,14 +214,14 @@ REFUSED: list[tuple[str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "expected"), REFUSED, ids=[text[:50] for text, _ in REFUSED])
-def test_refused(write: Write, text: str, expected: list[str]) -> None:
+def test_invalid_file(write: Write, text: str, expected: list[str]) -> None:
     found = problems(write(text))
     assert len(found) == len(expected), found
     for line, start in zip(found, expected, strict=True):
         assert line.startswith(f"musterd.toml:{start}")
 
 
-def test_every_fault_of_a_file_is_told_at_once_in_its_order(write: Write) -> None:
+def test_all_errors_are_reported_at_once_in_order(write: Write) -> None:
     text = (
         "[dns]\nlistn = 1\nworkers = 'x'\n"
         + ONE
@@ -239,7 +239,7 @@ def test_every_fault_of_a_file_is_told_at_once_in_its_order(write: Write) -> Non
     ]
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_file(tmp_path: Path) -> None:
     assert problems(tmp_path / "none.toml") == [
         "none.toml: can't be read: No such file or directory"
     ]
@@ -248,7 +248,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert problems(tmp_path / "bytes.toml") == ["bytes.toml:2: is not UTF-8"]
     with (tmp_path / "large.toml").open("wb") as file:
         file.truncate(16 * 2**20 + 1)
-    assert problems(tmp_path / "large.toml") == ["large.toml: is larger than 16777216 octets"]
+    assert problems(tmp_path / "large.toml") == ["large.toml: is larger than 16777216 bytes"]
 
 
 ENVIRON: list[tuple[dict[str, str], str, Any]] = [
@@ -277,7 +277,9 @@ ENVIRON: list[tuple[dict[str, str], str, Any]] = [
 
 
 @pytest.mark.parametrize(("environ", "key", "value"), ENVIRON, ids=[str(e) for e, _, _ in ENVIRON])
-def test_the_environment_wins(write: Write, environ: dict[str, str], key: str, value: Any) -> None:
+def test_environment_overrides_the_file(
+    write: Write, environ: dict[str, str], key: str, value: Any
+) -> None:
     loaded = settings.load(write("dns.workers = 1\ndns.version = 'x'\nlog.level = 'info'"), environ)
     section, _, name = key.partition(".")
     assert getattr(getattr(loaded, section), name) == value
@@ -296,23 +298,23 @@ def test_the_environment_wins(write: Write, environ: dict[str, str], key: str, v
         ("SOURCES__ZONEFILE", "x", "unknown variable, sources can only be set in the file"),
     ],
 )
-def test_the_environment_is_refused(write: Write, name: str, value: str, expected: str) -> None:
+def test_invalid_environment(write: Write, name: str, value: str, expected: str) -> None:
     (problem,) = problems(write(""), {f"MUSTERD_{name}": value})
     assert problem.startswith(f"MUSTERD_{name}: {expected}")
 
 
-def test_a_wrong_item_is_told_once(write: Write) -> None:
-    """And not also as a list that is too short without it."""
+def test_invalid_item_is_reported_once(write: Write) -> None:
+    """The list is not reported as too short as well."""
     source = "[[zones]]\nname = 'a.b'\n[[sources.etcd]]\nname = 's'\nzones = ['a.b']\n"
     assert problems(write(f"{source}endpoints = ['https://a:2379']")) == [
-        'musterd.toml:6: sources.etcd[0].endpoints[0]: got "https://a:2379", expected HOST:PORT, as'
-        " etcd-1:2379, without a scheme (ca or cert turn TLS on)"
+        'musterd.toml:6: sources.etcd[0].endpoints[0]: got "https://a:2379", expected HOST:PORT, '
+        "such as etcd-1:2379, without a scheme (ca or cert turn TLS on)"
     ]
     (problem,) = problems(write(f"{source}endpoints = []"))
     assert "got a list of 0, expected a list of 1 to 64" in problem
 
 
-def test_the_example_has_every_key_and_its_default(write: Write) -> None:
+def test_example_has_the_default_of_every_key(write: Write) -> None:
     text = settings.example()
     loaded = settings.load(write(text), {})
     bare = (
@@ -340,7 +342,7 @@ def test_every_scalar_has_a_variable() -> None:
     assert not [name for name in names if "ZONES" in name or "SOURCES" in name]
 
 
-def test_a_store_in_etcd(write: Write) -> None:
+def test_store_in_etcd(write: Write) -> None:
     text = (
         '[store]\nurl = "etcd://a,b.test:23790,[::1]:2379"\nprefix = "/prod"\nca = "ca.pem"\n'
         'user = "app"\npassword = "pa55"\n[state]\ndir = ""\n[api]\nlisten = ""\n' + ONE
@@ -353,9 +355,9 @@ def test_a_store_in_etcd(write: Write) -> None:
     assert (store.ca, store.cert) == (path.parent / "ca.pem", path.parent / "c.pem")
     assert (store.key, store.prefix) == (Path("/k.pem"), "/prod/")
     assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["registry"]
-    for told in (repr(loaded), loaded.model_dump_json()):
-        assert "pa55" not in told
-    # Without a store in etcd, these variables are others'.
+    for text in (repr(loaded), loaded.model_dump_json()):
+        assert "pa55" not in text
+    # Without a store in etcd, these variables have no effect.
     assert settings.load(write(ONE), environ).store.ca is None
 
 
@@ -368,25 +370,25 @@ STORES: list[tuple[str, list[str]]] = [
     ),
     ("store.url = 'etcd://a:0'", ['1: store.url: got "etcd://a:0", expected HOST:PORT']),
     ("store.url = 'etcd://'", ['1: store.url: got "etcd://", expected HOST:PORT']),
-    (f"{ETCD}prefix = 'x'", ['3: store.prefix: got "x", expected a text that begins with /']),
+    (f"{ETCD}prefix = 'x'", ['3: store.prefix: got "x", expected a text of at most 200 bytes']),
     (
         f"{ETCD}user = 'u'\npassword = 5",
         ["4: store.password: got a secret of 1 characters, expected"],
     ),
-    (f"{ETCD}cert = 'c'", ["3: store.cert: needs key too"]),
-    (f"{ETCD}user = 'u'", ["3: store.user: needs password or password_file too"]),
+    (f"{ETCD}cert = 'c'", ["3: store.cert: also needs key"]),
+    (f"{ETCD}user = 'u'", ["3: store.user: also needs password or password_file"]),
     (f"{ETCD}timeout = 0", ["3: store.timeout: got 0, expected a number from 0.5 to 60"]),
-    ("store.ca = 'c'", ["1: store.ca: is for an etcd; set url to one, or remove it"]),
-    (f"{ETCD}[state]\ndir = ''", ['2: store.url: with [state] dir = "" the first token has no']),
+    ("store.ca = 'c'", ["1: store.ca: applies only to etcd; set url, or remove this key"]),
+    (f"{ETCD}[state]\ndir = ''", ['2: store.url: with [state] dir = "", the first token']),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected"), STORES, ids=[text[:50] for text, _ in STORES])
-def test_stores_that_are_refused(write: Write, text: str, expected: list[str]) -> None:
-    test_refused(write, text, expected)
+def test_invalid_store(write: Write, text: str, expected: list[str]) -> None:
+    test_invalid_file(write, text, expected)
 
 
-def test_a_changed_store_needs_a_restart(write: Write) -> None:
-    one = settings.load(write(ETCD), {})
-    other = settings.load(write(ETCD + "user = 'u'\npassword = 'p'\n"), {})
-    assert refused(one, other) == ["store.user", "store.password"]
+def test_changed_store_needs_a_restart(write: Write) -> None:
+    before = settings.load(write(ETCD), {})
+    after = settings.load(write(ETCD + "user = 'u'\npassword = 'p'\n"), {})
+    assert refused(before, after) == ["store.user", "store.password"]

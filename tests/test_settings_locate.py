@@ -1,4 +1,4 @@
-"""The lines of a TOML text: in these texts every value is the line that it stands on."""
+"""Finds lines in TOML texts. In these texts, every value is its own line number."""
 
 import tomllib
 from collections.abc import Iterator
@@ -47,14 +47,14 @@ def leaves(value: object, loc: Loc = ()) -> Iterator[tuple[Loc, object]]:
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_every_value_is_the_line_that_it_stands_on(text: str) -> None:
+def test_line_of_every_value(text: str) -> None:
     locator = Locator(text)
     found = list(leaves(tomllib.loads(text.replace("\r\n", "\n"))))
     assert found
     assert [(loc, locator.line(loc)) for loc, _ in found] == found
 
 
-def test_strings_over_several_lines_hide_what_they_hold() -> None:
+def test_multiline_strings_are_skipped() -> None:
     tomllib.loads(SPANNING)
     lines = {name: Locator(SPANNING).line((name,)) for name in "acefghi"}
     assert lines == {"a": 1, "c": 4, "e": 6, "f": 7, "g": 8, "h": 9, "i": 10}
@@ -70,11 +70,11 @@ def test_strings_over_several_lines_hide_what_they_hold() -> None:
         (("nowhere", "x"), 1),
     ],
 )
-def test_what_is_not_there_is_where_it_would_be(loc: Loc, line: int) -> None:
+def test_missing_value_has_the_line_of_its_table(loc: Loc, line: int) -> None:
     text = "[[zones]]\nsoa = {}\n[[zones]]\n\n[dns]\n"
     assert Locator(text).line(loc) == line
 
 
 @pytest.mark.parametrize("text", ["=", "]", "a", "a = [", "a = {", '"', "[[", "a = [=", "\0", "[a"])
-def test_a_text_that_is_not_toml_does_no_harm(text: str) -> None:
+def test_invalid_toml_is_tolerated(text: str) -> None:
     assert Locator(text).line(("x",)) == 1

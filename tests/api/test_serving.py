@@ -264,8 +264,8 @@ async def _trusted(house: House, server: Server, context: ssl.SSLContext) -> boo
     [
         ('listen = "0.0.0.0:8053"', "tokens would cross the network in plain text"),
         ('listen = "[::]:8053"', "set tls_cert and tls_key, or allow_plain = true"),
-        ('tls_cert = "x"', "needs tls_key too"),
-        ('tls_key = "x"', "needs tls_cert too"),
+        ('tls_cert = "x"', "also needs tls_key"),
+        ('tls_key = "x"', "also needs tls_cert"),
         ("rate = -1", "a whole number from 0"),
         ("max_body = 1", "a whole number from 1024"),
     ],
@@ -288,13 +288,13 @@ def test_settings_that_are_taken(house: House, api: str) -> None:
 def test_the_name_of_the_registry_is_reserved(house: House) -> None:
     source = '[[sources.zonefile]]\nname = "registry"\nzone = "muster.local"\npath = "f.zone"'
     house.settings.write_text(f"{house.text}\n{source}\n")
-    with pytest.raises(SettingsError, match='"registry" is that of the registry'):
+    with pytest.raises(SettingsError, match='"registry" is reserved for the registry'):
         Watcher(house.settings, {})
     listed = 'name = "muster.local"\nsources = ["registry"]'
     house.set(('name = "muster.local"', listed))
     Watcher(house.settings, {})
     house.set(('name = "muster.local"', listed), (f'dir = "{house.state}"', 'dir = ""'))
-    with pytest.raises(SettingsError, match='there is no registry, as \\[state\\] dir is ""'):
+    with pytest.raises(SettingsError, match='no registry, because \\[state\\] dir is ""'):
         Watcher(house.settings, {})
 
 

@@ -149,10 +149,10 @@ def test_the_variables_of_others_name_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "wrong"),
     [
-        ('user = "me"', "needs password or password_file too"),
-        ('password_file = "p"', "password_file: needs user too"),
-        ('user = "me"\npassword = "p"\npassword_file = "p"', "leave one out"),
-        ('cert = "a"', "needs key too"),
+        ('user = "me"', "also needs password or password_file"),
+        ('password_file = "p"', "password_file: also needs user"),
+        ('user = "me"\npassword = "p"\npassword_file = "p"', "conflicts with password"),
+        ('cert = "a"', "also needs key"),
         ('layout = "consul"', "sources.etcd[0].layout"),
         ("ttl = -1", "sources.etcd[0].ttl"),
     ],

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from musterd.registry import keys, leases, rdata
 from musterd.registry.registry import RRSET_MOST
 from musterd.registry.tokens import NAME
-from musterd.settings.model import TTL_MOST
+from musterd.settings.model import MAX_TTL
 
 _LABELS_MOST = 64
 _POLICY = r"^(all|one|rotate|sticky|subset:([1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))$"
@@ -46,7 +46,7 @@ class RecordIn(_In):
         max_length=rdata.TEXT_MOST,
         examples=["10.0.0.1"],
     )
-    ttl: int | None = Field(None, ge=0, le=TTL_MOST, description="seconds")
+    ttl: int | None = Field(None, ge=0, le=MAX_TTL, description="seconds")
     weight: int | None = Field(None, ge=0, le=65535, description="for the policies that weigh")
     policy: str | None = Field(
         None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"

@@ -1,6 +1,6 @@
-"""The configuration: one TOML file, overlaid by the environment; typed, checked, watched.
+"""The settings: one TOML file, overridden by the environment; typed, checked, watched.
 
-``load`` reads it, ``example`` writes one, ``watch.Watcher`` follows its changes.
+``load`` reads the file, ``example`` writes one, ``watch.Watcher`` follows its changes.
 """
 
 from musterd.settings.example import example

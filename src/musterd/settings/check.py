@@ -1,7 +1,7 @@
-"""Checks between one part of a configuration and another.
+"""Checks between different parts of the settings.
 
-They read the raw tables and pass over what is of a wrong type, which others report, so that one
-look shows every fault of a file.
+They read the raw tables and skip values of a wrong type, which are reported elsewhere, so that all
+errors of a file are reported at once.
 """
 
 import difflib
@@ -16,12 +16,12 @@ from musterd.settings.locate import Loc
 from musterd.settings.model import REGISTRY, Sources, SourceSettings
 
 Fault = tuple[Loc, str]
-"""Where, and what is wrong there."""
+"""Location and description of an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """The raw table of a zone or a source that has a name."""
+    """The raw table of a zone or source that has a name."""
 
     loc: Loc
     name: str
@@ -30,7 +30,7 @@ class _Named:
 
 
 def cross(raw: dict[str, Any]) -> Iterator[Fault]:
-    """Every fault between the parts of a raw configuration."""
+    """Yield all errors between different parts of raw settings."""
     zones = list(_named(raw, ("zones",)))
     sources = [s for kind in Sources.model_fields for s in _sources(raw, kind)]
     yield from _twice("zone", zones, _fold)
@@ -78,7 +78,7 @@ def _sources(raw: dict[str, Any], kind: str) -> Iterator[_Named]:
 
 
 def _texts(named: _Named, key: str) -> Iterator[tuple[Loc, str]]:
-    """The texts of a key that holds one or a list of them."""
+    """Yield the texts of a key whose value is a text or a list of texts."""
     held = named.raw.get(key)
     if isinstance(held, str):
         yield (*named.loc, key), held
@@ -89,10 +89,10 @@ def _texts(named: _Named, key: str) -> Iterator[tuple[Loc, str]]:
 
 def _twice(noun: str, named: list[_Named], same: Callable[[str], str]) -> Iterator[Fault]:
     seen: set[str] = set()
-    for one in named:
-        if same(one.name) in seen:
-            yield (*one.loc, "name"), f'{noun} "{one.name}" is declared twice'
-        seen.add(same(one.name))
+    for table in named:
+        if same(table.name) in seen:
+            yield (*table.loc, "name"), f'{noun} "{table.name}" is declared twice'
+        seen.add(same(table.name))
 
 
 def _listeners(raw: dict[str, Any]) -> Iterator[Fault]:
@@ -109,15 +109,15 @@ def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:
     for source in sources:
         for loc, zone in source.zones:
             if _fold(zone) not in declared:
-                yield loc, f'zone "{zone}" is not declared; add a [[zones]] with this name'
+                yield loc, f'zone "{zone}" is not declared; add it to [[zones]]'
 
 
 def _api(api: dict[str, Any]) -> Iterator[Fault]:
-    """A token is as good as a password: it must not be readable on its way."""
+    """Check TLS: tokens are secret, so they must not be sent in plain text."""
     cert, key = api.get("tls_cert"), api.get("tls_key")
     if bool(cert) != bool(key):
         there, missing = ("tls_cert", "tls_key") if cert else ("tls_key", "tls_cert")
-        yield ("api", there), f"needs {missing} too"
+        yield ("api", there), f"also needs {missing}"
     listen = api.get("listen")
     if isinstance(listen, str) and listen and not cert and api.get("allow_plain") is not True:
         host = listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
@@ -133,27 +133,27 @@ def _store(raw: dict[str, Any]) -> Iterator[Fault]:
     if not store.get("url"):
         for name in ("ca", "cert", "key", "user", "password", "password_file"):
             if store.get(name):
-                yield ("store", name), "is for an etcd; set url to one, or remove it"
+                yield ("store", name), "applies only to etcd; set url, or remove this key"
         return
     given = api.get("first_token") or api.get("first_token_file")
     if not given and not _has_dir(raw) and api.get("listen") != "":
-        why = 'with [state] dir = "" the first token has no place'
+        why = 'with [state] dir = "", the first token cannot be stored'
         yield ("store", "url"), f"{why}; set [api] first_token or first_token_file"
 
 
 def login(loc: Loc, table: dict[str, Any]) -> Iterator[Fault]:
-    """The faults between the keys of an ``EtcdLogin``."""
-    for one, others in (
+    """Yield errors between the keys of an ``EtcdLogin``."""
+    for name, others in (
         ("cert", ("key",)),
         ("key", ("cert",)),
         ("user", ("password", "password_file")),
         ("password", ("user",)),
         ("password_file", ("user",)),
     ):
-        if table.get(one) and not any(map(table.get, others)):
-            yield (*loc, one), f"needs {' or '.join(others)} too"
+        if table.get(name) and not any(map(table.get, others)):
+            yield (*loc, name), f"also needs {' or '.join(others)}"
     if table.get("password") and table.get("password_file"):
-        yield (*loc, "password_file"), "is given beside password; leave one out"
+        yield (*loc, "password_file"), "conflicts with password; remove one of them"
 
 
 def _has_dir(raw: dict[str, Any]) -> bool:
@@ -167,7 +167,10 @@ def _keeps(raw: dict[str, Any]) -> bool:
 def _reserved(sources: list[_Named]) -> Iterator[Fault]:
     for source in sources:
         if source.name == REGISTRY:
-            yield (*source.loc, "name"), f'"{REGISTRY}" is that of the registry; take another'
+            yield (
+                (*source.loc, "name"),
+                f'"{REGISTRY}" is reserved for the registry; choose another name',
+            )
 
 
 def _zone_sources(zone: _Named, by_name: dict[str, _Named], *, kept: bool) -> Iterator[Fault]:
@@ -177,11 +180,11 @@ def _zone_sources(zone: _Named, by_name: dict[str, _Named], *, kept: bool) -> It
             yield loc, f'source "{name}" is listed twice'
         elif name == REGISTRY:
             if not kept:
-                yield loc, f'there is no {REGISTRY}, as [state] dir is ""; set it, or [store] url'
+                yield loc, f'no {REGISTRY}, because [state] dir is ""; set it, or [store] url'
         elif name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
-            yield loc, f'no source is named "{name}"{hint}'
+            yield loc, f'unknown source "{name}"{hint}'
         elif _fold(zone.name) not in {_fold(served) for _, served in by_name[name].zones}:
             yield loc, f'source "{name}" does not serve zone "{zone.name}"'
         seen.add(name)

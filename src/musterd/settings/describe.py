@@ -1,4 +1,4 @@
-"""The words for what a key expects and for what was found in its place."""
+"""Describes in error messages what a key expects, and what was found instead."""
 
 import difflib
 import json
@@ -14,15 +14,15 @@ from pydantic.fields import FieldInfo
 from musterd.settings.kinds import Expected
 from musterd.settings.locate import Loc
 
-_SHOWN = 60
-"""The most characters of a value that an error message repeats."""
+_MAX_SHOWN = 60
+"""Characters of a value that an error message repeats."""
 
 
-class Kind:
-    """What one key or array item may hold."""
+class FieldKind:
+    """The values that a key or an array item may have."""
 
     def __init__(self, annotation: Any, metadata: Iterable[Any] = (), extra: Any = None) -> None:
-        """Unfold ``Annotated`` and ``None``; ``extra`` is what ``kinds.key`` was told."""
+        """Unwrap ``Annotated`` and ``None``. extra: the arguments of ``kinds.key``."""
         self.metadata = list(metadata)
         self.extra: dict[str, Any] = extra if isinstance(extra, dict) else {}
         while get_origin(annotation) in (Annotated, Union, types.UnionType):
@@ -35,18 +35,18 @@ class Kind:
 
     @property
     def model(self) -> type[BaseModel] | None:
-        """The section, if it is one."""
+        """The section, if the value is one."""
         is_model = isinstance(self.type, type) and issubclass(self.type, BaseModel)
         return self.type if is_model else None
 
     @property
-    def item(self) -> "Kind | None":
-        """What each item of it may hold, if it is a list."""
-        return Kind(get_args(self.type)[0]) if get_origin(self.type) is tuple else None
+    def item(self) -> "FieldKind | None":
+        """The values of the items, if the value is a list."""
+        return FieldKind(get_args(self.type)[0]) if get_origin(self.type) is tuple else None
 
     @property
     def expects(self) -> str:
-        """As ``a whole number from 0 to 64 (0: one a core)``."""
+        """For example ``a whole number from 0 to 64 (0: one per core)``."""
         for note in self._all(Expected):
             return str(note.text)
         if self.item:
@@ -59,33 +59,33 @@ class Kind:
 
     @property
     def secret(self) -> bool:
-        """Whether what is found must not be shown."""
+        """True if a value must not be shown."""
         mine = any(note.secret for note in self._all(Expected))
         return mine or (self.item is not None and self.item.secret)
 
     @property
     def choices(self) -> list[str]:
-        """The words that it may be, in TOML's form; empty if it isn't one of some."""
+        """The possible words in TOML's form; empty if any value is possible."""
         words = get_args(self.type) if get_origin(self.type) is Literal else ()
         return [json.dumps(word) for word in words]
 
     @property
     def limits(self) -> str:
-        """As ``0 to 64``; empty if there are none."""
+        """For example ``0 to 64``; empty without limits."""
         low = next((m.ge for m in self._all(Ge)), None)
         high = next((m.le for m in self._all(Le)), None)
         return "" if low is None or high is None else f"{low} to {high}"
 
     @property
     def notes(self) -> list[str]:
-        """Its unit, and what 0 means."""
+        """The unit, and the meaning of 0."""
         zero = self.extra.get("zero")
         return [n for n in (self.extra.get("unit"), f"0: {zero}" if zero else "") if n]
 
     def _list(self) -> str:
-        least = next((m.min_length for m in self._all(MinLen)), 0)
-        most = next((m.max_length for m in self._all(MaxLen)), None)
-        size = f"{least} to {most}" if least else f"at most {most}"
+        minimum = next((m.min_length for m in self._all(MinLen)), 0)
+        maximum = next((m.max_length for m in self._all(MaxLen)), None)
+        size = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
         item = self.item.expects if self.item else ""
         return f"a list of {size}, each {item}"
 
@@ -103,14 +103,14 @@ class Kind:
         return (m for m in self.metadata if isinstance(m, kind))
 
 
-def field_kind(field: FieldInfo) -> Kind:
-    """What a field of a section may hold."""
-    return Kind(field.annotation, field.metadata, field.json_schema_extra)
+def field_kind(field: FieldInfo) -> FieldKind:
+    """Return the values that a field of a section may have."""
+    return FieldKind(field.annotation, field.metadata, field.json_schema_extra)
 
 
-def kind_at(model: type[BaseModel], loc: Loc) -> Kind | None:
-    """What may stand at a place, or None where nothing may."""
-    kind: Kind | None = Kind(model)
+def kind_at(model: type[BaseModel], loc: Loc) -> FieldKind | None:
+    """Return the values that are possible at a location, or None if there is no such key."""
+    kind: FieldKind | None = FieldKind(model)
     for part in loc:
         if kind is None:
             return None
@@ -123,7 +123,7 @@ def kind_at(model: type[BaseModel], loc: Loc) -> Kind | None:
 
 
 def dotted(loc: Loc) -> str:
-    """A place as text: ``zones[0].soa.mname``."""
+    """Return a location as text: ``zones[0].soa.mname``."""
     text = ""
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -131,7 +131,7 @@ def dotted(loc: Loc) -> str:
 
 
 def found(value: object, *, secret: bool) -> str:
-    """What was found, in TOML's own form, cut short; of a secret only its size."""
+    """Return a value in TOML's form, shortened; of a secret only its size."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
@@ -140,13 +140,13 @@ def found(value: object, *, secret: bool) -> str:
         return f"a secret of {len(str(value))} characters"
     plain = not isinstance(value, bool | str)
     text = str(value) if plain else json.dumps(value, ensure_ascii=False)
-    # Who logs in may be in an URL, where it isn't expected.
+    # A URL may contain credentials where none are expected.
     text = re.sub(r"//[^/@]*@", "//…@", text)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def suggest(wrong: object, known: Iterable[str]) -> str:
-    """As ``did you mean "listen"?``, else all that is known."""
+    """Return a hint such as ``did you mean "listen"?``, or else all known names."""
     names = sorted(known)
     near = difflib.get_close_matches(str(wrong), names, n=1)
     if near:

@@ -1,7 +1,7 @@
-"""The overlay from the environment: ``MUSTERD_DNS__WORKERS=2`` sets ``dns.workers``.
+"""Settings from the environment: ``MUSTERD_DNS__WORKERS=2`` sets ``dns.workers``.
 
-Every scalar and list of texts outside arrays of tables has a variable; a list's items are
-separated by commas.
+Every scalar and every list of texts outside of arrays of tables has a variable. The items of a
+list are separated by commas.
 """
 
 import re
@@ -9,30 +9,30 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from musterd.settings.describe import Kind, field_kind, suggest
+from musterd.settings.describe import FieldKind, field_kind, suggest
 from musterd.settings.locate import Loc
 
 PREFIX = "MUSTERD_"
 CLIENT = frozenset({"MUSTERD_SERVER", "MUSTERD_TOKEN", "MUSTERD_TOKEN_FILE"})
-"""Variables of the client side, which are no settings."""
+"""Variables of the client, which are not settings."""
 
 _ETCD_FILES = {"ca": "ETCD_CACERT", "cert": "ETCD_TLSPEM", "key": "ETCD_TLSKEY"}
-"""As other programs of DNS on etcd have them."""
+"""Variables that other DNS servers on etcd use as well."""
 
-# Kubernetes gives every container the addresses of the services of its namespace; one that is
-# called musterd, or musterd-metrics, must not be taken for a mistyped key.
+# Kubernetes sets such variables for all services of a namespace. Those of a service named
+# musterd or musterd-metrics are not mistyped keys.
 _KUBERNETES = re.compile(
     r"MUSTERD_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
     r"|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
 
 
-def variables(model: type[BaseModel]) -> dict[str, tuple[Loc, Kind]]:
-    """Every variable of a model, with the place that it sets and what that may hold."""
+def variables(model: type[BaseModel]) -> dict[str, tuple[Loc, FieldKind]]:
+    """Return all variables of a model, with the location that each sets and its values."""
     return dict(_walk(model, ()))
 
 
-def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, Kind]]]:
+def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, FieldKind]]]:
     for name, field in model.model_fields.items():
         kind, loc = field_kind(field), (*above, name)
         if kind.model:
@@ -44,7 +44,7 @@ def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, 
 def overlay(
     model: type[BaseModel], environ: Mapping[str, str]
 ) -> tuple[dict[Loc, tuple[str, object]], list[str]]:
-    """What the environment sets: place -> (variable, value in TOML's types); and the problems."""
+    """Return what the environment sets, location -> (variable, value), and the problems."""
     known = variables(model)
     given: dict[Loc, tuple[str, object]] = {}
     problems: list[str] = []
@@ -58,7 +58,7 @@ def overlay(
 
 
 def etcd_files(raw: Mapping[str, object], environ: Mapping[str, str]) -> dict[Loc, tuple[str, str]]:
-    """The TLS files of etcds that only the environment names: place -> (variable, value)."""
+    """Return TLS files of etcd that only the environment sets: location -> (variable, value)."""
     found: dict[Loc, tuple[str, str]] = {}
     for loc, table in _etcds(raw):
         for name, variable in _ETCD_FILES.items():
@@ -68,7 +68,7 @@ def etcd_files(raw: Mapping[str, object], environ: Mapping[str, str]) -> dict[Lo
 
 
 def _etcds(raw: Mapping[str, object]) -> Iterator[tuple[Loc, Mapping[str, object]]]:
-    """The raw tables that speak of an etcd."""
+    """Yield the raw tables with the settings of an etcd."""
     store = raw.get("store")
     if isinstance(store, dict) and store.get("url"):
         yield ("store",), store
@@ -91,8 +91,8 @@ def _instead(model: type[BaseModel], name: str, known: Mapping[str, object]) -> 
     return f"{section} can only be set in the file"
 
 
-def _value(kind: Kind, text: str) -> object:
-    """The value that a text stands for; the text itself where it stands for none."""
+def _value(kind: FieldKind, text: str) -> object:
+    """Convert a text to the type of a setting; return it unchanged if that is impossible."""
     if kind.item is not None:
         return [part.strip() for part in text.split(",")] if text.strip() else []
     if kind.type is bool:

@@ -1,4 +1,4 @@
-"""Writes a settings file with every key, its default and its meaning, made from the models."""
+"""Writes a settings file with the default and description of every key."""
 
 import json
 from collections.abc import Iterator
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from musterd.settings.describe import Kind, field_kind
-from musterd.settings.model import TTL_MOST, Settings
+from musterd.settings.describe import FieldKind, field_kind
+from musterd.settings.model import MAX_TTL, Settings
 
 _HEAD = """\
-# A musterd configuration: every key with its default. Only what differs needs to be written.
-# A key above the first [[zones]] can be set from the environment too, where it wins:
-# MUSTERD_DNS__WORKERS=2, MUSTERD_DNS__LISTEN="127.0.0.1:53,[::1]:53". A relative path starts
-# from the directory of this file. A changed file is read again; what needs a restart says so.
+# A musterd configuration with the default of every key. Write only the keys that you change.
+# Environment variables override the keys above the first [[zones]], for example
+# MUSTERD_DNS__WORKERS=2 or MUSTERD_DNS__LISTEN="127.0.0.1:53,[::1]:53". Paths are relative to the
+# directory of this file. musterd reloads the file when it changes, except where a comment says
+# that a key needs a restart.
 """
 _COLUMN = 36
 _WIDTH = 100
@@ -21,7 +22,7 @@ _ZONE = "muster.local"
 
 
 def example() -> str:
-    """A complete, commented settings file in TOML, which loads."""
+    """Return a complete, commented and valid settings file."""
     return "\n".join([_HEAD, *_section(Settings, "", array=False)])
 
 
@@ -29,7 +30,7 @@ def _section(model: type[BaseModel], path: str, *, array: bool) -> Iterator[str]
     keys = [(n, f) for n, f in model.model_fields.items() if not _holds_sections(field_kind(f))]
     if keys:
         fixed = getattr(model, "fixed", False)
-        restart = " A change needs a restart." if fixed else ""
+        restart = " Changes need a restart." if fixed else ""
         yield from (f"# {line}{restart}" for line in (model.__doc__ or "").splitlines()[:1])
         yield f"[[{path}]]" if array else f"[{path}]"
         yield from (_key(name, field) for name, field in keys)
@@ -42,7 +43,7 @@ def _section(model: type[BaseModel], path: str, *, array: bool) -> Iterator[str]
             yield from _section(inner, below, array=kind.item is not None)
 
 
-def _holds_sections(kind: Kind) -> bool:
+def _holds_sections(kind: FieldKind) -> bool:
     return kind.model is not None or (kind.item is not None and kind.item.model is not None)
 
 
@@ -58,10 +59,10 @@ def _key(name: str, field: FieldInfo) -> str:
     return beside if len(beside) <= _WIDTH else f"# {about}:\n{line}"
 
 
-def _details(kind: Kind) -> Iterator[str]:
-    """Its choices, range, unit, what 0 means, and whether it can be reloaded."""
+def _details(kind: FieldKind) -> Iterator[str]:
+    """Yield the choices, range, unit and meaning of 0, and whether the key needs a restart."""
     unit, *notes = kind.notes if kind.extra.get("unit") else ("", *kind.notes)
-    limits = "" if kind.limits == f"0 to {TTL_MOST}" else kind.limits
+    limits = "" if kind.limits == f"0 to {MAX_TTL}" else kind.limits
     if kind.choices:
         yield ", ".join(kind.choices)
     yield from filter(None, [f"{limits} {unit}".strip()])

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: each checks one value and says what it expects."""
+"""The types of setting values: each checks a value and describes what it expects."""
 
 import ipaddress
 import re
@@ -8,21 +8,21 @@ from typing import Annotated, Any, TypeGuard, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, ValidationInfo
 
-LABEL_OCTETS = 63
-"""The most octets of a label (RFC 1035 section 2.3.4)."""
-NAME_OCTETS = 255
-"""The most octets of a name in wire form (RFC 1035 section 2.3.4)."""
-PORT_MOST = 65535
-SECRET_OCTETS = 16
-"""The octets of a cookie secret (RFC 9018 section 4)."""
-STRING_OCTETS = 255
-"""The most octets of a character-string (RFC 1035 section 3.3)."""
-SUBSET_MOST = 255
-"""The most addresses of a ``subset`` policy."""
+MAX_LABEL = 63
+"""Bytes of a label (RFC 1035 section 2.3.4)."""
+MAX_NAME = 255
+"""Bytes of a name in wire form (RFC 1035 section 2.3.4)."""
+MAX_PORT = 65535
+SECRET_SIZE = 16
+"""Bytes of a cookie secret (RFC 9018 section 4)."""
+MAX_STRING = 255
+"""Bytes of a character-string (RFC 1035 section 3.3)."""
+MAX_SUBSET = 255
+"""Addresses of a ``subset`` policy."""
 
 ETCD_PORT = 2379
-ENDPOINTS_MOST = 16
-PREFIX_OCTETS = 200
+MAX_ENDPOINTS = 16
+MAX_PREFIX = 200
 _STORE_URL = "etcd://HOST:PORT,HOST:PORT"
 _ENDPOINT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a kind expects, in the words of an error message; a secret's value is never shown."""
+    """Describes the expected value in error messages. The value of a secret is never shown."""
 
     text: str
     secret: bool = False
@@ -49,8 +49,8 @@ def _tuple(value: object) -> object:
 
 def _ip_and_port(text: str) -> None:
     host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MOST:
-        raise ValueError("expected host:port with a port from 0 to 65535, as 127.0.0.1:53")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
+        raise ValueError("expected host:port with a port from 0 to 65535, such as 127.0.0.1:53")
     inner = host[1:-1] if host.startswith("[") and host.endswith("]") else None
     try:
         if inner is None:
@@ -59,7 +59,7 @@ def _ip_and_port(text: str) -> None:
             ipaddress.IPv6Address(inner)
     except ValueError:
         hint = f"[{host}]:{port}" if _is_ipv6(host) else "127.0.0.1:53 or [::1]:53"
-        raise ValueError(f"expected an IP address and a port, as {hint}") from None
+        raise ValueError(f"expected an IP address and a port, such as {hint}") from None
 
 
 def _is_ipv6(text: str) -> bool:
@@ -87,32 +87,32 @@ def _network(text: str) -> str:
     try:
         wide = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError("expected a network, as 10.0.0.0/8 or fd00::/8") from None
-    raise ValueError(f"expected a network without host bits, as {wide}")
+        raise ValueError("expected a network, such as 10.0.0.0/8 or fd00::/8") from None
+    raise ValueError(f"expected a network without host bits, such as {wide}")
 
 
 def _name(text: str) -> str:
-    """Check a domain name in text form; its final dot is dropped, its case kept."""
+    """Check a domain name in text form, and drop its final dot."""
     if not text.isascii():
         raise ValueError(f"expected an ASCII name{_ascii_hint(text)}")
     if text == ".":
         return text
     bare = text[:-1] if text.endswith(".") and not text.endswith("\\.") else text
-    octets = 1
+    length = 1
     for label in re.split(r"(?<!\\)\.", bare):
         size = len(_OCTET.findall(label))
         if not _LABEL.fullmatch(label):
-            raise ValueError(f'expected a DNS name; it has the label "{label}"')
-        if size > LABEL_OCTETS:
-            raise ValueError(f"expected labels of at most {LABEL_OCTETS} octets; one has {size}")
-        octets += size + 1
-    if octets > NAME_OCTETS:
-        raise ValueError(f"expected at most {NAME_OCTETS} octets in wire form; it has {octets}")
+            raise ValueError(f'expected a DNS name; invalid label "{label}"')
+        if size > MAX_LABEL:
+            raise ValueError(f"expected labels of at most {MAX_LABEL} bytes; one has {size}")
+        length += size + 1
+    if length > MAX_NAME:
+        raise ValueError(f"expected at most {MAX_NAME} bytes in wire form; it has {length}")
     return bare
 
 
 def is_name(value: object) -> TypeGuard[str]:
-    """Whether a value is a domain name in text form."""
+    """Return whether a value is a domain name in text form."""
     try:
         return isinstance(value, str) and bool(_name(value))
     except ValueError:
@@ -130,7 +130,7 @@ def _policy(text: str) -> str:
     word, colon, count = text.partition(":")
     if word in {"all", "one", "rotate", "sticky"} and not colon:
         return text
-    if word == "subset" and re.fullmatch("[0-9]{1,3}", count) and 0 < int(count) <= SUBSET_MOST:
+    if word == "subset" and re.fullmatch("[0-9]{1,3}", count) and 0 < int(count) <= MAX_SUBSET:
         return f"subset:{int(count)}"
     raise ValueError(f"expected {POLICY_WORDS}")
 
@@ -142,16 +142,16 @@ def _source_name(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    if len(text.encode()) > STRING_OCTETS:
-        raise ValueError(f"expected at most {STRING_OCTETS} octets")
+    if len(text.encode()) > MAX_STRING:
+        raise ValueError(f"expected at most {MAX_STRING} bytes")
     return text
 
 
 def _secret(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if not re.fullmatch(f"[0-9A-Fa-f]{{{2 * SECRET_OCTETS}}}", value):
-        raise ValueError(f"expected {2 * SECRET_OCTETS} hexadecimal digits")
+    if not re.fullmatch(f"[0-9A-Fa-f]{{{2 * SECRET_SIZE}}}", value):
+        raise ValueError(f"expected {2 * SECRET_SIZE} hexadecimal digits")
     return SecretBytes(bytes.fromhex(value))
 
 
@@ -161,7 +161,9 @@ def _token(value: object) -> object:
     if not value:
         return None
     if not _TOKEN.fullmatch(value):
-        raise ValueError("expected mst_ and 43 of A-Z a-z 0-9 - _, as musterd token create prints")
+        raise ValueError(
+            "expected mst_ and 43 of A-Z a-z 0-9 - _, as printed by musterd token create"
+        )
     return SecretStr(value)
 
 
@@ -172,11 +174,11 @@ def _password(value: object) -> object:
 
 
 def _endpoint(text: str) -> str:
-    """Check ``host:port``; a host without a port gets that of etcd."""
+    """Check ``host:port``, and add the default port of etcd if there is none."""
     found = _ENDPOINT.fullmatch(text)
-    if not found or not 0 < int(found[2] or ETCD_PORT) <= PORT_MOST:
+    if not found or not 0 < int(found[2] or ETCD_PORT) <= MAX_PORT:
         bare = " without a scheme (ca or cert turn TLS on)" if "://" in text else ""
-        raise ValueError(f"expected HOST:PORT, as etcd-1:{ETCD_PORT},{bare}".rstrip(","))
+        raise ValueError(f"expected HOST:PORT, such as etcd-1:{ETCD_PORT},{bare}".rstrip(","))
     return f"{found[1]}:{found[2] or ETCD_PORT}"
 
 
@@ -185,21 +187,21 @@ def _store_url(text: str) -> str:
         return text
     scheme, parted, rest = text.partition("://")
     if scheme != "etcd" or not parted or "@" in rest:
-        raise ValueError(f'expected "" or {_STORE_URL}; user and password are keys of their own')
+        raise ValueError(f'expected "" or {_STORE_URL}; set user and password with their own keys')
     endpoints = [_endpoint(part) for part in rest.removesuffix("/").split(",")]
-    if len(endpoints) > ENDPOINTS_MOST:
-        raise ValueError(f"expected at most {ENDPOINTS_MOST} endpoints")
+    if len(endpoints) > MAX_ENDPOINTS:
+        raise ValueError(f"expected at most {MAX_ENDPOINTS} endpoints")
     return "etcd://" + ",".join(endpoints)
 
 
 def _key_prefix(text: str) -> str:
-    if not text.startswith("/") or len(text.encode()) > PREFIX_OCTETS:
-        raise ValueError(f"expected a text that begins with /, of at most {PREFIX_OCTETS} octets")
+    if not text.startswith("/") or len(text.encode()) > MAX_PREFIX:
+        raise ValueError(f"expected a text of at most {MAX_PREFIX} bytes that begins with /")
     return text.rstrip("/") + "/"
 
 
 def _path(value: object, info: ValidationInfo) -> object:
-    """A path of the file is relative to the directory that the file is in."""
+    """Resolve a path relative to the directory of the settings file."""
     if not isinstance(value, str) or not value:
         return value
     if "\0" in value:
@@ -212,23 +214,25 @@ def _path_or_none(value: object, info: ValidationInfo) -> object:
     return None if value == "" else _path(value, info)
 
 
-POLICY_WORDS = f'"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to {SUBSET_MOST}'
+POLICY_WORDS = f'"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to {MAX_SUBSET}'
 
-Address = Annotated[str, AfterValidator(_address), Expected("an address, as 127.0.0.1:53")]
+Address = Annotated[str, AfterValidator(_address), Expected("an address, such as 127.0.0.1:53")]
 AddressOrOff = Annotated[
-    str, AfterValidator(_address_or_off), Expected('an address, as 127.0.0.1:9353, or "" for none')
+    str,
+    AfterValidator(_address_or_off),
+    Expected('an address, such as 127.0.0.1:9353, or "" for none'),
 ]
 ShortText = Annotated[
-    str, AfterValidator(_short), Expected(f"a text of at most {STRING_OCTETS} octets")
+    str, AfterValidator(_short), Expected(f"a text of at most {MAX_STRING} bytes")
 ]
-Network = Annotated[str, AfterValidator(_network), Expected("a network, as 10.0.0.0/8")]
+Network = Annotated[str, AfterValidator(_network), Expected("a network, such as 10.0.0.0/8")]
 Name = Annotated[str, AfterValidator(_name), Expected("a DNS name")]
 Policy = Annotated[str, AfterValidator(_policy), Expected(POLICY_WORDS)]
 SourceName = Annotated[str, AfterValidator(_source_name), Expected("the name of a source")]
 Secret = Annotated[
     SecretBytes,
     BeforeValidator(_secret),
-    Expected(f"{2 * SECRET_OCTETS} hexadecimal digits", secret=True),
+    Expected(f"{2 * SECRET_SIZE} hexadecimal digits", secret=True),
 ]
 TokenOrNone = Annotated[
     SecretStr | None,
@@ -243,7 +247,7 @@ PasswordOrNone = Annotated[
 Endpoint = Annotated[str, AfterValidator(_endpoint), Expected("HOST:PORT")]
 StoreUrl = Annotated[str, AfterValidator(_store_url), Expected(f'"" or {_STORE_URL}')]
 KeyPrefix = Annotated[
-    str, AfterValidator(_key_prefix), Expected("what keys begin with, itself with /")
+    str, AfterValidator(_key_prefix), Expected("a prefix of keys that begins with /")
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file")]
 PathOrNone = Annotated[
@@ -254,12 +258,12 @@ Many = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=100_0
 
 
 def key(default: Any, about: str, *, zero: str = "", unit: str = "", **limits: Any) -> Any:
-    """A key of a section.
+    """Define a key of a section.
 
-    default: its value when absent, in TOML's types; ``...`` where it must be given.
+    default: the value if the key is absent, in TOML's types; ``...`` if the key is required.
     about: one line for the example file, without unit and range.
-    zero: what 0 means; unit: of a number, as ``seconds``.
-    limits: those of ``pydantic.Field``, and ``example``, ``derived``, ``reload``.
+    zero: meaning of 0; unit: of a number, such as ``seconds``.
+    limits: arguments of ``pydantic.Field``, and ``example``, ``derived``, ``reload``.
     """
     extra: dict[str, Any] = {"zero": zero, "unit": unit}
     extra |= {name: limits.pop(name) for name in ("example", "derived", "reload") if name in limits}

@@ -1,4 +1,4 @@
-"""Reads a settings file and the environment over it, and reports every fault at once."""
+"""Reads a settings file and the environment, and reports all errors at once."""
 
 import re
 import sys
@@ -12,37 +12,37 @@ from pydantic_core import ErrorDetails
 
 from musterd.errors import SettingsError
 from musterd.settings.check import Fault, cross
-from musterd.settings.describe import Kind, dotted, found, kind_at, suggest
+from musterd.settings.describe import FieldKind, dotted, found, kind_at, suggest
 from musterd.settings.environ import etcd_files, overlay
 from musterd.settings.locate import Loc, Locator
 from musterd.settings.model import Settings
 
-OCTETS_MOST = 16 * 2**20
-"""The largest settings file, octets."""
+MAX_FILE = 16 * 2**20
+"""Bytes of a settings file."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a settings file; what ``environ`` sets wins over it.
+    """Read a settings file; ``environ`` overrides it.
 
-    Raises SettingsError with every fault, each with file and line, or variable, and key.
+    Raises SettingsError with all errors, each with file and line, or variable, and key.
     """
     return parse(read(path), path, environ)
 
 
 def read(path: Path) -> bytes:
-    """The content of a settings file. Raises SettingsError."""
+    """Return the content of a settings file. Raises SettingsError."""
     try:
         with path.open("rb") as file:
-            content = file.read(OCTETS_MOST + 1)
+            content = file.read(MAX_FILE + 1)
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror}") from error
-    if len(content) > OCTETS_MOST:
-        raise SettingsError(f"{path}: is larger than {OCTETS_MOST} octets")
+    if len(content) > MAX_FILE:
+        raise SettingsError(f"{path}: is larger than {MAX_FILE} bytes")
     return content
 
 
 def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
-    """Make settings of a file's content; relative paths in it start from the file's directory.
+    """Create settings from the content of a file. Paths are relative to its directory.
 
     Raises SettingsError as ``load`` does.
     """
@@ -61,7 +61,7 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         errors = error.errors()
         within = {details["loc"][:-1] for details in errors}
-        # A list is too short, too, where its items are wrong: these say it.
+        # A list with invalid items is also reported as too short.
         faults += [
             _fault(details)
             for details in errors
@@ -88,7 +88,7 @@ def _toml(content: bytes, path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _syntax(message: str, text: str, path: Path) -> str:
-    """``tomllib``'s message with the line in the place where ours stands."""
+    """Return the message of ``tomllib`` with the line in front, as in our messages."""
     at = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     if at is None:
         return f"{path}: is not TOML: {message}"
@@ -98,7 +98,7 @@ def _syntax(message: str, text: str, path: Path) -> str:
 
 
 def _put(raw: dict[str, Any], loc: Loc, value: object) -> None:
-    """Set a value in nested tables, unless one of these is no table, which is reported anyway."""
+    """Set a value in nested tables, unless one of them is not a table, which is reported later."""
     table: object = raw
     for part in loc[:-1]:
         if isinstance(table, list) and isinstance(part, int):
@@ -117,7 +117,7 @@ def _fault(details: ErrorDetails) -> Fault:
         above = kind_at(Settings, loc[:-1])
         known = above.model.model_fields if above and above.model else ()
         return loc, f"unknown key, {suggest(loc[-1], known)}"
-    kind = kind_at(Settings, loc) or Kind(object)
+    kind = kind_at(Settings, loc) or FieldKind(object)
     if details["type"] == "missing":
         return loc, f"missing, expected {kind.expects}"
     cause = (details.get("ctx") or {}).get("error")
@@ -128,7 +128,7 @@ def _fault(details: ErrorDetails) -> Fault:
 def _located(
     faults: list[Fault], path: Path, text: str, given: Mapping[Loc, tuple[str, object]]
 ) -> list[str]:
-    """The faults in the order of the file; after them those of the environment."""
+    """Return the errors of the file in its order, then those of the environment."""
     if not faults:
         return []
     locator = Locator(text)
@@ -138,4 +138,4 @@ def _located(
         line = sys.maxsize if name else locator.line(loc)
         where = name or f"{path}:{line}"
         lines.append((line, f"{where}: {dotted(loc)}: {message}"))
-    return [problem for _, problem in sorted(lines, key=lambda one: one[0])]
+    return [problem for _, problem in sorted(lines, key=lambda item: item[0])]

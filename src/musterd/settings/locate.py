@@ -1,11 +1,11 @@
-"""Where in a TOML text each key and array item stands, which ``tomllib`` doesn't tell."""
+"""Finds the line of each key and array item of a TOML text, which ``tomllib`` does not report."""
 
 import re
 import tomllib
 from bisect import bisect_left
 
 Loc = tuple[str | int, ...]
-"""The way to a value: keys of tables, indices of arrays."""
+"""Location of a value: keys of tables and indices of arrays."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)+")
 _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
@@ -34,7 +34,7 @@ class Locator:
         self._document()
 
     def line(self, loc: Loc) -> int:
-        """The line of the value, else of the nearest that holds it; 1 where none does."""
+        """Return the line of a value, or else of the innermost table around it, or else 1."""
         while loc and loc not in self._lines:
             loc = loc[:-1]
         return self._lines.get(loc, 1)
@@ -74,7 +74,7 @@ class Locator:
         return (*array, index)
 
     def _resolve(self, names: Loc) -> Loc:
-        """A header's names as a way: an array of tables stands for its last table."""
+        """Convert the names of a header to a location, using the last table of each array."""
         loc: Loc = ()
         for name in names:
             loc = (*loc, name)
@@ -127,7 +127,7 @@ class Locator:
         names: list[str | int] = []
         self._match(_SPACE)
         while (found := self._match(_KEY)) is not None:
-            # A quoted key's escapes are best read by the one who knows them.
+            # tomllib decodes the escapes of a quoted key.
             names.append(next(iter(tomllib.loads(f"{found} = 0"))) if found[0] in "\"'" else found)
             if self._match(_DOT) is None:
                 break
