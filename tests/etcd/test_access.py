@@ -125,7 +125,7 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
         async with EtcdClient(right) as client:
             async with client.watch(*span(b"a/")) as watch:
                 await client.put(b"a/x", b"")
-                assert (await anext(watch)).changes[0].key == b"a/x"
+                assert (await anext(watch)).events[0].key == b"a/x"
             with pytest.raises(StoreDenied, match="user app may not write b/1:") as caught:
                 await client.put(b"b/1", b"")
             with pytest.raises(StoreDenied, match="user app may not write b/:"):
@@ -205,7 +205,7 @@ async def test_who_may_do_what_can_change_under_way(home: Path, version: str) ->
                 await etcd.gateway("auth/role/add", {"name": name}, root["token"])
                 await client.put(b"a/2", b"")
             async with asyncio.timeout(5):
-                found = [(await anext(watch)).changes[0].key for _ in range(3)]
+                found = [(await anext(watch)).events[0].key for _ in range(3)]
     assert found == [b"a/1", b"a/2", b"a/2"]
 
 

@@ -54,7 +54,7 @@ async def test_a_member_freezes(three: Etcd) -> None:
                         events = await anext(watch)
                     except StoreLost:
                         continue
-                    if any(change.key == b"a/%d" % number for change in events.changes):
+                    if any(change.key == b"a/%d" % number for change in events.events):
                         break
             three.thaw(number)
 

@@ -58,9 +58,9 @@ async def test_with_a_login_whose_token_ends(home: Path, version: str) -> None:
                     await client.leases.renew(lease)
                 await etcd.restart()
                 await client.put(b"a/3", b"")
-                found = [(await anext(watch)).changes[0].key for _ in range(4)]
+                found = [(await anext(watch)).events[0].key for _ in range(4)]
             assert found == [b"a/0", b"a/1", b"a/2", b"a/3"]
             assert len((await client.range(b"a/", b"a0")).entries) == 4
             async with client.watch(b"a/", b"a0") as late:
                 await client.delete(b"a/3")
-                assert (await anext(late)).changes[0].key == b"a/3"
+                assert (await anext(late)).events[0].key == b"a/3"

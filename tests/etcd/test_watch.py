@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.etcd import ALL, EtcdClient, EtcdOptions, EtcdWatch, Events, span
+from musterd.etcd import ALL, EtcdBatch, EtcdClient, EtcdOptions, EtcdWatch, span
 from musterd.etcd import watch as watch_module
 from musterd.kv import Compacted, StoreLost, StoreUnavailable
 from tests.etcdkit import Etcd, Proxy, running
@@ -22,7 +22,7 @@ async def keys(watch: EtcdWatch, count: int) -> list[bytes]:
     found: list[bytes] = []
     async with asyncio.timeout(20):
         while len(found) < count:
-            found += [change.key for change in (await anext(watch)).changes]
+            found += [change.key for change in (await anext(watch)).events]
     return found
 
 
@@ -67,14 +67,14 @@ async def test_what_is_told(client: EtcdClient) -> None:
         revision, gone = await client.delete(*span(b"a/"))
         assert gone == 2
         one, two, three = [await anext(watch) for _ in range(3)]
-    (change,) = one.changes
+    (change,) = one.events
     assert (one.revision, change.key) == (first + 1, b"a/x")
     assert change.previous
     assert change.entry
     assert (change.previous.mod_revision, change.entry.version) == (first, 2)
-    assert two.changes[0].previous is None
+    assert two.events[0].previous is None
     assert three.revision == revision
-    assert [(c.key, c.entry) for c in three.changes] == [(b"a/x", None), (b"a/y", None)]
+    assert [(c.key, c.entry) for c in three.events] == [(b"a/x", None), (b"a/y", None)]
 
 
 async def test_kill_and_restart(client: EtcdClient, etcd: Etcd) -> None:
@@ -156,7 +156,7 @@ async def test_a_frozen_etcd(home: Path, version: str) -> None:
         await lost(watch)
         etcd.thaw(0)
         async with asyncio.timeout(10):
-            assert await anext(watch) == Events(last, ())
+            assert await anext(watch) == EtcdBatch(last, ())
         await put(client, "2")
         assert await keys(watch, 1) == [b"a/2"]
 
@@ -271,5 +271,5 @@ async def test_after_a_loss_it_is_current_with_all_that_was_missed(
             found: list[bytes] = []
             async with asyncio.timeout(20):
                 while not watch.current:
-                    found += [change.key for change in (await anext(watch)).changes]
+                    found += [change.key for change in (await anext(watch)).events]
             assert found == [b"a/" + name.encode() for name in missed]

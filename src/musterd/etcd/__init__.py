@@ -10,9 +10,19 @@ import os
 # they say is in the errors too. It is read when grpc is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from musterd.etcd.client import EtcdClient
+from musterd.etcd.client import EtcdClient, EtcdKeys
 from musterd.etcd.options import EtcdOptions
-from musterd.etcd.values import ALL, Change, Events, Found, span
+from musterd.etcd.values import ALL, EtcdBatch, EtcdEvent, Found, span
 from musterd.etcd.watch import EtcdWatch
 
-__all__ = ["ALL", "Change", "EtcdClient", "EtcdOptions", "EtcdWatch", "Events", "Found", "span"]
+__all__ = [
+    "ALL",
+    "EtcdBatch",
+    "EtcdClient",
+    "EtcdEvent",
+    "EtcdKeys",
+    "EtcdOptions",
+    "EtcdWatch",
+    "Found",
+    "span",
+]

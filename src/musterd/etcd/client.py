@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -12,7 +13,7 @@ from musterd.etcd.methods import COMPACT, DELETE, PUT, RANGE, TXN
 from musterd.etcd.options import EtcdOptions
 from musterd.etcd.replay import replay
 from musterd.etcd.transport import Transport
-from musterd.etcd.values import Events, Found, entry
+from musterd.etcd.values import EtcdBatch, Found, entry
 from musterd.etcd.watch import EtcdWatch
 from musterd.etcd.watches import Watches
 from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
@@ -112,7 +113,7 @@ class EtcdClient:
                 if more:
                     after = page.entries[-1].key + b"\0"
                     asked = asyncio.create_task(ask(after, next_limit(page.entries)))
-                yield page._replace(revision=revision)
+                yield page._replace(revision=revision, more=more)
                 if not more:
                     return
         finally:
@@ -158,9 +159,25 @@ class EtcdClient:
 
     def replay(
         self, key: bytes, end: bytes = b"", *, first: int, last: int
-    ) -> AsyncGenerator[Events]:
+    ) -> AsyncGenerator[EtcdBatch]:
         """The changes from one past revision to another, as `musterd.etcd.replay` has them."""
         return replay(self._transport, (key, end), first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdKeys:
+    """A range of keys, as `musterd.kv.follow` takes it."""
+
+    client: EtcdClient
+    span: tuple[bytes, bytes]
+
+    def pages(self) -> AsyncGenerator[Found]:
+        """As of `Followed`."""
+        return self.client.pages(*self.span)
+
+    def watch(self, from_revision: int) -> AbstractAsyncContextManager[EtcdWatch]:
+        """As of `Followed`."""
+        return self.client.watch(*self.span, from_revision=from_revision)
 
 
 def next_limit(entries: Sequence[Entry]) -> int:

@@ -10,7 +10,7 @@ from musterd.backoff import Backoff
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.methods import WATCH
 from musterd.etcd.transport import Stream, Transport
-from musterd.etcd.values import Change, Events, change
+from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event
 from musterd.kv.errors import Compacted, StoreUnavailable
 
 ASK: Final = Backoff(0.01, 0.2)
@@ -23,7 +23,7 @@ STALLED: Final = 10.0
 
 async def replay(
     transport: Transport, span: tuple[bytes, bytes], first: int, last: int
-) -> AsyncGenerator[Events]:
+) -> AsyncGenerator[EtcdBatch]:
     """All changes of a range from one revision to another, both in the past, oldest first.
 
     Close it (`contextlib.aclosing`) where it isn't read to its end. Raises Compacted with the
@@ -50,7 +50,7 @@ async def _revisions(
     span: tuple[bytes, bytes],
     first: int,
     last: int,
-) -> AsyncGenerator[Events]:
+) -> AsyncGenerator[EtcdBatch]:
     key, end = span
     # From one before: so etcd refuses where the changes at the first itself are not all known.
     create = rpc.WatchCreateRequest(
@@ -59,7 +59,7 @@ async def _revisions(
     stream.ask(rpc.WatchRequest(create=create))
     loop = asyncio.get_running_loop()
     heard = loop.time()
-    part: list[Change] = []
+    part: list[EtcdEvent] = []
     at = 0
     answers = stream.answers()
     while True:
@@ -74,17 +74,17 @@ async def _revisions(
         for event in answer.events:
             revision = event.kv.mod_revision
             if part and revision > at:
-                yield Events(at, tuple(part))
+                yield EtcdBatch(at, tuple(part))
                 part.clear()
             if revision > last:
                 return
             at = revision
             if revision >= first:
-                part.append(change(event))
+                part.append(as_event(event))
         if answer.events:
             heard = loop.time()
         if part and not answer.fragment:
-            yield Events(at, tuple(part))
+            yield EtcdBatch(at, tuple(part))
             part.clear()
         told = not answer.events and not answer.created and answer.header.revision >= last
         quiet = loop.time() - heard >= QUIET

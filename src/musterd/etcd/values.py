@@ -19,7 +19,7 @@ class Found(NamedTuple):
     total: int
 
 
-class Change(NamedTuple):
+class EtcdEvent(NamedTuple):
     """One change of a key. entry: as it is now, None where it is gone; previous: as it was.
 
     previous is None too where it was not asked for, or is forgotten by etcd.
@@ -30,14 +30,14 @@ class Change(NamedTuple):
     previous: Entry | None
 
 
-class Events(NamedTuple):
+class EtcdBatch(NamedTuple):
     """All changes of one revision that a watch asked for, in the order of etcd.
 
     Without any it says that the watch is back after it was lost.
     """
 
     revision: int
-    changes: tuple[Change, ...]
+    events: tuple[EtcdEvent, ...]
 
 
 def span(prefix: bytes) -> tuple[bytes, bytes]:
@@ -57,14 +57,14 @@ def entry(found: rpc.KeyValue) -> Entry:
     )
 
 
-def change(event: rpc.Event) -> Change:
+def as_event(event: rpc.Event) -> EtcdEvent:
     """A change as etcd tells it."""
     now = None if event.type == rpc.Event.DELETE else entry(event.kv)
     before = entry(event.prev_kv) if event.HasField("prev_kv") else None
-    return Change(event.kv.key, now, before)
+    return EtcdEvent(event.kv.key, now, before)
 
 
-def octets(changes: Sequence[Change]) -> int:
+def octets(changes: Sequence[EtcdEvent]) -> int:
     """The octets of keys and values in changes."""
     total = 0
     for one in changes:

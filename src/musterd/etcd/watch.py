@@ -5,7 +5,7 @@ from collections import deque
 from typing import Final, Protocol, Self
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.values import Change, Events, change, octets
+from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event, octets
 from musterd.kv.errors import Compacted, StoreError, StoreLost
 
 QUEUE: Final = 10_000
@@ -43,10 +43,10 @@ class EtcdWatch:
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when ``next`` is known."""
         self._owner = owner
-        self._queue: deque[Events] = deque()
+        self._queue: deque[EtcdBatch] = deque()
         self._events = self._octets = 0
         """Of the queue."""
-        self._part: list[Change] = []
+        self._part: list[EtcdEvent] = []
         """Of a revision of which more may come, ``_at``."""
         self._at = 0
         self._began: int | None = None
@@ -100,12 +100,12 @@ class EtcdWatch:
         """Itself."""
         return self
 
-    async def __anext__(self) -> Events:
+    async def __anext__(self) -> EtcdBatch:
         """The changes of the next revision that has any.
 
         Raises StoreLost, once each time, when nothing was heard of etcd for some seconds: ask
         again, and when etcd is back there are changes; when those are all that were missed, and
-        the watch is ``current``, there is an ``Events`` without any if need be. Every other
+        the watch is ``current``, there is a batch without any if need be. Every other
         error is the end: Compacted where the changes to go on with are gone, or it is another
         etcd now; StoreUnavailable where it was closed.
         """
@@ -139,7 +139,7 @@ class EtcdWatch:
                 if self._part and revision > self._at:
                     self._queue_part()
                 self._at = revision
-                self._part.append(change(event))
+                self._part.append(as_event(event))
         if not answer.fragment:
             if self._part:
                 self._queue_part()
@@ -196,7 +196,7 @@ class EtcdWatch:
     def _catch_up(self) -> None:
         """Tell the reader if nothing is missing any more and no change tells so."""
         if self._owed and not self._queue and self.current:
-            self._add(Events(self.next - 1, ()))
+            self._add(EtcdBatch(self.next - 1, ()))
 
     def end(self, error: StoreError) -> None:
         """Let it raise an error after what is queued, for ever."""
@@ -221,20 +221,20 @@ class EtcdWatch:
         self._wake()
 
     def _queue_part(self) -> None:
-        self._add(Events(self._at, tuple(self._part)))
+        self._add(EtcdBatch(self._at, tuple(self._part)))
         last = self._part[-1]
         self.witness = last.key, last.entry.mod_revision if last.entry else 0
         self._part.clear()
         self.next = self._at + 1
 
-    def _add(self, events: Events) -> None:
+    def _add(self, events: EtcdBatch) -> None:
         self._queue.append(events)
         self._count(events, 1)
         self._wake()
 
-    def _count(self, events: Events, sign: int) -> None:
-        self._events += sign * len(events.changes)
-        self._octets += sign * octets(events.changes)
+    def _count(self, events: EtcdBatch, sign: int) -> None:
+        self._events += sign * len(events.events)
+        self._octets += sign * octets(events.events)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

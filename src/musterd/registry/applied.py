@@ -5,7 +5,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from musterd.kv import EventBatch, StoreError, Watch
+from musterd.kv import EventBatch, StoreError
+from musterd.kv.follow import WatchLike
 
 WAIT: Final = 1.0
 """Seconds at most that a write waits for the answers to have it."""
@@ -17,7 +18,7 @@ class Applied:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         """Nothing yet. clock: seconds, never falls."""
         self._upto = 0
-        self._watch: Watch | None = None
+        self._watch: WatchLike[EventBatch] | None = None
         """That of the source while all that it gave is in answers, which may get further."""
         self._clock = clock
         self._behind: float | None = clock()
@@ -45,7 +46,7 @@ class Applied:
         for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
             self._wake(waiting)
 
-    async def after(self, watch: Watch) -> EventBatch:
+    async def after(self, watch: WatchLike[EventBatch]) -> EventBatch:
         """What a watch gives next, when all that it gave before is in answers.
 
         Raises StoreError as the watch does.

@@ -4,7 +4,6 @@ A token is ``mst_`` and 32 random octets in base64url. The store has only its SH
 enough for what can't be guessed, with a name, scopes and an end: ``tokens/HASH``.
 """
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -17,8 +16,10 @@ from typing import Any, Final
 import structlog
 from pydantic_core import from_json, to_json
 
+from musterd.backoff import Backoff
 from musterd.errors import MusterdError
-from musterd.kv import ABSENT, Compacted, Conflict, Entry, Store, StoreError
+from musterd.kv import ABSENT, Compacted, Conflict, Entry, Store
+from musterd.kv.follow import Changed, Interrupted, ListPage, Live, StoreKeys, follow
 from musterd.log_once import FailureLog
 from musterd.registry.names import parse_zone, shown, zone_text
 
@@ -38,8 +39,8 @@ TEXT: Final = re.compile(rb"mst_[A-Za-z0-9_-]{43}")
 
 _OCTETS: Final = 32
 _NAME: Final = re.compile(NAME)
-_RETRY: Final = 1.0
-"""Seconds until a store that can't be read is tried again."""
+_RETRY: Final = Backoff(1.0, 15.0)
+"""Delays before a store that can't be read is tried again."""
 
 log = structlog.get_logger()
 
@@ -201,26 +202,25 @@ class Tokens:
         self._known = known
 
     async def run(self) -> None:
-        """Follow what others change, until cancelled."""
-        while True:
-            try:
-                async with self._store.watch(TOKENS, self._revision + 1) as watch:
-                    async for batch in watch:
-                        for event in batch.events:
+        """Apply changes made by other servers, until cancelled."""
+        listed: dict[bytes, Token] = {}
+        keys = StoreKeys(self._store, TOKENS)
+        async with aclosing(follow(keys, _RETRY, since=self._revision or None)) as steps:
+            async for step in steps:
+                match step:
+                    case ListPage(entries, _, first, more):
+                        listed = {} if first else listed
+                        for entry in entries:
+                            _take(listed, entry.key, entry)
+                        if not more:
+                            self._known = listed
+                    case Changed(batches):
+                        for event in (event for batch in batches for event in batch.events):
                             _take(self._known, event.key, event.entry)
-                        self._revision = batch.revision
-            except Compacted:
-                await self._reload()
-            except StoreError as error:
-                self._outage.failed(str(error))
-                await asyncio.sleep(_RETRY)
-
-    async def _reload(self) -> None:
-        try:
-            await self.load()
-        except StoreError as error:
-            self._outage.failed(str(error))
-            await asyncio.sleep(_RETRY)
+                    case Live():
+                        self._outage.over()
+                    case Interrupted(error) if not isinstance(error, Compacted):
+                        self._outage.failed(str(error))
 
 
 def _key(digest: bytes) -> bytes:

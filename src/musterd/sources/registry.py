@@ -1,13 +1,13 @@
 """The registry as a source: what is in the store, then each change of it as soon as it is kept."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from musterd.backoff import Backoff
-from musterd.kv import Compacted, Entry, Event, Store, StoreError, StoreLost, Watch
+from musterd.kv import Entry, Event, Store
+from musterd.kv.follow import Changed, Interrupted, ListPage, Live, StoreKeys, follow
 from musterd.registry import names, rdata
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS
@@ -17,8 +17,6 @@ from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, P
 
 NAME: Final = "registry"
 """Of the source; no other can have it."""
-AT_ONCE: Final = 1000
-"""Changes that are told at once."""
 RETRY: Final = Backoff(0.5, 30.0)
 """Delays before a store that can't be read is tried again."""
 _OWNER_PARTS: Final = RECORDS.count(b"/") + 2
@@ -46,69 +44,39 @@ class RegistrySource:
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Give all records, then what changes; never ends."""
-        retry = RETRY.start()
-        while True:
-            try:
-                async with aclosing(self._follow()) as changes:
-                    async for change in changes:
-                        yield change
-                        if isinstance(change, Synced):
-                            retry.reset()
-            except Compacted as error:
-                # More changed than is kept for who follows slowly: list again.
-                yield Lost(str(error))
-                continue
-            except StoreError as error:
-                yield Lost(str(error))
-            finally:
-                self.applied.lost()
-            await asyncio.sleep(retry.next())
-
-    async def _follow(self) -> AsyncGenerator[Change]:
-        """List once, and watch from there on. Raises StoreError."""
-        revision = 0
         entries: tuple[Entry, ...] = ()
         bad: set[str] = set()
-        async with aclosing(self.store.scan(RECORDS)) as pages:
-            async for page in pages:
-                if not revision:
-                    # Not before: while a store elsewhere can't be read, a snapshot is better.
-                    yield Begin()
-                revision = page.revision
-                entries += page.entries
-                # The next page may have more of the last owner.
-                end = _last_owner(entries) if page.more else len(entries)
-                for change in _grouped(map(self._listed, entries[:end]), bad, whole=True):
-                    yield change
-                entries = entries[end:]
-                # A page may come, and be taken, without a wait; others have their turn here.
-                await asyncio.sleep(0)
-        async with self.store.watch(RECORDS, revision + 1) as watch:
-            yield Synced(revision)
-            self.applied.upto(revision)
-            lost = False
-            while True:
-                try:
-                    events = await self._events(watch)
-                except StoreLost as error:
-                    lost = True
-                    self.applied.lost()
-                    yield Lost(str(error))
-                    continue
-                for change in _grouped(map(self._changed, events), bad):
-                    yield change
-                if lost and watch.current:
-                    lost = False
-                    yield Synced(watch.revision)
-                # Who gives the next change has the last in answers.
-                self.applied.upto(watch.revision, more=watch.ready or lost)
-
-    async def _events(self, watch: Watch) -> list[Event]:
-        """The next events, and those after them that need no wait."""
-        found = list((await self.applied.after(watch)).events)
-        while watch.ready and len(found) < AT_ONCE:
-            found += (await anext(watch)).events
-        return found
+        keys = StoreKeys(self.store, RECORDS)
+        try:
+            async with aclosing(follow(keys, RETRY, take=self.applied.after)) as steps:
+                async for step in steps:
+                    match step:
+                        case ListPage():
+                            if step.first:
+                                # Not before: until the store can be read, a snapshot is better.
+                                entries, bad = (), set()
+                                yield Begin()
+                            entries += step.entries
+                            # The next page may have more records of the last owner.
+                            end = _last_owner(entries) if step.more else len(entries)
+                            listed = map(self._listed, entries[:end])
+                            for change in _grouped(listed, bad, whole=True):
+                                yield change
+                            entries = entries[end:]
+                        case Changed(batches, watch, interrupted):
+                            events = (event for batch in batches for event in batch.events)
+                            for change in _grouped(map(self._changed, events), bad):
+                                yield change
+                            # The consumer asks for the next change: it has applied the last one.
+                            self.applied.upto(watch.revision, more=watch.ready or interrupted)
+                        case Live(revision, watch):
+                            yield Synced(revision)
+                            self.applied.upto(revision, more=watch.ready)
+                        case Interrupted(error):
+                            self.applied.lost()
+                            yield Lost(str(error))
+        finally:
+            self.applied.lost()
 
     def _changed(self, event: Event) -> _Told:
         if event.entry is None:

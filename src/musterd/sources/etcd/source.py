@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from musterd.backoff import Backoff
-from musterd.etcd import Change as Event
 from musterd.etcd import EtcdClient, EtcdOptions, EtcdWatch, span
+from musterd.etcd import EtcdEvent as Event
 from musterd.kv import Compacted, StoreError, StoreLost
 from musterd.sources.changes import (
     Batch,
@@ -206,6 +206,6 @@ async def _events(watch: EtcdWatch) -> tuple[int, list[tuple[int, Event]], bool]
     found: list[tuple[int, Event]] = []
     while True:
         events = await anext(watch)
-        found += [(events.revision, one) for one in events.changes]
+        found += [(events.revision, one) for one in events.events]
         if not watch.ready or len(found) >= AT_ONCE:
             return events.revision, found, watch.current

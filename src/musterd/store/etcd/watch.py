@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Self
 
-from musterd.etcd import Change, Events
+from musterd.etcd import EtcdBatch, EtcdEvent
 from musterd.etcd import EtcdWatch as Source
 from musterd.kv.errors import Compacted
 from musterd.kv.values import NO_LEASE, Entry, Event, EventBatch, EventKind
@@ -44,10 +44,10 @@ class EtcdWatch:
         return batch(await anext(self._source), self._base)
 
 
-def batch(events: Events, base: int) -> EventBatch:
+def batch(events: EtcdBatch, base: int) -> EventBatch:
     """The changes of a revision. Raises Compacted where etcd forgot what was before."""
-    deletion = _deletion(events.changes)
-    found = tuple(_event(events.revision, change, base, deletion) for change in events.changes)
+    deletion = _deletion(events.events)
+    found = tuple(_event(events.revision, change, base, deletion) for change in events.events)
     return EventBatch(events.revision, NO_TIME, found)
 
 
@@ -56,7 +56,7 @@ def bare(entry: Entry, base: int) -> Entry:
     return entry._replace(key=entry.key[base:]) if base else entry
 
 
-def _event(revision: int, change: Change, base: int, deletion: EventKind) -> Event:
+def _event(revision: int, change: EtcdEvent, base: int, deletion: EventKind) -> Event:
     entry, previous = change.entry, change.previous
     if previous is None and (entry is None or entry.version > 1):
         raise Compacted(revision, revision + 1)
@@ -68,7 +68,7 @@ def _event(revision: int, change: Change, base: int, deletion: EventKind) -> Eve
     )
 
 
-def _deletion(changes: Sequence[Change]) -> EventKind:
+def _deletion(changes: Sequence[EtcdEvent]) -> EventKind:
     """Which kind of deletion those of a revision are, which etcd doesn't tell.
 
     The end of a lease deletes what hung on it, and nothing else; what requests of ours delete
