@@ -4,7 +4,8 @@ import pytest
 
 from musterd.client import names
 from musterd.client.rdata import same, typed
-from musterd.client.text import moment, printable, span
+from musterd.client.text import moment, span
+from musterd.display import printable
 from musterd.errors import UsageError
 
 

@@ -36,7 +36,7 @@ def explain(
 
 def _print(found: "ExplanationInfo") -> None:
     from musterd.cli import output
-    from musterd.client.text import printable
+    from musterd.display import printable
 
     output.facts(
         {

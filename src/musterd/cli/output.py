@@ -11,7 +11,7 @@ from itertools import chain, islice
 from shutil import get_terminal_size
 from typing import Final
 
-from musterd.client.text import printable
+from musterd.display import printable
 
 PAGE: Final = 1000
 """Rows that are laid out together; a longer table is printed page by page."""

@@ -361,7 +361,7 @@ def _changed(change: "ChangeInfo") -> tuple[str, str, str]:
 
 
 def _data(records: "Iterable[RecordInfo]") -> Iterator[str]:
-    from musterd.client.text import printable
+    from musterd.display import printable
 
     return (printable(record["data"]) for record in records)
 

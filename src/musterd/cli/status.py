@@ -23,7 +23,8 @@ def status(*, options: OutputOptions = OPTIONS) -> None:
 
 def _print(found: "StatusInfo") -> None:
     from musterd.cli import output
-    from musterd.client.text import moment, printable, span
+    from musterd.client.text import moment, span
+    from musterd.display import printable
 
     up = span(time.time() - found["started"])
     output.facts(

@@ -153,7 +153,7 @@ def _problems_by_line(file: Path) -> Iterator[None]:
 
 
 def _at_line(file: Path, problem: "ImportProblem") -> str:
-    from musterd.client.text import printable
+    from musterd.display import printable
 
     where = f"{file}:{problem['line']}" if problem["line"] else f"{file}"
     return printable(f"{where}: {problem['problem']}")

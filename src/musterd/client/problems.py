@@ -9,7 +9,7 @@ from http.client import HTTPException, RemoteDisconnected
 from typing import Any, Final
 
 from musterd.client.endpoint import Endpoint
-from musterd.client.text import printable
+from musterd.display import printable
 from musterd.errors import MusterdError
 
 MAX_DETAIL: Final = 2000

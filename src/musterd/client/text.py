@@ -1,15 +1,8 @@
-"""Text that is safe and easy to read on a terminal."""
+"""Times, durations and counts as text."""
 
 from datetime import datetime
 
 _SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-
-
-def printable(text: str) -> str:
-    r"""Return a text on one line with its control characters escaped, so no terminal obeys them."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def moment(seconds: float | None) -> str:

@@ -54,11 +54,15 @@ class ChangeInfo(TypedDict):
 
 
 class LeaseInfo(TypedDict):
-    """A lease. ttl: as granted; remaining: until it expires, both in seconds."""
+    """A lease. ttl: as granted; remaining: until it expires, both in seconds.
+
+    keys: its records, in the reply to a request for one lease.
+    """
 
     id: str
     ttl: int
     remaining: float
+    keys: NotRequired[list[str]]
 
 
 class ZoneInfo(TypedDict):

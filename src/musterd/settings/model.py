@@ -65,12 +65,8 @@ class Dns(Section):
     cookie_secrets: Few[Secret] = key(
         (), "32 hex digits each: first signs, all verify; none: random"
     )
-    rate_limit: int = key(
-        0, "equal responses/s to a network", zero="no limit", ge=0, le=1_000_000
-    )
-    rate_slip: int = key(
-        2, "truncate every n-th over the limit", zero="none", ge=0, le=100
-    )
+    rate_limit: int = key(0, "equal responses/s to a network", zero="no limit", ge=0, le=1_000_000)
+    rate_slip: int = key(2, "truncate every n-th over the limit", zero="none", ge=0, le=100)
     rate_exempt: Many[Network] = key((), "networks without rate limit")
     tcp_clients: int = key(1000, "maximum TCP connections", ge=1, le=100_000)
     tcp_idle: float = key(
