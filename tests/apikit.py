@@ -1,43 +1,24 @@
 """The command line turned to a server; a real one, and one that says what a test tells it."""
 
-import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import structlog
 
-from musterd import log as logs
 from musterd.cli import run
-from musterd.server.server import Server
-from musterd.settings.watch import Watcher
+from tests.servers import TOML, ServerFixture
 
-TOML = """
-[dns]
-listen = ["127.0.0.1:0"]
-workers = 1
-[metrics]
-listen = ""
-[api]
-listen = "127.0.0.1:0"
-{tls}
-[state]
-dir = "state"
-[log]
-file = "log"
-[[zones]]
-name = "muster.local"
+LOG_AND_ZONE = """
 [[zones]]
 name = "deep.muster.local"
+[log]
+file = "log"
 """
-STARTS_WITHIN = 30
-"""Seconds."""
 
 
 @dataclass
@@ -77,25 +58,11 @@ class Api:
 
 @contextmanager
 def serving(folder: Path, tls: str = "") -> Iterator[str]:
-    """Run a server in a thread while the block runs; gives the URL of its API."""
-    settings = folder / "musterd.toml"
-    settings.write_text(TOML.format(tls=tls))
-    watcher = Watcher(settings, {})
-    logs.setup(watcher.settings.log)
-    server = Server(watcher)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(server.run(),))
-    thread.start()
-    try:
-        end = time.monotonic() + STARTS_WITHIN
-        while not server.state.listening and thread.is_alive() and time.monotonic() < end:
-            time.sleep(0.01)
+    """Run a server in a thread while the block runs, and give the URL of its API."""
+    fixture = ServerFixture(folder, TOML + LOG_AND_ZONE)
+    fixture.set(("[api]\n", f"[api]\n{tls}\n"))
+    with fixture.thread() as server:
         yield f"{'https' if tls else 'http'}://{server.api_address}"
-    finally:
-        loop.call_soon_threadsafe(server.stop)
-        thread.join()
-        loop.close()
-        structlog.reset_defaults()
 
 
 TLS = b"\x16"

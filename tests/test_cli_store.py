@@ -12,9 +12,9 @@ from musterd.kv import PutOp
 from musterd.registry.keys import ROOT
 from musterd.server.store import open_file
 from musterd.store.etcd import Etcd as Store
-from tests.api.process import MUSTERD
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
+from tests.servers import MUSTERD
 from tests.store.kit import everything, put_all
 
 KEYS = 20_000

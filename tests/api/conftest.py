@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.house import House
 from tests.api.kit import Api, running
+from tests.servers import ServerFixture
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def fixture(tmp_path: Path) -> ServerFixture:
     """A server that is to run in a directory of its own."""
-    return House(tmp_path)
+    return ServerFixture(tmp_path)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.api.house import House
-from tests.api.process import Process, started
+from tests.servers import ServerFixture, ServerProcess
 from tests.smalldisk import PASSED, enlarge, fill_up
 
 AT_ONCE = 20
@@ -46,7 +45,7 @@ async def fill(client: httpx.AsyncClient) -> set[int]:
     return kept
 
 
-async def check(server: Process, client: httpx.AsyncClient, kept: set[int]) -> None:
+async def check(server: ServerProcess, client: httpx.AsyncClient, kept: set[int]) -> None:
     """Check that exactly the acknowledged records are stored, and that they are answered."""
     headers = {"accept": "application/x-ndjson"}
     response = await client.get("/records", headers=headers)
@@ -57,8 +56,8 @@ async def check(server: Process, client: httpx.AsyncClient, kept: set[int]) -> N
 
 
 async def main(folder: Path) -> None:
-    house = House(folder)
-    async with started(house) as server:
+    fixture = ServerFixture(folder)
+    async with fixture.process() as server:
         await server.ready()
         async with server.client() as client:
             kept = await fill(client)
@@ -69,9 +68,9 @@ async def main(folder: Path) -> None:
             assert (await put(client, 65_000)).status_code == 503
             await check(server, client, kept)
             (folder / "rest").unlink()
-        await server.end()
+        await server.stop()
     fill_up(folder / "rest")
-    async with started(house) as server:
+    async with fixture.process() as server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await server.process.wait()
@@ -79,7 +78,7 @@ async def main(folder: Path) -> None:
                 assert "make room" in server.text, server.text
                 assert "Traceback" not in server.text
     await enlarge(folder)
-    async with started(house) as server:
+    async with fixture.process() as server:
         await server.ready()
         async with server.client() as client:
             await check(server, client, kept)

@@ -2,15 +2,14 @@
 
 import pytest
 
-from tests.api.house import House
-from tests.api.process import started
+from tests.servers import ServerFixture
 
 pytestmark = pytest.mark.slow
 WEB = "/records/muster.local/web/A"
 
 
-async def test_each_write_is_told_once(house: House) -> None:
-    async with started(house) as server:
+async def test_each_write_is_told_once(fixture: ServerFixture) -> None:
+    async with fixture.process() as server:
         await server.ready()
         async with server.client() as client:
             made = await client.post("/tokens", json={"name": "ci", "scopes": ["write:*"]})
@@ -32,7 +31,7 @@ async def test_each_write_is_told_once(house: House) -> None:
                 assert done.is_success
             await client.delete(f"/leases/{lease}", headers=ci)
             await client.delete(f"/tokens/{made.json()['id']}")
-        await server.end()
+        await server.stop()
         kept = ("who", "action", "what", "revision")
         told = [[entry.get(key) for key in kept] for entry in server.log
                 if entry["event"] == "write"]  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from musterd.client.api import ApiClient
 from musterd.client.endpoint import find
 from musterd.client.problems import ApiError
-from tests.api.house import House, answers
+from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("TIMES", "100"))
@@ -49,14 +49,14 @@ async def whole(client: httpx.AsyncClient) -> bool:
 
 @pytest.mark.timeout(60 + TIMES)
 @pytest.mark.parametrize("count", [one, whole])
-async def test_of_the_api(house: House, count: Count) -> None:
+async def test_of_the_api(fixture: ServerFixture, count: Count) -> None:
     async def often() -> None:
-        async with house.client(server) as client:
+        async with fixture.client(server) as client:
             done = 0
             while done < TIMES // 2:
                 done += await count(client)
 
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.put(ONE, json=body(0))).raise_for_status()
         await asyncio.gather(often(), often())
         assert (await client.get(ONE)).json()["description"] == str(TIMES // 2 * 2)
@@ -64,7 +64,7 @@ async def test_of_the_api(house: House, count: Count) -> None:
 
 
 @pytest.mark.timeout(60 + TIMES)
-async def test_of_the_command_line(house: House) -> None:
+async def test_of_the_command_line(fixture: ServerFixture) -> None:
     """The second client of the API, in threads, as it blocks."""
 
     def often() -> None:
@@ -86,7 +86,7 @@ async def test_of_the_command_line(house: House) -> None:
                     done += 1
 
     def client() -> ApiClient:
-        environ = {"MUSTERD_SERVER": f"http://{server.api_address}", "MUSTERD_TOKEN": house.token}
+        environ = {"MUSTERD_SERVER": f"http://{server.api_address}", "MUSTERD_TOKEN": fixture.token}
         return ApiClient(find(environ=environ))
 
     def begin() -> None:
@@ -98,7 +98,7 @@ async def test_of_the_command_line(house: House) -> None:
             (found,) = last.records(*RRSET)
         return found["description"]
 
-    async with house.serve() as server:
+    async with fixture.serve() as server:
         await asyncio.to_thread(begin)
         await asyncio.gather(asyncio.to_thread(often), asyncio.to_thread(often))
         assert await asyncio.to_thread(end) == str(TIMES // 2 * 2)

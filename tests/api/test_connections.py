@@ -10,10 +10,9 @@ from musterd.api import limits
 from musterd.server import api, http
 from musterd.server.api import ApiService
 from musterd.server.server import Server
-from tests.api.house import House, answers, connect
 from tests.api.test_limits import pieces
 from tests.catalogkit import until
-from tests.servers import service
+from tests.servers import ServerFixture, answers, connect, service
 
 pytestmark = pytest.mark.slow
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -32,14 +31,16 @@ def gone(connection: Connection) -> bool:
     return connection[0].at_eof() or connection[0].exception() is not None
 
 
-async def test_too_many_connections(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_connections(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(api, "MAX_CONNECTIONS", 5)
     monkeypatch.setattr(http, "TOLD", 3)
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         silent = [await connect(server) for _ in range(4)]
         await until(lambda: at(server) == 5)
-        async with house.client(server) as other:
+        async with fixture.client(server) as other:
             response = await other.get("/status")
             assert response.status_code == 503
         many = [await connect(server) for _ in range(10)]
@@ -50,15 +51,17 @@ async def test_too_many_connections(house: House, monkeypatch: pytest.MonkeyPatc
         for _, writer in silent + many:
             writer.close()
         await until(lambda: at(server) == 1)
-        async with house.client(server) as other:
+        async with fixture.client(server) as other:
             assert (await other.get("/status")).status_code == 200
 
 
-async def test_who_says_nothing_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_says_nothing_is_cut_off(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
-    async with house.serve() as server:
+    async with fixture.serve() as server:
         # Who comes before it has imported what it answers with, waits longer.
-        async with house.client(server) as client:
+        async with fixture.client(server) as client:
             (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
@@ -66,10 +69,10 @@ async def test_who_says_nothing_is_cut_off(house: House, monkeypatch: pytest.Mon
 
 
 async def test_a_connection_that_is_used_stays(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         for _ in range(2):
             async with client.stream("GET", "/watch") as response:
                 # A watch is a request that was made, however long it takes.
@@ -78,9 +81,9 @@ async def test_a_connection_that_is_used_stays(
             assert (await client.get("/status")).status_code == 200
 
 
-async def test_a_rate(house: House) -> None:
-    house.set(("[api]\n", "[api]\nrate = 20\n"))
-    async with house.serve() as server, house.client(server) as client:
+async def test_a_rate(fixture: ServerFixture) -> None:
+    fixture.set(("[api]\n", "[api]\nrate = 20\n"))
+    async with fixture.serve() as server, fixture.client(server) as client:
         asked = await asyncio.gather(*(client.get("/zones") for _ in range(60)))
         statuses = [one.status_code for one in asked]
         assert statuses.count(200) >= 20
@@ -93,20 +96,26 @@ async def test_a_rate(house: House) -> None:
         assert await answers(server, "nope") == []
 
 
-async def test_pages_are_bounded(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_pages_are_bounded(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         for path in ("/records", "/history"):
             assert (await client.get(f"{path}?limit=1000")).status_code == 200
             assert (await client.get(f"{path}?limit=1001")).status_code == 422
 
 
-async def test_large_bodies_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_bodies_at_once(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "BODIES_MOST", 300_000)
-    async with house.serve() as server, house.client(server) as client, AsyncExitStack() as stack:
+    async with (
+        fixture.serve() as server,
+        fixture.client(server) as client,
+        AsyncExitStack() as stack,
+    ):
         await client.get("/status")
 
         async def put(number: int) -> httpx.Response:
-            own = await stack.enter_async_context(house.client(server))
+            own = await stack.enter_async_context(fixture.client(server))
             return await own.put(f"/records/muster.local/h{number}/A/x", content=pieces(200_000))
 
         statuses = {one.status_code for one in await asyncio.gather(*(put(n) for n in range(8)))}

@@ -17,10 +17,9 @@ from musterd.cli import run
 from musterd.etcd import ALL, EtcdClient
 from musterd.registry.tokens import new_text
 from musterd.server.server import Server
-from tests.api.house import House, answers
-from tests.api.process import started
 from tests.catalogkit import until
 from tests.etcdkit import BINARIES, SMALL, Etcd, running
+from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
@@ -35,13 +34,13 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
         yield etcd
 
 
-def house_on(etcd: Etcd, folder: Path, more: str = "") -> House:
+def etcd_fixture(etcd: Etcd, folder: Path, more: str = "") -> ServerFixture:
     """The directory of a server on an etcd."""
     folder.mkdir()
-    house = House(folder)
+    fixture = ServerFixture(folder)
     url = "etcd://" + ",".join(etcd.endpoints)
-    house.set(("[state]\n", f'[store]\nurl = "{url}"\ntimeout = 1.0\n{more}\n[state]\n'))
-    return house
+    fixture.set(("[state]\n", f'[store]\nurl = "{url}"\ntimeout = 1.0\n{more}\n[state]\n'))
+    return fixture
 
 
 async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
@@ -68,12 +67,12 @@ async def put(client: httpx.AsyncClient, path: str, data: str) -> None:
 
 
 async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
-    one, two = (house_on(etcd, tmp_path / name) for name in ("one", "two"))
+    one, two = (etcd_fixture(etcd, tmp_path / name) for name in ("one", "two"))
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(house.serve()) for house in (one, two)]
+        servers = [await stack.enter_async_context(fixture.serve()) for fixture in (one, two)]
         # Who was first has made a token; both may have.
-        await until(lambda: any((house.state / "token").exists() for house in (one, two)))
-        token = next(house.token for house in (one, two) if (house.state / "token").exists())
+        await until(lambda: any((fixture.state / "token").exists() for fixture in (one, two)))
+        token = next(fixture.token for fixture in (one, two) if (fixture.state / "token").exists())
         clients = [
             await ready(await stack.enter_async_context(one.client(server, token=token)))
             for server in servers
@@ -110,12 +109,12 @@ async def test_rrsets_at_the_limit_of_a_transaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is too much for one step says so, changes nothing, and goes record by record."""
-    house = house_on(etcd, tmp_path / "one")
-    async with house.serve() as server:
-        await until((house.state / "token").exists)
+    fixture = etcd_fixture(etcd, tmp_path / "one")
+    async with fixture.serve() as server:
+        await until((fixture.state / "token").exists)
         monkeypatch.setenv("MUSTERD_SERVER", f"http://{server.api_address}")
-        monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(house.state / "token"))
-        async with house.client(server) as client:
+        monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(fixture.state / "token"))
+        async with fixture.client(server) as client:
             await ready(client)
             refused = await client.put(MANY, json=some(129))
             assert (refused.status_code, refused.json()["type"]) == TOO_MUCH
@@ -155,10 +154,10 @@ async def test_what_status_shows_of_others(
     """Of one that was killed, and of all while etcd is away."""
     token = new_text()
     environ = {"MUSTERD_API__FIRST_TOKEN": token}
-    one, two = (house_on(etcd, tmp_path / name) for name in ("one", "two"))
+    one, two = (etcd_fixture(etcd, tmp_path / name) for name in ("one", "two"))
     async with one.serve(environ) as server, one.client(server, token=token) as client:
         await ready(client)
-        async with started(two, **environ) as other:
+        async with two.process(**environ) as other:
             await other.ready()
             status = await until_servers(client, 2)
             found = {row["addresses"][0]: row for row in status["servers"]}
@@ -209,10 +208,10 @@ async def until_status(
 async def test_an_etcd_that_is_full(version: str, tmp_path: Path) -> None:
     """Writes fail and say what to do, all else goes on; what it says to do helps."""
     async with running(tmp_path / "etcd", version, flags=SMALL) as etcd:
-        house = house_on(etcd, tmp_path / "one")
-        async with house.serve() as server:
-            await until((house.state / "token").exists)
-            async with house.client(server) as client:
+        fixture = etcd_fixture(etcd, tmp_path / "one")
+        async with fixture.serve() as server:
+            await until((fixture.state / "token").exists)
+            async with fixture.client(server) as client:
                 await put(await ready(client), ONE, "10.0.0.1")
                 lease = (await client.post("/leases", json={"ttl": 60})).json()["id"]
                 await etcd.fill()
@@ -249,27 +248,27 @@ async def until_answered(server: Server, name: str, wanted: list[str]) -> None:
 async def test_a_start_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
     """It starts, says what it can't do yet, and does it when etcd is there."""
     etcd.kill()
-    house = house_on(etcd, tmp_path / "one")
-    async with house.serve() as server:
+    fixture = etcd_fixture(etcd, tmp_path / "one")
+    async with fixture.serve() as server:
         assert await rcode(server) == "SERVFAIL"
-        async with house.client(server, token=new_text()) as client:
+        async with fixture.client(server, token=new_text()) as client:
             async with asyncio.timeout(10):
                 answer = await client.get("/records")
         assert answer.status_code == 503
         assert "can't be read yet" in answer.text
         await etcd.start()
-        await until((house.state / "token").exists)
-        async with house.client(server) as client:
+        await until((fixture.state / "token").exists)
+        async with fixture.client(server) as client:
             await put(await ready(client), ONE, "10.0.0.1")
             await until_answered(server, "web", ["10.0.0.1"])
 
 
 async def test_etcd_goes_and_comes_back(etcd: Etcd, tmp_path: Path) -> None:
     """Answers go on, writes fail clearly, and a restart meanwhile answers from the snapshot."""
-    house = house_on(etcd, tmp_path / "one")
-    async with house.serve() as server:
-        await until((house.state / "token").exists)
-        async with house.client(server) as client:
+    fixture = etcd_fixture(etcd, tmp_path / "one")
+    async with fixture.serve() as server:
+        await until((fixture.state / "token").exists)
+        async with fixture.client(server) as client:
             await put(await ready(client), ONE, "10.0.0.1")
             await until_answered(server, "web", ["10.0.0.1"])
             etcd.kill()
@@ -284,7 +283,7 @@ async def test_etcd_goes_and_comes_back(etcd: Etcd, tmp_path: Path) -> None:
             await put(client, TWO, "10.0.0.2")
             assert await answers(server, "web") == ["10.0.0.1", "10.0.0.2"]
     etcd.kill()
-    async with house.serve() as server:
+    async with fixture.serve() as server:
         await until_answered(server, "web", ["10.0.0.1", "10.0.0.2"])
         assert state(server) in {"restored", "lost"}
         await etcd.start()
@@ -307,12 +306,12 @@ async def rcode(server: Server) -> str:
 
 async def test_without_a_state_directory(etcd: Etcd, tmp_path: Path) -> None:
     text = new_text()
-    house = house_on(etcd, tmp_path / "one", 'prefix = "/prod"')
-    house.text = house.settings.read_text()
-    house.set((f'dir = "{house.state}"', 'dir = ""'))
+    fixture = etcd_fixture(etcd, tmp_path / "one", 'prefix = "/prod"')
+    fixture.text = fixture.settings.read_text()
+    fixture.set((f'dir = "{fixture.state}"', 'dir = ""'))
     async with (
-        house.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
-        house.client(server, token=text) as client,
+        fixture.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
+        fixture.client(server, token=text) as client,
     ):
         await put(await ready(client), ONE, "10.0.0.1")
         await until_answered(server, "web", ["10.0.0.1"])

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.api.house import House
-from tests.api.process import Process, started
 from tests.catalogkit import until
+from tests.servers import ServerFixture, ServerProcess
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -95,24 +94,24 @@ class Writer:
 
 
 @pytest.mark.timeout(60 + 10 * KILLS)
-async def test_no_acknowledged_write_is_lost(house: House) -> None:
+async def test_no_acknowledged_write_is_lost(fixture: ServerFixture) -> None:
     chance = random.Random()  # noqa: S311
     writers = [Writer(number) for number in range(WRITERS)]
     for number in range(KILLS):
         if not number % 5:
             # While it opens, and recovers what the last one left.
-            async with started(house):
+            async with fixture.process():
                 await asyncio.sleep(chance.uniform(0, LONGEST))
-        async with started(house) as server:
+        async with fixture.process() as server:
             await server.ready()
             await check(server, writers)
             await killed(server, writers, chance.randint(1, ENOUGH))
-    async with started(house) as server:
+    async with fixture.process() as server:
         await server.ready()
         await check(server, writers)
 
 
-async def killed(server: Process, writers: list[Writer], after: int) -> None:
+async def killed(server: ServerProcess, writers: list[Writer], after: int) -> None:
     """Write from all sides, and kill the server when so many writes are acknowledged."""
     last = after + sum(writer.turn for writer in writers)
     async with server.client() as client, asyncio.TaskGroup() as group:
@@ -122,7 +121,7 @@ async def killed(server: Process, writers: list[Writer], after: int) -> None:
         server.process.kill()
 
 
-async def check(server: Process, writers: list[Writer]) -> None:
+async def check(server: ServerProcess, writers: list[Writer]) -> None:
     """All that was acknowledged is there and answered, and at most one write more, whole."""
     found = await listed(server)
     for writer in writers:
@@ -141,7 +140,7 @@ async def check(server: Process, writers: list[Writer]) -> None:
     )
 
 
-async def listed(server: Process) -> Records:
+async def listed(server: ServerProcess) -> Records:
     """All that is registered, as the API lists it."""
     found: Records = {}
     async with server.client() as client:

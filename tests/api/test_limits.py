@@ -8,8 +8,8 @@ import pytest
 from musterd.api import limits, middleware
 from musterd.api.problems import Problem
 from musterd.server import http
-from tests.api.house import House, connect
 from tests.api.kit import Api
+from tests.servers import ServerFixture, connect
 
 ONE = "/records/muster.local/web/A/one"
 SIZE = 1_048_576
@@ -32,8 +32,8 @@ async def test_a_body_that_is_too_large(api: Api) -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_of_unknown_length(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_a_body_of_unknown_length(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         response = await client.put(ONE, content=pieces(SIZE + 1024))
         assert response.status_code == 413
         response = await client.put(ONE, content=pieces(SIZE // 2))
@@ -43,8 +43,8 @@ async def test_a_body_of_unknown_length(house: House) -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_is_not_read_before_its_token_is(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_a_body_is_not_read_before_its_token_is(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         headers = {"authorization": "Bearer x"}
         response = await client.put(ONE, content=pieces(3 * SIZE), headers=headers)
         assert response.status_code == 401
@@ -60,23 +60,25 @@ async def test_all_bodies_together_are_bounded() -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_does_not_come(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
-        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
+        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fixture.token}\r\n"
         writer.write(f"{head}Content-Length: 10\r\n\r\n123".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
 
 @pytest.mark.slow
-async def test_a_client_that_waits_to_be_asked_for_the_body(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_a_client_that_waits_to_be_asked_for_the_body(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
-        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\n"
+        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fixture.token}\r\n"
         more = (
             "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
         )
@@ -91,11 +93,11 @@ async def test_a_client_that_waits_to_be_asked_for_the_body(house: House) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("slow", [True, False])
 async def test_a_head_that_has_no_end(
-    house: House, monkeypatch: pytest.MonkeyPatch, *, slow: bool
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch, *, slow: bool
 ) -> None:
     if slow:
         monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
         writer.write(b"GET /v1/status HTTP/1.1\r\n")
@@ -109,8 +111,8 @@ async def test_a_head_that_has_no_end(
 
 
 @pytest.mark.slow
-async def test_what_is_no_http(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_what_is_no_http(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
         writer.write(b"\x16\x03\x01\x02\x00 nonsense\r\n\r\n")

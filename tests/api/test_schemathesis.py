@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musterd.api.app import described
-from tests.api.house import House
+from tests.servers import ServerFixture
 
 pytestmark = pytest.mark.slow
 
@@ -42,30 +42,32 @@ def there(rtype: str) -> str:
     [(there("A"), 1), (there("TXT"), 2), ("", 3)],
     ids=["addresses", "texts", "anything"],
 )
-async def test_schemathesis_finds_nothing(house: House, parameters: str, seed: int) -> None:
+async def test_schemathesis_finds_nothing(
+    fixture: ServerFixture, parameters: str, seed: int
+) -> None:
     # The operations apart: one has no end, see test_watch; one would end the token that it uses.
     apart = ("/v1/watch", "/v1/tokens/{id}")
-    told = await explore(house, parameters, seed, *(f"--exclude-path={path}" for path in apart))
+    told = await explore(fixture, parameters, seed, *(f"--exclude-path={path}" for path in apart))
     operations = sum(map(len, described("1").openapi()["paths"].values()))
     assert f"Tested: {operations - len(apart)}\n" in told, told
 
 
-async def test_schemathesis_revokes_nothing(house: House) -> None:
-    told = await explore(house, "", 4, "--include-path=/v1/tokens/{id}")
+async def test_schemathesis_revokes_nothing(fixture: ServerFixture) -> None:
+    told = await explore(fixture, "", 4, "--include-path=/v1/tokens/{id}")
     assert "Tested: 1\n" in told, told
 
 
-async def explore(house: House, parameters: str, seed: int, *which: str) -> str:
+async def explore(fixture: ServerFixture, parameters: str, seed: int, *which: str) -> str:
     """Ask a server all kinds of things, none of which may go wrong; what schemathesis tells."""
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         for rtype, data in (("A", "10.0.0.1"), ("TXT", "x")):
             path = f"/records/muster.local/web/{rtype}/one"
             assert (await client.put(path, json={"data": data})).status_code == 201
-        config = house.folder / "schemathesis.toml"
-        config.write_text(CONFIG.format(token=house.token, parameters=parameters, seed=seed))
+        config = fixture.folder / "schemathesis.toml"
+        config.write_text(CONFIG.format(token=fixture.token, parameters=parameters, seed=seed))
         url = f"http://{server.api_address}/openapi.json"
         told = await schemathesis(
-            house.folder, f"--config-file={config}", "run", url, f"--max-examples={EXAMPLES}",
+            fixture.folder, f"--config-file={config}", "run", url, f"--max-examples={EXAMPLES}",
             "--warnings=off", *which,
         )  # fmt: skip
         assert told.endswith("\n0"), told[-20_000:]

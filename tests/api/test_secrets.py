@@ -8,17 +8,16 @@ import httpx
 import pytest
 
 from musterd.registry.tokens import new_text
-from tests.api.house import House
-from tests.api.process import MUSTERD, Process, started
 from tests.api.test_auth import BODIES, ROUTES, filled
+from tests.servers import MUSTERD, ServerFixture, ServerProcess
 
 pytestmark = pytest.mark.slow
 
 
-async def test_tokens_are_told_once_and_kept_nowhere(house: House) -> None:
+async def test_tokens_are_told_once_and_kept_nowhere(fixture: ServerFixture) -> None:
     first, unknown = new_text(), new_text()
-    house.set(("[dns]", '[log]\nlevel = "debug"\nformat = "json"\n[dns]'))
-    async with started(house, MUSTERD_API__FIRST_TOKEN=first) as server:
+    fixture.set(("[dns]", '[log]\nlevel = "debug"\nformat = "json"\n[dns]'))
+    async with fixture.process(MUSTERD_API__FIRST_TOKEN=first) as server:
         await server.ready()
         made = [first, unknown]
         told = ""
@@ -35,13 +34,13 @@ async def test_tokens_are_told_once_and_kept_nowhere(house: House) -> None:
                 for method, path in ROUTES:
                     told += await every_way(client, method, path, text)
         for text in (first, unknown):
-            told += await on_the_command_line(server, house.folder, text)
+            told += await on_the_command_line(server, fixture.folder, text)
         # At the end the first is still good, so that what is above was no long row of 401.
         assert (await get(server, "/status", first)).is_success
-        await server.end()
+        await server.stop()
     told += "".join(map(str, server.log)) + server.text
     assert "write" in {entry["event"] for entry in server.log}
-    kept = b"".join(path.read_bytes() for path in house.folder.rglob("*") if path.is_file())
+    kept = b"".join(path.read_bytes() for path in fixture.folder.rglob("*") if path.is_file())
     for text in made:
         assert text not in told
         assert text.encode() not in kept
@@ -51,7 +50,7 @@ def bearer(text: str) -> dict[str, str]:
     return {"authorization": f"Bearer {text}"}
 
 
-async def get(server: Process, path: str, token: str) -> httpx.Response:
+async def get(server: ServerProcess, path: str, token: str) -> httpx.Response:
     async with httpx.AsyncClient(base_url=server.api, timeout=30, trust_env=False) as client:
         return await client.get(path, headers=bearer(token))
 
@@ -96,7 +95,7 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-async def on_the_command_line(server: Process, folder: Path, text: str) -> str:
+async def on_the_command_line(server: ServerProcess, folder: Path, text: str) -> str:
     """All that commands say with a token."""
     environ = {
         **os.environ, "MUSTERD_SERVER": server.api.removesuffix("/v1"), "MUSTERD_TOKEN": text,

@@ -16,94 +16,96 @@ from musterd.kv import StoreLocked
 from musterd.registry.tokens import new_text
 from musterd.server.server import Server
 from musterd.settings.watch import Watcher
-from tests.api.house import House, answers
 from tests.catalogkit import until
 from tests.needs import needs
+from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
 BODY = {"data": "10.0.0.1"}
 
 
-async def fails(house: House, error: type[Exception], match: str) -> None:
+async def fails(fixture: ServerFixture, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
-        await Server(Watcher(house.settings, {})).run()
+        await Server(Watcher(fixture.settings, {})).run()
 
 
-async def test_registered_names_are_answered_and_kept(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_registered_names_are_answered_and_kept(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         assert (await client.put(ONE, json=BODY)).status_code == 201
         assert await answers(server, "web") == ["10.0.0.1"]
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         assert (await client.get(ONE)).json()["data"] == "10.0.0.1"
         assert await answers(server, "web") == ["10.0.0.1"]
-    assert {path.name for path in house.state.iterdir()} == {
+    assert {path.name for path in fixture.state.iterdir()} == {
         "store.db", "store.db.lock", "token", "serials.json",
     }  # fmt: skip
 
 
-async def test_the_first_token_is_its_owners_alone(house: House) -> None:
-    async with house.serve():
-        path = house.state / "token"
+async def test_the_first_token_is_its_owners_alone(fixture: ServerFixture) -> None:
+    async with fixture.serve():
+        path = fixture.state / "token"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert re.fullmatch(r"mst_[A-Za-z0-9_-]{43}\n", path.read_text())
-        text = house.token
-    async with house.serve():
-        assert house.token == text
+        text = fixture.token
+    async with fixture.serve():
+        assert fixture.token == text
 
 
-async def test_the_first_token_from_the_environment(house: House) -> None:
+async def test_the_first_token_from_the_environment(fixture: ServerFixture) -> None:
     text, other = new_text(), new_text()
     async with (
-        house.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
-        house.client(server, token=text) as client,
+        fixture.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
+        fixture.client(server, token=text) as client,
     ):
-        assert not (house.state / "token").exists()
+        assert not (fixture.state / "token").exists()
         (await client.get("/tokens")).raise_for_status()
     async with (
-        house.serve({"MUSTERD_API__FIRST_TOKEN": other}) as server,
-        house.client(server, token=other) as client,
+        fixture.serve({"MUSTERD_API__FIRST_TOKEN": other}) as server,
+        fixture.client(server, token=other) as client,
     ):
         assert len((await client.get("/tokens")).json()["tokens"]) == 1
         bearer = {"authorization": f"Bearer {text}"}
         assert (await client.get("/tokens", headers=bearer)).status_code == 401
 
 
-async def test_the_first_token_from_a_file(house: House) -> None:
-    file = house.folder / "given"
-    house.set(("[api]\n", f'[api]\nfirst_token_file = "{file}"\n'))
+async def test_the_first_token_from_a_file(fixture: ServerFixture) -> None:
+    file = fixture.folder / "given"
+    fixture.set(("[api]\n", f'[api]\nfirst_token_file = "{file}"\n'))
     text = new_text()
     file.write_text(text)
-    async with house.serve() as server, house.client(server, token=text) as client:
+    async with fixture.serve() as server, fixture.client(server, token=text) as client:
         token = (await client.get("/tokens")).json()["tokens"][0]
         made = (await client.post("/tokens", json={"name": "x", "scopes": ["admin"]})).json()
         (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
         assert (await client.get("/tokens")).status_code == 401
     # What was revoked stays so, whatever the file says.
-    async with house.serve() as server, house.client(server, token=text) as client:
+    async with fixture.serve() as server, fixture.client(server, token=text) as client:
         assert (await client.get("/tokens")).status_code == 401
         bearer = {"authorization": f"Bearer {made['token']}"}
         assert (await client.get("/tokens", headers=bearer)).status_code == 200
 
 
-async def test_first_tokens_that_can_not_be(house: House) -> None:
-    house.set(("[api]\n", '[api]\nfirst_token_file = "nowhere/token"\n'))
-    await fails(house, StateError, "MUSTERD_API__FIRST_TOKEN")
-    (house.folder / "bad").write_text("no token\n")
-    house.set(("[api]\n", '[api]\nfirst_token_file = "bad"\n'))
-    await fails(house, StateError, "contains no token: remove it")
+async def test_first_tokens_that_can_not_be(fixture: ServerFixture) -> None:
+    fixture.set(("[api]\n", '[api]\nfirst_token_file = "nowhere/token"\n'))
+    await fails(fixture, StateError, "MUSTERD_API__FIRST_TOKEN")
+    (fixture.folder / "bad").write_text("no token\n")
+    fixture.set(("[api]\n", '[api]\nfirst_token_file = "bad"\n'))
+    await fails(fixture, StateError, "contains no token: remove it")
     secret = "mst_tooshort"  # noqa: S105 - it is none
     with pytest.raises(SettingsError) as caught:
-        Watcher(house.settings, {"MUSTERD_API__FIRST_TOKEN": secret})
+        Watcher(fixture.settings, {"MUSTERD_API__FIRST_TOKEN": secret})
     assert secret not in str(caught.value)
 
 
-async def test_tokens_are_in_no_log(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_tokens_are_in_no_log(
+    fixture: ServerFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     text = new_text()
-    house.set(("[dns]", '[log]\nlevel = "debug"\n[dns]'))
+    fixture.set(("[dns]", '[log]\nlevel = "debug"\n[dns]'))
     async with (
-        house.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
-        house.client(server, token=text) as client,
+        fixture.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
+        fixture.client(server, token=text) as client,
     ):
         made = (await client.post("/tokens", json={"name": "x", "scopes": ["read"]})).json()
         await client.put(ONE, json=BODY)
@@ -114,42 +116,42 @@ async def test_tokens_are_in_no_log(house: House, capfd: pytest.CaptureFixture[s
     assert made["token"] not in told
 
 
-async def test_without_a_state_directory_there_is_no_api(house: House) -> None:
-    house.set((f'dir = "{house.state}"', 'dir = ""'))
-    async with house.serve() as server:
+async def test_without_a_state_directory_there_is_no_api(fixture: ServerFixture) -> None:
+    fixture.set((f'dir = "{fixture.state}"', 'dir = ""'))
+    async with fixture.serve() as server:
         assert server.api_address == ""
         assert await answers(server, "web") == []
 
 
-async def test_without_a_listener_names_are_answered(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_without_a_listener_names_are_answered(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         await client.put(ONE, json=BODY)
-    house.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
-    async with house.serve() as server:
+    fixture.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
+    async with fixture.serve() as server:
         assert server.api_address == ""
         await until(lambda: server.catalog.zone_reports()[0].state == "live")
         assert await answers(server, "web") == ["10.0.0.1"]
 
 
-async def test_a_zone_that_does_not_list_the_registry(house: House) -> None:
-    house.set(
+async def test_a_zone_that_does_not_list_the_registry(fixture: ServerFixture) -> None:
+    fixture.set(
         ('name = "muster.local"', 'name = "muster.local"\nsources = ["f"]\n'
          '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
     )  # fmt: skip
-    (house.folder / "f.zone").write_text("web A 10.9.9.9\n")
-    async with house.serve() as server, house.client(server) as client:
+    (fixture.folder / "f.zone").write_text("web A 10.9.9.9\n")
+    async with fixture.serve() as server, fixture.client(server) as client:
         response = await client.put(ONE, json=BODY)
         assert response.status_code == 409
         assert 'add "registry" to its sources' in response.json()["detail"]
 
 
-async def test_what_is_registered_comes_first(house: House) -> None:
-    house.set(
+async def test_what_is_registered_comes_first(fixture: ServerFixture) -> None:
+    fixture.set(
         ('name = "muster.local"', 'name = "muster.local"\n'
          '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
     )  # fmt: skip
-    (house.folder / "f.zone").write_text("web A 10.9.9.9\n")
-    async with house.serve() as server, house.client(server) as client:
+    (fixture.folder / "f.zone").write_text("web A 10.9.9.9\n")
+    async with fixture.serve() as server, fixture.client(server) as client:
         await until(lambda: server.catalog.zone_reports()[0].state == "live")
         assert await answers(server, "web") == ["10.9.9.9"]
         await client.put(ONE, json=BODY)
@@ -158,37 +160,37 @@ async def test_what_is_registered_comes_first(house: House) -> None:
         assert [one["hidden"] for one in found] == ["", "registry comes first"]
 
 
-async def test_an_address_that_is_taken(house: House) -> None:
-    async with house.serve() as server:
-        (house.folder / "other").mkdir()
-        other = House(house.folder / "other")
+async def test_an_address_that_is_taken(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server:
+        (fixture.folder / "other").mkdir()
+        other = ServerFixture(fixture.folder / "other")
         other.set(('[api]\nlisten = "127.0.0.1:0"', f'[api]\nlisten = "{server.api_address}"'))
         await fails(other, ListenError, r"set \[api\] listen to another address")
 
 
-async def test_a_store_that_is_taken(house: House) -> None:
-    async with house.serve():
-        await fails(house, StoreLocked, "has this store")
+async def test_a_store_that_is_taken(fixture: ServerFixture) -> None:
+    async with fixture.serve():
+        await fails(fixture, StoreLocked, "has this store")
 
 
-async def test_reload(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_reload(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         before = server.api_address
         (await client.put(ONE, json=BODY)).raise_for_status()
-        house.set(("[api]\n", "[api]\nmax_body = 2000\nrate = 1000\n"))
+        fixture.set(("[api]\n", "[api]\nmax_body = 2000\nrate = 1000\n"))
         await until(lambda: server.state.reloads_ok == 1)
         assert server.api_address == before
         large = {**BODY, "labels": {f"l{n}": "x" * 200 for n in range(20)}}
         assert (await client.put(ONE, json=large)).status_code == 413
-        house.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = "[::1]:0"'))
+        fixture.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = "[::1]:0"'))
         await until(lambda: server.state.reloads_ok == 2)
         assert server.api_address.startswith("[::1]:")
-        async with house.client(server) as other:
+        async with fixture.client(server) as other:
             assert (await other.get(ONE)).status_code == 200
-        house.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
+        fixture.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
         await until(lambda: server.state.reloads_ok == 3)
         assert server.api_address == ""
-        house.set(("[api]\n", '[api]\nfirst_token_file = "x"\n'))
+        fixture.set(("[api]\n", '[api]\nfirst_token_file = "x"\n'))
         await until(lambda: server.state.reloads_failed == 1)
 
 
@@ -213,46 +215,46 @@ def names(cert: Path) -> ssl.SSLContext:
 
 
 @needs("openssl")
-async def test_tls_with_a_certificate_that_is_renewed(house: House) -> None:
-    cert, key = certificate(house.folder, "one")
-    house.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
-    async with house.serve() as server:
+async def test_tls_with_a_certificate_that_is_renewed(fixture: ServerFixture) -> None:
+    cert, key = certificate(fixture.folder, "one")
+    fixture.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
+    async with fixture.serve() as server:
         old = names(cert)
-        async with house.client(server, verify=old) as client:
+        async with fixture.client(server, verify=old) as client:
             assert (await client.put(ONE, json=BODY)).status_code == 201
-            certificate(house.folder, "two")
+            certificate(fixture.folder, "two")
             new = names(cert)
             async with asyncio.timeout(30):
-                while not await _trusted(house, server, new):  # noqa: ASYNC110 - no event tells it
+                while not await _trusted(fixture, server, new):  # noqa: ASYNC110 - no event tells it
                     await asyncio.sleep(0.05)
             # Its connection is still there: it would not trust another.
             assert (await client.get(ONE)).status_code == 200
-        assert not await _trusted(house, server, old)
+        assert not await _trusted(fixture, server, old)
         cert.write_text("no certificate")
-        async with house.client(server, verify=new) as client:
+        async with fixture.client(server, verify=new) as client:
             assert (await client.get(ONE)).status_code == 200
-        async with house.client(server) as client:
+        async with fixture.client(server) as client:
             with pytest.raises(httpx.HTTPError):
                 await client.get(ONE)
 
 
 @needs("openssl")
-async def test_another_certificate_on_reload(house: House) -> None:
-    async with house.serve() as server, house.client(server) as plain:
+async def test_another_certificate_on_reload(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as plain:
         assert (await plain.put(ONE, json=BODY)).status_code == 201
-        cert, key = certificate(house.folder, "one")
-        house.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
+        cert, key = certificate(fixture.folder, "one")
+        fixture.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
         await until(lambda: server.state.reloads_ok == 1)
-        async with house.client(server, verify=names(cert)) as client:
+        async with fixture.client(server, verify=names(cert)) as client:
             assert (await client.get(ONE)).status_code == 200
-        house.set(("[api]\n", f'[api]\ntls_cert = "{house.settings}"\ntls_key = "{key}"\n'))
+        fixture.set(("[api]\n", f'[api]\ntls_cert = "{fixture.settings}"\ntls_key = "{key}"\n'))
         await until(lambda: server.state.reloads_failed == 1)
-        async with house.client(server, verify=names(cert)) as client:
+        async with fixture.client(server, verify=names(cert)) as client:
             assert (await client.get(ONE)).status_code == 200
 
 
-async def _trusted(house: House, server: Server, context: ssl.SSLContext) -> bool:
-    async with house.client(server, verify=context) as client:
+async def _trusted(fixture: ServerFixture, server: Server, context: ssl.SSLContext) -> bool:
+    async with fixture.client(server, verify=context) as client:
         try:
             return (await client.get(ONE)).is_success
         except httpx.ConnectError:
@@ -270,36 +272,36 @@ async def _trusted(house: House, server: Server, context: ssl.SSLContext) -> boo
         ("max_body = 1", "a whole number from 1024"),
     ],
 )
-def test_settings_that_are_refused(house: House, api: str, problem: str) -> None:
-    house.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
+def test_settings_that_are_refused(fixture: ServerFixture, api: str, problem: str) -> None:
+    fixture.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
     with pytest.raises(SettingsError, match=re.escape(problem)):
-        Watcher(house.settings, {})
+        Watcher(fixture.settings, {})
 
 
 @pytest.mark.parametrize(
     "api", ['listen = "0.0.0.0:8053"\nallow_plain = true', 'listen = "[::1]:8053"',
             'listen = "127.1.2.3:8053"', 'listen = "0.0.0.0:1"\ntls_cert = "x"\ntls_key = "y"'],
 )  # fmt: skip
-def test_settings_that_are_taken(house: House, api: str) -> None:
-    house.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
-    Watcher(house.settings, {})
+def test_settings_that_are_taken(fixture: ServerFixture, api: str) -> None:
+    fixture.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
+    Watcher(fixture.settings, {})
 
 
-def test_the_name_of_the_registry_is_reserved(house: House) -> None:
+def test_the_name_of_the_registry_is_reserved(fixture: ServerFixture) -> None:
     source = '[[sources.zonefile]]\nname = "registry"\nzone = "muster.local"\npath = "f.zone"'
-    house.settings.write_text(f"{house.text}\n{source}\n")
+    fixture.settings.write_text(f"{fixture.text}\n{source}\n")
     with pytest.raises(SettingsError, match='"registry" is reserved for the registry'):
-        Watcher(house.settings, {})
+        Watcher(fixture.settings, {})
     listed = 'name = "muster.local"\nsources = ["registry"]'
-    house.set(('name = "muster.local"', listed))
-    Watcher(house.settings, {})
-    house.set(('name = "muster.local"', listed), (f'dir = "{house.state}"', 'dir = ""'))
+    fixture.set(('name = "muster.local"', listed))
+    Watcher(fixture.settings, {})
+    fixture.set(('name = "muster.local"', listed), (f'dir = "{fixture.state}"', 'dir = ""'))
     with pytest.raises(SettingsError, match='no registry, because \\[state\\] dir is ""'):
-        Watcher(house.settings, {})
+        Watcher(fixture.settings, {})
 
 
-async def test_a_directory_that_only_reads(house: House) -> None:
+async def test_a_directory_that_only_reads(fixture: ServerFixture) -> None:
     if os.geteuid() == 0:
         pytest.skip("nothing is read-only for root")
-    house.state.mkdir(mode=0o500)
-    await fails(house, StateError, "can't be written to")
+    fixture.state.mkdir(mode=0o500)
+    await fails(fixture, StateError, "can't be written to")

@@ -16,19 +16,18 @@ from musterd.registry.record import draft, encode
 from musterd.rr.types import A
 from musterd.server.store import FILE, LIMITS
 from musterd.store.embedded import Embedded, EmbeddedOptions
-from tests.api.house import House
-from tests.api.process import MUSTERD, Process, started
 from tests.needs import needs
+from tests.servers import MUSTERD, ServerFixture, ServerProcess
 from tests.smalldisk import NOT_PERMITTED, run_driver, run_in_namespace
 
 pytestmark = pytest.mark.slow
 RECORDS = 2000
 
 
-async def filled(house: House) -> Path:
+async def filled(fixture: ServerFixture) -> Path:
     """A store with records in it, closed."""
-    house.state.mkdir()
-    path = house.state / FILE
+    fixture.state.mkdir()
+    path = fixture.state / FILE
     async with await Embedded.open(path, EmbeddedOptions(limits=LIMITS)) as store:
         for start in range(0, RECORDS, 1000):
             numbers = range(start, start + 1000)
@@ -76,12 +75,12 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
 @pytest.mark.parametrize(("damage", "told"), [case[1:] for case in DAMAGE],
                          ids=[case[0] for case in DAMAGE])  # fmt: skip
 async def test_a_store_that_can_not_be_read(
-    house: House, damage: Callable[[Path], object], told: str
+    fixture: ServerFixture, damage: Callable[[Path], object], told: str
 ) -> None:
-    path = await filled(house)
+    path = await filled(fixture)
     damage(path)
     before = digest(path)
-    async with started(house) as server:
+    async with fixture.process() as server:
         await refused(server, told)
     assert digest(path) == before
 
@@ -90,7 +89,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def refused(server: Process, told: str) -> None:
+async def refused(server: ServerProcess, told: str) -> None:
     """It ends, and says what is wrong in one line."""
     assert await asyncio.wait_for(server.process.wait(), 30) == 1
     await server.kill()
@@ -99,10 +98,10 @@ async def refused(server: Process, told: str) -> None:
     assert "ready" not in [entry["event"] for entry in server.log]
 
 
-async def test_two_servers_of_one_directory(house: House) -> None:
-    async with started(house) as server:
+async def test_two_servers_of_one_directory(fixture: ServerFixture) -> None:
+    async with fixture.process() as server:
         await server.ready()
-        async with started(house) as other:
+        async with fixture.process() as other:
             await refused(
                 other,
                 rf"store\.db\.lock: process {server.process.pid} has this store: stop that one",
@@ -110,10 +109,10 @@ async def test_two_servers_of_one_directory(house: House) -> None:
         assert await server.answers("nope.muster.local", "A") == []
 
 
-async def test_damage_while_it_runs(house: House) -> None:
+async def test_damage_while_it_runs(fixture: ServerFixture) -> None:
     """What is answered goes on, what can't be read is an error, and never nothing."""
-    path = await filled(house)
-    async with started(house) as server:
+    path = await filled(fixture)
+    async with fixture.process() as server:
         await server.ready()
         put_octets(path, 4096 * 2, b"\xa5" * (path.stat().st_size - 4096 * 2))
         async with server.client() as client:
@@ -137,11 +136,11 @@ exec "$@"
 
 
 @needs("unshare", "mount")
-def test_read_only_disk_is_reported(house: House) -> None:
-    house.set((f'dir = "{house.state}"', f'dir = "{house.state}/state"'))
-    house.state.mkdir()
-    command = [*MUSTERD, "serve", "-c", str(house.settings)]
-    done = run_in_namespace(READ_ONLY, str(house.state), *command)
+def test_read_only_disk_is_reported(fixture: ServerFixture) -> None:
+    fixture.set((f'dir = "{fixture.state}"', f'dir = "{fixture.state}/state"'))
+    fixture.state.mkdir()
+    command = [*MUSTERD, "serve", "-c", str(fixture.settings)]
+    done = run_in_namespace(READ_ONLY, str(fixture.state), *command)
     assert done.returncode == 1
     assert re.search(
         r"state: can't be written to; set \[state\] dir to another directory", done.stderr

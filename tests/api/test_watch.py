@@ -10,9 +10,8 @@ import pytest
 
 from musterd.api import watch
 from musterd.server.api import ApiService
-from tests.api.house import House
 from tests.catalogkit import until
-from tests.servers import service
+from tests.servers import ServerFixture, service
 
 pytestmark = pytest.mark.slow
 ONE = "/records/muster.local/web/A/one"
@@ -61,8 +60,8 @@ async def put(client: httpx.AsyncClient, path: str, number: int) -> int:
     return int(response.json()["revision"])
 
 
-async def test_changes_from_a_revision_on(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_changes_from_a_revision_on(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         await put(client, ONE, 2)
         await client.delete(ONE)
@@ -74,11 +73,11 @@ async def test_changes_from_a_revision_on(house: House) -> None:
         assert rest == found[2:]
 
 
-async def test_one_zone(house: House) -> None:
+async def test_one_zone(fixture: ServerFixture) -> None:
     zone = '[[zones]]\nname = "{}"'
     one, other = zone.format("muster.local"), zone.format("b.test")
-    house.set((one, f"{one}\n{other}"))
-    async with house.serve() as server, house.client(server) as client:
+    fixture.set((one, f"{one}\n{other}"))
+    async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         await put(client, "/records/b.test/x/A/1", 2)
         (event,) = await take(client, 1, f"?from={first}&zone=B.test.")
@@ -86,8 +85,8 @@ async def test_one_zone(house: House) -> None:
         assert (await client.get("/watch?zone=nope.test")).status_code == 404
 
 
-async def test_the_events_of_one_revision_come_with_one_id(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_the_events_of_one_revision_come_with_one_id(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         body = {"records": [{"data": f"10.1.0.{n}"} for n in range(3)]}
         response = await client.put("/records/muster.local/web/A", json=body)
@@ -97,10 +96,10 @@ async def test_the_events_of_one_revision_come_with_one_id(house: House) -> None
         assert {event.record["revision"] for event in found[1:]} == {revision}
 
 
-async def test_live(house: House) -> None:
+async def test_live(fixture: ServerFixture) -> None:
     async with (
-        house.serve() as server,
-        house.client(server) as client,
+        fixture.serve() as server,
+        fixture.client(server) as client,
         client.stream("GET", "/watch") as response,
     ):
         # Its first lines are there, so it watches.
@@ -109,8 +108,8 @@ async def test_live(house: House) -> None:
         assert (await one).record["revision"] == revision
 
 
-async def test_a_past_that_is_gone(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_a_past_that_is_gone(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         last = await put(client, ONE, 2)
         await server.state.store.compact(last)  # type: ignore[union-attr]
@@ -120,10 +119,10 @@ async def test_a_past_that_is_gone(house: House) -> None:
         assert (await client.get(f"/watch?from={last + 100}")).status_code == 410
 
 
-async def test_a_slow_client_loses_nothing(house: House) -> None:
+async def test_a_slow_client_loses_nothing(fixture: ServerFixture) -> None:
     """It reads nothing until more was written than all buffers on the way hold."""
     count = 3000
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         async with client.stream("GET", "/watch") as response:
             records = [
                 {"data": f"10.0.{n >> 8}.{n & 255}", "description": "x" * 900} for n in range(500)
@@ -142,9 +141,11 @@ async def test_a_slow_client_loses_nothing(house: House) -> None:
             assert len({r["id"] for r in found if r["ttl"] == number}) == 500
 
 
-async def test_who_takes_nothing_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_takes_nothing_is_cut_off(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch, "PATIENCE", 0.2)
-    async with house.serve() as server, house.client(server) as client:
+    async with fixture.serve() as server, fixture.client(server) as client:
         context = await _context(server, client)
         async with client.stream("GET", "/watch"):
             assert context.watchers == 1
@@ -159,8 +160,8 @@ async def test_who_takes_nothing_is_cut_off(house: House, monkeypatch: pytest.Mo
                 done.raise_for_status()
 
 
-async def test_who_is_gone_costs_nothing(house: House) -> None:
-    async with house.serve() as server, house.client(server) as client:
+async def test_who_is_gone_costs_nothing(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
         context = await _context(server, client)
         for _ in range(3):
             await put(client, ONE, 1)
@@ -170,12 +171,12 @@ async def test_who_is_gone_costs_nothing(house: House) -> None:
 
 
 async def test_a_quiet_client_hears_that_it_lives(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "ALIVE", 0.05)
     async with (
-        house.serve() as server,
-        house.client(server) as client,
+        fixture.serve() as server,
+        fixture.client(server) as client,
         client.stream("GET", "/watch?zone=muster.local") as response,
     ):
         lines = response.aiter_lines()
@@ -184,11 +185,11 @@ async def test_a_quiet_client_hears_that_it_lives(
         assert (await anext(lines)).startswith("id: ")
 
 
-async def test_only_so_many_watch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_so_many_watch(fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "WATCHERS_MOST", 1)
     async with (
-        house.serve() as server,
-        house.client(server) as client,
+        fixture.serve() as server,
+        fixture.client(server) as client,
         client.stream("GET", "/watch"),
     ):
         response = await client.get("/watch")

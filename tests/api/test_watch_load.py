@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.house import House
-from tests.api.process import Process, started
 from tests.api.test_watch import events
 from tests.catalogkit import until
+from tests.servers import ServerFixture, ServerProcess
 
 pytestmark = pytest.mark.slow
 WRITERS = 8
@@ -68,22 +67,22 @@ class Watcher:
         return False
 
 
-async def test_who_is_cut_off_goes_on_without_a_gap(house: House) -> None:
+async def test_who_is_cut_off_goes_on_without_a_gap(fixture: ServerFixture) -> None:
     """Over a restart of the server too."""
     watchers = [Watcher(2) for _ in range(6)]
     for seed in (1, 2):
-        async with started(house) as server:
+        async with fixture.process() as server:
             await server.ready()
             await disturbed(server, watchers, seed)
             expected = await told_by_history(server)
-            await server.end()
+            await server.stop()
     assert len(expected) > 100
     for watcher in watchers:
         assert watcher.found == expected
         assert watcher.connections > 5
 
 
-async def disturbed(server: Process, watchers: list[Watcher], seed: int) -> None:
+async def disturbed(server: ServerProcess, watchers: list[Watcher], seed: int) -> None:
     """Write for a while, and watch until all of that is seen."""
     writing, end = Writing(), f"10.0.0.{seed}"
 
@@ -103,7 +102,7 @@ async def disturbed(server: Process, watchers: list[Watcher], seed: int) -> None
         (await client.put("/records/muster.local/end/A/x", json={"data": end})).raise_for_status()
 
 
-async def told_by_history(server: Process) -> list[Change]:
+async def told_by_history(server: ServerProcess) -> list[Change]:
     """All changes, as the history has them."""
     pages: list[list[dict[str, Any]]] = []
     after = ""
@@ -127,9 +126,9 @@ RECORDS = 500
 DESCRIPTION = "x" * 900
 
 
-async def test_slow_clients_cost_no_memory(house: House) -> None:
+async def test_slow_clients_cost_no_memory(fixture: ServerFixture) -> None:
     """What 40 clients do not take is 600 MB in all."""
-    async with started(house) as server:
+    async with fixture.process() as server:
         await server.ready()
         async with server.client() as client, AsyncExitStack() as stack:
             await write(client, 0)
@@ -152,7 +151,7 @@ async def write(client: httpx.AsyncClient, turn: int) -> None:
     done.raise_for_status()
 
 
-def resident(server: Process) -> int:
+def resident(server: ServerProcess) -> int:
     """Octets of memory that the server's process has."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))

@@ -1,12 +1,13 @@
-"""Tells the core again and again that the event loop runs, so that its sources are followed.
+"""Tells the core periodically that the event loop runs, and so that sources are followed.
 
-The workers answer without the loop. While it hangs, or the machine sleeps, no change and no loss
-of a source is noticed; so they mark all answers as stale from ``LIMIT`` after the last beat on.
-That holds for zone files too: nobody has looked at them either.
+The workers answer independently of the event loop. While the loop hangs, or the machine sleeps,
+nobody notices changes, or that a source is lost. So the workers mark all answers as stale when the
+last beat is too old. This includes zone files, which nobody watches then either.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -15,55 +16,75 @@ import structlog
 from musterd.catalog.states import States
 from musterd.clock import Clock
 
-PERIOD: Final = 1.0
-"""Seconds between two beats."""
-LIMIT: Final = 10.0
-"""Seconds from the last beat until answers are marked: those in which a lost source is noticed."""
-HELD: Final = 10
-"""Beats after such a time for which they stay so: at the last each source has noticed its loss."""
-
 log = structlog.get_logger()
 
 
-class Heartbeat:
-    """Puts off the time from which answers are marked."""
+@dataclass(frozen=True, slots=True)
+class HeartbeatTiming:
+    """Timing of the heartbeat."""
 
-    def __init__(self, live_until: Callable[[int], None], states: States, clock: Clock) -> None:
-        """``live_until``: of the core; ``clock``: that of ``states``, and of boot time."""
+    period: float = 1.0
+    """Seconds between two beats."""
+    limit: float = 10.0
+    """Seconds from the last beat until answers are marked; a lost source is noticed faster."""
+    recovery_beats: int = 10
+    """Beats after a late one until answers are live: by then, each lost source is noticed."""
+
+
+TIMING: Final = HeartbeatTiming()
+
+
+class Heartbeat:
+    """Extends the time until which answers are live."""
+
+    def __init__(
+        self,
+        live_until: Callable[[int], None],
+        states: States,
+        clock: Clock,
+        timing: HeartbeatTiming = TIMING,
+    ) -> None:
+        """Create a heartbeat.
+
+        live_until: sets the time in the core, in ns of the clock; clock: the boot-time clock,
+        which ``states`` uses as well.
+        """
         self._live_until = live_until
         self._states = states
         self._clock = clock
+        self._timing = timing
         self._last = inf
-        """When it last beat."""
+        """Time of the last beat."""
         self._since = inf
-        """When it last beat before it was late; infinite while answers aren't held."""
-        self._held = 0
-        """Beats that are to come until answers are live again."""
+        """Time of the last beat before a late one; infinite while answers are live."""
+        self._remaining = 0
+        """Beats until answers are live again."""
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
             self.beat()
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(self._timing.period)
 
     def beat(self) -> None:
-        """Put off the time, unless sources may have been lost without notice.
+        """Extend the time, unless sources may have been lost unnoticed.
 
-        After a late beat each source has ``HELD`` beats to find out. They are counted, as time may
-        pass while the loop stands once more.
+        After a late beat, the sources have some beats to notice a loss. Beats are counted instead
+        of seconds, because the loop may hang once more.
         """
-        now = self._clock.monotonic()
-        if now - self._last >= LIMIT:
+        now, limit = self._clock.monotonic(), self._timing.limit
+        if now - self._last >= limit:
             self._since = min(self._since, self._last)
-            self._held = HELD
-            log.warning("did not run, answers are marked stale", seconds=round(now - self._last, 1))
-        elif self._held:
-            self._held -= 1
-            if not self._held:
+            self._remaining = self._timing.recovery_beats
+            seconds = round(now - self._last, 1)
+            log.warning("event loop was blocked, answers are marked stale", seconds=seconds)
+        elif self._remaining:
+            self._remaining -= 1
+            if not self._remaining:
                 self._states.live_again(self._since)
                 self._since = inf
                 log.info("answers are live again")
         self._last = now
-        if not self._held:
-            self._states.live_until = now + LIMIT
-            self._live_until(round((now + LIMIT) * 1e9))
+        if not self._remaining:
+            self._states.live_until = now + limit
+            self._live_until(round((now + limit) * 1e9))

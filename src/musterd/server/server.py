@@ -25,7 +25,7 @@ from musterd.clock import BootClock
 from musterd.errors import MusterdError, SettingsError
 from musterd.server.api import ApiService
 from musterd.server.dns import DnsService
-from musterd.server.heartbeat import Heartbeat
+from musterd.server.heartbeat import TIMING, Heartbeat, HeartbeatTiming
 from musterd.server.log import LogService
 from musterd.server.metrics import MetricsService
 from musterd.server.registry import RegistryService
@@ -58,9 +58,9 @@ async def serve(settings_path: Path) -> None:
     await server.run()
 
 
-def build_services(state: ServerState) -> list[Service]:
+def build_services(state: ServerState, timing: HeartbeatTiming) -> list[Service]:
     """Create the services of a server, in the order in which they start."""
-    heartbeat = Heartbeat(state.core.live_until, state.catalog.states, state.clock)
+    heartbeat = Heartbeat(state.core.live_until, state.catalog.states, state.clock, timing)
     tuning = TuningService(state.clock)
     registry = RegistryService(state)
     return [
@@ -80,7 +80,7 @@ def build_services(state: ServerState) -> list[Service]:
 class Server:
     """One server: its services, and the state that they share."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, timing: HeartbeatTiming = TIMING) -> None:
         """Create a server with the settings of a watcher; nothing is opened yet."""
         self._watcher = watcher
         self._settings = watcher.settings
@@ -88,7 +88,7 @@ class Server:
         core, clock = Core(), BootClock()
         self.catalog = Catalog(core, clock)
         self.state = ServerState(core, self.catalog, clock)
-        self.services = build_services(self.state)
+        self.services = build_services(self.state, timing)
 
     @property
     def api_address(self) -> str:
