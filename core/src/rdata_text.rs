@@ -1,7 +1,7 @@
-//! Record data: from the text of master files to wire form, and checks of wire form.
+//! Record data: from the text of master files to wire form, and checks of the wire form.
 //!
-//! One table (`types`) says of which fields each type consists; reading, checking and comparing
-//! all follow it. Types that the table only names have no text form here.
+//! The table in `types` lists the fields of each type; reading, checking and comparing follow it.
+//! Types without fields in the table have no text form here.
 
 mod check;
 mod name;
@@ -22,19 +22,19 @@ use types::Field;
 /// Largest rdata: its length is 16 bits on the wire (RFC 1035 section 3.2.1).
 pub const MAX_RDATA: usize = u16::MAX as usize;
 
-/// One word of a master file, its escapes not yet resolved.
+/// A word of a master file, with its escapes not resolved yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Word<'a> {
     pub text: &'a [u8],
     pub quoted: bool,
-    /// Quoted, and follows the `=` of the word before without a blank: `key="value"`.
+    /// True for a quoted word directly after the `=` of the previous word: `key="value"`.
     pub joined: bool,
 }
 
-/// Appends to `out` the wire form of the rdata of type `kind` written as `words`.
+/// Appends the wire form of rdata of type `kind`, written as `words`, to `out`.
 ///
-/// Relative names are completed with `origin`. `\# length hex` (RFC 3597) is read for every type.
-/// The error says which field is wrong and what was expected.
+/// Relative names are completed with `origin`. `\# length hex` (RFC 3597) is accepted for every type.
+/// The error names the invalid field and what was expected.
 pub fn read_rdata(
     kind: &Kind, words: &[Word], origin: &[u8], out: &mut Vec<u8>,
 ) -> Result<(), String> {
@@ -45,7 +45,7 @@ pub fn read_rdata(
     }
     let Some(fields) = kind.fields() else {
         return Err(format!(
-            "{kind}: expected \\# LENGTH HEX (RFC 3597), for its text form is not known"
+            "{kind}: expected \\# LENGTH HEX (RFC 3597), because its text form is not supported"
         ));
     };
     let mut words = Words { rest: words, origin };
@@ -54,15 +54,15 @@ pub fn read_rdata(
     }
     if let Some(word) = words.rest.first() {
         let more = show(word.text);
-        return Err(format!("{kind}: {more} is left over, expected the end"));
+        return Err(format!("{kind}: unexpected {more} after the last field"));
     }
     if out.len() - start > MAX_RDATA {
-        return Err(format!("{kind}: data is over {MAX_RDATA} octets"));
+        return Err(format!("{kind}: data is longer than {MAX_RDATA} bytes"));
     }
     Ok(())
 }
 
-/// Whether the rdata is written in the form for any type, `\# length hex` (RFC 3597 section 5).
+/// Returns whether rdata is in the form for any type, `\# length hex` (RFC 3597 section 5).
 pub fn is_generic(words: &[Word]) -> bool {
     matches!(words.first(), Some(word) if !word.quoted && word.text == b"\\#")
 }
@@ -77,18 +77,19 @@ fn read_generic(words: &[Word], out: &mut Vec<u8>) -> Result<(), String> {
     scalar::hex(digits.iter().map(|word| word.text), out)?;
     let given = out.len() - start;
     if given != expected as usize {
-        return Err(format!("length is {expected}, but {given} octets follow"));
+        return Err(format!("length is {expected}, but {given} bytes follow"));
     }
     Ok(())
 }
 
-/// What of a record's rdata is not read yet.
+/// The words of rdata that have not been read yet.
 struct Words<'a> {
     rest: &'a [Word<'a>],
     origin: &'a [u8],
 }
 
 impl<'a> Words<'a> {
+    /// Reads a field.
     fn read(&mut self, field: Field, out: &mut Vec<u8>) -> Result<(), String> {
         match field {
             Field::Ipv4 => out.extend_from_slice(&self.parse(field, scalar::ipv4)?),
@@ -119,6 +120,7 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
+    /// Returns the next word.
     fn next(&mut self, field: Field) -> Result<Word<'a>, String> {
         let (word, rest) = self
             .rest
@@ -128,6 +130,7 @@ impl<'a> Words<'a> {
         Ok(*word)
     }
 
+    /// Returns the next word, which must not be quoted.
     fn plain(&mut self, field: Field) -> Result<Word<'a>, String> {
         let word = self.next(field)?;
         if word.quoted {
@@ -138,6 +141,7 @@ impl<'a> Words<'a> {
         Ok(word)
     }
 
+    /// Parses the next word, which must not be quoted.
     fn parse<T>(&mut self, field: Field, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, String> {
         let word = self.plain(field)?;
         read(word.text)
@@ -145,19 +149,19 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A character string: its length in one octet, then its octets (RFC 1035 section 3.3).
+/// Reads a character string: a byte with its length, then its bytes (RFC 1035 section 3.3).
 fn read_string(word: Word, out: &mut Vec<u8>) -> Result<(), String> {
     let start = out.len();
     out.push(0);
     unescape(word.text, out)?;
     let length = out.len() - start - 1;
     out[start] = u8::try_from(length).map_err(|_| {
-        format!("a string has {length} octets, expected at most 255: split it in several")
+        format!("a string has {length} bytes, expected at most 255: split it into several")
     })?;
     Ok(())
 }
 
-/// The property tag of a CAA record: letters and digits (RFC 8659 section 4.1).
+/// Reads the property tag of a CAA record: letters and digits (RFC 8659 section 4.1).
 fn read_tag(word: Word, out: &mut Vec<u8>) -> Result<(), String> {
     let fits = (1..=255).contains(&word.text.len());
     if !fits || !word.text.iter().all(u8::is_ascii_alphanumeric) {

@@ -1,7 +1,7 @@
 //! Bulk reader of master files (RFC 1035 section 5, with `$TTL` of RFC 2308 section 4).
 //!
-//! A bad record is one problem with its line; everything else is kept. `lexer` cuts the text into
-//! entries of words, `reader` makes records of them, `rrsets` gathers the records.
+//! An invalid record is reported with its line, and all other records are kept. `lexer` splits the text
+//! into entries of words, `reader` turns them into records, and `rrsets` collects the records.
 
 mod head;
 mod lexer;
@@ -17,13 +17,13 @@ use std::path::Path;
 
 use crate::rdata_text::check_name;
 
-/// Octets of text read in all, with everything that is included.
+/// Most bytes of text, included files counted.
 pub const MAX_TEXT: usize = 1 << 30;
-/// Files included inside one another.
+/// Most levels of nested includes.
 pub const MAX_DEPTH: usize = 8;
-/// Times that a file is included, in all.
+/// Most includes in all.
 pub const MAX_INCLUDES: usize = 10_000;
-/// Problems kept; one more entry counts the rest.
+/// Most problems reported; one more entry counts the rest.
 pub const MAX_PROBLEMS: usize = 10_000;
 /// Highest TTL in seconds (RFC 2181 section 8).
 pub const MAX_TTL: u32 = i32::MAX as u32;
@@ -32,28 +32,28 @@ pub const MAX_TTL: u32 = i32::MAX as u32;
 pub type Rrset = (Vec<u8>, u16, Vec<u8>);
 /// File, line, `$ORIGIN` and owner in wire form, TTL in seconds, mnemonic, rdata as text on one line.
 pub type Foreign = (String, u32, Vec<u8>, Vec<u8>, u32, String, String);
-/// File, line, what is wrong and what was expected.
+/// File, line, and a description of the problem and of what was expected.
 pub type Problem = (String, u32, String);
 
-/// What a master file gives.
+/// The contents of a master file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// In order of first appearance, packed as the rest of the core takes them: lowest TTL,
-    /// duplicates removed, policy 0, weight 1 or that of the SRV record.
+    /// RRsets in order of first appearance, packed (see `zone::rrset`): lowest TTL, duplicates removed,
+    /// policy 0, weight 1 or the weight of the SRV record.
     pub rrsets: Vec<Rrset>,
-    /// Records of types whose text form is not read here. Names in the text are as written, relative
-    /// ones to the `$ORIGIN` of their line.
+    /// Records of types whose text form is not supported here. Names in the text are as written;
+    /// relative names belong to the `$ORIGIN` of their line.
     pub foreign: Vec<Foreign>,
     pub problems: Vec<Problem>,
-    /// Every file read, each once: the first and what it includes.
+    /// Every file read, each once: the first file and its includes.
     pub files: Vec<String>,
 }
 
 /// Reads the master file at `path` of the zone whose apex is `origin`, in wire form.
 ///
-/// `default_ttl` (seconds) holds where neither the file nor a record before says one. Fails if
-/// the first file can't be read or is over `MAX_TEXT`, or `origin` is no name; all else is in the
-/// problems.
+/// `default_ttl` (seconds) applies if neither the file nor an earlier record sets a TTL. Fails if the
+/// first file can't be read or is longer than `MAX_TEXT`, or `origin` is not a valid name. Everything
+/// else is reported as a problem.
 pub fn read_zone(path: &Path, origin: &[u8], default_ttl: u32) -> io::Result<Parsed> {
     check_name(origin).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
     let text = read_bounded(File::open(path)?)?;
@@ -71,13 +71,13 @@ fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(size as usize + 1);
     file.take(MAX_TEXT as u64 + 1).read_to_end(&mut text)?;
     if text.len() > MAX_TEXT {
-        let why = format!("the file is over {MAX_TEXT} octets");
+        let why = format!("the file is longer than {MAX_TEXT} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(text)
 }
 
-/// Reads the text of a master file; `file` is its path, `include` reads further files by path.
+/// Parses the text of a master file; `file` is its path, and `include` reads other files by path.
 pub fn parse(
     text: &[u8], file: &str, origin: &[u8], default_ttl: u32,
     include: &mut dyn FnMut(&str) -> io::Result<Vec<u8>>,

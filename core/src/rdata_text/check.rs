@@ -1,4 +1,4 @@
-//! Checks and comparison of rdata in wire form.
+//! Checks and comparisons of rdata in wire form.
 
 use super::name::name_length;
 use super::svcb::check_params;
@@ -7,12 +7,12 @@ use super::{MAX_RDATA, show};
 
 /// Checks that `rdata` is well-formed wire data of type `rtype`, with names uncompressed.
 ///
-/// Of types whose fields are not known everything up to 65535 octets is. The error says which
-/// field is wrong and why.
+/// Rdata of types without known fields is only checked for its length. The error names the invalid
+/// field and the reason.
 pub fn validate_rdata(rtype: u16, rdata: &[u8]) -> Result<(), String> {
     let kind = Kind::from_code(rtype);
     if rdata.len() > MAX_RDATA {
-        return Err(format!("{kind}: data is over {MAX_RDATA} octets"));
+        return Err(format!("{kind}: data is longer than {MAX_RDATA} bytes"));
     }
     let Some(fields) = kind.fields() else {
         return Ok(());
@@ -26,17 +26,16 @@ pub fn validate_rdata(rtype: u16, rdata: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let more = rest.len();
-    Err(format!("{kind}: {more} octets are left over, expected the end"))
+    Err(format!("{kind}: {more} unexpected bytes after the last field"))
 }
 
-/// Whether two rdata of a type are the same, names in them compared without case (RFC 4343).
-///
-/// Both are well-formed.
+/// Returns whether two well-formed rdata are equal; names in them are compared without case (RFC
+/// 4343).
 pub fn same_rdata(rtype: u16, a: &[u8], b: &[u8]) -> bool {
     a == b || (a.eq_ignore_ascii_case(b) && folded(rtype, a) == folded(rtype, b))
 }
 
-/// The rdata with the names in it in lower case.
+/// Returns rdata with its names in lower case.
 pub fn folded(rtype: u16, rdata: &[u8]) -> Vec<u8> {
     let mut out = rdata.to_vec();
     let mut at = 0;
@@ -52,7 +51,7 @@ pub fn folded(rtype: u16, rdata: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How many octets of `wire` the field takes.
+/// Returns the length of the field that `wire` begins with.
 fn length(field: Field, wire: &[u8]) -> Result<usize, String> {
     match field {
         Field::Ipv4 => fixed(4, wire),
@@ -85,9 +84,7 @@ fn length(field: Field, wire: &[u8]) -> Result<usize, String> {
 
 fn fixed(expected: usize, wire: &[u8]) -> Result<usize, String> {
     match wire.len() {
-        length if length < expected => {
-            Err(format!("expected {expected} octets, {length} are left"))
-        }
+        length if length < expected => Err(format!("expected {expected} bytes, got {length}")),
         _ => Ok(expected),
     }
 }

@@ -1,15 +1,15 @@
-//! Small values in text: numbers, times, addresses, escapes, hex, Base64.
+//! Small values in text: numbers, times, addresses, escapes, hexadecimal, Base64.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Most characters of a word that an error message repeats.
+/// Most bytes of a word that an error message shows.
 const MAX_SHOWN: usize = 60;
 
-/// A decimal number of digits only, at most `max`.
+/// Parses a decimal number without a sign, at most `max`.
 pub fn number(text: &[u8], max: u32) -> Option<u32> {
     let mut value = 0u64;
-    for &octet in text {
-        let digit = octet.wrapping_sub(b'0');
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
@@ -21,13 +21,13 @@ pub fn number(text: &[u8], max: u32) -> Option<u32> {
     (!text.is_empty()).then_some(value as u32)
 }
 
-/// Seconds: a number, or numbers each with one of the units w, d, h, m, s, such as `1h30m`.
+/// Parses seconds: a number, or numbers with the units w, d, h, m and s, such as `1h30m`.
 pub fn seconds(text: &[u8]) -> Option<u32> {
     if text.last()?.is_ascii_digit() {
         return number(text, u32::MAX);
     }
     let mut total = 0u64;
-    for part in text.split_inclusive(|octet| !octet.is_ascii_digit()) {
+    for part in text.split_inclusive(|byte| !byte.is_ascii_digit()) {
         let (unit, digits) = part.split_last()?;
         let scale = match unit.to_ascii_lowercase() {
             b'w' => 604_800,
@@ -45,11 +45,13 @@ pub fn seconds(text: &[u8]) -> Option<u32> {
     Some(total as u32)
 }
 
+/// Parses an IPv4 address.
 pub fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     let address: Ipv4Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
     Some(address.octets())
 }
 
+/// Parses an IPv6 address (RFC 4291 section 2.2).
 pub fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
     let address: Ipv6Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
     Some(address.octets())
@@ -75,25 +77,25 @@ pub fn escape(text: &[u8]) -> Result<(u8, usize), String> {
     }
 }
 
-/// Appends the octets of a word to `out`, its escapes resolved.
+/// Appends the bytes of a word to `out`, with its escapes resolved.
 pub fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&octet| octet == b'\\') {
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
         out.extend_from_slice(&rest[..at]);
-        let (octet, used) = escape(&rest[at + 1..])?;
-        out.push(octet);
+        let (byte, used) = escape(&rest[at + 1..])?;
+        out.push(byte);
         rest = &rest[at + 1 + used..];
     }
     out.extend_from_slice(rest);
     Ok(())
 }
 
-/// Appends the octets of hexadecimal digits to `out`; words may be split anywhere.
+/// Appends the bytes of hexadecimal digits to `out`; words may be split anywhere.
 pub fn hex<'a>(words: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Result<(), String> {
     let mut high = None;
     for word in words {
-        for &octet in word {
-            let Some(digit) = char::from(octet).to_digit(16) else {
+        for &byte in word {
+            let Some(digit) = char::from(byte).to_digit(16) else {
                 let text = show(word);
                 return Err(format!("expected hexadecimal digits, got {text}"));
             };
@@ -105,42 +107,42 @@ pub fn hex<'a>(words: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Resu
     }
     match high {
         None => Ok(()),
-        Some(_) => Err("expected two hexadecimal digits for each octet, one is left over".into()),
+        Some(_) => Err("expected an even number of hexadecimal digits".into()),
     }
 }
 
-/// The octets of Base64 with its padding (RFC 4648 section 4).
+/// Decodes Base64 with padding (RFC 4648 section 4).
 pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let padding = text.iter().rev().take_while(|&&octet| octet == b'=').count();
+    let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();
     if !text.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut have) = (0u32, 0);
-    for &octet in &text[..text.len() - padding] {
-        bits = bits << 6 | u32::from(base64_digit(octet)?);
+    for &byte in &text[..text.len() - padding] {
+        bits = bits << 6 | u32::from(base64_digit(byte)?);
         have += 6;
         if have >= 8 {
             have -= 8;
             out.push((bits >> have) as u8);
         }
     }
-    // Bits that no octet takes are zero (RFC 4648 section 3.5).
+    // Unused bits are zero (RFC 4648 section 3.5).
     (bits & ((1 << have) - 1) == 0).then_some(out)
 }
 
-fn base64_digit(octet: u8) -> Option<u8> {
-    match octet {
-        b'A'..=b'Z' => Some(octet - b'A'),
-        b'a'..=b'z' => Some(octet - b'a' + 26),
-        b'0'..=b'9' => Some(octet - b'0' + 52),
+fn base64_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
         b'+' => Some(62),
         b'/' => Some(63),
         _ => None,
     }
 }
 
-/// A word as error messages repeat it: in quotes, printable, cut when long.
+/// Returns a word for an error message: in quotes, printable, and shortened if it is long.
 pub fn show(text: &[u8]) -> String {
     let cut = &text[..text.len().min(MAX_SHOWN)];
     let dots = if cut.len() < text.len() { "…" } else { "" };

@@ -1,4 +1,4 @@
-//! SvcParams of SVCB and HTTPS records (RFC 9460): from text to wire form, and checks of both.
+//! SvcParams of SVCB and HTTPS records (RFC 9460): from text to wire form, and checks.
 
 use super::scalar::{base64, ipv4, ipv6, number, show, unescape};
 use super::{MAX_RDATA, Word};
@@ -12,7 +12,7 @@ const ECH: u16 = 5;
 const IPV6HINT: u16 = 6;
 const DOHPATH: u16 = 7;
 const OHTTP: u16 = 8;
-/// Reserved as the invalid key (RFC 9460 section 14.3.2).
+/// The reserved invalid key (RFC 9460 section 14.3.2).
 const INVALID: u16 = u16::MAX;
 
 /// Keys with a name: RFC 9460 section 14.3.2, RFC 9461 section 5, RFC 9540 section 4.
@@ -28,7 +28,7 @@ const KEYS: &[(u16, &str)] = &[
     (OHTTP, "ohttp"),
 ];
 
-/// Appends to `out` the wire form of `key=value` words, sorted by key (RFC 9460 section 2.2).
+/// Appends the wire form of `key=value` words to `out`, sorted by key (RFC 9460 section 2.2).
 pub fn read_params(words: &[Word], out: &mut Vec<u8>) -> Result<(), String> {
     let mut params = Vec::new();
     let mut rest = words;
@@ -49,7 +49,7 @@ pub fn read_params(words: &[Word], out: &mut Vec<u8>) -> Result<(), String> {
     let start = out.len();
     for (key, value) in params {
         let length = u16::try_from(value.len())
-            .map_err(|_| format!("{}: value is over {MAX_RDATA} octets", title(key)))?;
+            .map_err(|_| format!("{}: value is longer than {MAX_RDATA} bytes", title(key)))?;
         out.extend_from_slice(&key.to_be_bytes());
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&value);
@@ -57,18 +57,19 @@ pub fn read_params(words: &[Word], out: &mut Vec<u8>) -> Result<(), String> {
     check_params(&out[start..])
 }
 
+/// Splits a word into key and value.
 fn split<'a>(word: &Word<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), String> {
     if word.quoted {
         let text = show(word.text);
         return Err(format!("expected KEY or KEY=VALUE, got {text} in quotes"));
     }
-    match word.text.iter().position(|&octet| octet == b'=') {
+    match word.text.iter().position(|&byte| byte == b'=') {
         None => Ok((word.text, None)),
         Some(at) => Ok((&word.text[..at], Some(&word.text[at + 1..]))),
     }
 }
 
-/// A key's number, from its name or `keyNNNNN` without leading zeros (RFC 9460 section 2.1).
+/// Returns the number of a key, from its name or `keyNNNNN` without leading zeros (RFC 9460 section 2.1).
 fn read_key(name: &[u8]) -> Result<u16, String> {
     if let Some(known) = KEYS.iter().find(|known| known.1.as_bytes().eq_ignore_ascii_case(name)) {
         return Ok(known.0);
@@ -85,6 +86,7 @@ fn read_key(name: &[u8]) -> Result<u16, String> {
         })
 }
 
+/// Returns the name of a key for error messages.
 fn title(key: u16) -> String {
     match KEYS.iter().find(|known| known.0 == key) {
         Some(known) => known.1.into(),
@@ -92,7 +94,7 @@ fn title(key: u16) -> String {
     }
 }
 
-/// The wire form of a value (RFC 9460 section 7). Under the name `keyNNNNN` it is octets.
+/// Returns the wire form of a value (RFC 9460 section 7). Values of `keyNNNNN` are plain bytes.
 fn read_value(key: u16, name: &[u8], text: Option<&[u8]>) -> Result<Vec<u8>, String> {
     let mut value = Vec::new();
     unescape(text.unwrap_or_default(), &mut value)?;
@@ -116,32 +118,32 @@ fn read_value(key: u16, name: &[u8], text: Option<&[u8]>) -> Result<Vec<u8>, Str
 
 fn read_mandatory(value: &[u8]) -> Result<Vec<u8>, String> {
     let mut keys = Vec::new();
-    for name in value.split(|&octet| octet == b',') {
+    for name in value.split(|&byte| byte == b',') {
         keys.push(read_key(name)?);
     }
     keys.sort_unstable();
     Ok(keys.into_iter().flat_map(u16::to_be_bytes).collect())
 }
 
-/// Protocol names split at commas; in them `\,` and `\\` are escapes (RFC 9460 appendix A.1).
+/// Reads protocol names separated by commas; `\,` and `\\` are escapes in them (RFC 9460 appendix A.1).
 fn read_alpn(value: &[u8]) -> Result<Vec<u8>, String> {
     let mut names = vec![Vec::new()];
-    let mut octets = value.iter();
-    while let Some(&octet) = octets.next() {
+    let mut bytes = value.iter();
+    while let Some(&byte) = bytes.next() {
         let last = names.len() - 1;
-        match octet {
+        match byte {
             b',' => names.push(Vec::new()),
-            b'\\' => match octets.next() {
-                Some(&octet @ (b',' | b'\\')) => names[last].push(octet),
+            b'\\' => match bytes.next() {
+                Some(&byte @ (b',' | b'\\')) => names[last].push(byte),
                 _ => return Err("expected \\, or \\\\ after a backslash in a list".into()),
             },
-            _ => names[last].push(octet),
+            _ => names[last].push(byte),
         }
     }
     let mut out = Vec::new();
     for name in names {
         let fits = u8::try_from(name.len()).ok().filter(|&length| length > 0);
-        let length = fits.ok_or("expected names of 1 to 255 octets, such as h2,h3")?;
+        let length = fits.ok_or("expected names of 1 to 255 bytes, such as h2,h3")?;
         out.push(length);
         out.extend_from_slice(&name);
     }
@@ -152,10 +154,10 @@ fn read_list<const N: usize>(
     value: &[u8], read: impl Fn(&[u8]) -> Option<[u8; N]>, what: &str,
 ) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    for item in value.split(|&octet| octet == b',') {
-        let octets = read(item)
-            .ok_or_else(|| format!("expected {what} with commas between, got {}", show(item)))?;
-        out.extend_from_slice(&octets);
+    for item in value.split(|&byte| byte == b',') {
+        let bytes = read(item)
+            .ok_or_else(|| format!("expected {what} separated by commas, got {}", show(item)))?;
+        out.extend_from_slice(&bytes);
     }
     Ok(out)
 }
@@ -168,7 +170,7 @@ pub fn check_params(wire: &[u8]) -> Result<(), String> {
         let (key, value, after) = next_param(rest).ok_or("a parameter runs past the end")?;
         match params.last() {
             Some(last) if last.0 == key => return Err(format!("{} is given twice", title(key))),
-            Some(last) if last.0 > key => return Err("the keys are not in rising order".into()),
+            Some(last) if last.0 > key => return Err("the keys are not in ascending order".into()),
             _ => params.push((key, value)),
         }
         rest = after;
@@ -190,9 +192,9 @@ fn check_value(key: u16, value: &[u8], params: &[(u16, &[u8])]) -> Result<(), St
     let has = |key: u16| params.binary_search_by_key(&key, |param| param.0).is_ok();
     let expected = match key {
         MANDATORY => return check_mandatory(value, has),
-        ALPN if !is_alpn(value) => "expected names of 1 to 255 octets, such as h2,h3",
+        ALPN if !is_alpn(value) => "expected names of 1 to 255 bytes, such as h2,h3",
         NO_DEFAULT_ALPN | OHTTP if !value.is_empty() => "expected no value",
-        NO_DEFAULT_ALPN if !has(ALPN) => "expected alpn beside it",
+        NO_DEFAULT_ALPN if !has(ALPN) => "expected alpn in the same record",
         PORT if value.len() != 2 => "expected a number from 0 to 65535",
         IPV4HINT if value.is_empty() || !value.len().is_multiple_of(4) => "expected IPv4 addresses",
         IPV6HINT if value.is_empty() || !value.len().is_multiple_of(16) => {
@@ -208,24 +210,24 @@ fn check_value(key: u16, value: &[u8], params: &[(u16, &[u8])]) -> Result<(), St
     Err(expected.into())
 }
 
-/// Keys in rising order, each in the record, itself not among them (RFC 9460 section 8).
+/// Checks the key `mandatory`: other keys of the record in ascending order (RFC 9460 section 8).
 fn check_mandatory(value: &[u8], has: impl Fn(u16) -> bool) -> Result<(), String> {
     let (keys, rest) = value.as_chunks::<2>();
     if keys.is_empty() || !rest.is_empty() {
-        return Err("expected keys with commas between".into());
+        return Err("expected keys separated by commas".into());
     }
     let keys: Vec<u16> = keys.iter().map(|key| u16::from_be_bytes(*key)).collect();
     if !keys.is_sorted_by(|a, b| a < b) {
-        return Err("expected each key once, in rising order".into());
+        return Err("expected each key once, in ascending order".into());
     }
     match keys.iter().find(|&&key| key == MANDATORY || !has(key)) {
         Some(&MANDATORY) => Err("mandatory can't list itself".into()),
-        Some(&key) => Err(format!("{} is listed, but missing", title(key))),
+        Some(&key) => Err(format!("{} is listed but missing", title(key))),
         None => Ok(()),
     }
 }
 
-/// Whether the length that an ECHConfigList begins with fits; 4 octets or more follow (RFC 9849
+/// Returns whether an ECHConfigList begins with its length, and 4 bytes or more follow (RFC 9849
 /// section 4).
 fn is_ech(value: &[u8]) -> bool {
     let length = value.split_first_chunk::<2>();
@@ -234,6 +236,7 @@ fn is_ech(value: &[u8]) -> bool {
     })
 }
 
+/// Returns whether a value is one protocol name or more, each after its length.
 fn is_alpn(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some((&length, after)) = rest.split_first() {

@@ -1,11 +1,11 @@
-//! Rdata from text to wire, and checks of wire, as tables.
+//! Tables of rdata in text and in wire form.
 
 use super::scalar::{base64, hex};
 use super::*;
 
 const ORIGIN: &[u8] = b"\x07example\x03org\0";
 
-/// Words split at blanks; "quoted" ones without blanks in them.
+/// Splits a text into words at blanks; quoted words contain no blanks.
 fn words(text: &str) -> Vec<Word<'_>> {
     let mut out = Vec::new();
     for part in text.split_whitespace() {
@@ -31,7 +31,7 @@ fn read(kind: &str, text: &str) -> Result<Vec<u8>, String> {
     let mut out = b"before".to_vec();
     read_rdata(&kind, &words(text), ORIGIN, &mut out)?;
     let rdata = out.split_off(6);
-    validate_rdata(kind.code, &rdata).expect("what is read is valid");
+    validate_rdata(kind.code, &rdata).expect("read_rdata writes valid rdata");
     Ok(rdata)
 }
 
@@ -82,7 +82,7 @@ fn rdata_is_read() {
 }
 
 #[test]
-fn wrong_rdata_says_what_was_expected() {
+fn error_names_the_field_and_what_was_expected() {
     let long = "x".repeat(256);
     let label = "x".repeat(64);
     let name = format!("{0}.{0}.{0}.{0}", "x".repeat(62));
@@ -91,13 +91,13 @@ fn wrong_rdata_says_what_was_expected() {
         ("A", "10.0.0", "A: address: expected an IPv4 address such as 192.0.2.1, got \"10.0.0\""),
         ("A", "10.0.0.256", "IPv4"),
         ("A", "10.0.0.01", "IPv4"),
-        ("A", "10.0.0.1 x", "A: \"x\" is left over, expected the end"),
+        ("A", "10.0.0.1 x", "A: unexpected \"x\" after the last field"),
         ("A", "", "A: address: the line ends, expected an IPv4 address"),
         ("A", "\"10.0.0.1\"", "without quotes"),
-        ("A", "\\# 4 0a0000", "length is 4, but 3 octets follow"),
-        ("A", "\\# 3 0a0000", "expected 4 octets, 3 are left"),
-        ("A", "\\# 5 0a00000000", "1 octets are left over"),
-        ("A", "\\# 2 0a0", "one is left over"),
+        ("A", "\\# 4 0a0000", "length is 4, but 3 bytes follow"),
+        ("A", "\\# 3 0a0000", "expected 4 bytes, got 3"),
+        ("A", "\\# 5 0a00000000", "1 unexpected bytes after the last field"),
+        ("A", "\\# 2 0a0", "even number of hexadecimal digits"),
         ("A", "\\# 1 zz", "hexadecimal"),
         ("A", "\\# 65536 00", "expected 0 to 65535"),
         ("A", "\\#", "expected \\# LENGTH HEX"),
@@ -115,8 +115,8 @@ fn wrong_rdata_says_what_was_expected() {
         ("MX", "-1 a", "65535"),
         ("MX", "10", "MX: host: the line ends, expected a domain name"),
         ("TXT", "", "a character string"),
-        ("TXT", &long, "256 octets, expected at most 255"),
-        ("TXT", &huge, "over 65535 octets"),
+        ("TXT", &long, "256 bytes, expected at most 255"),
+        ("TXT", &huge, "longer than 65535 bytes"),
         ("HINFO", "a", "os: the line ends"),
         ("SOA", "a b 1 2 3 4", "minimum: the line ends, expected seconds"),
         ("SOA", "a b 1h 2 3 4 5", "serial: expected a number"),
@@ -173,7 +173,7 @@ fn service_parameters_are_read() {
 }
 
 #[test]
-fn wrong_service_parameters_are_refused() {
+fn invalid_service_parameters_are_rejected() {
     let cases: &[(&str, &str)] = &[
         ("1", "target: the line ends"),
         ("1 . port", "port: expected a number"),
@@ -184,9 +184,9 @@ fn wrong_service_parameters_are_refused() {
         ("1 . alpn", "names of 1 to 255"),
         ("1 . alpn=h2,,h3", "names of 1 to 255"),
         ("1 . alpn=\"h\\\\2\"", "after a backslash in a list"),
-        ("1 . no-default-alpn", "expected alpn beside it"),
+        ("1 . no-default-alpn", "expected alpn in the same record"),
         ("1 . no-default-alpn=1 alpn=h2", "expected no value"),
-        ("1 . mandatory=alpn", "alpn is listed, but missing"),
+        ("1 . mandatory=alpn", "alpn is listed but missing"),
         ("1 . mandatory=mandatory", "can't list itself"),
         ("1 . mandatory=alpn,alpn alpn=h2", "each key once"),
         ("1 . mandatory", "unknown key"),
@@ -211,7 +211,7 @@ fn wrong_service_parameters_are_refused() {
 }
 
 #[test]
-fn wire_is_checked() {
+fn wire_form_is_checked() {
     let cases: &[(u16, &[u8], bool)] = &[
         (1, b"\x0a\0\0\x01", true),
         (1, b"\x0a\0\0", false),
@@ -259,7 +259,7 @@ fn wire_is_checked() {
 }
 
 #[test]
-fn no_wire_makes_the_check_panic() {
+fn check_never_panics() {
     let mut seed = 1u64;
     let mut random = move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -298,13 +298,13 @@ fn names_in_rdata_are_compared_without_case() {
 }
 
 #[test]
-fn names_are_placed() {
+fn names_are_compared_with_an_apex() {
     let cases: &[(&[u8], &[u8], bool)] = &[
         (b"\x01a\x01b\0", b"\x01B\0", true),
         (b"\x01b\0", b"\x01b\0", true),
         (b"\x01b\0", b"\0", true),
         (b"\x01b\0", b"\x01a\x01b\0", false),
-        // The end fits, but not at a label: one label of three octets.
+        // The end matches, but not at a label: the first label has three bytes.
         (b"\x03a\x01b\0", b"\x01b\0", false),
         (b"\x02ab\0", b"\x01b\0", false),
     ];
@@ -317,7 +317,7 @@ fn names_are_placed() {
 }
 
 #[test]
-fn small_values_are_read() {
+fn scalars_are_read() {
     for (text, expected) in [
         ("0", Some(0)),
         ("1w2D3h4M5s", Some(788_645)),

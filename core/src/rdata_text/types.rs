@@ -1,8 +1,8 @@
-//! The record types known by name, and the fields of those that are read from text.
+//! The record types known by name, and the fields of the types that are read from text.
 
 use std::fmt;
 
-/// One field of rdata, both in text and on the wire.
+/// A field of rdata, in text and on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Ipv4,
@@ -10,22 +10,23 @@ pub enum Field {
     U8,
     U16,
     U32,
-    /// 32 bits of seconds, in text with or without units.
+    /// 32 bits of seconds; in text with or without units.
     Time,
     Name,
     /// One character string.
     String,
-    /// One character string or more, to the end.
+    /// One or more character strings, to the end.
     Strings,
     /// A character string of letters and digits (RFC 8659 section 4.1).
     Tag,
-    /// Octets without a length, to the end; one word in text.
+    /// Bytes without a length, to the end; one word in text.
     Rest,
     /// SvcParams, to the end (RFC 9460 section 2).
     Params,
 }
 
 impl Field {
+    /// Returns a description of valid values, for error messages.
     pub fn expected(self) -> &'static str {
         match self {
             Field::Ipv4 => "an IPv4 address such as 192.0.2.1",
@@ -45,10 +46,10 @@ impl Field {
 
 type Fields = &'static [(&'static str, Field)];
 
-/// A row of the table: type number, mnemonic, fields. No fields: known, but not read from text.
+/// A row of the table: type number, mnemonic, fields. Types without fields are not read from text.
 struct Row(u16, &'static str, Fields);
 
-/// Record types that this server meets by number.
+/// Record types with special rules.
 pub mod rtype {
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
@@ -62,7 +63,7 @@ const HOST: Fields = &[("preference", Field::U16), ("host", Field::Name)];
 const SERVICE: Fields =
     &[("priority", Field::U16), ("target", Field::Name), ("parameters", Field::Params)];
 
-/// Sorted by how often a zone file has them, for it is searched from the start.
+/// Sorted by their frequency in zone files, because the table is searched from the start.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row(1, "A", &[("address", Field::Ipv4)]), // RFC 1035 section 3.4.1
@@ -102,7 +103,7 @@ const TABLE: &[Row] = &[
     ]),
     Row(36, "KX", HOST), // RFC 2230 section 3.1
     Row(107, "LP", HOST), // RFC 6742 section 2.4
-    // Read elsewhere (IANA registry "Resource Record (RR) TYPEs").
+    // Not read from text here (IANA registry "Resource Record (RR) TYPEs").
     Row(11, "WKS", &[]), Row(19, "X25", &[]), Row(20, "ISDN", &[]), Row(22, "NSAP", &[]),
     Row(24, "SIG", &[]), Row(25, "KEY", &[]), Row(27, "GPOS", &[]), Row(29, "LOC", &[]),
     Row(37, "CERT", &[]), Row(42, "APL", &[]), Row(43, "DS", &[]), Row(44, "SSHFP", &[]),
@@ -117,7 +118,7 @@ const TABLE: &[Row] = &[
     Row(261, "RESINFO", &[]), Row(262, "WALLET", &[]), Row(32769, "DLV", &[]),
 ];
 
-/// A record type, with what the table says of it.
+/// A record type with its row of the table.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub code: u16,
@@ -125,12 +126,13 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Returns the type with a number.
     pub fn from_code(code: u16) -> Kind {
         let row = TABLE.iter().find(|row| row.0 == code);
         Kind { code, row }
     }
 
-    /// The type of a mnemonic, or of `TYPEnnn` (RFC 3597 section 5), in any case.
+    /// Returns the type of a mnemonic or of `TYPEnnn` (RFC 3597 section 5), in any case.
     pub fn from_text(text: &[u8]) -> Option<Kind> {
         if let Some(row) = TABLE.iter().find(|row| row.1.as_bytes().eq_ignore_ascii_case(text)) {
             let code = row.0;
@@ -143,31 +145,31 @@ impl Kind {
         super::number(digits, u32::from(u16::MAX)).map(|code| Kind::from_code(code as u16))
     }
 
-    /// The fields in order, if the type is read from text.
+    /// Returns the fields in order, if the type is read from text.
     pub(super) fn fields(&self) -> Option<Fields> {
         self.row.map(|row| row.2).filter(|fields| !fields.is_empty())
     }
 
-    /// Whether the type is known by name only: its text form is for others to read.
+    /// Returns whether only the name of the type is known. The caller reads its text form.
     pub fn is_foreign(&self) -> bool {
         self.row.is_some_and(|row| row.2.is_empty())
     }
 
-    /// Whether no zone can hold it: reserved, OPT, and the meta and question types
+    /// Returns whether the type can't be in a zone: reserved types, OPT, and the meta and question types
     /// (RFC 6895 section 3.1).
     pub fn is_meta(&self) -> bool {
         matches!(self.code, 0 | 41 | 128..=255 | u16::MAX)
     }
 
-    /// Whether an owner has at most one: CNAME (RFC 2181 section 10.1), SOA (RFC 1035
+    /// Returns whether an owner has at most one record of the type: CNAME (RFC 2181 section 10.1), SOA (RFC 1035
     /// section 5.2), DNAME (RFC 6672 section 2.4).
     pub fn is_singleton(&self) -> bool {
         matches!(self.code, rtype::CNAME | rtype::SOA | rtype::DNAME)
     }
 
-    /// Whether it may stand beside a CNAME: SIG, KEY, NXT (RFC 2181 section 10.1), RRSIG, NSEC
+    /// Returns whether the type is allowed at an owner with a CNAME: SIG, KEY, NXT (RFC 2181 section 10.1), RRSIG, NSEC
     /// (RFC 4034 sections 3 and 4).
-    pub fn is_beside_cname(&self) -> bool {
+    pub fn is_allowed_with_cname(&self) -> bool {
         matches!(self.code, 24 | 25 | 30 | 46 | 47)
     }
 }

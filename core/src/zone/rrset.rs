@@ -39,8 +39,7 @@ impl TryFrom<u8> for Policy {
 
     #[inline]
     fn try_from(number: u8) -> Result<Policy, String> {
-        Policy::from_number(number)
-            .ok_or_else(|| format!("policy {number} is not one of 0 to 4"))
+        Policy::from_number(number).ok_or_else(|| format!("policy {number} is not one of 0 to 4"))
     }
 }
 

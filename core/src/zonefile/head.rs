@@ -1,17 +1,17 @@
-//! What stands between the owner and the rdata of a record: TTL, class, type.
+//! The fields between the owner and the rdata of a record: TTL, class, type.
 
 use crate::rdata_text::{Kind, Word, number, seconds, show};
 
 use super::MAX_TTL;
 
-/// What stands before the rdata of a record.
+/// The fields before the rdata of a record, and the words of the rdata.
 pub struct Head<'w, 'a> {
     pub ttl: Option<u32>,
     pub kind: Kind,
     pub rdata: &'w [Word<'a>],
 }
 
-/// Reads TTL and class, in either order and each optional, and the type.
+/// Reads the optional TTL and class, in either order, and the type.
 pub fn read_head<'w, 'a>(words: &'w [Word<'a>]) -> Result<Head<'w, 'a>, String> {
     let mut ttl = None;
     let mut has_class = false;
@@ -34,15 +34,15 @@ fn read_kind(word: &Word) -> Result<Kind, String> {
     let kind = Kind::from_text(word.text).filter(|_| !word.quoted);
     let kind = kind.ok_or_else(|| {
         let text = show(word.text);
-        format!("unknown type {text}, expected one such as A, or TYPE731 with \\# LENGTH HEX")
+        format!("unknown type {text}, expected a type such as A, or TYPE731 with \\# LENGTH HEX")
     })?;
     if kind.is_meta() {
-        return Err(format!("type {kind} is for questions and messages, expected one of records"));
+        return Err(format!("type {kind} is not allowed in a zone"));
     }
     Ok(kind)
 }
 
-/// Whether the word is the class IN. Other classes are refused.
+/// Returns whether a word is the class IN. Other classes are rejected.
 fn is_class(text: &[u8]) -> Result<bool, String> {
     if text.eq_ignore_ascii_case(b"IN") {
         return Ok(true);
@@ -55,10 +55,11 @@ fn is_class(text: &[u8]) -> Result<bool, String> {
     match code {
         Some(1) => Ok(true),
         None if !others.iter().any(|other| text.eq_ignore_ascii_case(other)) => Ok(false),
-        _ => Err(format!("class {}: expected IN, for no other is served", show(text))),
+        _ => Err(format!("class {}: expected IN, the only class supported", show(text))),
     }
 }
 
+/// Reads a TTL (RFC 2308 section 4), with or without units.
 pub fn read_ttl(text: &[u8]) -> Result<u32, String> {
     seconds(text).filter(|&ttl| ttl <= MAX_TTL).ok_or_else(|| {
         let text = show(text);

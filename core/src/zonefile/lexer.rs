@@ -1,49 +1,50 @@
-//! From the text of a master file to entries: lines, or several joined by parentheses.
+//! Splits the text of a master file into entries: lines, or several lines joined by parentheses.
 
 use crate::rdata_text::Word;
 
-/// Words in one entry. A TXT record of 65,535 empty strings is the longest of use.
+/// Most words in an entry. The longest useful one is a TXT record of 65,535 empty strings.
 const MAX_WORDS: usize = 1 << 17;
 
-/// Octets that end a word without quotes, or need care in it.
+/// Bytes that end a word without quotes, or are special in it.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
-    let octets = b" \t\r\n;\"()\\";
+    let bytes = b" \t\r\n;\"()\\";
     let mut at = 0;
-    while at < octets.len() {
-        table[octets[at] as usize] = true;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
         at += 1;
     }
     table
 };
 
-/// What is known of an entry beside its words.
+/// The properties of an entry besides its words.
 #[derive(Debug)]
 pub struct Entry {
-    /// Line on which it starts, from 1.
+    /// The line where it starts, from 1.
     pub line: u32,
-    /// It starts with a blank: its owner is left out.
+    /// True if it starts with a blank: the owner is omitted.
     pub indented: bool,
-    /// The line at fault, and what is wrong there.
+    /// The line of an error, and its description.
     pub fault: Option<(u32, String)>,
-    /// Its parenthesis is never closed: the lines after it may belong to it.
+    /// True if its parenthesis is never closed: the lines after it may belong to it.
     pub unclosed: bool,
 }
 
 impl Entry {
+    /// Records a fault, unless there is one already.
     fn fail(&mut self, line: u32, why: &str) {
         self.fault.get_or_insert_with(|| (line, why.into()));
     }
 }
 
-/// Where a parenthesis opened.
+/// The position of an opening parenthesis.
 struct Open {
     at: usize,
     line: u32,
     words: usize,
 }
 
-/// Cuts a text into entries.
+/// Splits a text into entries.
 pub struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
@@ -51,13 +52,14 @@ pub struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
+    /// Creates a lexer at the start of a text.
     pub fn new(text: &'a [u8]) -> Lexer<'a> {
         // Some editors begin UTF-8 with a byte order mark.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         Lexer { text, at: 0, line: 1 }
     }
 
-    /// Fills `words` with the next entry that has any, or a fault.
+    /// Returns the next entry that has words or a fault, and fills `words` with its words.
     pub fn next(&mut self, words: &mut Vec<Word<'a>>) -> Option<Entry> {
         words.clear();
         let mut entry = self.begin();
@@ -79,7 +81,7 @@ impl<'a> Lexer<'a> {
                 Some(b' ' | b'\t' | b'\r') => self.at += 1,
                 Some(b';') => self.skip_line(),
                 Some(b'"') => self.quoted(words, &mut entry),
-                // Nested parentheses mean nothing more: it is the one before that is not closed.
+                // Parentheses do not nest: the previous one is not closed.
                 Some(b'(') if open.is_some() => return self.end(entry, words, open),
                 Some(b'(') => {
                     let (at, line) = (self.at, self.line);
@@ -88,7 +90,7 @@ impl<'a> Lexer<'a> {
                 }
                 Some(b')') => {
                     if open.take().is_none() {
-                        entry.fail(self.line, "parenthesis ) closes nothing, expected ( before it");
+                        entry.fail(self.line, "unmatched parenthesis ), expected ( before it");
                     }
                     self.at += 1;
                 }
@@ -97,20 +99,22 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Starts an entry at the current position.
     fn begin(&self) -> Entry {
         let indented = matches!(self.text.get(self.at), Some(b' ' | b'\t'));
         Entry { line: self.line, indented, fault: None, unclosed: false }
     }
 
-    /// Ends an entry that no line end ends: at the end of the text, or in an open parenthesis.
-    /// There it goes back to the line after the parenthesis, to lose no more than that line.
+    /// Ends an entry at the end of the text, or in an open parenthesis.
+    ///
+    /// In a parenthesis, reading continues on the line after it, so that only that line is lost.
     fn end(
         &mut self, mut entry: Entry, words: &mut Vec<Word<'a>>, open: Option<Open>,
     ) -> Option<Entry> {
         let Some(open) = open else {
             return (!words.is_empty() || entry.fault.is_some()).then_some(entry);
         };
-        // A fault on a later line is found again there.
+        // A fault on a later line is found again when that line is read.
         entry.fault = entry.fault.filter(|fault| fault.0 <= open.line);
         entry.fail(
             open.line,
@@ -125,17 +129,18 @@ impl<'a> Lexer<'a> {
         Some(entry)
     }
 
-    /// Goes to the end of the line.
+    /// Skips to the end of the line.
     fn skip_line(&mut self) {
         let rest = &self.text[self.at..];
-        self.at += rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len());
+        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
     }
 
+    /// Reads a word without quotes.
     fn plain(&mut self, words: &mut Vec<Word<'a>>, entry: &mut Entry) {
         let start = self.at;
         loop {
             let rest = &self.text[self.at..];
-            let length = rest.iter().position(|&octet| SPECIAL[usize::from(octet)]);
+            let length = rest.iter().position(|&byte| SPECIAL[usize::from(byte)]);
             self.at += length.unwrap_or(rest.len());
             if self.text.get(self.at) != Some(&b'\\') {
                 break;
@@ -146,7 +151,7 @@ impl<'a> Lexer<'a> {
         self.push(Word { text, quoted: false, joined: false }, words, entry);
     }
 
-    /// Passes a backslash and what it escapes, which a line end is not.
+    /// Skips a backslash and the character after it, unless that ends the line.
     fn escaped(&mut self) {
         self.at += 1;
         if !matches!(self.text.get(self.at), None | Some(b'\n' | b'\r')) {
@@ -154,6 +159,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Reads a word in quotes.
     fn quoted(&mut self, words: &mut Vec<Word<'a>>, entry: &mut Entry) {
         let joined = self.at > 0 && self.text[self.at - 1] == b'=';
         self.at += 1;

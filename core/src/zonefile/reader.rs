@@ -1,4 +1,4 @@
-//! From entries to records and directives, with what each line takes from those before it.
+//! Turns entries into records and directives, with the values that a line inherits from earlier lines.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,11 +13,11 @@ use super::lexer::{Entry, Lexer};
 use super::rrsets::Rrsets;
 use super::{MAX_DEPTH, MAX_INCLUDES, MAX_PROBLEMS, MAX_TEXT, MAX_TTL, Parsed, Problem};
 
-/// What holds within one file.
+/// The state within one file.
 struct Scope<'a> {
     file: &'a str,
     origin: Vec<u8>,
-    /// Owner of the last record, in wire form; empty if it has none that is good.
+    /// Owner of the last record, in wire form; empty if it was invalid.
     owner: Vec<u8>,
 }
 
@@ -26,16 +26,16 @@ pub struct Reader<'i> {
     apex: &'i [u8],
     default_ttl: u32,
     include: &'i mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
-    /// Of `$TTL`.
+    /// The value of `$TTL`.
     zone_ttl: Option<u32>,
-    /// Of the last record that has one.
+    /// The TTL of the last record that has one.
     last_ttl: Option<u32>,
     rrsets: Rrsets,
     out: Parsed,
-    /// Problems that were not kept, and where the first was.
-    unkept: u64,
-    unkept_at: Option<(String, u32)>,
-    /// Files being read, from the first down.
+    /// Number of problems that are not reported, and the place of the first one.
+    unreported: u64,
+    unreported_at: Option<(String, u32)>,
+    /// Files being read, outermost first.
     stack: Vec<String>,
     known_files: HashSet<String>,
     includes: usize,
@@ -55,8 +55,8 @@ impl<'i> Reader<'i> {
             last_ttl: None,
             rrsets: Rrsets::default(),
             out: Parsed::default(),
-            unkept: 0,
-            unkept_at: None,
+            unreported: 0,
+            unreported_at: None,
             stack: Vec::new(),
             known_files: HashSet::new(),
             includes: 0,
@@ -65,12 +65,13 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// Reads the zone from the text of its first file.
     pub fn run(mut self, text: &[u8], file: &str) -> Parsed {
         self.size = text.len();
         self.read_file(text, file, self.apex.to_vec());
         self.out.rrsets = self.rrsets.finish();
-        if let Some((file, line)) = self.unkept_at {
-            let why = format!("from here on, {} more problems are not listed", self.unkept);
+        if let Some((file, line)) = self.unreported_at {
+            let why = format!("{} more problems from here on are not listed", self.unreported);
             self.out.problems.push((file, line, why));
         }
         self.out
@@ -90,7 +91,7 @@ impl<'i> Reader<'i> {
                 is_broken = false;
                 continue;
             };
-            // The rest of a record whose parenthesis is not closed is no problem of its own.
+            // The rest of a record whose parenthesis is not closed is not reported separately.
             if is_broken && is_remainder(&entry, &words) {
                 continue;
             }
@@ -105,8 +106,8 @@ impl<'i> Reader<'i> {
             self.out.problems.push(problem);
             return;
         }
-        self.unkept += 1;
-        self.unkept_at.get_or_insert((problem.0, problem.1));
+        self.unreported += 1;
+        self.unreported_at.get_or_insert((problem.0, problem.1));
     }
 
     fn read_entry(
@@ -128,7 +129,7 @@ impl<'i> Reader<'i> {
             Some((owner, rest)) if !entry.indented => (read_owner(owner, scope), rest),
             _ => (Ok(()), words),
         };
-        // Only now, because the lines after a faulty one may take their owner from it.
+        // Checked only now, because the lines after an invalid one may inherit its owner.
         if let Some(fault) = &entry.fault {
             return Err(fault.clone());
         }
@@ -152,13 +153,15 @@ impl<'i> Reader<'i> {
         }
         self.rdata.clear();
         read_rdata(&kind, rdata, &scope.origin, &mut self.rdata)?;
-        let ttl = stated.unwrap_or_else(|| self.unstated_ttl(kind));
+        let ttl = stated.unwrap_or_else(|| self.implicit_ttl(kind));
         self.rrsets.add(&scope.owner, kind, ttl, &self.rdata)
     }
 
-    /// The TTL where neither the record nor a line before it says one. A SOA record then takes its
-    /// minimum, as do the records after it, which was its meaning before RFC 2308.
-    fn unstated_ttl(&mut self, kind: Kind) -> u32 {
+    /// Returns the TTL of a record if neither it nor an earlier line sets one.
+    ///
+    /// A SOA record then uses its minimum, and so do the records after it. That was the meaning of
+    /// the field before RFC 2308.
+    fn implicit_ttl(&mut self, kind: Kind) -> u32 {
         match self.rdata.last_chunk::<4>() {
             Some(minimum) if kind.code == rtype::SOA => {
                 let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
@@ -171,13 +174,13 @@ impl<'i> Reader<'i> {
 
     fn check_place(&self, kind: Kind, owner: &[u8]) -> Result<(), String> {
         if owner.is_empty() {
-            return Err("the record has no owner, and there is none before it in this file \
-                        that is good: expected a name at the start of the line"
+            return Err("the record has no owner, and no valid owner is before it in this file: \
+                        expected a name at the start of the line"
                 .into());
         }
         if !is_under(owner, self.apex) {
             let (owner, apex) = (name_to_text(owner), name_to_text(self.apex));
-            return Err(format!("owner {owner} is outside the zone, expected names in {apex}"));
+            return Err(format!("owner {owner} is outside the zone, expected a name in {apex}"));
         }
         let is_apex = owner.len() == self.apex.len();
         if kind.code == rtype::SOA && !is_apex {
@@ -185,7 +188,9 @@ impl<'i> Reader<'i> {
             return Err(format!("SOA at {owner}, expected at the apex {apex}"));
         }
         if kind.code == rtype::CNAME && is_apex {
-            return Err("CNAME at the apex, where SOA and NS stand: expected none".into());
+            return Err(
+                "CNAME at the apex is not allowed, because it has SOA and NS records".into()
+            );
         }
         Ok(())
     }
@@ -210,7 +215,7 @@ impl<'i> Reader<'i> {
             (b"$ORIGIN", _) => Err("expected $ORIGIN NAME".into()),
             (b"$INCLUDE", _) => Err("expected $INCLUDE FILE, or $INCLUDE FILE ORIGIN".into()),
             (b"$GENERATE", _) => {
-                Err("$GENERATE is not standard: write its records out, one on each line".into())
+                Err("$GENERATE is not supported: write the records, one per line".into())
             }
             _ => Err(format!(
                 "unknown directive {}, expected $TTL, $ORIGIN or $INCLUDE",
@@ -228,18 +233,24 @@ impl<'i> Reader<'i> {
             .ok_or_else(|| format!("$INCLUDE: expected a file name, got {}", show(&path)))?;
         let path = resolve(from, name);
         if self.stack.contains(&path) {
-            return Err(format!("$INCLUDE {path}: the file is being read, so it includes itself"));
+            return Err(format!("$INCLUDE {path}: the file includes itself"));
         }
         if self.stack.len() > MAX_DEPTH {
-            return Err(format!("$INCLUDE {path}: expected at most {MAX_DEPTH} files deep"));
+            return Err(format!(
+                "$INCLUDE {path}: too many nested includes, expected at most {MAX_DEPTH}"
+            ));
         }
         if self.includes == MAX_INCLUDES {
-            return Err(format!("$INCLUDE {path}: expected at most {MAX_INCLUDES} in all"));
+            return Err(format!(
+                "$INCLUDE {path}: too many includes, expected at most {MAX_INCLUDES}"
+            ));
         }
         self.includes += 1;
         let text = (self.include)(&path).map_err(|why| format!("$INCLUDE {path}: {why}"))?;
         if text.len() > MAX_TEXT - self.size {
-            return Err(format!("$INCLUDE {path}: expected at most {MAX_TEXT} octets in all"));
+            return Err(format!(
+                "$INCLUDE {path}: too much text, expected at most {MAX_TEXT} bytes in all"
+            ));
         }
         self.size += text.len();
         self.read_file(&text, &path, origin);
@@ -247,29 +258,32 @@ impl<'i> Reader<'i> {
     }
 }
 
-/// A path as written in the file `from`: relative to that file's directory.
+/// Resolves a path relative to the directory of the file `from`.
 fn resolve(from: &str, name: &str) -> String {
     let directory = Path::new(from).parent().unwrap_or(Path::new(""));
     tidy(&directory.join(name))
 }
 
-/// A path without "." components, so that a loop is seen at once.
+/// Returns a path without "." components, so that a loop is detected at once.
 fn tidy(path: &Path) -> String {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     parts.collect::<PathBuf>().to_string_lossy().into_owned()
 }
 
-/// Whether an entry looks like the rest of the record before it: no owner, no type.
+/// Returns whether an entry looks like the rest of the previous record: no owner, no type.
 fn is_remainder(entry: &Entry, words: &[Word]) -> bool {
     (entry.indented || words.is_empty())
         && !words.iter().any(|word| Kind::from_text(word.text).is_some())
 }
 
-/// Sets the owner for this record and those after it that have none; to none if it is bad.
+/// Sets the owner of this record and of the records after it without one; clears it on an error.
 fn read_owner(word: &Word, scope: &mut Scope) -> Result<(), String> {
     scope.owner.clear();
     if word.quoted {
-        return Err(format!("owner {} has quotes, expected a plain name", show(word.text)));
+        return Err(format!(
+            "owner {} is in quotes, expected a name without quotes",
+            show(word.text)
+        ));
     }
     let result = read_name(word.text, &scope.origin, &mut scope.owner);
     if result.is_err() {
@@ -284,7 +298,7 @@ fn read_origin(word: &Word, origin: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// The words on one line as they were written; octets beyond ASCII become `\DDD`.
+/// Returns words on one line as they were written; non-ASCII bytes become `\DDD`.
 fn join(words: &[Word]) -> String {
     let mut out = String::new();
     for (index, word) in words.iter().enumerate() {
@@ -294,10 +308,10 @@ fn join(words: &[Word]) -> String {
         if word.quoted {
             out.push('"');
         }
-        for &octet in word.text {
-            match octet {
-                b' '..=b'~' | b'\t' => out.push(octet.into()),
-                _ => out.push_str(&format!("\\{octet:03}")),
+        for &byte in word.text {
+            match byte {
+                b' '..=b'~' | b'\t' => out.push(byte.into()),
+                _ => out.push_str(&format!("\\{byte:03}")),
             }
         }
         if word.quoted {

@@ -1,4 +1,4 @@
-//! Records gathered into packed RRsets, by owner and type.
+//! Collects records into packed RRsets, by owner and type.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -7,13 +7,13 @@ use crate::rdata_text::{Kind, folded, name_to_text, rtype, same_rdata};
 
 use super::{MAX_TTL, Rrset};
 
-/// RRsets of one owner; about 100 types are assigned.
+/// Most RRsets of one owner; about 100 types are assigned.
 const MAX_TYPES: u16 = 256;
-/// Records of one RRset: the count is 16 bits when packed.
+/// Most records of one RRset: the packed count has 16 bits.
 const MAX_RECORDS: u16 = u16::MAX;
-/// Records of one RRset that are compared one by one; beyond, a set of them is made.
+/// Most records of one RRset that are compared in turn; larger ones use a set.
 const MAX_COMPARED: u16 = 32;
-/// Ends a chain of RRsets.
+/// The end of a chain of RRsets.
 const NONE: u32 = u32::MAX;
 
 // Layout of a packed RRset: ttl u32, expires u64, policy u8, k u8, count u16; then for each
@@ -25,11 +25,11 @@ const RECORD_HEADER: usize = 4;
 struct Owner {
     name: Vec<u8>,
     hash: u32,
-    /// The first of its RRsets.
+    /// The first RRset of the chain.
     first: u32,
     types: u16,
     has_cname: bool,
-    /// It has data that no CNAME can stand beside.
+    /// True if it has records that conflict with a CNAME.
     has_other: bool,
 }
 
@@ -41,12 +41,13 @@ struct Set {
     packed: Vec<u8>,
 }
 
-/// The RRsets of one zone, while they are read.
+/// The RRsets of a zone that is being read.
 #[derive(Default)]
 pub struct Rrsets {
     owners: Vec<Owner>,
     sets: Vec<Set>,
-    /// Hash table with open addressing: owner + 1, 0 where free; its length is a power of two.
+    /// Hash table with open addressing: index of the owner + 1, or 0 if free. The length is a power of
+    /// two.
     slots: Vec<u32>,
     hasher: RandomState,
     lower: Vec<u8>,
@@ -55,7 +56,7 @@ pub struct Rrsets {
 }
 
 impl Rrsets {
-    /// Adds a record; a duplicate only lowers the TTL. Refused is what the zone can't hold.
+    /// Adds a record; a duplicate only lowers the TTL. Fails if the record conflicts with others.
     pub fn add(&mut self, owner: &[u8], kind: Kind, ttl: u32, rdata: &[u8]) -> Result<(), String> {
         let owner = self.owner(owner);
         let index = match self.find(owner, kind.code) {
@@ -67,10 +68,12 @@ impl Rrsets {
         if !self.is_known(index, count, rdata) {
             if kind.is_singleton() {
                 let owner = name_to_text(&self.owners[owner].name);
-                return Err(format!("second {kind} at {owner}, expected one: the first is kept"));
+                return Err(format!(
+                    "second {kind} record at {owner}, expected one: the first is used"
+                ));
             }
             if count == MAX_RECORDS {
-                return Err(format!("{kind}: expected at most {MAX_RECORDS} records at an owner"));
+                return Err(format!("{kind}: expected at most {MAX_RECORDS} records at one owner"));
             }
             let packed = &mut self.sets[index].packed;
             push_record(packed, kind.code, rdata);
@@ -83,15 +86,15 @@ impl Rrsets {
         Ok(())
     }
 
-    /// Notes that a record stands at `owner` which is kept elsewhere.
+    /// Notes a record at `owner` that is stored elsewhere.
     pub fn occupy(&mut self, owner: &[u8], kind: Kind) -> Result<(), String> {
         let owner = self.owner(owner);
         self.check_cname(owner, kind)?;
-        self.owners[owner].has_other |= !kind.is_beside_cname();
+        self.owners[owner].has_other |= !kind.is_allowed_with_cname();
         Ok(())
     }
 
-    /// The RRsets, in order of first appearance.
+    /// Returns the RRsets, in order of first appearance.
     pub fn finish(mut self) -> Vec<Rrset> {
         let mut out = Vec::with_capacity(self.sets.len());
         for set in self.sets {
@@ -106,16 +109,17 @@ impl Rrsets {
         out
     }
 
+    /// Adds an RRset with one record.
     fn create(&mut self, owner: usize, kind: Kind, ttl: u32, rdata: &[u8]) -> Result<(), String> {
         self.check_cname(owner, kind)?;
         let index = self.sets.len() as u32;
         let node = &mut self.owners[owner];
         if node.types == MAX_TYPES {
-            return Err(format!("{kind}: expected at most {MAX_TYPES} types at an owner"));
+            return Err(format!("{kind}: expected at most {MAX_TYPES} types at one owner"));
         }
         node.types += 1;
         node.has_cname |= kind.code == rtype::CNAME;
-        node.has_other |= kind.code != rtype::CNAME && !kind.is_beside_cname();
+        node.has_other |= kind.code != rtype::CNAME && !kind.is_allowed_with_cname();
         let next = std::mem::replace(&mut node.first, index);
         let mut packed = Vec::with_capacity(HEADER + RECORD_HEADER + rdata.len());
         packed.extend_from_slice(&ttl.min(MAX_TTL).to_be_bytes());
@@ -126,25 +130,22 @@ impl Rrsets {
         Ok(())
     }
 
-    /// A CNAME stands alone (RFC 1034 section 3.6.2): whichever came first is kept.
+    /// Checks that a CNAME has no other records next to it (RFC 1034 section 3.6.2): the first record
+    /// wins.
     fn check_cname(&self, owner: usize, kind: Kind) -> Result<(), String> {
         let node = &self.owners[owner];
         if kind.code == rtype::CNAME && node.has_other {
             let name = name_to_text(&node.name);
-            return Err(format!(
-                "CNAME at {name} beside other data, expected either: it is left out"
-            ));
+            return Err(format!("CNAME at {name} next to other records: it is ignored"));
         }
-        if kind.code != rtype::CNAME && node.has_cname && !kind.is_beside_cname() {
+        if kind.code != rtype::CNAME && node.has_cname && !kind.is_allowed_with_cname() {
             let name = name_to_text(&node.name);
-            return Err(format!(
-                "{kind} at {name} beside a CNAME, expected either: it is left out"
-            ));
+            return Err(format!("{kind} at {name} next to a CNAME: it is ignored"));
         }
         Ok(())
     }
 
-    /// Whether the RRset has the record; if not, it is about to get it.
+    /// Returns whether the RRset has the record. If not, the caller adds it.
     fn is_known(&mut self, index: usize, count: u16, rdata: &[u8]) -> bool {
         let Set { rtype, packed, .. } = &self.sets[index];
         if count < MAX_COMPARED {
@@ -160,6 +161,7 @@ impl Rrsets {
         !seen.insert(folded(*rtype, rdata))
     }
 
+    /// Returns the index of the RRset of an owner and type.
     fn find(&self, owner: usize, rtype: u16) -> Option<usize> {
         let mut next = self.owners[owner].first;
         while let Some(set) = self.sets.get(next as usize) {
@@ -171,7 +173,7 @@ impl Rrsets {
         None
     }
 
-    /// The owner of that name, made if new.
+    /// Returns the index of the owner with a name, which is added if it is new.
     fn owner(&mut self, name: &[u8]) -> usize {
         if self.owners.len() * 2 >= self.slots.len() {
             self.grow();
@@ -183,7 +185,7 @@ impl Rrsets {
         let mut slot = hash as usize & mask;
         while let Some(index) = self.slots[slot].checked_sub(1) {
             let owner = &self.owners[index as usize];
-            // Length octets are below 64 and so no letters.
+            // Length bytes are below 64 and therefore no letters.
             if owner.hash == hash && owner.name.eq_ignore_ascii_case(name) {
                 return index as usize;
             }
@@ -214,8 +216,9 @@ impl Rrsets {
     }
 }
 
+/// Appends a record to a packed RRset.
 fn push_record(packed: &mut Vec<u8>, code: u16, rdata: &[u8]) {
-    // An SRV record has priority, then weight (RFC 2782); all else weighs the same.
+    // An SRV record has priority, then weight (RFC 2782). All other types have weight 1.
     let weight = match rdata {
         [_, _, high, low, ..] if code == rtype::SRV => [*high, *low],
         _ => [0, 1],
@@ -225,7 +228,7 @@ fn push_record(packed: &mut Vec<u8>, code: u16, rdata: &[u8]) {
     packed.extend_from_slice(rdata);
 }
 
-/// The rdata of each record of a packed RRset.
+/// Iterates over the rdata of a packed RRset.
 fn records(packed: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = &packed[HEADER..];
     std::iter::from_fn(move || {

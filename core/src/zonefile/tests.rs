@@ -1,4 +1,4 @@
-//! Master files in, RRsets and problems out.
+//! Tests of master files: their RRsets and problems.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,7 @@ mod files;
 const APEX: &[u8] = b"\x07example\x03org\0";
 const TTL: u32 = 30;
 
-/// Of each problem its line, and a part of its text.
+/// The line of each problem, and a part of its text.
 type Problems<'a> = &'a [(u32, &'a str)];
 
 fn read_bytes(text: &[u8], files: &[(&str, &str)]) -> Parsed {
@@ -31,7 +31,7 @@ fn read(text: &str) -> Parsed {
     read_bytes(text.as_bytes(), &[])
 }
 
-/// What holds for every result.
+/// Checks the properties of every result.
 fn check(parsed: &Parsed) {
     for (owner, rtype, packed) in &parsed.rrsets {
         check_name(owner).unwrap();
@@ -44,7 +44,7 @@ fn check(parsed: &Parsed) {
     assert!(parsed.problems.len() <= MAX_PROBLEMS + 1);
 }
 
-/// Weight and rdata of each record.
+/// Returns weight and rdata of each record.
 fn records(packed: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let u16_at = |at: usize| u16::from_be_bytes([packed[at], packed[at + 1]]);
     assert_eq!(packed[4..14], [0; 10], "never expires, policy all");
@@ -59,11 +59,11 @@ fn records(packed: &[u8]) -> Vec<(u16, Vec<u8>)> {
     out
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One line an RRset: owner ttl type rdata…
+/// Returns a line for each RRset: owner, TTL, type, rdata of each record.
 fn shown(parsed: &Parsed) -> Vec<String> {
     let line = |(owner, rtype, packed): &Rrset| {
         let ttl = u32::from_be_bytes([packed[0], packed[1], packed[2], packed[3]]);
@@ -74,7 +74,7 @@ fn shown(parsed: &Parsed) -> Vec<String> {
     parsed.rrsets.iter().map(line).collect()
 }
 
-/// The problems are those, in that order.
+/// Checks that the problems are the expected ones, in order.
 fn assert_problems(parsed: &Parsed, expected: Problems, text: &str) {
     let lines: Vec<u32> = parsed.problems.iter().map(|problem| problem.1).collect();
     let wanted: Vec<u32> = expected.iter().map(|problem| problem.0).collect();
@@ -86,7 +86,7 @@ fn assert_problems(parsed: &Parsed, expected: Problems, text: &str) {
 }
 
 #[test]
-fn good_text_gives_rrsets() {
+fn valid_text_gives_rrsets() {
     let cases: &[(&str, &[&str])] = &[
         ("", &[]),
         ("\n \n;c\n\t ; c", &[]),
@@ -106,7 +106,7 @@ fn good_text_gives_rrsets() {
         ("a in 5 a 10.0.0.1", &["a.example.org. 5 A 0a000001"]),
         ("a 1h30m CLASS1 TYPE1 10.0.0.1", &["a.example.org. 5400 A 0a000001"]),
         ("a 2147483647 A 10.0.0.1", &["a.example.org. 2147483647 A 0a000001"]),
-        // A name that looks like something else.
+        // A name that looks like a class or a TTL.
         ("in in a 10.0.0.1", &["in.example.org. 30 A 0a000001"]),
         ("5 5 a 10.0.0.1", &["5.example.org. 5 A 0a000001"]),
         (
@@ -135,7 +135,7 @@ fn good_text_gives_rrsets() {
         ),
         ("a TYPE731 \\# 3 ab (\ncdef )\na TYPE731 \\# 0", &["a.example.org. 30 TYPE731 abcdef "]),
         ("a DS \\# 1 ff", &["a.example.org. 30 DS ff"]),
-        // Beside a CNAME only what DNSSEC needs there.
+        // Next to a CNAME, only the types that DNSSEC needs there.
         (
             "a CNAME b\na TYPE46 \\# 0\na TYPE25 \\# 0",
             &[
@@ -156,25 +156,25 @@ fn good_text_gives_rrsets() {
 }
 
 #[test]
-fn ttl_comes_from_where_it_should() {
+fn ttl_is_inherited() {
     let soa = "@ SOA . . 1 2 3 4 77\n";
     let cases: &[(&str, &[u32])] = &[
         // The default of the zone.
         ("a A 10.0.0.1\nb A 10.0.0.2", &[30, 30]),
-        // The record before (RFC 1035 section 5.1).
+        // The previous record (RFC 1035 section 5.1).
         ("a 5 A 10.0.0.1\nb A 10.0.0.2\nc 6 A 10.0.0.3\nd A 10.0.0.4", &[5, 5, 6, 6]),
         // $TTL wins over it (RFC 2308 section 4).
         ("$TTL 9\na 5 A 10.0.0.1\nb A 10.0.0.2\n$TTL 1m\nc A 10.0.0.3", &[5, 9, 60]),
-        // A SOA without one takes its minimum, as do those after it.
+        // A SOA without a TTL uses its minimum, and so do the records after it.
         (&format!("{soa}a A 10.0.0.1"), &[77, 77]),
         (&format!("$TTL 9\n{soa}a A 10.0.0.1"), &[9, 9]),
         (&format!("a A 10.0.0.1\n{soa}"), &[30, 77]),
         ("@ 8 SOA . . 1 2 3 4 77\na A 10.0.0.1", &[8, 8]),
         ("@ SOA . . 1 2 3 4 4294967295\na A 10.0.0.1", &[MAX_TTL, MAX_TTL]),
-        // The lowest of an RRset, also of a duplicate.
+        // The lowest TTL of an RRset, duplicates included.
         ("a 5 A 10.0.0.1\na 4 A 10.0.0.2\na 6 A 10.0.0.3", &[4]),
         ("a 5 A 10.0.0.1\na 4 A 10.0.0.1", &[4]),
-        // A line that is no record changes nothing.
+        // A line that is not a record changes nothing.
         ("a 5 A 10.0.0.1\n 7 ; no type\nb A 10.0.0.2", &[5, 5]),
     ];
     for (text, expected) in cases {
@@ -188,7 +188,7 @@ fn ttl_comes_from_where_it_should() {
 }
 
 #[test]
-fn bad_records_are_problems_and_the_rest_is_kept() {
+fn invalid_records_are_reported_and_the_others_kept() {
     let label = format!("{} A 10.0.0.1", "x".repeat(64));
     let name = format!("{0}.{0}.{0}.{0} A 10.0.0.1", "x".repeat(60));
     let cases: &[(&str, Problems)] = &[
@@ -197,11 +197,11 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
         ("x 5 IN", &[(2, "no type")]),
         ("x 5 5 A 10.0.0.1", &[(2, "unknown type \"5\"")]),
         ("x IN IN A 10.0.0.1", &[(2, "unknown type \"IN\"")]),
-        ("x AA 10.0.0.1", &[(2, "unknown type \"AA\", expected one such as A, or TYPE731")]),
+        ("x AA 10.0.0.1", &[(2, "unknown type \"AA\", expected a type such as A, or TYPE731")]),
         ("x \"A\" 10.0.0.1", &[(2, "unknown type")]),
         ("x TYPE65536 \\# 0", &[(2, "unknown type")]),
-        ("x TYPE255 \\# 0", &[(2, "questions")]),
-        ("x TYPE41 \\# 0", &[(2, "questions")]),
+        ("x TYPE255 \\# 0", &[(2, "is not allowed in a zone")]),
+        ("x TYPE41 \\# 0", &[(2, "is not allowed in a zone")]),
         ("x CH A 10.0.0.1", &[(2, "class \"CH\": expected IN")]),
         ("x CLASS3 A 10.0.0.1", &[(2, "expected IN")]),
         ("x 2147483648 A 10.0.0.1", &[(2, "TTL \"2147483648\": expected 0 to 2147483647")]),
@@ -216,9 +216,9 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
         ("xexample.org. A 10.0.0.1", &[(2, "outside the zone")]),
         ("x SOA . . 1 2 3 4 5", &[(2, "expected at the apex example.org.")]),
         ("@ CNAME x", &[(2, "CNAME at the apex")]),
-        ("x DS 1 2 3 ff )", &[(2, ") closes nothing")]),
-        // The owner of a bad line is not that of the line before.
-        ("x..y A 10.0.0.1\n A 10.0.0.2", &[(2, "empty"), (3, "no owner")]),
+        ("x DS 1 2 3 ff )", &[(2, "unmatched parenthesis )")]),
+        // A line with an invalid owner does not keep the previous owner.
+        ("x..y A 10.0.0.1\n A 10.0.0.2", &[(2, "empty"), (3, "has no owner")]),
         ("x.example.net. A 10.0.0.1\n A 10.0.0.2", &[(2, "outside"), (3, "outside")]),
         // Directives.
         ("$TTL", &[(2, "expected $TTL SECONDS")]),
@@ -231,10 +231,10 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
         ("$INCLUDE nothere", &[(2, "$INCLUDE d/nothere: no such file")]),
         ("$INCLUDE \"\"", &[(2, "expected a file name")]),
         ("$INCLUDE \\255", &[(2, "expected a file name")]),
-        ("$GENERATE 1-9 a$ A 10.0.0.$", &[(2, "not standard: write its records out")]),
+        ("$GENERATE 1-9 a$ A 10.0.0.$", &[(2, "$GENERATE is not supported: write the records")]),
         ("$COLOUR red", &[(2, "unknown directive \"$COLOUR\"")]),
         (" $TTL 5", &[(2, "unknown type \"$TTL\"")]),
-        // Quotes and parentheses left open cost their own line only.
+        // Only the line of an unclosed quote or parenthesis is lost.
         ("x TXT \"abc", &[(2, "quote \" is not closed")]),
         ("x TXT ( \"abc\n\"def\" )", &[(2, "quote")]),
         ("x TXT (\n \"abc\n \"def\"\n)", &[(3, "quote")]),
@@ -244,8 +244,8 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
         ("@ SOA a b (\n 1 ; serial\n 2 3 4\n 5", &[(2, "not closed")]),
         ("@ SOA a b (\n 1 2 (\n 3 ) 4 5\n)", &[(2, "not closed")]),
         ("x A (\n A 10.0.0", &[(2, "not closed"), (3, "IPv4")]),
-        ("x )", &[(2, ") closes nothing")]),
-        (") x ( A\n10.0.0.1 )", &[(2, ") closes nothing")]),
+        ("x )", &[(2, "unmatched parenthesis )")]),
+        (") x ( A\n10.0.0.1 )", &[(2, "unmatched parenthesis )")]),
         ("(\n", &[(2, "not closed")]),
         ("x A 10.0.0.1\\", &[(2, "IPv4")]),
     ];
@@ -261,35 +261,35 @@ fn bad_records_are_problems_and_the_rest_is_kept() {
 }
 
 #[test]
-fn what_follows_an_open_parenthesis_keeps_its_owner() {
+fn lines_after_an_unclosed_parenthesis_keep_their_owner() {
     let parsed = read("x TXT ( \"a\"\n A 10.0.0.1\ny TXT \"b\n A 10.0.0.2");
     assert_problems(&parsed, &[(1, "not closed"), (3, "quote")], "");
     assert_eq!(shown(&parsed), ["x.example.org. 30 A 0a000001", "y.example.org. 30 A 0a000002"]);
 }
 
 #[test]
-fn conflicts_keep_what_came_first() {
+fn first_of_conflicting_records_is_kept() {
     let b = "0162076578616d706c65036f726700";
     let cases: &[(&str, Problems, &[&str])] = &[
         (
             "a CNAME b\na A 10.0.0.1",
-            &[(2, "A at a.example.org. beside a CNAME")],
+            &[(2, "A at a.example.org. next to a CNAME")],
             &[&format!("a.example.org. 30 CNAME {b}")],
         ),
         (
             "a A 10.0.0.1\nA CNAME b",
-            &[(2, "CNAME at a.example.org. beside other data")],
+            &[(2, "CNAME at a.example.org. next to other records")],
             &["a.example.org. 30 A 0a000001"],
         ),
         (
             "a CNAME b\na CNAME c\na CNAME B",
-            &[(2, "second CNAME at a.example.org.")],
+            &[(2, "second CNAME record at a.example.org.")],
             &[&format!("a.example.org. 30 CNAME {b}")],
         ),
-        ("a DS 1 2 3 ff\na CNAME b", &[(2, "beside other data")], &[]),
+        ("a DS 1 2 3 ff\na CNAME b", &[(2, "next to other records")], &[]),
         (
             "a CNAME b\na LOC x",
-            &[(2, "LOC at a.example.org. beside a CNAME")],
+            &[(2, "LOC at a.example.org. next to a CNAME")],
             &[&format!("a.example.org. 30 CNAME {b}")],
         ),
         (
@@ -314,7 +314,7 @@ fn conflicts_keep_what_came_first() {
 }
 
 #[test]
-fn srv_records_have_their_weight() {
+fn srv_records_keep_their_weight() {
     let parsed = read("a SRV 1 0 3 b\na SRV 1 700 3 c\nb A 10.0.0.1");
     let weights = |set: &Rrset| -> Vec<u16> { records(&set.2).iter().map(|r| r.0).collect() };
     assert_eq!(weights(&parsed.rrsets[0]), [0, 700]);

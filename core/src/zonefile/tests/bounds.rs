@@ -1,4 +1,4 @@
-//! Limits, and text that is broken in many ways.
+//! Tests of limits, and of corrupted text.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn problems_are_bounded() {
     assert_eq!(parsed.problems.len(), MAX_PROBLEMS + 1);
     let last = &parsed.problems[MAX_PROBLEMS];
     assert_eq!(last.1, 10_001);
-    assert_eq!(last.2, "from here on, 5 more problems are not listed");
+    assert_eq!(last.2, "5 more problems from here on are not listed");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn large_rrsets_lose_their_duplicates() {
 }
 
 #[test]
-fn many_open_parentheses_take_no_quadratic_time() {
+fn unclosed_parentheses_take_linear_time() {
     let parsed = read(&"a A (\n".repeat(200_000));
     assert_eq!(parsed.problems.len(), MAX_PROBLEMS + 1);
     let parsed = read(&format!("a TXT ({}\nb A 10.0.0.1", " x".repeat(200_000)));
@@ -45,7 +45,7 @@ fn many_open_parentheses_take_no_quadratic_time() {
 }
 
 #[test]
-fn a_bad_origin_is_a_problem() {
+fn invalid_origin_is_a_problem() {
     let mut include = |_: &str| Err(io::Error::other("none"));
     let parsed = parse(b"a A 10.0.0.1", "m", b"\x07exam", TTL, &mut include);
     assert_eq!((parsed.rrsets.len(), parsed.problems.len()), (0, 1));
@@ -53,22 +53,22 @@ fn a_bad_origin_is_a_problem() {
     assert_eq!(shown(&parsed), ["a. 30 A 0a000001"]);
 }
 
-/// The seeds of the fuzzer, each broken in many ways: nothing panics, all that is kept is valid.
+/// Corrupts the seeds of the fuzzer in many ways: nothing panics, and all results are valid.
 #[test]
-fn broken_files_do_no_harm() {
+fn corrupted_files_do_no_harm() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/zonefile");
     let mut seeds = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "zone") {
             seeds += 1;
-            break_in_many_ways(&std::fs::read(path).unwrap());
+            corrupt_in_many_ways(&std::fs::read(path).unwrap());
         }
     }
     assert!(seeds >= 12);
 }
 
-fn break_in_many_ways(seed: &[u8]) {
+fn corrupt_in_many_ways(seed: &[u8]) {
     let special = b"\"();\\\n\r\t $@.\0\xff0A";
     for at in 0..seed.len() {
         let mut text = seed.to_vec();

@@ -1,4 +1,4 @@
-//! `$ORIGIN`, `$INCLUDE`, and files on disk.
+//! Tests of `$ORIGIN`, `$INCLUDE`, and files on disk.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn origin_changes() {
         "$ORIGIN b\nw A 10.0.0.1\n$origin c\n@ CNAME x\n$ORIGIN example.net.\n A 10.0.0.2\n\
          x.c.b.example.org. MX 1 m\n",
     );
-    assert_problems(&parsed, &[(6, "beside a CNAME")], "");
+    assert_problems(&parsed, &[(6, "next to a CNAME")], "");
     assert_eq!(
         shown(&parsed),
         [
@@ -49,7 +49,7 @@ fn files_are_included() {
 }
 
 #[test]
-fn loops_of_includes_end() {
+fn include_loops_are_detected() {
     let own = "$INCLUDE main.zone\n".repeat(3);
     let parsed = read_bytes(own.as_bytes(), &[]);
     assert_problems(&parsed, &[(1, "itself"), (2, "itself"), (3, "itself")], "");
@@ -59,7 +59,7 @@ fn loops_of_includes_end() {
     assert_eq!(parsed.problems.len(), 4);
     assert_eq!(parsed.files, ["d/main.zone", "d/a", "d/b"]);
 
-    // A file under ever new names ends at a depth, and many of them at a number.
+    // A file that includes itself under new names is stopped at a depth, and at a number of includes.
     let mut reads = 0;
     let mut include = |_: &str| {
         reads += 1;
@@ -67,9 +67,9 @@ fn loops_of_includes_end() {
     };
     let parsed = parse(b"$INCLUDE x/y\n", "m", APEX, TTL, &mut include);
     assert_eq!(reads, MAX_INCLUDES);
-    assert!(parsed.problems[0].2.contains("at most 8 files deep"));
+    assert!(parsed.problems[0].2.contains("too many nested includes, expected at most 8"));
     let last = &parsed.problems[MAX_PROBLEMS].2;
-    assert!(last.contains("more problems are not listed"), "{last}");
+    assert!(last.contains("more problems from here on are not listed"), "{last}");
     assert_eq!(parsed.files.len(), 9);
 }
 
