@@ -1,4 +1,4 @@
-"""The fixture ``api``: test modules that use it name this one in ``pytest_plugins``."""
+"""The fixture ``api``. Test modules that use it list this module in ``pytest_plugins``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.apikit import Api, serving
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of a server's API, and the file of its first token."""
+    """Run a server, and give the URL of its API and the file of its first token."""
     folder = tmp_path_factory.mktemp("served")
     with serving(folder) as url:
         yield url, folder / "state" / "token"
@@ -26,17 +26,17 @@ def api(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Api:
-    """The command line turned to a server in which nothing is registered."""
+    """Return the command line, configured for a server without records."""
     url, token = served
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("MUSTERD_SERVER", url)
     monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(token))
     with ApiClient(find()) as client:
         for zone, owner, rtype in {
-            (one["zone"], one["owner"], one["type"]) for one in client.records()
+            (record["zone"], record["owner"], record["type"]) for record in client.records()
         }:
             client.delete((zone, owner, rtype))
-        for one in client.tokens():
-            if one["name"] != FIRST:
-                client.revoke_token(one["id"])
+        for token_info in client.tokens():
+            if token_info["name"] != FIRST:
+                client.revoke_token(token_info["id"])
     return Api(url, token, capsys)

@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures of all tests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Write = Callable[[str], Path]
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_priority() -> Iterator[None]:
-    """A server in the process of the tests does not lower the priority of these."""
+    """Keep the priority of the tests when a server runs in their process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "NICENESS", 0)
         yield
@@ -21,14 +21,14 @@ def _own_priority() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings from outside reach a test."""
+    """Remove settings from the environment."""
     for name in [name for name in os.environ if name.startswith("MUSTERD_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a settings file of a directory of its own, ``musterd.toml``, and gives its path."""
+    """Return a function that writes ``musterd.toml`` and returns its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "musterd.toml"

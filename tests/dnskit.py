@@ -1,4 +1,4 @@
-"""What the tests share: zone text into a core, questions to it, listeners, packed RRsets."""
+"""Helpers for tests of the core: load zones, query, listen, pack RRsets."""
 
 import contextlib
 import struct
@@ -22,12 +22,12 @@ Rows = list[tuple[bytes, bytes, int, bytes | None]]
 
 
 def wire(name: str, origin: str = ".") -> bytes:
-    """A name in text as the core takes it; relative ones belong to the origin."""
+    """Convert a name to wire form; a relative name belongs to the origin."""
     return dns.name.from_text(name, dns.name.from_text(origin)).to_wire() or b""
 
 
 def rdata(rtype: str, text: str, origin: str = ORIGIN) -> bytes:
-    """Rdata in text as uncompressed wire form."""
+    """Convert rdata from text to uncompressed wire form."""
     parsed = dns.rdata.from_text(
         dns.rdataclass.IN, rtype, text, dns.name.from_text(origin), relativize=False
     )
@@ -42,22 +42,22 @@ def pack(
     k: int = 0,
     expires: int = 0,
 ) -> bytes:
-    """A packed RRset (see ``_core.pyi``) from (weight, rdata) pairs."""
+    """Pack an RRset (see ``_core.pyi``) from (weight, rdata) pairs."""
     head = struct.pack("!IQBBH", ttl, expires, policy, k, len(records))
     return head + b"".join(struct.pack("!HH", weight, len(data)) + data for weight, data in records)
 
 
 def new_core(**configure: Any) -> Core:
-    """A core without zones; arguments are those of ``Core.configure``."""
+    """Create a core without zones; arguments are those of ``Core.configure``."""
     core = Core()
     core.configure(**configure)
     return core
 
 
 def load(core: Core, text: str, origin: str = ORIGIN, *, state: int = STATE_LIVE) -> None:
-    """Put a zone into a core from the text of its master file, in the order of the server.
+    """Load a zone from the text of a zone file, in the order of the server.
 
-    Raises AssertionError naming the records that the core can't read or refuses.
+    Raises AssertionError with the records that the core cannot read or rejects.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".zone") as file:
         file.write(text)
@@ -76,7 +76,7 @@ def load(core: Core, text: str, origin: str = ORIGIN, *, state: int = STATE_LIVE
 
 
 def core_with_zone(text: str, origin: str = ORIGIN, **configure: Any) -> Core:
-    """A live core with one zone; more arguments are those of ``Core.configure``."""
+    """Create a live core with one zone; more arguments are those of ``Core.configure``."""
     core = new_core(**configure)
     load(core, text, origin)
     return core
@@ -91,9 +91,9 @@ def ask(
     tcp: bool = False,
     **options: Any,
 ) -> dns.message.Message:
-    """Ask the core in process; options are those of ``dns.message.make_query``.
+    """Query the core in process; options are those of ``dns.message.make_query``.
 
-    Names are relative to ``ORIGIN``. Raises AssertionError where a listener would stay silent.
+    Names are relative to ``ORIGIN``. Raises AssertionError if there is no reply.
     """
     query = make_query(name, rtype, **options)
     reply = core.answer(query.to_wire(), client, tcp)
@@ -103,7 +103,7 @@ def ask(
 
 
 def make_query(name: str, rtype: str = "A", **options: Any) -> dns.message.QueryMessage:
-    """A query without RD unless ``flags`` say so; the name is relative to ``ORIGIN``."""
+    """Create a query, by default without RD; the name is relative to ``ORIGIN``."""
     absolute = dns.name.from_text(name, dns.name.from_text(ORIGIN))
     options.setdefault("flags", 0)
     return dns.message.make_query(absolute, rtype, **options)
@@ -113,7 +113,7 @@ def make_query(name: str, rtype: str = "A", **options: Any) -> dns.message.Query
 def listening(
     core: Core, addresses: Sequence[str] = ("127.0.0.1:0",), workers: int = 1
 ) -> Iterator[list[str]]:
-    """Listen while the block runs; gives the addresses bound, ``host:port`` each."""
+    """Listen while the block runs, and give the bound addresses as ``host:port``."""
     try:
         yield core.listen(addresses, workers)
     finally:

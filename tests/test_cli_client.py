@@ -9,7 +9,7 @@ import pytest
 
 from musterd.client.endpoint import Endpoint, find, parse, reachable
 from musterd.errors import UsageError
-from tests.apikit import Api, http, problem, saying, serving
+from tests.apikit import Api, http, problem, responding, serving
 from tests.needs import needs
 from tests.test_cli_config import BARE, python
 
@@ -177,14 +177,14 @@ MOVED = http("302 Found", "", "text/html", "Location: https://login.test/\x1b[31
     ],
 )
 def test_unsuccessful_reply_is_explained(answer: bytes, expected: str, api: Api) -> None:
-    with saying(answer) as url:
+    with responding(answer) as url:
         output = api.fails("status", "--server", url)
     assert expected in output
 
 
 def test_truncated_list_is_an_error(api: Api) -> None:
     record = json.dumps({"zone": "a"})
-    with saying(http("200 OK", f"{record}\n{record}", "application/x-ndjson")) as url:
+    with responding(http("200 OK", f"{record}\n{record}", "application/x-ndjson")) as url:
         out, output = api.both("record", "list", "--json", "--server", url, code=1)
     assert out == f"{record}\n"
     assert output.startswith(f"{url}: the list ends in the middle of a line; ")
@@ -193,13 +193,13 @@ def test_truncated_list_is_an_error(api: Api) -> None:
 def test_reply_before_whole_body_was_sent(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "big.zone"
     file.write_bytes(b"x" * 2**24)
-    with saying(problem("413 Content Too Large", "at most 1 MiB")) as url:
+    with responding(problem("413 Content Too Large", "at most 1 MiB")) as url:
         output = api.fails("zone", "import", "muster.local", str(file), "--server", url)
     assert "at most 1 MiB" in output or "closed the connection" in output
 
 
 def test_plain_server_fails_tls(api: Api) -> None:
-    with saying(http("400 Bad Request")) as url:
+    with responding(http("400 Bad Request")) as url:
         output = api.fails("status", "--server", url.replace("http", "https"))
     assert output.startswith(f"{url.replace('http', 'https')}: TLS failed: ")
     assert output.endswith("; is it http:// ?\n")

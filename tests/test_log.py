@@ -1,4 +1,4 @@
-"""What the process tells: its form, its level, its place, and what it hides."""
+"""The log: format, level, file and hidden secrets."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ def _restored() -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     yield
-    for handler in [one for one in root.handlers if one.name == "musterd"]:
+    for handler in [h for h in root.handlers if h.name == "musterd"]:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(level)
@@ -29,7 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_format(capsys: pytest.CaptureFixture[str]) -> None:
     log.setup(Log())
     structlog.get_logger("musterd.zone").info("zone loaded", zone="muster.local", records=3)
     (line,) = lines(capsys)
@@ -39,7 +39,7 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in line
 
 
-def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_format_has_one_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     log.setup(Log(format="json"))
     structlog.get_logger().warning("a\nb", path=Path("/x"))
     try:
@@ -74,7 +74,7 @@ def test_values_of_secret_keys_are_hidden(capsys: pytest.CaptureFixture[str]) ->
     assert "s3cret" not in text
 
 
-def test_the_level_holds_for_all_and_changes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_level_applies_to_libraries_and_can_change(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = structlog.get_logger(), logging.getLogger("some.library")
     log.setup(Log(level="warning"))
     ours.info("no 1")
@@ -85,11 +85,10 @@ def test_the_level_holds_for_all_and_changes(capsys: pytest.CaptureFixture[str])
     theirs.debug("yes 3")
     logging.getLogger("watchfiles.main").info("no 3")
     logging.getLogger("uvicorn.error").warning("yes 4")
-    told = lines(capsys)
-    assert ["yes" in line for line in told] == [True] * 4
+    assert ["yes" in line for line in lines(capsys)] == [True] * 4
 
 
-def test_a_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
+def test_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
     path = tmp_path / "musterd.log"
     path.write_text("before\n")
     log.setup(Log.model_validate({"file": str(path)}))
@@ -101,7 +100,7 @@ def test_a_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
     assert (tmp_path / "rotated.log").read_text().count("\n") == 2
 
 
-def test_a_file_that_cannot_be_opened_changes_nothing(
+def test_failure_to_open_the_file_keeps_the_previous_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.setup(Log())

@@ -1,4 +1,4 @@
-"""What is told over HTTP."""
+"""Metrics, health and readiness over HTTP."""
 
 import asyncio
 import http.client
@@ -30,7 +30,7 @@ class Served:
     server: HttpServer
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, str]:
-        """Status, content type, body."""
+        """Return status, content type and body."""
         return await asyncio.to_thread(self._get, path, headers)
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[int, str, str]:
@@ -43,7 +43,7 @@ class Served:
             connection.close()
 
     async def metrics(self) -> dict[str, float]:
-        """Each of our samples by its name and labels."""
+        """Return the samples of musterd by name and labels."""
         _, _, body = await self.get("/metrics")
         return {
             " ".join([sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))]): (
@@ -68,12 +68,12 @@ async def served() -> AsyncIterator[Served]:
     await task
 
 
-async def test_alive(served: Served) -> None:
+async def test_healthz(served: Served) -> None:
     assert await served.get("/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
     assert (await served.get("/elsewhere"))[0] == 404
 
 
-async def test_ready_when_it_listens_and_all_is_loaded(served: Served) -> None:
+async def test_ready_when_listening_and_loaded(served: Served) -> None:
     status, kind, body = await served.get("/readyz")
     assert (status, kind) == (503, "application/json")
     assert json.loads(body) == {
@@ -93,7 +93,7 @@ async def test_ready_when_it_listens_and_all_is_loaded(served: Served) -> None:
     assert (status, json.loads(body)["zones"]) == (200, {})
 
 
-async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
+async def test_lost_source_is_reported_but_the_server_stays_ready(served: Served) -> None:
     served.state.listening = ("127.0.0.1:53",)
     served.catalog.apply("one", Begin(), Synced(1))
     served.clock.advance(10)
@@ -107,7 +107,7 @@ async def test_a_lost_source_is_told_but_it_stays_ready(served: Served) -> None:
     assert report["sources"]["one"]["reason"] == "no route"
 
 
-async def test_how_far_the_registry_is_in_answers(served: Served) -> None:
+async def test_lag_of_the_registry(served: Served) -> None:
     assert "musterd_store_revision" not in (await served.get("/metrics"))[2]
     now = 100.0
     served.state.applied = Applied(lambda: now)
@@ -152,10 +152,10 @@ async def test_metrics(served: Served) -> None:
     assert found.keys() >= expected.keys()
 
 
-async def test_every_counter_of_the_core_is_told(served: Served) -> None:
+async def test_all_counters_of_the_core_are_exported(served: Served) -> None:
     counters = served.state.core.counters()
-    told = [name for name in await served.metrics() if name.startswith("musterd_dns_")]
-    assert len(told) == len(counters)
+    exported = [name for name in await served.metrics() if name.startswith("musterd_dns_")]
+    assert len(exported) == len(counters)
 
 
 async def test_formats(served: Served) -> None:
@@ -166,7 +166,7 @@ async def test_formats(served: Served) -> None:
     assert kind.startswith("text/plain")
 
 
-async def test_an_address_in_use(served: Served) -> None:
+async def test_address_in_use(served: Served) -> None:
     with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
         HttpServer(served.server.address, "metrics", MAX_CONNECTIONS)
 

@@ -120,7 +120,7 @@ async def test_without_state_directory(fixture: ServerFixture) -> None:
 
 async def test_state_directory_that_cannot_be_created(fixture: ServerFixture) -> None:
     (fixture.folder / "state").write_text("")
-    with pytest.raises(StateError, match="can't be made"):
+    with pytest.raises(StateError, match="can't be created"):
         async with fixture.serve():
             pass
 

@@ -1,4 +1,4 @@
-"""What a catalog knew, on disk and back."""
+"""Snapshots of a catalog: saved, restored, damaged."""
 
 import json
 import os
@@ -32,7 +32,7 @@ LIST: list[Change] = [
 
 
 async def saved(folder: Path, *more: Change) -> tuple[Catalog, RecordingCore]:
-    """A catalog that knew the list, and has saved it."""
+    """Return a catalog that has saved the list."""
     catalog, core, clock = await new_catalog()
     catalog.apply("one", *LIST, *more)
     await SnapshotFiles(folder, catalog, clock.time).save({"one": "hash"})
@@ -42,17 +42,17 @@ async def saved(folder: Path, *more: Change) -> tuple[Catalog, RecordingCore]:
 async def restored(
     folder: Path, digest: str = "hash"
 ) -> tuple[Catalog, RecordingCore, SnapshotFiles, bool]:
-    """A new catalog that took what was saved."""
+    """Return a new catalog that has restored the snapshot."""
     catalog, core, clock = await new_catalog()
     snapshots = SnapshotFiles(folder, catalog, clock.time)
     return catalog, core, snapshots, await snapshots.restore("one", digest)
 
 
-async def test_there_and_back(tmp_path: Path) -> None:
-    before, told = await saved(tmp_path)
+async def test_restored_catalog_equals_the_saved_one(tmp_path: Path) -> None:
+    before, saved_core = await saved(tmp_path)
     after, core, snapshots, done = await restored(tmp_path)
     assert done
-    assert core.rrsets == told.rrsets
+    assert core.rrsets == saved_core.rrsets
     for owner in "abcd":
         wire = name_from_text(f"{owner}.{ZONE}")
         assert after.explain(name_from_text(ZONE), wire) == before.explain(
@@ -63,18 +63,18 @@ async def test_there_and_back(tmp_path: Path) -> None:
     assert snapshots.bad_total == 0
 
 
-async def test_a_list_takes_its_place(tmp_path: Path) -> None:
+async def test_list_replaces_the_snapshot(tmp_path: Path) -> None:
     await saved(tmp_path)
     catalog, core, _, _ = await restored(tmp_path)
     core.forget()
     catalog.apply("one", *LIST)
-    assert core.batches == [], "what is the same is not told again"
+    assert core.batches == [], "equal records are not sent again"
     put = Put("/k", 9, NOW, records("a 5 A 10.0.0.9"))
     catalog.apply("one", Begin(), put, Synced(9))
     assert core.text(ZONE) == [f"a.{ZONE}. 5 A 10.0.0.9"]
 
 
-async def test_a_source_that_is_faster(tmp_path: Path) -> None:
+async def test_snapshot_is_not_used_after_a_list(tmp_path: Path) -> None:
     await saved(tmp_path)
     catalog, core, clock = await new_catalog()
     catalog.apply("one", Begin(), Put("/k", 9, NOW, records("a 5 A 10.0.0.9")))
@@ -85,7 +85,7 @@ async def test_a_source_that_is_faster(tmp_path: Path) -> None:
     assert core.text(ZONE) == [f"a.{ZONE}. 5 A 10.0.0.9"]
 
 
-async def test_a_list_that_broke_off_keeps_what_it_gave(tmp_path: Path) -> None:
+async def test_records_of_an_interrupted_list_override_the_snapshot(tmp_path: Path) -> None:
     await saved(tmp_path)
     catalog, core, clock = await new_catalog()
     put = Put("/k", 9, NOW, records("a 5 A 10.0.0.9"))
@@ -95,13 +95,13 @@ async def test_a_list_that_broke_off_keeps_what_it_gave(tmp_path: Path) -> None:
     assert f"c.{ZONE}. 6 AAAA ::1" in core.text(ZONE)
 
 
-async def test_only_what_changed_is_written(tmp_path: Path) -> None:
+async def test_only_changed_sources_are_saved(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     path = tmp_path / "one.snapshot"
     catalog.apply("one", *LIST[:-1])
     await snapshots.save({"one": "hash", "two": "hash", "gone": "hash"})
-    assert os.listdir(tmp_path) == [], "a list that is not complete is not worth it"
+    assert os.listdir(tmp_path) == [], "incomplete lists are not saved"
     catalog.apply("one", LIST[-1])
     await snapshots.save({"one": "hash"})
     assert os.listdir(tmp_path) == [path.name]
@@ -113,7 +113,7 @@ async def test_only_what_changed_is_written(tmp_path: Path) -> None:
     assert path.exists()
 
 
-async def test_what_cannot_be_written_is_counted_and_tried_again(tmp_path: Path) -> None:
+async def test_failed_save_is_counted_and_retried(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     catalog.apply("one", *LIST)
@@ -126,20 +126,22 @@ async def test_what_cannot_be_written_is_counted_and_tried_again(tmp_path: Path)
     assert (tmp_path / "one.snapshot").exists()
 
 
-async def test_of_other_settings(tmp_path: Path) -> None:
+async def test_snapshot_with_other_settings_is_ignored(tmp_path: Path) -> None:
     await saved(tmp_path)
     _, core, snapshots, done = await restored(tmp_path, "other hash")
     assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 0, [])
 
 
-async def test_of_another_source(tmp_path: Path) -> None:
+async def test_snapshot_of_another_source_is_ignored(tmp_path: Path) -> None:
     await saved(tmp_path)
     (tmp_path / "one.snapshot").rename(tmp_path / "two.snapshot")
     catalog, _, clock = await new_catalog()
     assert not await SnapshotFiles(tmp_path, catalog, clock.time).restore("two", "hash")
 
 
-async def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_snapshot_of_another_version_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("musterd.server.snapshot_files.VERSION", 2)
     await saved(tmp_path)
     monkeypatch.undo()
@@ -147,13 +149,13 @@ async def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (done, snapshots.bad_total) == (False, 0)
 
 
-async def test_none(tmp_path: Path) -> None:
+async def test_missing_snapshot(tmp_path: Path) -> None:
     _, _, snapshots, done = await restored(tmp_path)
     assert (done, snapshots.bad_total) == (False, 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 40, 100, -1, -32, -33])
-async def test_cut_off(tmp_path: Path, size: int) -> None:
+async def test_truncated_snapshot_is_ignored(tmp_path: Path, size: int) -> None:
     await saved(tmp_path)
     path = tmp_path / "one.snapshot"
     path.write_bytes(path.read_bytes()[:size])
@@ -162,7 +164,7 @@ async def test_cut_off(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.slow
-async def test_a_flipped_bit(tmp_path: Path) -> None:
+async def test_snapshot_with_flipped_bit_is_ignored(tmp_path: Path) -> None:
     await saved(tmp_path)
     path = tmp_path / "one.snapshot"
     whole = path.read_bytes()
@@ -174,7 +176,7 @@ async def test_a_flipped_bit(tmp_path: Path) -> None:
         assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 1, []), bit
 
 
-async def test_serials(tmp_path: Path) -> None:
+async def test_serials_are_saved_ahead_and_exactly_at_the_end(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     assert snapshots.read_serials() == {}
@@ -185,12 +187,12 @@ async def test_serials(tmp_path: Path) -> None:
     }
     (tmp_path / "serials.json").unlink()
     await snapshots.save_serials()
-    assert not (tmp_path / "serials.json").exists(), "it holds for a while"
+    assert not (tmp_path / "serials.json").exists(), "the saved serial is still ahead"
     await snapshots.save_serials(last=True)
     assert SnapshotFiles(tmp_path, catalog, clock.time).read_serials() == {f"{ZONE}.": serial}
 
 
-async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
+async def test_serial_does_not_decrease_after_a_crash(tmp_path: Path) -> None:
     catalog, _, clock = await new_catalog()
     await SnapshotFiles(tmp_path, catalog, clock.time).save_serials()
     for number in range(60):
@@ -206,7 +208,7 @@ async def test_a_serial_is_above_those_before_a_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a.": "x"}', '{"a.": null}', "7"])
-async def test_bad_serials(tmp_path: Path, content: str) -> None:
+async def test_invalid_serials_are_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "serials.json").write_text(content)
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
@@ -216,7 +218,7 @@ async def test_bad_serials(tmp_path: Path, content: str) -> None:
     assert json.loads((tmp_path / "serials.json").read_text()) == catalog.serials()
 
 
-async def test_serials_of_zones_that_are_gone_stay(tmp_path: Path) -> None:
+async def test_serials_of_removed_zones_are_kept(tmp_path: Path) -> None:
     (tmp_path / "serials.json").write_text('{"gone.": 5}')
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
@@ -225,13 +227,13 @@ async def test_serials_of_zones_that_are_gone_stay(tmp_path: Path) -> None:
     assert snapshots.read_serials()["gone."] == 5
 
 
-def test_the_folder_is_made(tmp_path: Path) -> None:
+def test_folder_is_created(tmp_path: Path) -> None:
     open_folder(tmp_path / "a" / "b")
     open_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match=r"file/state: can't be made: .*; set \[state\] dir"):
+    with pytest.raises(StateError, match=r"file/state: can't be created: .*; set \[state\] dir"):
         open_folder(tmp_path / "file" / "state")

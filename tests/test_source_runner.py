@@ -1,4 +1,4 @@
-"""From a source to the catalog, over its faults."""
+"""A source, its failures and its snapshot."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -23,14 +23,14 @@ FAR = 3600.0
 
 
 class Script:
-    """A source that gives what it is told to, and raises what is an error."""
+    """A source that yields the given steps, and raises those that are errors."""
 
     name = "one"
 
     def __init__(self) -> None:
         self.steps: asyncio.Queue[Change | Exception | None] = asyncio.Queue()
 
-    def say(self, *steps: Change | Exception | None) -> None:
+    def then(self, *steps: Change | Exception | None) -> None:
         for step in steps:
             self.steps.put_nowait(step)
 
@@ -66,7 +66,7 @@ async def run() -> AsyncIterator[Run]:
 
 @pytest.fixture
 async def snapshots(tmp_path: Path) -> SnapshotFiles:
-    """A directory with a snapshot; the catalog is to be set."""
+    """Save a snapshot to a directory."""
     catalog, _, clock = await new_catalog()
     catalog.apply("one", *OLD)
     saved = SnapshotFiles(tmp_path, catalog, clock.time)
@@ -78,26 +78,25 @@ def state(catalog: Catalog) -> str:
     return catalog.source_reports()[0].state
 
 
-async def test_an_outage_is_logged_once(run: Run) -> None:
-    """Not at each try to end it; and again when it is another one."""
+async def test_each_reason_is_logged_once_per_outage(run: Run) -> None:
     catalog, core, _ = await new_catalog()
     with capture_logs() as logs:
         script = run(catalog)
-        script.say(*[Lost(f"cause {number}") for number in (1, 2, 1, 2, 1)], *OLD, Lost("cause 1"))
-        script.say(*NEW)
+        script.then(*[Lost(f"cause {number}") for number in (1, 2, 1, 2, 1)], *OLD, Lost("cause 1"))
+        script.then(*NEW)
         await until(lambda: core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"])
-    told = [entry["reason"] for entry in logs if entry["event"] == "source lost"]
-    assert told == ["cause 1", "cause 2", "cause 1"]
+    logged = [entry["reason"] for entry in logs if entry["event"] == "source lost"]
+    assert logged == ["cause 1", "cause 2", "cause 1"]
 
 
-async def test_changes_are_fed(run: Run) -> None:
+async def test_changes_reach_the_core(run: Run) -> None:
     catalog, core, _ = await new_catalog()
-    run(catalog).say(*OLD, *NEW)
+    run(catalog).then(*OLD, *NEW)
     await until(lambda: core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"])
 
 
 class Choosy(Script):
-    """A source that leaves an address out."""
+    """A source that withholds an address."""
 
     def left_out(self, owner: bytes) -> list[WithheldRecord]:
         return [
@@ -106,12 +105,12 @@ class Choosy(Script):
         ]
 
 
-async def test_what_a_source_leaves_out_is_explained_while_it_is_that() -> None:
+async def test_withheld_records_are_explained_while_the_source_withholds_them() -> None:
     catalog, _, _ = await new_catalog()
     zone, owner = name_from_text(ZONE), name_from_text(f"a.{ZONE}")
     for script in (Choosy(), Script()):
         task = asyncio.create_task(SourceRunner(script, catalog, None, lambda name: None).run())
-        script.say(*NEW)
+        script.then(*NEW)
         await until(script.steps.empty)
         await until(lambda: state(catalog) == "synced")
         given, *left = catalog.explain(zone, owner)
@@ -127,43 +126,47 @@ async def test_what_a_source_leaves_out_is_explained_while_it_is_that() -> None:
 
 
 @pytest.mark.parametrize("fault", [ValueError("oh"), None])
-async def test_a_source_that_breaks_is_lost_and_begun_again(
-    run: Run, fault: Exception | None
-) -> None:
+async def test_failed_source_is_lost_and_restarted(run: Run, fault: Exception | None) -> None:
     catalog, core, _ = await new_catalog()
     script = run(catalog)
-    script.say(*OLD, fault)
+    script.then(*OLD, fault)
     await until(lambda: state(catalog) == "lost")
     assert catalog.source_reports()[0].reason == (
         "it failed: ValueError: oh" if fault else "it ended"
     )
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
-    script.say(*NEW)
+    script.then(*NEW)
     await until(lambda: state(catalog) == "synced")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
 
 
-async def test_lost_at_first(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
+async def test_snapshot_is_restored_if_the_source_is_lost_at_first(
+    run: Run, snapshots: SnapshotFiles, tmp_path: Path
+) -> None:
     catalog, core, clock = await new_catalog()
     script = run(catalog, SnapshotFiles(tmp_path, catalog, clock.time))
-    script.say(Lost("gone"))
+    script.then(Lost("gone"))
     await until(lambda: bool(core.text(ZONE)))
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
-    script.say(*NEW)
+    script.then(*NEW)
     await until(lambda: state(catalog) == "synced")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]
 
 
-async def test_late(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
+async def test_snapshot_is_restored_if_the_source_is_slow(
+    run: Run, snapshots: SnapshotFiles, tmp_path: Path
+) -> None:
     catalog, core, clock = await new_catalog()
     run(catalog, SnapshotFiles(tmp_path, catalog, clock.time), late=0.0)
     await until(lambda: state(catalog) == "restored")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
 
 
-async def test_lost_after_a_list(run: Run, snapshots: SnapshotFiles, tmp_path: Path) -> None:
+async def test_snapshot_is_not_restored_after_a_list(
+    run: Run, snapshots: SnapshotFiles, tmp_path: Path
+) -> None:
     catalog, core, clock = await new_catalog()
     restored = SnapshotFiles(tmp_path, catalog, clock.time)
-    run(catalog, restored).say(*NEW, Lost("gone"))
+    run(catalog, restored).then(*NEW, Lost("gone"))
     await until(lambda: state(catalog) == "lost")
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.2"]

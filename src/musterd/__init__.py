@@ -1,6 +1,6 @@
-"""Names for what runs in a cluster: DNS service discovery and cluster formation.
+"""DNS service discovery for clusters.
 
-Importing the package imports nothing else, so that its client side stays light.
+Importing the package imports nothing else, so that its client side starts fast.
 """
 
 __all__ = ["__version__"]

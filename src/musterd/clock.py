@@ -1,4 +1,4 @@
-"""Time as a parameter: the tests bring their own."""
+"""Clocks, which are parameters so that tests can replace them."""
 
 import asyncio
 import time as _time
@@ -7,44 +7,44 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Let it not come; no effect when it has."""
+        """Cancel the call. No-op if it has already run."""
 
 
 class Clock(Protocol):
-    """What tells the time, and calls back when some has passed."""
+    """Returns the time, and calls back after a delay."""
 
     def time(self) -> float:
-        """Seconds since 1970; may be set back."""
+        """Return seconds since 1970; may be set back."""
 
     def monotonic(self) -> float:
-        """Seconds since any moment; never falls."""
+        """Return seconds since an arbitrary moment; never decreases."""
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Call in the event loop after a delay, seconds."""
+        """Call in the event loop after a delay in seconds."""
 
 
 class LoopClock:
-    """The time of the system and of the running event loop."""
+    """The clock of the system and of the running event loop."""
 
     def time(self) -> float:
-        """Seconds since 1970; may be set back."""
+        """Return seconds since 1970; may be set back."""
         return _time.time()
 
     def monotonic(self) -> float:
-        """Seconds since any moment; never falls."""
+        """Return seconds since an arbitrary moment; never decreases."""
         return _time.monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Call in the event loop after a delay, seconds."""
+        """Call in the event loop after a delay in seconds."""
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
 class BootClock(LoopClock):
-    """As the loop's, but its seconds go on while the machine sleeps: leases end by it."""
+    """A clock that goes on while the machine sleeps, as needed for leases."""
 
     def monotonic(self) -> float:
-        """Seconds since the machine started."""
+        """Return seconds since the machine started."""
         return _time.clock_gettime(_time.CLOCK_BOOTTIME)

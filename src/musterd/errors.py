@@ -1,50 +1,50 @@
-"""Every error that musterd raises on purpose.
+"""All errors that musterd raises deliberately.
 
 ::
 
-    MusterdError          what a user can act on; shown without a traceback
-    ├── SettingsError     the configuration is wrong: one problem for each fault in it
-    ├── UsageError        the command line asks for what can't be done
-    ├── ListenError       an address can't be listened on
-    ├── StateError        the state directory, or a file in it, can't be used
-    └── SourceError       a source of records can't be read
-        └── ZoneFileError a zone file can't be read
+    MusterdError          an error that a user can fix; shown without a traceback
+    ├── SettingsError     the settings are invalid; has one problem for each error in them
+    ├── UsageError        the command line is invalid
+    ├── ListenError       an address cannot be listened on
+    ├── StateError        the state directory, or a file in it, cannot be used
+    └── SourceError       a source of records cannot be read
+        └── ZoneFileError a zone file cannot be read
 """
 
 
 class MusterdError(Exception):
-    """Something that a user can act on.
+    """An error that a user can fix.
 
-    problems: one line each, saying what is wrong, where, and what to do.
+    problems: one line each, with the location, the cause and the remedy.
     """
 
     problems: tuple[str, ...]
 
     def __init__(self, *problems: str) -> None:
-        """Keep the problems; at least one is expected."""
+        """Create an error with at least one problem."""
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
 class SettingsError(MusterdError):
-    """The configuration is wrong; carries every fault found in it."""
+    """The settings are invalid. Has a problem for each error in them."""
 
 
 class UsageError(MusterdError):
-    """The command line asks for what can't be done; the process exits with 2."""
+    """The command line is invalid. The process exits with 2."""
 
 
 class ListenError(MusterdError):
-    """An address can't be listened on."""
+    """An address cannot be listened on."""
 
 
 class StateError(MusterdError):
-    """The state directory, or a file in it, can't be used."""
+    """The state directory, or a file in it, cannot be used."""
 
 
 class SourceError(MusterdError):
-    """A source of records can't be read."""
+    """A source of records cannot be read."""
 
 
 class ZoneFileError(SourceError):
-    """A zone file can't be read."""
+    """A zone file cannot be read."""

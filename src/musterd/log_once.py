@@ -1,4 +1,4 @@
-"""What is tried again and again is told once, not at each try."""
+"""Logs each reason of a failure once per outage, instead of on every retry."""
 
 from time import monotonic
 from typing import Any, Final
@@ -8,30 +8,30 @@ import structlog
 log = structlog.get_logger()
 
 MAX_REASONS: Final = 5
-"""That are told of one outage; they differ by the endpoint that was asked."""
+"""Reasons logged per outage; they may differ by endpoint."""
 OVER: Final = 120.0
-"""Seconds without a failed try after which the next is another outage; twice the longest pause."""
+"""Seconds without a failure after which an outage is over; twice the longest retry delay."""
 
 
 class FailureLog:
-    """Warns why something fails: each reason once, until it is over."""
+    """Logs failures as warnings, each reason once per outage."""
 
     def __init__(self, event: str) -> None:
-        """``event``: what the log says."""
+        """Create a log. event: the name of the log event."""
         self._event = event
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._last = 0.0
 
     def failed(self, reason: str, **about: Any) -> None:
-        """A try failed."""
+        """Log a failed attempt, unless the reason has been logged."""
         now = monotonic()
         if now - self._last > OVER:
             self.over()
         self._last = now
-        if reason not in self._told and len(self._told) < MAX_REASONS:
-            self._told.add(reason)
+        if reason not in self._logged and len(self._logged) < MAX_REASONS:
+            self._logged.add(reason)
             log.warning(self._event, reason=reason, **about)
 
     def over(self) -> None:
-        """A try did not fail."""
-        self._told.clear()
+        """Reset after a successful attempt."""
+        self._logged.clear()

@@ -35,7 +35,7 @@ async def test_too_many_connections(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(http, "TOLD", 3)
+    monkeypatch.setattr(http, "MAX_REJECTED", 3)
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         silent = [await connect(server) for _ in range(4)]
@@ -58,7 +58,7 @@ async def test_too_many_connections(
 async def test_who_says_nothing_is_cut_off(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http, "MAX_HEAD_SECONDS", 0.2)
     async with fixture.serve() as server:
         # Who comes before it has imported what it answers with, waits longer.
         async with fixture.client(server) as client:
@@ -71,7 +71,7 @@ async def test_who_says_nothing_is_cut_off(
 async def test_a_connection_that_is_used_stays(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http, "MAX_HEAD_SECONDS", 0.2)
     async with fixture.serve() as server, fixture.client(server) as client:
         for _ in range(2):
             async with client.stream("GET", "/watch") as response:

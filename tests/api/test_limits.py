@@ -96,7 +96,7 @@ async def test_a_head_that_has_no_end(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch, *, slow: bool
 ) -> None:
     if slow:
-        monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
+        monkeypatch.setattr(http, "MAX_HEAD_SECONDS", 0.1)
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)

@@ -1,1 +1,1 @@
-"""A running server: builds its services and ties them together."""
+"""A running server and its services."""

@@ -1,4 +1,4 @@
-"""The certificate of an HTTPS server, read again when its files change."""
+"""The certificate of an HTTPS server, which is reloaded when its files change."""
 
 import asyncio
 import ssl
@@ -13,14 +13,14 @@ log = structlog.get_logger()
 
 
 class Certificate:
-    """A certificate with its key, as the files have them."""
+    """A certificate and its key, read from files."""
 
     def __init__(self, cert: Path, key: Path) -> None:
-        """Read them. Raises SettingsError."""
+        """Read the files. Raises SettingsError."""
         self._cert = cert
         self._key = key
         self.context = self._read()
-        """For the server; what is read later counts for new connections."""
+        """The context for the server. A reload applies to new connections."""
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -30,7 +30,7 @@ class Certificate:
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
-            # Without a password: that of an encrypted key would be asked on the terminal.
+            # An empty password: without one, OpenSSL asks for it on the terminal.
             context.load_cert_chain(self._cert, self._key, password=lambda: b"")
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(
@@ -39,7 +39,7 @@ class Certificate:
             ) from error
 
     async def follow(self, files: FileWatch) -> None:
-        """Read them again when they change, until cancelled; a pair that is wrong is not taken."""
+        """Reload the files when they change, until cancelled; invalid ones are not used."""
         watch = files.watch()
         paths = [str(self._cert), str(self._key)]
         try:
@@ -50,18 +50,18 @@ class Certificate:
                 now = await asyncio.to_thread(look, paths)
                 if now != seen:
                     seen = now
-                    await self._again()
-                    # A link on the way may lead elsewhere now.
+                    await self._reload()
+                    # A link may have another target now.
                     await watch.follow(paths)
         finally:
             watch.close()
 
-    async def _again(self) -> None:
+    async def _reload(self) -> None:
         try:
-            # In a context of its own first: half a pair would break the one in use.
+            # Try it in a separate context: a mismatched pair would break the one in use.
             await asyncio.to_thread(self._read)
             self._load(self.context)
         except SettingsError as error:
-            log.warning("the certificate was not taken, the old one stays", problem=str(error))
+            log.warning("certificate not reloaded, keeping the previous one", problem=str(error))
         else:
-            log.info("certificate read again", file=str(self._cert))
+            log.info("certificate reloaded", file=str(self._cert))

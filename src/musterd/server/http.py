@@ -1,4 +1,4 @@
-"""An HTTP server of ours: one application on one address, in the running event loop."""
+"""An HTTP server: one application on one address, in the running event loop."""
 
 import asyncio
 import os
@@ -15,26 +15,26 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from musterd.errors import ListenError
 
 GRACE: Final = 1
-"""Seconds in which a request may end when the server stops."""
+"""Seconds that a request may still take when the server stops."""
 IDLE: Final = 75
-"""Seconds after which a connection without a request is closed."""
-HEAD_OCTETS: Final = 65_536
-"""The most octets of a request line with its headers."""
-TOLD: Final = 100
-"""Connections beyond the most that are answered with 503; more are closed at once."""
+"""Seconds after which an idle connection is closed."""
+MAX_HEAD: Final = 65_536
+"""Bytes of a request line with its headers."""
+MAX_HEAD_SECONDS: Final = 20.0
+"""Seconds in which a request line and headers must arrive."""
+MAX_REJECTED: Final = 100
+"""Excess connections that are answered with 503; further ones are closed at once."""
 _CONTINUE: Final = b"HTTP/1.1 100"
-HEAD_SECONDS: Final = 20.0
-"""In which they must have come, once they have begun, or the client has connected."""
 
 
 class HttpServer:
-    """Serves on one address."""
+    """Serves an application on one address."""
 
     def __init__(self, address: str, section: str, connections: int) -> None:
-        """Listen on ``host:port``; who comes waits for ``run``. Raises ListenError.
+        """Listen on ``host:port``; connections wait for ``run``. Raises ListenError.
 
-        section: of the settings, for the words of an error; connections: at once, more are
-        answered with 503.
+        section: of the settings, for error messages; connections: concurrent ones, further ones
+        are answered with 503.
         """
         self._socket = _bind(address, section, connections)
         self._connections = connections
@@ -44,9 +44,9 @@ class HttpServer:
 
     def successor(self) -> Self:
         """Return a server on the same address, which takes over when this one is stopped."""
-        other = copy(self)
-        other._socket = self._socket.dup()
-        return other
+        successor = copy(self)
+        successor._socket = self._socket.dup()
+        return successor
 
     async def run(self, application: Any, tls: ssl.SSLContext | None = None) -> None:
         """Serve an ASGI application until stopped or cancelled."""
@@ -65,27 +65,27 @@ class HttpServer:
             self.close()
 
     def stop(self) -> None:
-        """Let ``run`` end, requests under way first."""
+        """Let ``run`` end after the requests in progress."""
         self._stopped = True
         if self._server is not None:
             self._server.should_exit = True
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._socket.close()
 
 
 class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to us."""
+        """Leave signals to the application."""
         yield
 
 
 class _Corked(asyncio.Transport):
-    """A transport that sends the head of an answer together with what comes next.
+    """A transport that sends the head of a response together with the body.
 
-    That is a system call less, which is a good part of what a short answer takes.
+    This saves a system call, which is a good part of the cost of a short response.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -93,7 +93,7 @@ class _Corked(asyncio.Transport):
         self._head: bytes | None = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, or keep what is the head until what follows it."""
+        """Send data, but hold back the head until the body follows."""
         data = bytes(data)
         if self._head == b"" and not data.startswith(_CONTINUE):
             self._head = data
@@ -104,74 +104,74 @@ class _Corked(asyncio.Transport):
             self._head = None
 
     def close(self) -> None:
-        """Send what is kept, and close."""
+        """Send the head if it is held back, and close."""
         if self._head:
             self._transport.write(self._head)
         self._transport.close()
 
     def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
+        """Return whether the transport is closed or closing."""
         return self._transport.is_closing()
 
 
 class _Protocol(HttpToolsProtocol):
-    """One connection, with bounds on what may come before a request can be answered."""
+    """One connection, with limits on the size and time of the head of a request."""
 
     _head = 0
-    """Octets that came since the last that were part of a body or ended a head."""
+    """Bytes of a head that have arrived so far."""
     _in_body = False
-    _late: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request for a while, unless there are too many to be even told so."""
+        """Wait for a request, unless there are too many connections even for a 503."""
         super().connection_made(transport)
-        if len(self.connections) > (self.limit_concurrency or 0) + TOLD:
+        if len(self.connections) > (self.limit_concurrency or 0) + MAX_REJECTED:
             transport.abort()
         else:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse)
+            self._timer = self.loop.call_later(MAX_HEAD_SECONDS, self._reject)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless the head of a request grows too long or takes too long."""
+        """Parse data, unless the head of a request is too long or too slow."""
         self._head += len(data)
         super().data_received(data)
-        if self._head > HEAD_OCTETS:
-            self._refuse()
-        elif self._head and not self._in_body and self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse)
+        if self._head > MAX_HEAD:
+            self._reject()
+        elif self._head and not self._in_body and self._timer is None:
+            self._timer = self.loop.call_later(MAX_HEAD_SECONDS, self._reject)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._settle()
+        """Accept the head."""
+        self._reset()
         self._in_body = True
         super().on_headers_complete()
         self.cycle.transport = _Corked(self.transport)
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body came, which is the application's to bound."""
+        """Pass on a piece of the body, which the application limits."""
         self._head = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of the request came."""
+        """Finish the request."""
         self._head = 0
         self._in_body = False
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self._settle()
+        """Stop the timer when the client has disconnected."""
+        self._reset()
         super().connection_lost(exc)
 
-    def _settle(self) -> None:
+    def _reset(self) -> None:
         self._head = 0
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _refuse(self) -> None:
-        self._settle()
+    def _reject(self) -> None:
+        self._reset()
         if not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long, or too slow.")
+            self.send_400_response("The head of the request is too long or too slow.")
 
 
 def _bind(address: str, section: str, backlog: int) -> socket.socket:
@@ -179,16 +179,16 @@ def _bind(address: str, section: str, backlog: int) -> socket.socket:
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        found = socket.create_server((host, int(port)), family=family, backlog=backlog)
-        # The head and the body of an answer go out one after the other, and connections inherit
-        # this: without it the body would wait for the head's acknowledgement, 40 ms.
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = socket.create_server((host, int(port)), family=family, backlog=backlog)
+        # Inherited by connections. Without it, the body of a response waits 40 ms for the
+        # acknowledgement of the head.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise ListenError(
             f"{address}: can't be listened on: {os.strerror(error.errno or 0)}; "
             f'set [{section}] listen to another address, or to ""'
         ) from error
-    return found
+    return sock
 
 
 def _text(sock: socket.socket) -> str:

@@ -1,12 +1,13 @@
-"""Snapshots: what each source gave, on disk, so that a restart answers while a source is lost.
+"""Snapshot files: the records of each source, for a restart while the source is lost.
 
-One file a source::
+One file per source::
 
     magic 8 | header length u32 | header, JSON | n x (key length u32 | row length u32 | key | row)
-    | BLAKE2b 32 of all before
+    | BLAKE2b 32 of everything before
 
-Integers are big-endian; keys and rows are those of ``musterd.catalog.rows`` without what holds for
-one run only. Beside them a JSON file has the serials of the zones, which must not fall.
+Integers are big-endian. Keys and rows are those of ``musterd.catalog.rows``, without the fields
+that are valid for one run only. A JSON file beside them has the serials of the zones, which must
+not decrease.
 """
 
 import asyncio
@@ -30,19 +31,18 @@ MAGIC: Final = b"musterd\1"
 VERSION: Final = 1
 DIGEST: Final = 32
 SERIAL_AHEAD: Final = 120
-"""What is written while running is above each serial by this: more than can be used up until the
-next time, as there is at most one a second."""
+"""Added to each serial that is saved while running: more than can be used until the next save,
+because a serial grows at most once a second."""
 _LENGTH = struct.Struct("!I")
 _LENGTHS = struct.Struct("!II")
-_JOINED = 1000
-"""Rows joined before they are written."""
+_ROWS_PER_WRITE = 1000
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a snapshot is of; ``time``: epoch seconds, when its rows were true."""
+    """The header of a snapshot. time: epoch seconds, when its rows were valid."""
 
     version: int
     source: str
@@ -53,30 +53,30 @@ class Header:
 
 
 class SnapshotFiles:
-    """The files in the state directory. What blocks is done in threads."""
+    """The files in the state directory. Blocking calls run in threads."""
 
     def __init__(self, folder: Path, catalog: Catalog, clock: Callable[[], float]) -> None:
-        """In a folder that is there; ``clock`` gives epoch seconds."""
+        """Use an existing folder. clock: returns epoch seconds."""
         self.bad_total = 0
-        """Files that could not be read or did not match their checksum."""
+        """Files that were unreadable or corrupt."""
         self.failed_total = 0
-        """Files that could not be written."""
+        """Failed writes."""
         self._folder = folder
         self._catalog = catalog
         self._clock = clock
         self._serials: dict[str, int] = {}
 
     async def restore(self, source: str, settings: str) -> bool:
-        """Give the catalog the rows that a source had; False if there are none, or not needed.
+        """Restore the rows of a source in the catalog. Return False if there are none, or no need.
 
-        settings: a hash of the settings that decide about the rows; others' are ignored.
+        settings: hash of the settings of the source; a snapshot with another hash is ignored.
         """
         content = await asyncio.to_thread(self._read, self._path(source))
         if content is None:
             return False
         header, at = _header(content)
         if header is None or (header.source, header.settings) != (source, settings):
-            log.info("snapshot ignored: it is of another version or other settings", source=source)
+            log.info("snapshot ignored: other version or settings", source=source)
             return False
         restored = await self._catalog.restore(source, header.time, _rows(content, at))
         if restored:
@@ -84,7 +84,7 @@ class SnapshotFiles:
         return restored
 
     async def save(self, settings: Mapping[str, str]) -> None:
-        """Write the sources that changed: name -> hash of settings, as in ``restore``."""
+        """Save the sources that have changed: name -> hash of the settings, as in ``restore``."""
         for source, digest in settings.items():
             taken = self._catalog.snapshot(source)
             if taken is None:
@@ -99,7 +99,7 @@ class SnapshotFiles:
                 self._catalog.snapshot_failed(source)
 
     def read_serials(self) -> dict[str, int]:
-        """Zone -> the serial below which it must not fall."""
+        """Return the lower bound of the serial of each zone."""
         try:
             found: Any = json.loads(self._serials_path.read_bytes())
             self._serials = {str(zone): int(serial) for zone, serial in found.items()}
@@ -110,7 +110,7 @@ class SnapshotFiles:
         return self._serials
 
     async def save_serials(self, *, last: bool = False) -> None:
-        """Write the serials if one changed; the last time exactly, else some way ahead."""
+        """Save the serials if needed: exact ones the last time, else some way ahead."""
         now = self._catalog.serials()
         half = SERIAL_AHEAD // 2
         if not last and all(s + half <= self._serials.get(z, 0) for z, s in now.items()):
@@ -132,7 +132,7 @@ class SnapshotFiles:
         return self._folder / f"{source}.snapshot"
 
     def _read(self, path: Path) -> memoryview | None:
-        """The part of a file before its checksum, if that is right."""
+        """Return a file without its checksum, or None if it is missing or invalid."""
         try:
             content = memoryview(path.read_bytes())
         except FileNotFoundError:
@@ -143,33 +143,33 @@ class SnapshotFiles:
         before, digest = content[:-DIGEST], content[-DIGEST:]
         right = hashlib.blake2b(before, digest_size=DIGEST).digest()
         if digest != right or before[: len(MAGIC)] != memoryview(MAGIC):
-            self._bad(path, "its checksum does not match")
+            self._bad(path, "checksum mismatch")
             return None
         return before
 
     def _bad(self, path: Path, reason: str) -> None:
         self.bad_total += 1
-        log.warning("a file of the state directory is ignored", file=str(path), reason=reason)
+        log.warning("state file ignored", file=str(path), reason=reason)
 
     def _failed(self, path: Path, error: OSError) -> None:
         self.failed_total += 1
         reason = error.strerror or str(error)
-        log.error("a file of the state directory can't be written", file=str(path), reason=reason)
+        log.error("state file not written", file=str(path), reason=reason)
 
 
 def open_folder(folder: Path) -> None:
-    """Make the state directory if it isn't there. Raises StateError."""
-    hint = 'set [state] dir to another directory, or to "" to keep nothing'
+    """Create the state directory if it does not exist. Raises StateError."""
+    hint = 'set [state] dir to another directory, or to "" for no files'
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StateError(f"{folder}: can't be made: {error.strerror}; {hint}") from error
+        raise StateError(f"{folder}: can't be created: {error.strerror}; {hint}") from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StateError(f"{folder}: can't be written to; {hint}")
 
 
 def _header(content: memoryview) -> tuple[Header | None, int]:
-    """The header, None if it is of another version; and where the rows begin."""
+    """Return the header, or None if it has another version; and the offset of the rows."""
     (length,) = _LENGTH.unpack_from(content, len(MAGIC))
     at = len(MAGIC) + _LENGTH.size
     fields = json.loads(bytes(content[at : at + length]))
@@ -188,8 +188,8 @@ def _content(header: Header, rows: Mapping[bytes, bytes]) -> Iterator[bytes]:
     front = json.dumps(asdict(header)).encode()
     yield MAGIC + _LENGTH.pack(len(front)) + front
     pairs = iter(rows.items())
-    while some := list(islice(pairs, _JOINED)):
-        yield b"".join(part for key, row in some for part in _pair(key, row))
+    while batch := list(islice(pairs, _ROWS_PER_WRITE)):
+        yield b"".join(part for key, row in batch for part in _pair(key, row))
 
 
 def _pair(key: bytes, row: bytes) -> tuple[bytes, bytes, bytes]:
@@ -198,7 +198,7 @@ def _pair(key: bytes, row: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _signed(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts, and their checksum."""
+    """Yield the parts, then their checksum."""
     digest = hashlib.blake2b(digest_size=DIGEST)
     for part in parts:
         digest.update(part)
@@ -207,7 +207,7 @@ def _signed(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file whole or not at all: beside its place, then put there."""
+    """Write a file atomically: beside its path, then rename it."""
     beside = path.with_name(path.name + ".new")
     with beside.open("wb") as file:
         file.writelines(parts)
