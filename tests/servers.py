@@ -53,6 +53,18 @@ def service(server: Server, kind: type[S]) -> S:
     return found
 
 
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[None]:
+    """Run a server. It answers queries in the block, and has ended after it."""
+    task = asyncio.create_task(server.run())
+    await until(lambda: task.done() or bool(server.state.listening))
+    try:
+        yield
+    finally:
+        server.stop()
+        await task
+
+
 class ServerFixture:
     """A directory with settings, and the server that uses it."""
 
@@ -83,13 +95,8 @@ class ServerFixture:
     ) -> AsyncIterator[Server]:
         """Run a server in this loop. It answers queries in the block, and has ended after it."""
         server = Server(Watcher(self.settings, environ or {}), timing)
-        task = asyncio.create_task(server.run())
-        await until(lambda: task.done() or bool(server.state.listening))
-        try:
+        async with running(server):
             yield server
-        finally:
-            server.stop()
-            await task
 
     @contextmanager
     def thread(self) -> Iterator[Server]:

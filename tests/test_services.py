@@ -1,8 +1,7 @@
 """Services of a server: a list that starts, reloads and stops as one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from musterd.settings.watch import Watcher
 from musterd.sources import Source
 from musterd.sources.changes import Begin, Change, Put, Synced
 from tests.catalogkit import NOW, records, until
+from tests.servers import running
 
 pytestmark = pytest.mark.slow
 TOML = """
@@ -76,17 +76,6 @@ class Recorder(BasicService):
 
     async def close(self) -> None:
         self._record("close")
-
-
-@asynccontextmanager
-async def running(server: Server) -> AsyncIterator[None]:
-    task = asyncio.create_task(server.run())
-    await until(lambda: task.done() or bool(server.state.listening))
-    try:
-        yield
-    finally:
-        server.stop()
-        await task
 
 
 @pytest.fixture

@@ -96,9 +96,9 @@ class MusterdCollector(Collector):
             "musterd_zone_names", "Owner names of a zone, including empty non-terminals.", "zone"
         )
         memory = _family("musterd_zone_memory_bytes", "Memory used by a zone in the core.", "zone")
-        for apex, _, owners, octets in self._state.core.zones():
+        for apex, _, owners, size in self._state.core.zones():
             names.add_metric([name_to_text(apex)], owners)
-            memory.add_metric([name_to_text(apex)], octets)
+            memory.add_metric([name_to_text(apex)], size)
         yield from (names, memory)
 
     def _sources(self) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from musterd.server.snapshot_files import SnapshotFiles
 
 @dataclass(slots=True)
 class ServerState:
-    """What a server consists of, where it listens, and what it counts itself."""
+    """The parts of a server, its addresses and its counters."""
 
     core: Core
     catalog: Catalog
