@@ -20,6 +20,7 @@ import httpx
 import structlog
 
 from musterd import log as logs
+from musterd.server.api import LIMITS, ApiService
 from musterd.server.heartbeat import TIMING, HeartbeatTiming
 from musterd.server.server import Server
 from musterd.server.service import BasicService
@@ -72,6 +73,8 @@ class ServerFixture:
         """Write the settings. ``{state}`` in them stands for the state directory."""
         self.folder = folder
         self.settings = folder / "musterd.toml"
+        self.limits = LIMITS
+        """Limits of the API in this loop."""
         self.state = folder / "state"
         self.text = text.replace("{state}", str(self.state))
         self.settings.write_text(self.text)
@@ -95,6 +98,7 @@ class ServerFixture:
     ) -> AsyncIterator[Server]:
         """Run a server in this loop. It answers queries in the block, and has ended after it."""
         server = Server(Watcher(self.settings, environ or {}), timing)
+        service(server, ApiService).limits = self.limits
         async with running(server):
             yield server
 

@@ -14,7 +14,7 @@ from musterd.catalog import Catalog
 from musterd.errors import ListenError
 from musterd.registry.applied import Applied
 from musterd.server.http import HttpServer
-from musterd.server.metrics import MAX_CONNECTIONS, app
+from musterd.server.metrics import LIMITS, app
 from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from tests.catalogkit import NOW, ManualClock, records, settings
@@ -61,7 +61,7 @@ async def served() -> AsyncIterator[Served]:
     catalog = Catalog(core, clock)
     await catalog.reconfigure(settings(sources=[{"name": "one", "zone": ZONE}]))
     state = ServerState(core, catalog, clock)
-    server = HttpServer("127.0.0.1:0", "metrics", MAX_CONNECTIONS)
+    server = HttpServer("127.0.0.1:0", "metrics", LIMITS)
     task = asyncio.create_task(server.run(app(state)))
     yield Served(state, catalog, clock, server)
     server.stop()
@@ -168,10 +168,10 @@ async def test_formats(served: Served) -> None:
 
 async def test_address_in_use(served: Served) -> None:
     with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
-        HttpServer(served.server.address, "metrics", MAX_CONNECTIONS)
+        HttpServer(served.server.address, "metrics", LIMITS)
 
 
 async def test_ipv6() -> None:
-    server = HttpServer("[::1]:0", "metrics", MAX_CONNECTIONS)
+    server = HttpServer("[::1]:0", "metrics", LIMITS)
     assert server.address.startswith("[::1]:")
     server.close()

@@ -2,12 +2,12 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from musterd.api import limits
-from musterd.server import api, http
 from musterd.server.api import ApiService
 from musterd.server.server import Server
 from tests.api.test_limits import pieces
@@ -19,7 +19,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def at(server: Server) -> int:
-    """Connections of the API now."""
+    """Return the number of connections of the API."""
     listener = service(server, ApiService).listener
     assert listener is not None
     uvicorn = listener.http._server
@@ -27,15 +27,12 @@ def at(server: Server) -> int:
 
 
 def gone(connection: Connection) -> bool:
-    """Whether the server closed it."""
+    """Return whether the server has closed the connection."""
     return connection[0].at_eof() or connection[0].exception() is not None
 
 
-async def test_too_many_connections(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(http, "MAX_REJECTED", 3)
+async def test_too_many_connections(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, max_connections=5, max_rejected=3)
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         silent = [await connect(server) for _ in range(4)]
@@ -46,7 +43,7 @@ async def test_too_many_connections(
         many = [await connect(server) for _ in range(10)]
         await until(lambda: sum(map(gone, many)) == 7)
         assert at(server) == 8
-        # Who is there goes on to be served, names are answered, and there is room again.
+        # Open connections and DNS are still served, and later there is room again.
         assert await answers(server, "nope") == []
         for _, writer in silent + many:
             writer.close()
@@ -55,12 +52,10 @@ async def test_too_many_connections(
             assert (await other.get("/status")).status_code == 200
 
 
-async def test_who_says_nothing_is_cut_off(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "MAX_HEAD_SECONDS", 0.2)
+async def test_silent_connection_is_closed(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, head_seconds=0.2)
     async with fixture.serve() as server:
-        # Who comes before it has imported what it answers with, waits longer.
+        # The first connections wait longer, until the API is imported.
         async with fixture.client(server) as client:
             (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
@@ -68,14 +63,12 @@ async def test_who_says_nothing_is_cut_off(
         writer.close()
 
 
-async def test_a_connection_that_is_used_stays(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "MAX_HEAD_SECONDS", 0.2)
+async def test_connection_in_use_stays_open(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, head_seconds=0.2)
     async with fixture.serve() as server, fixture.client(server) as client:
         for _ in range(2):
             async with client.stream("GET", "/watch") as response:
-                # A watch is a request that was made, however long it takes.
+                # A watch is a complete request, however long it takes.
                 await asyncio.sleep(0.3)
                 assert response.status_code == 200
             assert (await client.get("/status")).status_code == 200

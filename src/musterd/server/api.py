@@ -13,6 +13,7 @@ import structlog
 from musterd import __version__
 from musterd.registry.leases import Leases
 from musterd.registry.registry import Registry
+from musterd.server.http import HttpLimits
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.registry import RegistryService
 from musterd.server.state import ServerState
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from musterd.api.limits import Rate
     from musterd.api.middleware import Gate
 
-MAX_CONNECTIONS: Final = 1000
-"""Concurrent HTTP connections; further ones are answered with 503."""
+LIMITS: Final = HttpLimits(max_connections=1000)
 MAX_WAIT: Final = 2.0
 """Seconds after which the API is served even if registered names are not answered yet."""
 
@@ -41,6 +41,7 @@ class ApiService(HttpService):
         self._registry = registry
         self._started = state.clock.time()
         self._settings = Api()
+        self.limits = LIMITS
         self.context: Context | None = None
         """What the routes work with, once the API is built."""
         self._rate: Rate | None = None
@@ -51,7 +52,7 @@ class ApiService(HttpService):
         api = settings.api
         if not api.listen or self._state.store is None:
             return None
-        return HttpEndpoint("api", api.listen, MAX_CONNECTIONS, api.tls_cert, api.tls_key)
+        return HttpEndpoint("api", api.listen, self.limits, api.tls_cert, api.tls_key)
 
     def committed(self, settings: Settings, address: str) -> None:
         """Use new settings."""

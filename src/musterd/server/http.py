@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self
 
 import uvicorn
@@ -18,26 +20,33 @@ GRACE: Final = 1
 """Seconds that a request may still take when the server stops."""
 IDLE: Final = 75
 """Seconds after which an idle connection is closed."""
-MAX_HEAD: Final = 65_536
-"""Bytes of a request line with its headers."""
-MAX_HEAD_SECONDS: Final = 20.0
-"""Seconds in which a request line and headers must arrive."""
-MAX_REJECTED: Final = 100
-"""Excess connections that are answered with 503; further ones are closed at once."""
 _CONTINUE: Final = b"HTTP/1.1 100"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Limits of an HTTP server."""
+
+    max_connections: int
+    """Concurrent connections; further ones are answered with 503."""
+    max_rejected: int = 100
+    """Excess connections that are answered with 503; further ones are closed at once."""
+    max_head: int = 65_536
+    """Bytes of a request line with its headers."""
+    head_seconds: float = 20.0
+    """Seconds in which a request line and headers must arrive."""
 
 
 class HttpServer:
     """Serves an application on one address."""
 
-    def __init__(self, address: str, section: str, connections: int) -> None:
+    def __init__(self, address: str, section: str, limits: HttpLimits) -> None:
         """Listen on ``host:port``; connections wait for ``run``. Raises ListenError.
 
-        section: of the settings, for error messages; connections: concurrent ones, further ones
-        are answered with 503.
+        section: of the settings, for error messages.
         """
-        self._socket = _bind(address, section, connections)
-        self._connections = connections
+        self._socket = _bind(address, section, limits.max_connections)
+        self._limits = limits
         self._server: _Uvicorn | None = None
         self._stopped = False
         self.address = _text(self._socket)
@@ -50,10 +59,11 @@ class HttpServer:
 
     async def run(self, application: Any, tls: ssl.SSLContext | None = None) -> None:
         """Serve an ASGI application until stopped or cancelled."""
+        protocol: Any = partial(_Protocol, limits=self._limits)
         config = uvicorn.Config(
-            application, http=_Protocol, log_config=None, access_log=False, lifespan="off",
+            application, http=protocol, log_config=None, access_log=False, lifespan="off",
             ws="none", proxy_headers=False, server_header=False, loop="none",
-            limit_concurrency=self._connections, timeout_keep_alive=IDLE,
+            limit_concurrency=self._limits.max_connections, timeout_keep_alive=IDLE,
             timeout_graceful_shutdown=GRACE,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )  # fmt: skip
@@ -122,22 +132,26 @@ class _Protocol(HttpToolsProtocol):
     _in_body = False
     _timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, limits: HttpLimits, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._limits = limits
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, unless there are too many connections even for a 503."""
         super().connection_made(transport)
-        if len(self.connections) > (self.limit_concurrency or 0) + MAX_REJECTED:
+        if len(self.connections) > (self.limit_concurrency or 0) + self._limits.max_rejected:
             transport.abort()
         else:
-            self._timer = self.loop.call_later(MAX_HEAD_SECONDS, self._reject)
+            self._timer = self.loop.call_later(self._limits.head_seconds, self._reject)
 
     def data_received(self, data: bytes) -> None:
         """Parse data, unless the head of a request is too long or too slow."""
         self._head += len(data)
         super().data_received(data)
-        if self._head > MAX_HEAD:
+        if self._head > self._limits.max_head:
             self._reject()
         elif self._head and not self._in_body and self._timer is None:
-            self._timer = self.loop.call_later(MAX_HEAD_SECONDS, self._reject)
+            self._timer = self.loop.call_later(self._limits.head_seconds, self._reject)
 
     def on_headers_complete(self) -> None:
         """Accept the head."""

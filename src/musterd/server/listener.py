@@ -9,7 +9,7 @@ from typing import Any
 
 from musterd.file_watch import FileWatch
 from musterd.server.certificate import Certificate
-from musterd.server.http import HttpServer
+from musterd.server.http import HttpLimits, HttpServer
 from musterd.server.service import BasicService, Prepared
 from musterd.settings import Settings
 
@@ -20,7 +20,7 @@ class HttpEndpoint:
 
     section: str
     listen: str
-    max_connections: int
+    limits: HttpLimits
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -41,7 +41,7 @@ class Listener:
         if old is not None and old.endpoint.listen == endpoint.listen:
             self.http = old.http.successor()
         else:
-            self.http = HttpServer(endpoint.listen, endpoint.section, endpoint.max_connections)
+            self.http = HttpServer(endpoint.listen, endpoint.section, endpoint.limits)
 
     async def run(self, application: Any, files: FileWatch) -> None:
         """Serve until stopped or cancelled."""

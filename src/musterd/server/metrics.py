@@ -16,13 +16,13 @@ from starlette.routing import Route
 
 from musterd.registry.applied import Applied
 from musterd.rr.names import name_to_text
+from musterd.server.http import HttpLimits
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.snapshot_files import SnapshotFiles
 from musterd.server.state import ServerState
 from musterd.settings import Settings
 
-MAX_CONNECTIONS: Final = 64
-"""Concurrent HTTP connections; further ones are answered with 503."""
+LIMITS: Final = HttpLimits(max_connections=64)
 
 ZONE_STATES: Final = ("live", "loading", "stale", "restoring")
 SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
@@ -222,7 +222,7 @@ class MetricsService(HttpService):
     def endpoint(self, settings: Settings) -> HttpEndpoint | None:
         """Return where the metrics are served, or None for nowhere."""
         listen = settings.metrics.listen
-        return HttpEndpoint("metrics", listen, MAX_CONNECTIONS) if listen else None
+        return HttpEndpoint("metrics", listen, LIMITS) if listen else None
 
     def committed(self, settings: Settings, address: str) -> None:
         """Publish the address."""
