@@ -10,6 +10,13 @@ from tests.api.kit import Api
 WEB = "/records/muster.local/web/A"
 
 
+@pytest.fixture(params=["fast", "fastapi"])
+def api(api: Api, request: pytest.FixtureRequest) -> Api:
+    """Run each test over the fast path and over FastAPI."""
+    api.fast = request.param == "fast"
+    return api
+
+
 async def test_a_record_is_answered_when_its_write_is(api: Api) -> None:
     wanted = {
         "data": "10.0.0.1",

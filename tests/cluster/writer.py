@@ -15,7 +15,7 @@ REQUEST_SECONDS: Final = 5.0
 """In which the server has an answer of etcd to a request, or none."""
 PATIENCE: Final = 3 * REQUEST_SECONDS
 """Seconds in which each answer must come: a write reads first. Then the client gives up."""
-CLEAR: Final = re.compile("etcd at|the store can't be|the server stops")
+CLEAR: Final = re.compile("etcd at|the store can't be|the server is shutting down")
 """What every refusal names."""
 UNSURE: Final = "may have happened"
 """What a refusal says that isn't one for certain."""

@@ -31,7 +31,8 @@ IMPORTS_MOST: Final = 2
 _ZONES: Final = "/v1/zones/"
 _STOPPING: Final = Problem(
     503,
-    "the server stops: what was asked may have been done or not, but never by half; read to know",
+    "the server is shutting down; the request may or may not have been applied (never partially):"
+    " read again to confirm",
     "stopping",
     {"Retry-After": "5"},
 )
@@ -102,11 +103,11 @@ class Gate:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Answer a request whose body is there, by the short way if it has one."""
-        short = fast_path.route(scope["method"], scope["path"])
-        if short is not None:
-            response = await short(scope[CALL], headers, message["body"])
-            if response is not None:
+        """Answer a request whose body was read, by the fast path if it takes it."""
+        if len(headers) == len(scope["headers"]):  # No header is repeated.
+            handler = fast_path.parse(scope["method"], scope["path"], headers, message["body"])
+            if handler is not None:
+                response = await handler(scope[CALL])
                 await response(scope, receive, send)
                 return
         await self._app(scope, _once(message, receive), send)
@@ -120,13 +121,14 @@ class Gate:
             raise limits.too_large(most)
         message = await receive()
         if message.get("more_body") or len(message.get("body", b"")) > most:
-            await self._read_rest(scope, message, most, receive, send)
+            await self._read_rest(scope, headers, message, most, receive, send)
         elif message["type"] == "http.request":
             await self._answer(scope, headers, message, receive, send)
 
     async def _read_rest(
         self,
         scope: Scope,
+        headers: dict[bytes, bytes],
         message: Message,
         most: int,
         receive: Receive,
@@ -142,7 +144,7 @@ class Gate:
                 raise Problem(408, f"the body did not come in {BODY_SECONDS:.0f} s") from None
             if not held.gone:
                 whole = {"type": "http.request", "body": bytes(held.body), "more_body": False}
-                await self._app(scope, _once(whole, receive), send)
+                await self._answer(scope, headers, whole, receive, send)
         finally:
             held.release()
 

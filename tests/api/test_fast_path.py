@@ -1,0 +1,188 @@
+"""The fast path and FastAPI accept and refuse the same requests, over a real connection."""
+
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest.mock import AsyncMock
+
+import pytest
+
+from musterd.api import fast_path
+from tests.api.kit import Api
+from tests.servers import ServerFixture, connect
+
+PATH = "/v1/records/muster.local/web/A"
+ONE = f"{PATH}/one"
+BODY = b'{"data": "10.0.0.1"}'
+TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=latin-1",
+         "Application/JSON", "application/merge-patch+json", "text/json", "")  # fmt: skip
+TAGS = (1, 997, 998, 999, 1000, 1001, 3000)
+BODIES = (
+    b"", b"{}", b"[]", b"null", b"1", b"{", b"nonsense", b'{"data": 1}', b'{"data": null}',
+    b'{"data": "10.0.0.1", "unknown": 1}', b'{"data": "10.0.0.1", "data": "10.0.0.2"}',
+    b'{"data": "10.0.0.2", "data": "nonsense"}', b'{"data": "\\ud800"}', b'{"data": "\xff"}',
+    b'{"data": "10.0.0.1", "ttl": 1.0}', b'{"data": "10.0.0.1", "ttl": "1"}',
+    b'{"data": "10.0.0.1", "ttl": true}', b'{"data": "10.0.0.1", "ttl": -1}',
+    b'{"data": "10.0.0.1", "ttl": NaN}', b'{"data": "10.0.0.1", "ttl": Infinity}',
+    b'{"data": "10.0.0.1", "ttl": 2147483647}', b'{"data": "10.0.0.1", "ttl": 2147483648}',
+    b'{"data": "10.0.0.1", "ttl": ' + b"9" * 5000 + b"}",
+    b'{"data": "10.0.0.1", "weight": 65535}', b'{"data": "10.0.0.1", "weight": 65536}',
+    b'{"data": "10.0.0.1", "policy": "one"}', b'{"data": "10.0.0.1", "policy": "some"}',
+    b'{"data": "10.0.0.1", "policy": "one\\n"}', b'{"data": "10.0.0.1", "lease": "0"}',
+    b'{"data": "10.0.0.1", "labels": {"a": "b"}}', b'{"data": "10.0.0.1", "labels": {"": "b"}}',
+    b'{"data": "10.0.0.1", "labels": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+    json.dumps({"data": "10.0.0.1", "description": "x" * 1000}).encode(),
+    json.dumps({"data": "10.0.0.1", "description": "x" * 1001}).encode(),
+    b"\xef\xbb\xbf" + BODY, BODY.decode().encode("utf-16"), BODY.decode().encode("utf-32"),
+    b"  " + BODY + b"\n\n", BODY + b"x", BODY + b"\0",
+)  # fmt: skip
+PATHS = (
+    ONE, f"{PATH}/o%6ee", f"{PATH}/one%0A", f"{PATH}/{'x' * 64}", f"{PATH}/{'x' * 65}",
+    f"{PATH}/", f"{PATH}/a%2Fb", f"{PATH}/a%252Fb", f"{PATH}/%ff", f"{PATH}/%", f"{PATH}/%zz",
+    f"{PATH}/%2E", f"{PATH}/..", f"{PATH}/a%20b", f"{PATH}/%C3%A4", f"{PATH}/one?x=1",
+    f"{PATH}/one%3Fx", f"{PATH}/a+b", f"{PATH}/one/", f"{PATH}//one", "/v1/records//web/A/one",
+    "/v1//records/muster.local/web/A/one", "/v1/records/muster.local/web/a/one",
+    "/v1/records/muster.local/web/TYPE65280/one", "/v1/records/muster.local/web/NOTYPE/one",
+    f"/v1/records/muster.local/web/{'A' * 20}/one", f"/v1/records/muster.local/web/{'A' * 21}/one",
+    f"/v1/records/muster.local/{'x.' * 549}xx/A/one",
+    f"/v1/records/muster.local/{'x.' * 550}x/A/one",
+    "/v1/records/muster.local/w%2Fb/A/one", "/v1/records/muster.local/w%5C047b/A/one",
+    "/v1/records/muster.local/%00/A/one", "/v1/records/muster.local/%E3%80%82/A/one",
+    "/v1/records/MUSTER.local./web.muster.local./A/one", "/v1/records/nope.test/web/A/one",
+)  # fmt: skip
+
+
+class Case(NamedTuple):
+    """A request. pieces: the number of chunks of its body; 0 sends it with its length."""
+
+    method: str = "PUT"
+    path: str = ONE
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    body: bytes = BODY
+    pieces: int = 0
+
+
+def _cases() -> Iterator[Case]:
+    json_type = ("Content-Type", "application/json")
+    for method, path in (("PUT", ONE), ("POST", PATH)):
+        for kind, pieces in itertools.product(TYPES, (0, 1, 2, 5)):
+            yield Case(method, path, (("Content-Type", kind),), pieces=pieces)
+        yield Case(method, path, ())
+        yield Case(method, path, (json_type, json_type))
+        yield Case(method, path, (json_type, ("Content-Type", "text/plain")))
+        yield Case(method, path, (("Content-Type", "text/plain"), json_type))
+        for body, pieces in itertools.product(BODIES, (0, 2)):
+            yield Case(method, path, body=body, pieces=pieces)
+    for name, size, kind in itertools.product(("If-Match", "If-None-Match"), TAGS, TYPES[:2]):
+        tag = (name, '"' + "1" * size + '"')
+        yield Case(headers=(("Content-Type", kind), tag))
+        yield Case("DELETE", headers=(tag,), body=b"")
+    for name in ("If-Match", "If-None-Match"):
+        for value in ("", "*", " * ", '"1"', 'W/"1"', '"1", "2"', "1", '"\xe4"', "*, *", ","):
+            yield Case(headers=(json_type, (name, value)))
+            yield Case("DELETE", headers=((name, value),), body=b"")
+            yield Case(headers=(json_type, (name, value), (name, '"7"')))
+            yield Case(headers=(json_type, (name, '"7"'), (name, value)))
+    for method, path in itertools.product(("PUT", "GET", "DELETE", "POST", "PATCH"), PATHS):
+        yield Case(method, path, body=BODY if method in ("PUT", "POST") else b"")
+
+
+CASES = tuple(_cases())
+
+
+def _encode(case: Case, token: str) -> bytes:
+    lines = [
+        f"{case.method} {case.path} HTTP/1.1",
+        "Host: musterd",
+        f"Authorization: Bearer {token}",
+        *(f"{name}: {value}" for name, value in case.headers),
+    ]
+    body = case.body
+    if case.pieces:
+        lines.append("Transfer-Encoding: chunked")
+        step = max(1, -(-len(body) // case.pieces))
+        chunks = [body[at : at + step] for at in range(0, len(body), step)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    elif body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
+
+
+class Reply(NamedTuple):
+    """What a client sees, without the values that differ between equal writes."""
+
+    status: int
+    body: Any
+
+
+async def _ask(server: Any, case: Case, token: str) -> Reply:
+    reader, writer = await connect(server)
+    data = _encode(case, token)
+    if case.pieces > 1:
+        half = len(data) - 8
+        writer.write(data[:half])
+        await writer.drain()
+        await asyncio.sleep(0.002)
+        data = data[half:]
+    writer.write(data)
+    reply = await reader.read()
+    writer.close()
+    head, _, body = reply.partition(b"\r\n\r\n")
+    found = json.loads(body) if body.startswith(b"{") else body.decode()
+    if isinstance(found, dict):
+        for name in ("revision", "created", "modified", "current"):
+            found.pop(name, None)
+        found["detail"] = re.sub(r'is at "\d+"', "is at", found.get("detail", ""))
+    return Reply(int(head.split(b" ")[1]), found)
+
+
+async def _replies(server: Any, token: str) -> list[Reply]:
+    """Send every case, each after the same write."""
+    found = []
+    for case in CASES:
+        await _ask(server, Case("DELETE", PATH, (), b""), token)
+        await _ask(server, Case(), token)
+        found.append(await _ask(server, case, token))
+    return found
+
+
+@pytest.mark.slow
+async def test_fast_path_and_fastapi_agree(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = 0
+    parse = fast_path.parse
+
+    def counted(*request: Any) -> fast_path.Handler | None:
+        nonlocal taken
+        handler = parse(*request)
+        taken += handler is not None
+        return handler
+
+    async with fixture.serve() as server:
+        monkeypatch.setattr(fast_path, "parse", counted)
+        fast = await _replies(server, fixture.token)
+        monkeypatch.setattr(fast_path, "parse", lambda *_: None)
+        general = await _replies(server, fixture.token)
+    differing = [found for found in zip(CASES, fast, general, strict=True) if found[1] != found[2]]
+    assert not differing, differing[:5]
+    assert taken > len(CASES)
+    assert {reply.status for reply in fast} >= {200, 201, 204, 400, 404, 405, 412, 422}
+
+
+@pytest.mark.parametrize("kind", TYPES[:2])
+async def test_if_match_is_limited_for_every_content_type(api: Api, kind: str) -> None:
+    headers = {"content-type": kind, "if-match": '"' + "1" * 3000 + '"'}
+    await api.refused(422, "PUT", ONE[3:], content=BODY, headers=headers)
+
+
+async def test_in_process_kit_takes_the_fast_path(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = AsyncMock()
+    monkeypatch.setattr(api.gate, "_app", app)
+    await api.ok("PUT", ONE[3:], {"data": "10.0.0.1"})
+    assert not app.called
