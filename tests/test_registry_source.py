@@ -14,7 +14,7 @@ from musterd.kv import EventBatch, Store, StoreLost
 from musterd.kv import PutOp as StorePut
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RecordKey
-from musterd.registry.record import draft, encode
+from musterd.registry.record import encode, record_spec
 from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Synced
@@ -359,7 +359,7 @@ async def test_a_writer_that_gives_up_is_forgotten() -> None:
 
 
 async def test_values_are_made_and_read_back() -> None:
-    wanted = draft(1, "10.0.0.1", "subset:2", ttl=5, labels={"a": "b"})
+    wanted = record_spec(1, "10.0.0.1", "subset:2", ttl=5, labels={"a": "b"})
     found = json.loads(encode(wanted, "me", NOW, None))
     assert found == {"data": "10.0.0.1", "ttl": 5, "policy": "subset:2", "labels": {"a": "b"},
                      "registrant": "me", "created": NOW, "modified": NOW}  # fmt: skip

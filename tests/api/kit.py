@@ -16,7 +16,7 @@ from musterd.api.limits import Rate
 from musterd.catalog import Catalog
 from musterd.clock import LoopClock
 from musterd.registry.applied import Applied
-from musterd.registry.leases import Leases
+from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Tokens, new_text
 from musterd.server.source_runner import SourceRunner
@@ -138,7 +138,7 @@ async def running(
         await tokens.ensure_first(admin)
         context = Context(
             registry=Registry(store, applied, clock.time),
-            servers=None, leases=Leases(store), tokens=tokens, catalog=catalog, core=core,
+            servers=None, leases=LeaseService(store), tokens=tokens, catalog=catalog, core=core,
             settings=lambda: config.api, listening=lambda: ["127.0.0.1:53"],
             clock=clock.time, started=clock.time(), version="1",
         )  # fmt: skip

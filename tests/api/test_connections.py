@@ -99,7 +99,7 @@ async def test_pages_are_bounded(fixture: ServerFixture) -> None:
 async def test_large_bodies_at_once(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "BODIES_MOST", 300_000)
+    monkeypatch.setattr(limits, "MAX_BODIES", 300_000)
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd.api.status import PROBLEMS_MOST
+from musterd.api.status import MAX_PROBLEMS
 from musterd.kv import PutOp as StorePut
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
@@ -105,11 +105,11 @@ async def test_status(api: Api) -> None:
 
 
 async def test_status_tells_of_problems_that_it_does_not_show(api: Api) -> None:
-    faults = [Fault(f"key {number}", "wrong") for number in range(PROBLEMS_MOST + 2)]
+    faults = [Fault(f"key {number}", "wrong") for number in range(MAX_PROBLEMS + 2)]
     api.context.catalog.apply("registry", *faults)
     first, newest, *_ = (await api.ok("GET", "/status"))["problems"]
     assert first.startswith("source registry: up to 2 older problems are not shown:")
-    assert newest == f"source registry: key {PROBLEMS_MOST + 1}: wrong"
+    assert newest == f"source registry: key {MAX_PROBLEMS + 1}: wrong"
 
 
 async def test_status_names_problems(api: Api) -> None:
@@ -123,4 +123,6 @@ async def test_status_names_problems(api: Api) -> None:
     problems = (await api.ok("GET", "/status"))["problems"]
     assert problems[0] == "source registry is lost: no reason"
     assert problems[1].startswith("a.muster.local. A is not answered: ")
-    assert problems[2].startswith('source registry: muster.local/bad/A/1: "nope" is no data of A')
+    assert problems[2].startswith(
+        'source registry: muster.local/bad/A/1: "nope" is not valid A data'
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from musterd.api import limits, middleware
-from musterd.api.problems import Problem
+from musterd.api.problems import ProblemResponse
 from tests.api.kit import Api
 from tests.servers import ServerFixture, connect
 
@@ -52,10 +52,10 @@ async def test_a_body_is_not_read_before_its_token_is(fixture: ServerFixture) ->
 
 async def test_all_bodies_together_are_bounded() -> None:
     bodies = limits.Bodies()
-    bodies.hold(limits.BODIES_MOST)
-    with pytest.raises(Problem):
+    bodies.hold(limits.MAX_BODIES)
+    with pytest.raises(ProblemResponse):
         bodies.hold(1)
-    bodies.release(limits.BODIES_MOST)
+    bodies.release(limits.MAX_BODIES)
     bodies.hold(1)
 
 
@@ -143,9 +143,9 @@ async def test_a_rate_is_of_each_token(api: Api) -> None:
 def test_the_table_of_rates_is_bounded() -> None:
     rate = limits.Rate(lambda: 0.0)
     rate.limit = 1
-    for number in range(2 * limits.BUCKETS_MOST):
+    for number in range(2 * limits.MAX_BUCKETS):
         rate.take(str(number))
-    assert len(rate._buckets) <= limits.BUCKETS_MOST
+    assert len(rate._buckets) <= limits.MAX_BUCKETS
 
 
 async def test_a_method_that_is_not_there(api: Api) -> None:

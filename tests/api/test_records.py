@@ -115,7 +115,7 @@ async def test_an_rrset_with_one_wrong_record_is_not_written(api: Api) -> None:
     await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}]})
     records = [{"data": "10.0.0.2"}, {"data": "10.0.0.300"}]
     problem = await api.refused(422, "PUT", WEB, {"records": records})
-    assert '"10.0.0.300" is no data of A' in problem["detail"]
+    assert '"10.0.0.300" is not valid A data' in problem["detail"]
     assert api.answers("web") == ["10.0.0.1"]
     twice = [{"data": "10.0.0.2"}, {"data": "10.0.0.2"}]
     await api.refused(422, "PUT", WEB, {"records": twice})

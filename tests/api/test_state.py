@@ -12,7 +12,7 @@ import pytest
 
 from musterd.kv import PutOp
 from musterd.registry.keys import RecordKey
-from musterd.registry.record import draft, encode
+from musterd.registry.record import encode, record_spec
 from musterd.rr.types import A
 from musterd.server.store import FILE, LIMITS
 from musterd.store.embedded import Embedded, EmbeddedOptions
@@ -37,7 +37,7 @@ async def filled(fixture: ServerFixture) -> Path:
 
 def record(number: int) -> PutOp:
     """The record of one host."""
-    wanted = draft(A, f"10.0.{number >> 8}.{number & 255}")
+    wanted = record_spec(A, f"10.0.{number >> 8}.{number & 255}")
     key = RecordKey("muster.local", f"h{number}", "A", wanted.id)
     return PutOp(key.octets, encode(wanted, "first", 0.0, None))
 

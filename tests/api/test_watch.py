@@ -186,7 +186,7 @@ async def test_a_quiet_client_hears_that_it_lives(
 
 
 async def test_only_so_many_watch(fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "WATCHERS_MOST", 1)
+    monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,

@@ -11,7 +11,7 @@ from musterd.kv import Compacted, PutOp
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RecordKey
 from musterd.registry.rdata import parse_type
-from musterd.registry.record import draft
+from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
@@ -56,7 +56,7 @@ async def test_no_deletion_is_left_out(
 async def replace(store: Store, rtype: str, *data: str) -> None:
     """Make these all records of a name, at once."""
     registry = Registry(store, Applied(), lambda: NOW)
-    drafts = [draft(parse_type(rtype), each) for each in data]
+    drafts = [record_spec(parse_type(rtype), each) for each in data]
     await registry.put_rrset(RecordKey(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
 
 

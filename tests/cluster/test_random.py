@@ -17,7 +17,7 @@ import pytest
 from musterd.kv import Compare, DeleteOp, Is, LeaseNotFound, Operation, PutOp, StoreUncertain
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS, RecordKey
-from musterd.registry.record import draft
+from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
@@ -125,7 +125,7 @@ class World:
         """Replace an RRset as the API does."""
         owner, zone = self.chance.choice(OWNERS), self.chance.choice(ZONES)
         data = {f"10.0.1.{self.chance.randrange(9)}" for _ in range(self.chance.randrange(5))}
-        drafts = [draft(1, each) for each in sorted(data)]
+        drafts = [record_spec(1, each) for each in sorted(data)]
         key = RecordKey(zone, owner, "A", "")
         prefix = key.octets
         with contextlib.suppress(StoreUncertain, LeaseNotFound):

@@ -6,9 +6,9 @@ from musterd.kv import Entry, Store
 from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash
 from musterd.registry.keys import RecordKey
-from musterd.registry.record import draft
+from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
-from musterd.registry.write_cache import MOST, VALUE_MOST, Recent
+from musterd.registry.write_cache import MAX_ENTRIES, MAX_VALUE, WriteCache
 from musterd.rr.types import CNAME, A
 
 KEY = RecordKey("muster.local", "web", "A", "one")
@@ -21,9 +21,9 @@ def registry(store: Store, now: float) -> Registry:
 
 async def test_what_others_wrote_meanwhile(store: Store) -> None:
     ours, other = registry(store, 1), registry(store, 2)
-    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
-    await other.put(KEY, draft(A, "10.0.0.2"), "they")
-    done = await ours.put(KEY, draft(A, "10.0.0.3"), "us")
+    await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
+    await other.put(KEY, record_spec(A, "10.0.0.2"), "they")
+    done = await ours.put(KEY, record_spec(A, "10.0.0.3"), "us")
     assert not done.created
     assert (done.record["registrant"], done.record["created"]) == ("us", 1)
     assert await ours.get(KEY) == done.record
@@ -31,20 +31,20 @@ async def test_what_others_wrote_meanwhile(store: Store) -> None:
 
 async def test_what_was_not_written_here(store: Store) -> None:
     """As after a start."""
-    first = await registry(store, 1).put(KEY, draft(A, "10.0.0.1"), "they")
+    first = await registry(store, 1).put(KEY, record_spec(A, "10.0.0.1"), "they")
     ours = registry(store, 2)
-    again = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    again = await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     assert again == (first.record, False, False)
-    done = await ours.put(KEY, draft(A, "10.0.0.2"), "us")
+    done = await ours.put(KEY, record_spec(A, "10.0.0.2"), "us")
     assert not done.created
     assert (done.record["registrant"], done.record["created"]) == ("they", 1)
 
 
 async def test_what_others_changed_is_not_unchanged(store: Store) -> None:
     ours, other = registry(store, 1), registry(store, 2)
-    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
-    await other.put(KEY, draft(A, "10.0.0.2"), "they")
-    done = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
+    await other.put(KEY, record_spec(A, "10.0.0.2"), "they")
+    done = await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     assert done.changed
     assert (await other.get(KEY))["data"] == "10.0.0.1"
 
@@ -52,32 +52,32 @@ async def test_what_others_changed_is_not_unchanged(store: Store) -> None:
 @pytest.mark.parametrize("by_us", [False, True])
 async def test_what_was_deleted(store: Store, by_us: bool) -> None:
     ours, other = registry(store, 1), registry(store, 2)
-    await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     await (ours if by_us else other).delete(KEY, "they")
-    done = await registry(store, 3).put(KEY, draft(A, "10.0.0.1"), "new")
+    done = await registry(store, 3).put(KEY, record_spec(A, "10.0.0.1"), "new")
     assert (done.created, done.record["created"]) == (True, 3)
     await other.delete(KEY, "they")
-    done = await ours.put(KEY, draft(A, "10.0.0.1"), "us")
+    done = await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     assert (done.created, done.changed) == (True, True)
 
 
 async def test_the_one_record_of_its_type(store: Store) -> None:
     """A CNAME that is there already has no other beside it, and is set anew by its id."""
     alias = RecordKey("muster.local", "www", "CNAME", "one")
-    await registry(store, 1).put(alias, draft(CNAME, "a.test."), "they")
+    await registry(store, 1).put(alias, record_spec(CNAME, "a.test."), "they")
     ours = registry(store, 2)
-    assert not (await ours.put(alias, draft(CNAME, "b.test."), "us")).created
+    assert not (await ours.put(alias, record_spec(CNAME, "b.test."), "us")).created
     with pytest.raises(Clash):
-        await ours.put(alias._replace(id="two"), draft(CNAME, "c.test."), "us")
+        await ours.put(alias._replace(id="two"), record_spec(CNAME, "c.test."), "us")
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    recent = Recent()
-    for number in range(MOST + 1):
+    recent = WriteCache()
+    for number in range(MAX_ENTRIES + 1):
         recent.keep(Entry(b"%d" % number, b"", 0, 1, 0, 0))
     assert recent.get(b"0") is None
     assert recent.get(b"1") is not None
-    recent.keep(Entry(b"1", bytes(VALUE_MOST + 1), 0, 2, 0, 0))
+    recent.keep(Entry(b"1", bytes(MAX_VALUE + 1), 0, 2, 0, 0))
     assert recent.get(b"1") is None
 
 
@@ -91,5 +91,5 @@ async def test_nothing_is_read_before_a_write(
 
     monkeypatch.setattr(store, "get", get)
     ours = registry(store, 1)
-    assert (await ours.put(KEY, draft(A, "10.0.0.1"), "us")).created
-    assert not (await ours.put(KEY, draft(A, "10.0.0.2"), "us")).created
+    assert (await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")).created
+    assert not (await ours.put(KEY, record_spec(A, "10.0.0.2"), "us")).created

@@ -1,5 +1,7 @@
 """The application: every route, its description, and what becomes of errors."""
 
+import json
+import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,19 +14,20 @@ from starlette.responses import Response
 
 from musterd.api import explain, history, leases, limits, records, status, tokens, watch, zones
 from musterd.api.context import Context
-from musterd.api.middleware import Gate
-from musterd.api.problems import Problem, ProblemDetails, of_error
-from musterd.api.validation import FAULTS_MOST, fault
+from musterd.api.middleware import Middleware
+from musterd.api.problems import ProblemDetails, ProblemResponse, of_error
+from musterd.api.validation import MAX_FAULTS, fault
 from musterd.errors import MusterdError
 
+_OUT: Final = re.compile(r"\b([A-Z][A-Za-z]+)Out\b")
 TITLE: Final = "musterd"
 _ROUTERS: Final = (records, history, leases, zones, explain, status, watch, tokens)
 
 
-def application(context: Context, rate: limits.Rate) -> Gate:
+def application(context: Context, rate: limits.Rate) -> Middleware:
     """The API of a server."""
     app = described(context.version)
-    return Gate(app, context, rate)
+    return Middleware(app, context, rate)
 
 
 def described(version: str) -> FastAPI:
@@ -43,21 +46,27 @@ def described(version: str) -> FastAPI:
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(ProblemResponse, _problem)
     app.add_exception_handler(MusterdError, _error)
     app.add_exception_handler(Exception, _failed)
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(make())
+            app.openapi_schema = _published(_complete(make()))
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 
-def _complete(schema: dict[str, Any]) -> None:
+def _published(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description without the suffix Out of the models' class names."""
+    found: dict[str, Any] = json.loads(_OUT.sub(r"\1", json.dumps(schema)))
+    return found
+
+
+def _complete(schema: dict[str, Any]) -> dict[str, Any]:
     """Add what all routes have in common: problems, and the token."""
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
@@ -66,15 +75,16 @@ def _complete(schema: dict[str, Any]) -> None:
         "token": {"type": "http", "scheme": "bearer", "description": "`musterd token create`"}
     }
     schema["security"] = [{"token": []}]
+    return schema
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     """A request that is not as the description says."""
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = [fault(found) for found in error.errors()[:FAULTS_MOST]]
+    faults = [fault(found) for found in error.errors()[:MAX_FAULTS]]
     detail = "; ".join(f"{one['where']}: {one['problem']}" for one in faults)
-    return Problem(422, detail, "invalid", errors=faults).response()
+    return ProblemResponse(422, detail, "invalid", errors=faults).response()
 
 
 def _methods(path: str) -> list[str]:
@@ -97,11 +107,11 @@ async def _refused(request: Request, error: Exception) -> Response:
         404: f"there is no {request.scope['path']}: /openapi.json says what there is",
         405: f"{request.method} is not what {request.scope['path']} takes",
     }.get(error.status_code, str(error.detail))
-    return Problem(error.status_code, detail, headers=headers).response()
+    return ProblemResponse(error.status_code, detail, headers=headers).response()
 
 
 async def _problem(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Problem):
+    if not isinstance(error, ProblemResponse):
         raise error
     return error.response()
 
@@ -113,4 +123,4 @@ async def _error(_: Request, error: Exception) -> Response:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    return Problem(500, "the server failed: its log says more").response()
+    return ProblemResponse(500, "the server failed: its log says more").response()

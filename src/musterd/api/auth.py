@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from musterd.api.problems import Problem
+from musterd.api.problems import ProblemResponse
 from musterd.registry.tokens import Token, Tokens
 
 BEARER: Final = b"bearer "
@@ -11,9 +11,9 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}
 
 
 def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
-    """The token of a request. Raises Problem where it has none that is good."""
+    """The token of a request. Raises ProblemResponse where it has none that is good."""
     if not tokens.ready:
-        raise Problem(
+        raise ProblemResponse(
             503,
             "the store can't be read yet, so nobody's token is known: try again later",
             "store",
@@ -21,14 +21,14 @@ def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
         )
     value = headers.get(b"authorization")
     if value is None:
-        raise Problem(
+        raise ProblemResponse(
             401, "a token is needed: send it as Authorization: Bearer TOKEN", "no-token", _CHALLENGE
         )
     token = None
     if value[: len(BEARER)].lower() == BEARER:
         token = tokens.check(value[len(BEARER) :].strip().decode("latin-1"))
     if token is None:
-        raise Problem(
+        raise ProblemResponse(
             401,
             "the token is not known, or has ended, or was revoked: use another",
             "bad-token",
@@ -38,8 +38,8 @@ def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
 
 
 def need(token: Token, scope: str, *, has: bool) -> None:
-    """Raise Problem unless a token has a scope."""
+    """Raise ProblemResponse unless a token has a scope."""
     if not has:
-        raise Problem(
+        raise ProblemResponse(
             403, f"the token {token.name} lacks the scope {scope}", "no-scope", scope=scope
         )

@@ -9,19 +9,18 @@ from starlette.requests import Request
 
 from musterd.api.audit import Audit
 from musterd.api.auth import need
-from musterd.api.problems import Problem
+from musterd.api.problems import ProblemResponse
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry.directory import Servers
 from musterd.registry.keys import RecordKey
-from musterd.registry.leases import Leases
+from musterd.registry.leases import LeaseService
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Token, Tokens
 from musterd.rr.names import name_to_text
-from musterd.settings import Api
-from musterd.sources.registry import NAME
+from musterd.settings import REGISTRY, Api
 
 CALL: Final = "musterd.call"
 """Where the scope of a request has its ``Call``."""
@@ -43,7 +42,7 @@ class Context:
 
     registry: Registry
     servers: Servers | None
-    leases: Leases
+    leases: LeaseService
     tokens: Tokens
     catalog: Catalog
     core: Core
@@ -57,21 +56,21 @@ class Context:
     """Watches that are open now."""
 
     def zone(self, text: str) -> Zone:
-        """A declared zone by its name. Raises Problem."""
+        """A declared zone by its name. Raises ProblemResponse."""
         try:
             apex = parse_zone(text)
         except ValueError as error:
-            raise Problem(422, str(error), "invalid") from None
+            raise ProblemResponse(422, str(error), "invalid") from None
         zone = self.catalog.zones.get(apex)
         if zone is None:
             raise self.no_zone(zone_text(apex))
         return zone
 
-    def no_zone(self, name: str) -> Problem:
+    def no_zone(self, name: str) -> ProblemResponse:
         """The problem of a name that is, or is in, no declared zone."""
         zones = sorted(zone_text(apex) for apex in self.catalog.zones)
         there = f"declared: {', '.join(zones[:20])}" if zones else "there is none"
-        return Problem(
+        return ProblemResponse(
             404,
             f"{name} is no declared zone, nor in one; {there}; [[zones]] declares more",
             "no-such-zone",
@@ -79,7 +78,7 @@ class Context:
         )
 
 
-class Place(NamedTuple):
+class Target(NamedTuple):
     """What a path means: its zone, key (the id is empty where it has none), owner, type."""
 
     zone: Zone
@@ -96,54 +95,56 @@ class Call:
     context: Context
 
     def reads(self) -> None:
-        """Raise Problem unless the token may read."""
+        """Raise ProblemResponse unless the token may read."""
         need(self.token, "read", has=self.token.reads)
 
     def admin(self) -> None:
-        """Raise Problem unless the token may do all."""
+        """Raise ProblemResponse unless the token may do all."""
         need(self.token, "admin", has=self.token.admin)
 
     def writes_any(self) -> None:
-        """Raise Problem unless the token may write to some zone."""
+        """Raise ProblemResponse unless the token may write to some zone."""
         need(self.token, "write:ZONE", has=self.token.writes_any)
 
     def zone_to_write(self, text: str) -> Zone:
-        """A zone to write to. Raises Problem where it can't be written to, or not by this token."""
+        """Return a zone that the token may write to. Raises ProblemResponse."""
         try:
             name = zone_text(parse_zone(text))
         except ValueError as error:
-            raise Problem(422, str(error), "invalid") from None
+            raise ProblemResponse(422, str(error), "invalid") from None
         need(self.token, f"write:{name}", has=self.token.writes(name))
         zone = self.context.zone(text)
-        if all(table.name != NAME for table in zone.tables.values()):
-            raise Problem(
+        if all(table.name != REGISTRY for table in zone.tables.values()):
+            raise ProblemResponse(
                 409,
-                f'zone {name} does not take what is registered: add "{NAME}" to its sources',
+                f'zone {name} does not take what is registered: add "{REGISTRY}" to its sources',
                 "not-listed",
             )
         return zone
 
-    def place(self, zone: Zone, owner: str, rtype: str, name: str = "") -> Place:
-        """What a path means. Raises Problem."""
+    def target(self, zone: Zone, owner: str, rtype: str, name: str = "") -> Target:
+        """What a path means. Raises ProblemResponse."""
         try:
             wire = parse_owner(owner, zone.apex)
             number = parse_type(rtype)
         except ValueError as error:
-            raise Problem(422, str(error), "invalid") from None
+            raise ProblemResponse(422, str(error), "invalid") from None
         key = RecordKey(zone_text(zone.apex), owner_text(wire, zone.apex), type_text(number), name)
-        return Place(zone, key, wire, number)
+        return Target(zone, key, wire, number)
 
-    def place_to_write(self, zone: str, owner: str, rtype: str, name: str = "") -> Place:
-        """What the path of a write means. Raises Problem, also where it may not be written there.
+    def write_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
+        """Return what the path of a write refers to. Raises ProblemResponse.
 
-        Names that a zone below has are written there.
+        A name in a declared subzone can only be written there.
         """
-        place = self.place(self.zone_to_write(zone), owner, rtype, name)
-        below = deepest(self.context.catalog.zones, place.owner)
-        if below is not None and below is not place.zone:
-            text, other = name_to_text(place.owner), zone_text(below.apex)
-            raise Problem(409, f"{text} belongs to the zone {other}: write there", "other-zone")
-        return place
+        target = self.target(self.zone_to_write(zone), owner, rtype, name)
+        below = deepest(self.context.catalog.zones, target.owner)
+        if below is not None and below is not target.zone:
+            text, other = name_to_text(target.owner), zone_text(below.apex)
+            raise ProblemResponse(
+                409, f"{text} belongs to the zone {other}: write there", "other-zone"
+            )
+        return target
 
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
         """Note a write in the log; the revision is that of records."""

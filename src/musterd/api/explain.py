@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Core
-from musterd.api.problems import Problem, documented
+from musterd.api.problems import ProblemResponse, documented
 from musterd.catalog import Contribution
 from musterd.catalog.merge import POLICY_AT
 from musterd.catalog.states import STATE_TEXT
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry import rdata
-from musterd.registry.names import TEXT_MOST, parse_name, zone_text
+from musterd.registry.names import MAX_TEXT, parse_name, zone_text
 from musterd.rr.names import name_to_text
 from musterd.rr.rrset import Policy
 from musterd.rr.types import ADDRESSED, CNAME
@@ -32,12 +32,12 @@ _TCP_OCTETS: Final = 65_535
 _REMOTE: Final = "127.0.0.1"
 
 
-class Asked(BaseModel):
+class ExplainQuery(BaseModel):
     """A question, and who asks it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=TEXT_MOST, description="absolute")
+    name: str = Field(min_length=1, max_length=MAX_TEXT, description="absolute")
     type: str | None = Field(
         None, min_length=1, max_length=20, description="default: A, or what there is of one type"
     )
@@ -45,23 +45,25 @@ class Asked(BaseModel):
 
 
 @router.get(
-    "", response_model=schemas.Explanation, responses=documented(400, 401, 403, 404, 422, 429, 503)
+    "",
+    response_model=schemas.ExplanationOut,
+    responses=documented(400, 401, 403, 404, 422, 429, 503),
 )
-async def explain(call: CallDep, asked: Annotated[Asked, Query()]) -> Response:
+async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Response:
     """Each record that is given at a name, what hides it, and the answer to a client."""
     call.reads()
     context = call.context
-    name, client = _name(asked.name), _client(asked.client)
+    name, client = _name(wanted.name), _client(wanted.client)
     zone = deepest(context.catalog.zones, name)
     if zone is None:
         raise context.no_zone(name_to_text(name))
     owner = _owner(zone, name)
     given = context.catalog.explain(zone.apex, owner)
-    if asked.type is None:
+    if wanted.type is None:
         types = {one.rtype for one in given}
         rtype = types.pop() if len(types) == 1 else _A
     else:
-        rtype = _type(asked.type)
+        rtype = _type(wanted.type)
         # An alias answers for every type.
         given = [one for one in given if one.rtype in {rtype, CNAME}]
     answer = _answer(context.core, name, rtype, client)
@@ -95,7 +97,7 @@ def _name(text: str) -> bytes:
     try:
         return parse_name(text)
     except ValueError as error:
-        raise Problem(422, str(error), "invalid") from None
+        raise ProblemResponse(422, str(error), "invalid") from None
 
 
 def _type(text: str) -> int:
@@ -107,7 +109,7 @@ def _client(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
-        raise Problem(
+        raise ProblemResponse(
             422, f'client: "{text}" is no address: expected one as 10.0.0.1', "invalid"
         ) from None
 

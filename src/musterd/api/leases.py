@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/leases", tags=["leases"])
 _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
-@router.post("", response_model=schemas.Lease, status_code=201, responses=_PROBLEMS)
+@router.post("", response_model=schemas.LeaseOut, status_code=201, responses=_PROBLEMS)
 async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
     """Grant a lease, to this token alone."""
     call.writes_any()
@@ -24,7 +24,7 @@ async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
     return responses.answer(_shown(lease), 201, {"Location": f"/v1/leases/{lease.id}"})
 
 
-@router.get("/{id}", response_model=schemas.Lease, responses=_PROBLEMS)
+@router.get("/{id}", response_model=schemas.LeaseOut, responses=_PROBLEMS)
 async def show(call: CallDep, id: LeasePath) -> Response:
     """A lease and the records that hang on it."""
     call.reads()
@@ -41,7 +41,7 @@ async def revoke(call: CallDep, id: LeasePath) -> Response:
     return responses.nothing()
 
 
-@router.post("/{id}/keepalive", response_model=schemas.Lease, responses=_PROBLEMS)
+@router.post("/{id}/keepalive", response_model=schemas.LeaseOut, responses=_PROBLEMS)
 async def keepalive(call: CallDep, id: LeasePath) -> Response:
     """Give a lease its whole time again."""
     call.writes_any()

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
-from musterd.api.problems import Problem
+from musterd.api.problems import ProblemResponse
 
-BUCKETS_MOST: Final = 10_000
+MAX_BUCKETS: Final = 10_000
 """Tokens whose rate is remembered; beyond that all begin anew."""
-BODIES_MOST: Final = 67_108_864
+MAX_BODIES: Final = 67_108_864
 """Octets of all bodies that are held at once."""
 IMPORT_TIMES: Final = 64
 """How much larger than others the body of an import may be."""
@@ -24,7 +24,7 @@ class Rate:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, token: str) -> None:
-        """Count a request of a token, by its id. Raises Problem where these are too many."""
+        """Count a request of a token, by its id. Raises ProblemResponse if there are too many."""
         if not self.limit:
             return
         now = self._clock()
@@ -32,13 +32,13 @@ class Rate:
         left = min(left + (now - since) * self.limit, float(self.limit))
         if left < 1:
             self._buckets[token] = left, now
-            raise Problem(
+            raise ProblemResponse(
                 429,
                 f"the token asks more than {self.limit} times a second ([api] rate): ask later",
                 "rate",
                 {"Retry-After": "1"},
             )
-        if len(self._buckets) >= BUCKETS_MOST and token not in self._buckets:
+        if len(self._buckets) >= MAX_BUCKETS and token not in self._buckets:
             self._buckets.clear()
         self._buckets[token] = left - 1, now
 
@@ -51,9 +51,9 @@ class Bodies:
         self.held = 0
 
     def hold(self, octets: int) -> None:
-        """Count octets that came. Raises Problem where there are too many at once."""
-        if self.held + octets > BODIES_MOST:
-            raise Problem(
+        """Count octets that came. Raises ProblemResponse where there are too many at once."""
+        if self.held + octets > MAX_BODIES:
+            raise ProblemResponse(
                 503, "too many large requests at once: ask later", "busy", {"Retry-After": "1"}
             )
         self.held += octets
@@ -63,8 +63,8 @@ class Bodies:
         self.held -= octets
 
 
-def too_large(most: int) -> Problem:
+def too_large(most: int) -> ProblemResponse:
     """The problem of a body that is too large."""
-    return Problem(
+    return ProblemResponse(
         413, f"the body is larger than {most} octets ([api] max_body): send less", "too-large"
     )

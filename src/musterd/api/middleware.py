@@ -13,7 +13,7 @@ import structlog
 from musterd.api import fast_path, limits
 from musterd.api.auth import authenticate
 from musterd.api.context import CALL, Call, Context
-from musterd.api.problems import Problem, of_error
+from musterd.api.problems import ProblemResponse, of_error
 from musterd.errors import MusterdError
 
 Scope = MutableMapping[str, Any]
@@ -26,10 +26,10 @@ OPEN: Final = frozenset({"/openapi.json"})
 """Paths that anyone may read."""
 BODY_SECONDS: Final = 60.0
 """In which a body must have come."""
-IMPORTS_MOST: Final = 2
+MAX_IMPORTS: Final = 2
 """Large imports at once; others wait before their body is read."""
 _ZONES: Final = "/v1/zones/"
-_STOPPING: Final = Problem(
+_STOPPING: Final = ProblemResponse(
     503,
     "the server is shutting down; the request may or may not have been applied (never partially):"
     " read again to confirm",
@@ -43,7 +43,7 @@ _SMALL: Final = 65_536
 log = structlog.get_logger()
 
 
-class Gate:
+class Middleware:
     """Lets requests through to the application, or answers them itself."""
 
     def __init__(self, app: App, context: Context, rate: limits.Rate) -> None:
@@ -52,7 +52,7 @@ class Gate:
         self._context = context
         self._rate = rate
         self._bodies = limits.Bodies()
-        self._imports = asyncio.Semaphore(IMPORTS_MOST)
+        self._imports = asyncio.Semaphore(MAX_IMPORTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -61,7 +61,7 @@ class Gate:
         sent = _Sent(send)
         try:
             await self._pass(scope, receive, sent)
-        except Problem as problem:
+        except ProblemResponse as problem:
             await problem.response()(scope, receive, send)
         except MusterdError as error:
             await of_error(error).response()(scope, receive, send)
@@ -73,7 +73,7 @@ class Gate:
             log.exception("a request failed", method=scope["method"], kind=type(error).__name__)
             # What has begun can't be taken back: where it has no end, the connection is closed.
             if not sent.begun:
-                failed = Problem(500, "the server failed: its log says more")
+                failed = ProblemResponse(500, "the server failed: its log says more")
                 await failed.response()(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +141,9 @@ class Gate:
                     while held.take(message):
                         message = await receive()
             except TimeoutError:
-                raise Problem(408, f"the body did not come in {BODY_SECONDS:.0f} s") from None
+                raise ProblemResponse(
+                    408, f"the body did not arrive within {BODY_SECONDS:.0f} s"
+                ) from None
             if not held.gone:
                 whole = {"type": "http.request", "body": bytes(held.body), "more_body": False}
                 await self._answer(scope, headers, whole, receive, send)
@@ -161,7 +163,7 @@ class _Held:
         self._counted = 0
 
     def take(self, message: Message) -> bool:
-        """Take a piece; whether more comes. Raises Problem where it is too large."""
+        """Take a piece; whether more comes. Raises ProblemResponse where it is too large."""
         if message["type"] == "http.disconnect":
             self.gone = True
             return False
@@ -209,4 +211,4 @@ def _path(scope: Scope) -> str:
     try:
         return unquote_to_bytes(escaped).decode()
     except UnicodeDecodeError:
-        raise Problem(400, "the path is not UTF-8: escape it so") from None
+        raise ProblemResponse(400, "the path is not UTF-8: escape it so") from None

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import Header, Path
 
 from musterd.registry import keys, leases
-from musterd.registry.names import TEXT_MOST
+from musterd.registry.names import MAX_TEXT
 
 ZoneName = Annotated[
-    str, Path(description="name of a declared zone", min_length=1, max_length=TEXT_MOST)
+    str, Path(description="name of a declared zone", min_length=1, max_length=MAX_TEXT)
 ]
 Owner = Annotated[
     str,
     Path(
         description='relative to the zone, or absolute with a final dot; "@" is the apex',
         min_length=1,
-        max_length=TEXT_MOST,
+        max_length=MAX_TEXT,
     ),
 ]
 Type = Annotated[str, Path(description="as A or TYPE65280", min_length=1, max_length=20)]
@@ -27,4 +27,4 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     str | None, Header(description="* for only if it is not there", max_length=1000)
 ]
-REVISION_MOST = 2**62
+MAX_REVISION = 2**62

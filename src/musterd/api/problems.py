@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): what went wrong, where, and what to do."""
+"""ProblemResponse details (RFC 9457): what went wrong, where, and what to do."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -37,7 +37,7 @@ class ProblemDetails(BaseModel):
     detail: str = Field(description="what, where, and what to do")
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457
     """A request that is not done: raise it anywhere below the application.
 
     name: of the kind, ``about:blank`` if empty; more: further members.
@@ -73,31 +73,31 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         return Response(body, self.status, self.headers, MEDIA)
 
 
-def of_error(error: MusterdError) -> Problem:
+def of_error(error: MusterdError) -> ProblemResponse:
     """What an error of ours means to the client."""
     for kind, make in _KINDS:
         if isinstance(error, kind):
             return make(error)
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed: its log says more")
+    return ProblemResponse(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed: its log says more")
 
 
 def _kind(
     kind: type[MusterdError], status: int, name: str, headers: Mapping[str, str] | None = None
-) -> tuple[type[MusterdError], Callable[[Any], Problem]]:
-    return kind, lambda error: Problem(status, str(error), name, headers)
+) -> tuple[type[MusterdError], Callable[[Any], ProblemResponse]]:
+    return kind, lambda error: ProblemResponse(status, str(error), name, headers)
 
 
-_KINDS: Final[tuple[tuple[type[MusterdError], Callable[[Any], Problem]], ...]] = (
+_KINDS: Final[tuple[tuple[type[MusterdError], Callable[[Any], ProblemResponse]], ...]] = (
     _kind(Invalid, 422, "invalid"),
     _kind(TooLarge, 422, "too-much"),
     _kind(NotRegistered, 404, "not-registered"),
     _kind(Clash, 409, "clash"),
-    (Mismatch, lambda e: Problem(412, str(e), "mismatch", current=e.revision)),
+    (Mismatch, lambda e: ProblemResponse(412, str(e), "mismatch", current=e.revision)),
     _kind(TokenExists, 409, "token-exists"),
     _kind(TokenNotFound, 404, "no-such-token"),
     _kind(TokenError, 422, "invalid"),
     _kind(LeaseNotFound, 409, "lease-ended"),
-    (Compacted, lambda e: Problem(410, str(e), "compacted", oldest=e.revision)),
+    (Compacted, lambda e: ProblemResponse(410, str(e), "compacted", oldest=e.revision)),
     _kind(Conflict, 409, "conflict", _LATER),
     _kind(StoreLimit, 422, "too-much"),
     _kind(StoreBusy, 503, "busy", _LATER),

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.api import responses, schemas
-from musterd.api.context import Call, CallDep, Place
+from musterd.api.context import Call, CallDep, Target
 from musterd.api.listing import LINES, FiltersQuery, listing, rrset_tag
 from musterd.api.params import Id, IfMatch, IfNoneMatch, Owner, Type, ZoneName
 from musterd.api.problems import documented
@@ -16,7 +16,7 @@ from musterd.registry import preconditions
 from musterd.registry.errors import Invalid
 from musterd.registry.keys import check_id
 from musterd.registry.names import zone_text
-from musterd.registry.record import Draft, draft
+from musterd.registry.record import RecordSpec, record_spec
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 RECORD: Final = "/{zone}/{owner}/{type}/{id}"
@@ -33,20 +33,20 @@ _CREATED: Final[dict[int | str, dict[str, Any]]] = {
     **_ONE,
     201: {
         "description": "The record, which was not there before",
-        "model": schemas.Record,
+        "model": schemas.RecordOut,
         "headers": {**_TAG, "Location": {"schema": {"type": "string"}}},
     },
 }
 
 
-@router.get("", response_model=schemas.RecordList, responses=_LISTED)
+@router.get("", response_model=schemas.RecordListOut, responses=_LISTED)
 async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
     """All records, in pages or as a stream."""
     call.reads()
     return await listing(call.context.registry, request, (), filters)
 
 
-@router.get("/{zone}", response_model=schemas.RecordList, responses=_LISTED)
+@router.get("/{zone}", response_model=schemas.RecordListOut, responses=_LISTED)
 async def list_zone(
     call: CallDep, request: Request, zone: ZoneName, filters: FiltersQuery
 ) -> Response:
@@ -56,27 +56,27 @@ async def list_zone(
     return await listing(call.context.registry, request, parts, filters)
 
 
-@router.get("/{zone}/{owner}", response_model=schemas.RecordList, responses=_LISTED)
+@router.get("/{zone}/{owner}", response_model=schemas.RecordListOut, responses=_LISTED)
 async def list_owner(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, filters: FiltersQuery
 ) -> Response:
     """The records of an owner."""
     call.reads()
-    key = call.place(call.context.zone(zone), owner, "A").key
+    key = call.target(call.context.zone(zone), owner, "A").key
     return await listing(call.context.registry, request, key[:2], filters)
 
 
-@router.get(_RRSET, response_model=schemas.RecordList, responses=_LISTED)
+@router.get(_RRSET, response_model=schemas.RecordListOut, responses=_LISTED)
 async def list_rrset(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
 ) -> Response:  # fmt: skip
     """The records of an owner and a type."""
     call.reads()
-    key = call.place(call.context.zone(zone), owner, type).key
+    key = call.target(call.context.zone(zone), owner, type).key
     return await listing(call.context.registry, request, key[:3], filters)
 
 
-@router.put(_RRSET, response_model=schemas.RecordList, responses=_WRITE)
+@router.put(_RRSET, response_model=schemas.RecordListOut, responses=_WRITE)
 async def put_rrset(
     call: CallDep,
     zone: ZoneName,
@@ -87,11 +87,11 @@ async def put_rrset(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Make these all records of an owner and a type, at once."""
-    place = call.place_to_write(zone, owner, type)
-    key = place.key
-    wanted: dict[str, Draft] = {}
+    target = call.write_target(zone, owner, type)
+    key = target.key
+    wanted: dict[str, RecordSpec] = {}
     for record in body.records:
-        checked = await _draft(call, place.rtype, record)
+        checked = await _draft(call, target.rtype, record)
         name = checked.id if record.id is None else check_id(record.id)
         if name in wanted:
             what = f"data {checked.data}" if record.id is None else f"id {name}"
@@ -110,33 +110,33 @@ async def delete_rrset(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
     """Remove all records of an owner and a type."""
-    key = call.place_to_write(zone, owner, type).key
+    key = call.write_target(zone, owner, type).key
     expected = preconditions.parse(if_match, None)
     done = await call.context.registry.delete_rrset(key, call.token.name, expected)
     call.wrote("delete", f"{key.path}* ({len(done.before.entries)})", done.revision)
     return responses.nothing()
 
 
-@router.post(_RRSET, response_model=schemas.Record, responses={**_WRITE, **_CREATED})
+@router.post(_RRSET, response_model=schemas.RecordOut, responses={**_WRITE, **_CREATED})
 async def add_record(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: schemas.RecordIn
 ) -> Response:  # fmt: skip
     """Add a record, whose id is a hash of its data; or change the one that has the same data."""
-    place = call.place_to_write(zone, owner, type)
-    checked = await _draft(call, place.rtype, body)
-    key = place.key._replace(id=checked.id)
-    return await _put(call, place._replace(key=key), checked, preconditions.NOTHING)
+    target = call.write_target(zone, owner, type)
+    checked = await _draft(call, target.rtype, body)
+    key = target.key._replace(id=checked.id)
+    return await _put(call, target._replace(key=key), checked, preconditions.NOTHING)
 
 
-@router.get(RECORD, response_model=schemas.Record, responses={**_READ, **_ONE})
+@router.get(RECORD, response_model=schemas.RecordOut, responses={**_READ, **_ONE})
 async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
     """One record."""
     call.reads()
-    key = call.place(call.context.zone(zone), owner, type, check_id(id)).key
+    key = call.target(call.context.zone(zone), owner, type, check_id(id)).key
     return responses.record(await call.context.registry.get(key))
 
 
-@router.put(RECORD, response_model=schemas.Record, responses={**_WRITE, **_CREATED})
+@router.put(RECORD, response_model=schemas.RecordOut, responses={**_WRITE, **_CREATED})
 async def put_record(
     call: CallDep,
     zone: ZoneName,
@@ -148,9 +148,9 @@ async def put_record(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Set one record."""
-    place = call.place_to_write(zone, owner, type, check_id(id))
-    checked = await _draft(call, place.rtype, body)
-    return await _put(call, place, checked, preconditions.parse(if_match, if_none_match))
+    target = call.write_target(zone, owner, type, check_id(id))
+    checked = await _draft(call, target.rtype, body)
+    return await _put(call, target, checked, preconditions.parse(if_match, if_none_match))
 
 
 @router.delete(RECORD, status_code=204, response_class=Response, responses=_WRITE)
@@ -158,20 +158,20 @@ async def delete_record(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
     """Remove one record."""
-    key = call.place_to_write(zone, owner, type, check_id(id)).key
+    key = call.write_target(zone, owner, type, check_id(id)).key
     expected = preconditions.parse(if_match, None)
     revision = await call.context.registry.delete(key, call.token.name, expected)
     call.wrote("delete", key.path, revision)
     return responses.nothing()
 
 
-async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> Draft:
+async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> RecordSpec:
     """Check what is to be registered. Raises Invalid, LeaseNotFound, Clash."""
     lease, lease_ttl = NO_LEASE, None
     if body.lease is not None:
         owner = None if call.token.admin else call.token.id
         lease, lease_ttl = await call.context.leases.use(body.lease, owner)
-    return draft(
+    return record_spec(
         rtype,
         body.data,
         body.policy,
@@ -184,8 +184,10 @@ async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> Draft:
     )
 
 
-async def _put(call: Call, place: Place, wanted: Draft, expected: preconditions.Expect) -> Response:
-    done = await call.context.registry.put(place.key, wanted, call.token.name, expected)
+async def _put(
+    call: Call, target: Target, wanted: RecordSpec, expected: preconditions.Preconditions
+) -> Response:
+    done = await call.context.registry.put(target.key, wanted, call.token.name, expected)
     if done.changed:
-        call.wrote("put", place.key.path, done.record["revision"])
+        call.wrote("put", target.key.path, done.record["revision"])
     return responses.record(done.record, created=done.created)

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from musterd.registry import keys, leases, rdata
-from musterd.registry.registry import RRSET_MOST
+from musterd.registry.registry import MAX_RRSET
 from musterd.registry.tokens import NAME
 from musterd.settings.model import MAX_TTL
 
-_LABELS_MOST = 64
+_MAX_LABELS = 64
 _POLICY = r"^(all|one|rotate|sticky|subset:([1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))$"
 
 LABEL_QUERY = "^[^=]+="
@@ -28,7 +28,7 @@ EXPECTED = {
 
 LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
-Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=_LABELS_MOST)]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=_MAX_LABELS)]
 LeaseId = Annotated[str, StringConstraints(pattern=f"^{leases.ID}$")]
 RecordId = Annotated[str, StringConstraints(pattern=f"^{keys.ID}$")]
 Scope = Annotated[str, StringConstraints(min_length=4, max_length=1200)]
@@ -43,7 +43,7 @@ class RecordIn(_In):
 
     data: str = Field(
         description="rdata in presentation form, its names absolute",
-        max_length=rdata.TEXT_MOST,
+        max_length=rdata.MAX_TEXT,
         examples=["10.0.0.1"],
     )
     ttl: int | None = Field(None, ge=0, le=MAX_TTL, description="seconds")
@@ -65,10 +65,10 @@ class RecordOfRRset(RecordIn):
 class RRsetIn(_In):
     """All records that an owner and a type are to have."""
 
-    records: list[RecordOfRRset] = Field(max_length=RRSET_MOST)
+    records: list[RecordOfRRset] = Field(max_length=MAX_RRSET)
 
 
-class Record(BaseModel):
+class RecordOut(BaseModel):
     """A registered record."""
 
     zone: str
@@ -88,39 +88,39 @@ class Record(BaseModel):
     modified: float = Field(description="seconds since 1970")
 
 
-class RecordList(BaseModel):
+class RecordListOut(BaseModel):
     """A page of records, in the order of their keys."""
 
-    records: list[Record]
+    records: list[RecordOut]
     next: str | None = Field(description="the `after` of the next page; null at the end")
     revision: int = Field(description="of the store when the list began: watch from here on")
 
 
-class HistoryEntry(BaseModel):
+class HistoryEntryOut(BaseModel):
     """One change of one record."""
 
     revision: int
     time: float | None = Field(description="seconds since 1970; null where nothing tells it")
     who: str = Field(description="the name of a token; empty if the end of a lease did it")
     action: Literal["created", "changed", "deleted", "expired"]
-    record: Record | None = Field(description="after")
-    before: Record | None
+    record: RecordOut | None = Field(description="after")
+    before: RecordOut | None
 
 
-class History(BaseModel):
+class HistoryOut(BaseModel):
     """Changes, the newest first; those of one revision are all on one page."""
 
-    entries: list[HistoryEntry]
+    entries: list[HistoryEntryOut]
     next: str | None = Field(description="the `after` of the next page; null at the end")
 
 
 class LeaseIn(_In):
     """A lease to grant."""
 
-    ttl: int = Field(ge=1, le=leases.TTL_MOST, description="seconds")
+    ttl: int = Field(ge=1, le=leases.MAX_TTL, description="seconds")
 
 
-class Lease(BaseModel):
+class LeaseOut(BaseModel):
     """Time for which records stay."""
 
     id: str
@@ -129,7 +129,7 @@ class Lease(BaseModel):
     keys: list[str] | None = Field(None, description="records that go with it; where asked for")
 
 
-class Zone(BaseModel):
+class ZoneOut(BaseModel):
     """A declared zone."""
 
     name: str
@@ -143,30 +143,30 @@ class Zone(BaseModel):
     merge: Literal["first", "union"]
 
 
-class ZoneList(BaseModel):
+class ZoneListOut(BaseModel):
     """Every declared zone."""
 
-    zones: list[Zone]
+    zones: list[ZoneOut]
 
 
-class Fault(BaseModel):
+class FaultOut(BaseModel):
     """What is wrong with a line of a master file."""
 
     line: int
     problem: str
 
 
-class Imported(BaseModel):
+class ImportedOut(BaseModel):
     """What an import did, or would do."""
 
     added: int
     changed: int
     removed: int
     unchanged: int
-    problems: list[Fault]
+    problems: list[FaultOut]
 
 
-class Given(BaseModel):
+class GivenOut(BaseModel):
     """A record that a source gives."""
 
     source: str
@@ -181,14 +181,14 @@ class Given(BaseModel):
     refused: str = Field(description="why it can't be answered; empty if it can")
 
 
-class Answer(BaseModel):
+class AnswerOut(BaseModel):
     """What a client gets."""
 
     rcode: str
     records: list[str] = Field(description="lines of a master file")
 
 
-class Explanation(BaseModel):
+class ExplanationOut(BaseModel):
     """Why a name is answered as it is."""
 
     name: str
@@ -197,11 +197,11 @@ class Explanation(BaseModel):
     zone: str
     state: Literal["live", "loading", "stale", "restoring"]
     policy: str
-    records: list[Given]
-    answer: Answer
+    records: list[GivenOut]
+    answer: AnswerOut
 
 
-class SourceState(BaseModel):
+class SourceStateOut(BaseModel):
     """A source of records; times are seconds since 1970, null for never."""
 
     name: str
@@ -214,14 +214,14 @@ class SourceState(BaseModel):
     problems: int = Field(description="keys and records that were left out since the start")
 
 
-class StoreState(BaseModel):
+class StoreStateOut(BaseModel):
     """Where the registry keeps its records."""
 
     kind: str
     revision: int = Field(description="up to which it is in answers")
 
 
-class Server(BaseModel):
+class ServerOut(BaseModel):
     """A server that shares the store, or did."""
 
     name: str
@@ -239,16 +239,16 @@ class Server(BaseModel):
     )
 
 
-class Status(BaseModel):
+class StatusOut(BaseModel):
     """How the server is."""
 
     version: str
     started: float
     listeners: list[str]
-    zones: list[Zone]
-    sources: list[SourceState]
-    store: StoreState
-    servers: list[Server] = Field(description="none where the store is not shared")
+    zones: list[ZoneOut]
+    sources: list[SourceStateOut]
+    store: StoreStateOut
+    servers: list[ServerOut] = Field(description="none where the store is not shared")
     problems: list[str]
 
 
@@ -263,7 +263,7 @@ class TokenIn(_In):
     expires: float | None = Field(None, ge=0, le=1e11, description="seconds since 1970")
 
 
-class Token(BaseModel):
+class TokenOut(BaseModel):
     """A token, without its text."""
 
     id: str
@@ -273,13 +273,13 @@ class Token(BaseModel):
     expires: float | None
 
 
-class NewToken(Token):
+class NewTokenOut(TokenOut):
     """A token just made."""
 
     token: str = Field(description="its text, which is shown this once")
 
 
-class TokenList(BaseModel):
+class TokenListOut(BaseModel):
     """Every token."""
 
-    tokens: list[Token]
+    tokens: list[TokenOut]

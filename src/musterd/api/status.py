@@ -19,10 +19,12 @@ from musterd.rr.names import name_to_text
 from musterd.rr.types import type_text
 
 router = APIRouter(prefix="/v1/status", tags=["status"])
-PROBLEMS_MOST: Final = 100
+MAX_PROBLEMS: Final = 100
 
 
-@router.get("", response_model=schemas.Status, responses=documented(400, 401, 403, 422, 429, 503))
+@router.get(
+    "", response_model=schemas.StatusOut, responses=documented(400, 401, 403, 422, 429, 503)
+)
 async def status(call: CallDep) -> Response:
     """The version, zones, sources, store, and what is not as it should be."""
     call.reads()
@@ -40,7 +42,7 @@ async def status(call: CallDep) -> Response:
             "revision": _revision(context.registry.applied, servers),
         },
         "servers": servers,
-        "problems": list(islice(chain(unread, _problems(context, sources)), PROBLEMS_MOST)),
+        "problems": list(islice(chain(unread, _problems(context, sources)), MAX_PROBLEMS)),
     }
     return responses.answer(found)
 

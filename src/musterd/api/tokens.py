@@ -15,14 +15,14 @@ _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 _Id = Annotated[str, Path(min_length=1, max_length=64)]
 
 
-@router.get("", response_model=schemas.TokenList, responses=_PROBLEMS)
+@router.get("", response_model=schemas.TokenListOut, responses=_PROBLEMS)
 async def list_tokens(call: CallDep) -> Response:
     """Every token, without its text."""
     call.admin()
     return responses.answer({"tokens": [_shown(token) for token in call.context.tokens.all()]})
 
 
-@router.post("", response_model=schemas.NewToken, status_code=201, responses=_PROBLEMS)
+@router.post("", response_model=schemas.NewTokenOut, status_code=201, responses=_PROBLEMS)
 async def create(call: CallDep, body: schemas.TokenIn) -> Response:
     """Make a token; its text is shown this once."""
     call.admin()

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from musterd.api.schemas import EXPECTED
-from musterd.registry.names import shown
+from musterd.display import excerpt
 
-FAULTS_MOST: Final = 20
+MAX_FAULTS: Final = 20
 """Faults of one request that are told."""
 _WORDS: Final = {
     "missing": "is missing",
@@ -43,7 +43,7 @@ def fault(found: Mapping[str, Any]) -> dict[str, str]:
         problem = found["msg"]
     given = found["input"]
     if problem.startswith("expected ") and isinstance(given, str | int | float) and where:
-        problem = f'got "{shown(str(given))}", {problem}'
+        problem = f'got "{excerpt(str(given))}", {problem}'
     if where[-1:] == ["[key]"]:
         where.pop()
     # The place of a fault in what is no JSON is told by its own words.

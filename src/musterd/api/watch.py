@@ -11,11 +11,11 @@ from starlette.types import Receive, Scope, Send
 
 from musterd.api import schemas
 from musterd.api.context import CallDep, Context
-from musterd.api.params import REVISION_MOST
-from musterd.api.problems import Problem, documented
+from musterd.api.params import MAX_REVISION
+from musterd.api.problems import ProblemResponse, documented
 from musterd.kv import Compacted, EventBatch, StoreError, StoreLost, Watch
 from musterd.registry.keys import prefix
-from musterd.registry.names import TEXT_MOST, zone_text
+from musterd.registry.names import MAX_TEXT, zone_text
 from musterd.registry.record import show
 
 router = APIRouter(prefix="/v1/watch", tags=["watch"])
@@ -24,7 +24,7 @@ ALIVE: Final = 15.0
 """Seconds after which a comment tells a quiet client that the connection lives."""
 PATIENCE: Final = 30.0
 """Seconds for which a client may take nothing; then it is cut off, and may resume."""
-WATCHERS_MOST: Final = 500
+MAX_WATCHERS: Final = 500
 PIECE: Final = 65_536
 """Octets of events after which the client must have taken them before more are made."""
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
@@ -39,9 +39,9 @@ _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
 )
 async def watch(
     call: CallDep,
-    zone: Annotated[str | None, Query(min_length=1, max_length=TEXT_MOST)] = None,
+    zone: Annotated[str | None, Query(min_length=1, max_length=MAX_TEXT)] = None,
     from_: Annotated[
-        int | None, Query(alias="from", ge=1, le=REVISION_MOST, description="the first to tell")
+        int | None, Query(alias="from", ge=1, le=MAX_REVISION, description="the first to tell")
     ] = None,
     last_event_id: Annotated[
         str | None, Header(pattern=schemas.EVENT_ID, description="the last that was seen")
@@ -71,8 +71,10 @@ class _Events(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = self._context
-        if context.watchers >= WATCHERS_MOST:
-            raise Problem(503, f"{context.watchers} clients watch already: try later", "busy")
+        if context.watchers >= MAX_WATCHERS:
+            raise ProblemResponse(
+                503, f"{context.watchers} clients are watching already: try again later", "busy"
+            )
         context.watchers += 1
         try:
             async with context.registry.store.watch(self._below, self._first) as watch:

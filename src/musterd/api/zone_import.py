@@ -19,8 +19,8 @@ from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata
 from musterd.registry.keys import DELETED, RecordKey, parse, prefix
 from musterd.registry.names import APEX, owner_text, zone_text
-from musterd.registry.record import Draft, decode, encode, encode_ttl
-from musterd.registry.registry import Registry, by
+from musterd.registry.record import RecordSpec, decode, encode, encode_ttl
+from musterd.registry.registry import Registry, tombstone
 from musterd.rr.names import fold, name_to_text
 from musterd.rr.rrset import unpack_records
 from musterd.rr.types import NS, SOA
@@ -50,7 +50,7 @@ class ImportPlan:
     changed: int = 0
     removed: int = 0
     unchanged: int = 0
-    add: list[tuple[RecordKey, Draft]] = field(default_factory=list)
+    add: list[tuple[RecordKey, RecordSpec]] = field(default_factory=list)
     change: list[tuple[Entry, int]] = field(default_factory=list)
     """What is there, and the TTL it is to have."""
     remove: list[bytes] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Importer:
         most = min(AT_ONCE, self._registry.store.limits.operations - 1)
         for steps in _transactions(self._steps(plan, who), most):
             if any(isinstance(step, DeleteOp) for step in steps):
-                steps.append(PutOp(DELETED, by(who, self._registry.now())))
+                steps.append(PutOp(DELETED, tombstone(who, self._registry.now())))
             revision = (await self._registry.store.transaction((), steps)).revision
         await self._registry.applied.reached(revision)
         return revision
@@ -177,7 +177,7 @@ class Importer:
         for (owner, word), data in wanted.items():
             rtype = rdata.parse_type(word)
             for wire, ttl in data.values():
-                draft = Draft(rtype, wire, rdata.shown(rtype, wire), ttl=ttl)
+                draft = RecordSpec(rtype, wire, rdata.shown(rtype, wire), ttl=ttl)
                 plan.add.append((RecordKey(self._zone, owner, word, draft.id), draft))
         plan.added, plan.changed = len(plan.add), len(plan.change)
         plan.removed = len(plan.remove)

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.params import ZoneName
-from musterd.api.problems import Problem, documented
+from musterd.api.problems import ProblemResponse, documented
 from musterd.api.zone_import import Importer
 from musterd.catalog import ZoneReport
 from musterd.catalog.zone import RRsets, Zone
@@ -25,13 +25,15 @@ router = APIRouter(prefix="/v1/zones", tags=["zones"])
 TEXT: Final = "text/dns"
 CHUNK: Final = 200
 """Owner names of an export that are written without a break."""
-PROBLEMS_MOST: Final = 100
+MAX_PROBLEMS: Final = 100
 _READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
 _WRITE: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 _TEXT_BODY: Final = {"requestBody": {"required": True, "content": {TEXT: {"schema": {}}}}}
 
 
-@router.get("", response_model=schemas.ZoneList, responses=documented(400, 401, 403, 422, 429, 503))
+@router.get(
+    "", response_model=schemas.ZoneListOut, responses=documented(400, 401, 403, 422, 429, 503)
+)
 async def list_zones(call: CallDep) -> Response:
     """Every declared zone."""
     call.reads()
@@ -39,7 +41,7 @@ async def list_zones(call: CallDep) -> Response:
     return responses.answer({"zones": [shown(call.context, report) for report in reports]})
 
 
-@router.get("/{zone}", response_model=schemas.Zone, responses=_READ)
+@router.get("/{zone}", response_model=schemas.ZoneOut, responses=_READ)
 async def show_zone(call: CallDep, zone: ZoneName) -> Response:
     """One zone."""
     call.reads()
@@ -65,7 +67,7 @@ async def export(call: CallDep, zone: ZoneName) -> Response:
 
 
 @router.post(
-    "/{zone}/import", response_model=schemas.Imported, responses=_WRITE, openapi_extra=_TEXT_BODY
+    "/{zone}/import", response_model=schemas.ImportedOut, responses=_WRITE, openapi_extra=_TEXT_BODY
 )
 async def import_zone(
     call: CallDep,
@@ -79,16 +81,16 @@ async def import_zone(
     importer = Importer(call.context.registry, call.context.catalog.zones, into)
     text = await request.body()
     if not text:
-        raise Problem(422, "the body is empty: send a master file", "invalid")
+        raise ProblemResponse(422, "the body is empty: send a master file", "invalid")
     plan = await importer.plan(text, replace=replace)
     problems = [{"line": line, "problem": problem} for line, problem in plan.problems]
     if problems and not dry_run:
-        raise Problem(
+        raise ProblemResponse(
             422,
             "nothing of the file was registered, as there are problems in it "
             f"({len(problems)}); the first: line {problems[0]['line']}: {problems[0]['problem']}",
             "bad-file",
-            problems=problems[:PROBLEMS_MOST],
+            problems=problems[:MAX_PROBLEMS],
         )
     if not dry_run:
         revision = await importer.carry_out(plan, call.token.name)
@@ -96,7 +98,7 @@ async def import_zone(
             done = f"{plan.added} added, {plan.changed} changed, {plan.removed} removed"
             call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
     counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
-    return responses.answer({**counts, "problems": problems[:PROBLEMS_MOST]})
+    return responses.answer({**counts, "problems": problems[:MAX_PROBLEMS]})
 
 
 def shown(context: Context, report: ZoneReport) -> dict[str, Any]:

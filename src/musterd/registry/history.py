@@ -10,14 +10,14 @@ from musterd.registry.keys import DELETED
 from musterd.registry.record import decode, show, who
 
 
-class Changes(NamedTuple):
-    """Changes, the newest first. before: the revision below which older ones are, if any."""
+class RecordHistory(NamedTuple):
+    """RecordHistory, the newest first. before: the revision below which older ones are, if any."""
 
     entries: list[dict[str, Any]]
     before: int | None
 
 
-async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -> Changes:
+async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -> RecordHistory:
     """The last changes of records whose keys have a prefix, below a revision.
 
     Those of one revision are told together, so that there may be more than ``limit``.
@@ -25,7 +25,7 @@ async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -
     past = await store.history(prefix, before=before, limit=limit)
     entries = [entry for batch in past.batches for entry in _of_batch(batch, prefix)]
     last = past.batches[-1].revision if past.batches else None
-    return Changes(entries, last if past.more else None)
+    return RecordHistory(entries, last if past.more else None)
 
 
 def _of_batch(batch: EventBatch, prefix: bytes) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 import re
 from typing import Final, NamedTuple
 
+from musterd.display import excerpt
 from musterd.registry.errors import Invalid
-from musterd.registry.names import shown
 
 ROOT: Final = b"/musterd/v1/"
 RECORDS: Final = ROOT + b"records/"
@@ -52,5 +52,5 @@ def parse(key: bytes) -> RecordKey:
 def check_id(text: str) -> str:
     """The id of a record, if it can be one. Raises Invalid."""
     if not _ID.fullmatch(text) or text in (".", ".."):
-        raise Invalid(f'"{shown(text)}" is no id: expected 1 to 64 of A-Z a-z 0-9 _ . : -')
+        raise Invalid(f'"{excerpt(text)}" is no id: expected 1 to 64 of A-Z a-z 0-9 _ . : -')
     return text

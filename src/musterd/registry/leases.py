@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from musterd.display import excerpt
 from musterd.kv import LeaseNotFound, Store
 from musterd.registry.errors import Clash, Invalid, NotRegistered
 from musterd.registry.keys import RECORDS, ROOT
-from musterd.registry.names import shown
 from musterd.registry.record import lease_text
 
 LEASES: Final = ROOT + b"leases/"
-TTL_MOST: Final = 31_536_000
+MAX_TTL: Final = 31_536_000
 """Of a lease, seconds."""
 ID: Final = "[0-9a-f]{16}"
 _ID: Final = re.compile(ID)
@@ -30,7 +30,7 @@ class Granted(NamedTuple):
     keys: tuple[str, ...] | None = None
 
 
-class Leases:
+class LeaseService:
     """The leases of a store; an owner is the id of the token to which one was granted."""
 
     def __init__(self, store: Store) -> None:
@@ -87,7 +87,7 @@ class Leases:
 
     async def _known(self, text: str, owner: str | None) -> tuple[int, int]:
         if not _ID.fullmatch(text):
-            raise Invalid(f'"{shown(text)}" is no id of a lease: expected 16 hexadecimal digits')
+            raise Invalid(f'"{excerpt(text)}" is no id of a lease: expected 16 hexadecimal digits')
         try:
             return await self.use(text, owner)
         except LeaseNotFound as error:

@@ -12,10 +12,11 @@ from typing import Final
 import dns.exception
 import dns.name
 
+from musterd.display import excerpt
 from musterd.rr.names import NAME_OCTETS, ROOT, fold, name_from_text, name_to_text
 
 APEX: Final = "@"
-TEXT_MOST: Final = 1100
+MAX_TEXT: Final = 1100
 """The most characters of a name: 255 octets, each of them escaped, with its dots and a margin."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_*-]{1,63}(?:\.[A-Za-z0-9_*-]{1,63})*")
@@ -70,7 +71,7 @@ def parse_owner(text: str, apex: bytes) -> bytes:
     absolute = bool(_FINAL_DOT.fullmatch(_ascii_dots(text)))
     owner = fold(_parse(text, ROOT if absolute else apex))
     if not within(owner, apex):
-        raise ValueError(f'"{shown(text)}" is not in the zone {name_to_text(apex)}')
+        raise ValueError(f'"{excerpt(text)}" is not in the zone {name_to_text(apex)}')
     return owner
 
 
@@ -87,12 +88,6 @@ def within(name: bytes, apex: bytes) -> bool:
     while at < end:
         at += 1 + name[at]
     return at == end
-
-
-def shown(text: str) -> str:
-    """A text of others in one short line, for an error."""
-    line = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return line if len(line) <= 100 else f"{line[:100]}…"  # noqa: PLR2004
 
 
 def _text(labels: bytes) -> str:
@@ -124,15 +119,15 @@ def _join(owner: str, apex: bytes) -> bytes:
 def _limited(wire: bytes, text: str) -> bytes:
     if len(wire) > NAME_OCTETS:
         raise ValueError(
-            f'"{shown(text)}" is too long: with its zone it has {len(wire)} octets, at most 255'
+            f'"{excerpt(text)}" is too long: with its zone it has {len(wire)} octets, at most 255'
         )
     return wire
 
 
 def _parse(text: str, origin: bytes) -> bytes:
     """The wire name of what people write; without final dot it is under an origin."""
-    if len(text) > TEXT_MOST:
-        raise ValueError(f'"{shown(text)}" is too long: {len(text)} characters')
+    if len(text) > MAX_TEXT:
+        raise ValueError(f'"{excerpt(text)}" is too long: {len(text)} characters')
     if text.isascii():
         wire = name_from_text(text)
     else:
@@ -140,7 +135,7 @@ def _parse(text: str, origin: bytes) -> bytes:
             name = dns.name.from_text(_ascii_dots(text), None, dns.name.IDNA_2008_Practical)
             wire = name.derelativize(dns.name.root).to_wire() or ROOT
         except (dns.exception.DNSException, UnicodeError) as error:
-            raise ValueError(f'"{shown(text)}" is no name: {error}') from None
+            raise ValueError(f'"{excerpt(text)}" is no name: {error}') from None
     if origin == ROOT or text == ".":
         return wire
     return _limited(wire[:-1] + origin, text)

@@ -4,15 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from musterd.display import excerpt
 from musterd.registry.errors import Invalid, Mismatch
-from musterd.registry.names import shown
 
 ANY: Final = frozenset({"*"})
 _ETAG: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True)
-class Expect:
+class Preconditions:
     """Tags of which the present one must be one, and of which it must be none; ANY: of anything."""
 
     match: frozenset[str] | None = None
@@ -44,14 +44,14 @@ def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation:
     return f"{what}: {is_}, expected {negation}{given}: read it again"
 
 
-NOTHING: Final = Expect()
+NOTHING: Final = Preconditions()
 
 
-def parse(if_match: str | None, if_none_match: str | None) -> Expect:
+def parse(if_match: str | None, if_none_match: str | None) -> Preconditions:
     """From the values of the headers. Raises Invalid."""
     if if_match is None and if_none_match is None:
         return NOTHING
-    return Expect(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
+    return Preconditions(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
 
 
 def _tags(name: str, value: str | None) -> frozenset[str] | None:
@@ -64,7 +64,7 @@ def _tags(name: str, value: str | None) -> frozenset[str] | None:
     while at < len(value):
         found = _ETAG.match(value, at)
         if found is None:
-            raise Invalid(f'{name}: "{shown(value)}" is no list of tags: expected "12" or *')
+            raise Invalid(f'{name}: "{excerpt(value)}" is no list of tags: expected "12" or *')
         # A weak tag never matches in If-Match; we give none, so none is ever right.
         if not found[1]:
             tags.add(found[2])

@@ -17,17 +17,17 @@ import dns.rdataclass
 import dns.rdatatype
 
 from musterd._core import pack_records
+from musterd.display import excerpt
 from musterd.registry.errors import Invalid
-from musterd.registry.names import shown as brief
 from musterd.rr.names import NAME_OCTETS
 from musterd.rr.types import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, SRV, TXT, A
 
 SINGLE: Final = frozenset({CNAME, DNAME})
 """Types of which an owner has at most one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
-TEXT_MOST: Final = 60_000
+MAX_TEXT: Final = 60_000
 """The most characters of data."""
 
-_TYPE_MOST: Final = 0xFFFF
+_MAX_TYPE: Final = 0xFFFF
 _NO_DATA: Final = frozenset({0, 41, *range(128, 256)})
 """Types that no record of a zone has (RFC 6895 section 3.1)."""
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -41,12 +41,12 @@ def parse_type(text: str) -> int:
         rtype = int(dns.rdatatype.from_text(text))
     except (dns.exception.DNSException, ValueError):
         raise Invalid(
-            f'"{brief(text)}" is no record type: expected one as A, SRV or TYPE65280'
+            f'"{excerpt(text)}" is no record type: expected one as A, SRV or TYPE65280'
         ) from None
     if rtype == SOA:
         raise Invalid("a zone has one SOA record, which [zones.soa] or a zone file gives")
-    if rtype in _NO_DATA or rtype > _TYPE_MOST:
-        raise Invalid(f'"{brief(text)}" is no type that a record can have')
+    if rtype in _NO_DATA or rtype > _MAX_TYPE:
+        raise Invalid(f'"{excerpt(text)}" is no type that a record can have')
     return rtype
 
 
@@ -75,7 +75,7 @@ def text(rtype: int, wire: bytes) -> str:
         )
         return found.to_text()
     except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{wire!r} is no data of {type_text(rtype)}: {error}") from None
+        raise ValueError(f"{wire!r} is not valid {type_text(rtype)} data: {error}") from None
 
 
 def weight(rtype: int, wire: bytes) -> int:
@@ -124,8 +124,8 @@ _READ: Final[dict[int, Callable[[str], bytes | None]]] = {
 
 def _parse_any(rtype: int, text: str) -> bytes:
     what = type_text(rtype)
-    if len(text) > TEXT_MOST:
-        raise Invalid(f"the data of {what} has {len(text)} characters: at most {TEXT_MOST}")
+    if len(text) > MAX_TEXT:
+        raise Invalid(f"the data of {what} has {len(text)} characters: at most {MAX_TEXT}")
     if any(character in text for character in "\n\r\0"):
         raise Invalid(
             f"the data of {what} has a line end or a NUL: write it as \\010, \\013, \\000"
@@ -144,7 +144,8 @@ def _parse_any(rtype: int, text: str) -> bytes:
     except Exception as error:  # Readers of rare types raise whatever they like.
         reason = str(error).rstrip(".") or type(error).__name__
         raise Invalid(
-            f'"{brief(text)}" is no data of {what}: {reason}; expected {_EXAMPLE.get(rtype, _RFC)}'
+            f'"{excerpt(text)}" is not valid {what} data: {reason}; '
+            f"expected {_EXAMPLE.get(rtype, _RFC)}"
         ) from None
     return wire
 

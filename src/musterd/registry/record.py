@@ -17,7 +17,7 @@ _KEPT: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lea
 """What of a value is asked for, and not who and when."""
 
 
-class Draft(NamedTuple):
+class RecordSpec(NamedTuple):
     """A record that somebody wants, checked.
 
     wire: rdata; ttl: seconds; lease: of the store, whose granted time is lease_ttl, seconds.
@@ -51,23 +51,23 @@ class Draft(NamedTuple):
         return found
 
 
-def draft(rtype: int, data: str, policy: str | None = None, **more: Any) -> Draft:
-    """Check a record; ``more`` are fields of Draft. Raises Invalid."""
+def record_spec(rtype: int, data: str, policy: str | None = None, **more: Any) -> RecordSpec:
+    """Check a record; ``more`` are fields of RecordSpec. Raises Invalid."""
     wire = rdata.parse(rtype, data)
     if policy is not None:
         try:
             policy = str(Policy.parse(policy))
         except ValueError as error:
             raise Invalid(str(error)) from None
-    return Draft(rtype, wire, rdata.text(rtype, wire), policy=policy, **more)
+    return RecordSpec(rtype, wire, rdata.text(rtype, wire), policy=policy, **more)
 
 
-def encode(wanted: Draft, who: str, now: float, before: Entry | None) -> bytes:
-    """As ``written``, for the store."""
-    return to_json(written(wanted, who, now, before))
+def encode(wanted: RecordSpec, who: str, now: float, before: Entry | None) -> bytes:
+    """As ``new_value``, for the store."""
+    return to_json(new_value(wanted, who, now, before))
 
 
-def written(wanted: Draft, who: str, now: float, before: Entry | None) -> dict[str, Any]:
+def new_value(wanted: RecordSpec, who: str, now: float, before: Entry | None) -> dict[str, Any]:
     """The value of a record that somebody writes now (epoch seconds) in place of another."""
     value = wanted.fields()
     value["registrant"], value["created"] = who, now
@@ -88,7 +88,7 @@ def decode(value: bytes) -> dict[str, Any]:
     raise ValueError('expected a JSON object with "data"')
 
 
-def unchanged(wanted: Draft, entry: Entry) -> bool:
+def unchanged(wanted: RecordSpec, entry: Entry) -> bool:
     """Whether a record is there already just as it is wanted."""
     try:
         value = decode(entry.value)

@@ -10,17 +10,17 @@ from musterd.registry import rdata
 from musterd.registry.applied import Applied
 from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
 from musterd.registry.keys import DELETED, RECORDS, RecordKey, prefix
-from musterd.registry.preconditions import NOTHING, Expect
-from musterd.registry.record import Draft, encode, show, show_value, unchanged, written
-from musterd.registry.write_cache import Recent
+from musterd.registry.preconditions import NOTHING, Preconditions
+from musterd.registry.record import RecordSpec, encode, new_value, show, show_value, unchanged
+from musterd.registry.write_cache import WriteCache
 from musterd.rr.types import CNAME
 
-RRSET_MOST: Final = 1000
+MAX_RRSET: Final = 1000
 """The most records of an owner and a type that are written together."""
-SCAN_MOST: Final = 20_000
+MAX_SCAN: Final = 20_000
 """The most records that are looked at for one page of a list."""
 PAGE: Final = 1000
-_TRIES: Final = 16
+_MAX_TRIES: Final = 16
 """How often a write is tried again, where others write the same record at once."""
 
 
@@ -82,7 +82,7 @@ class Registry:
         self.store = store
         self.applied = applied
         self._clock = clock
-        self._recent = Recent()
+        self._write_cache = WriteCache()
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -117,7 +117,7 @@ class Registry:
         start = prefix() + after.encode() if after else b""
         found: list[dict[str, Any]] = []
         revision, seen = 0, 0
-        while seen < SCAN_MOST:
+        while seen < MAX_SCAN:
             page = await self.store.range(prefix(*parts), limit=limit, after=start)
             revision = revision or page.revision
             for entry in page.entries:
@@ -134,16 +134,16 @@ class Registry:
         return Listed(found, _path(start), revision)
 
     async def put(
-        self, key: RecordKey, wanted: Draft, who: str, expect: Expect = NOTHING
+        self, key: RecordKey, wanted: RecordSpec, who: str, expect: Preconditions = NOTHING
     ) -> Written:
         """Set one record. Raises Mismatch, Clash, LeaseNotFound."""
         octets = key.octets
         # Mostly what is there can be guessed, and the transaction says whether that was right: to
         # read it first would cost more than all else here, as the store is written meanwhile.
-        before, sure = self._recent.get(octets), False
+        before, sure = self._write_cache.get(octets), False
         if expect or wanted.rtype in rdata.SINGLE:
             before, sure = await self.store.get(octets), True
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             if expect:
                 _check(key, before, expect)
             if before is not None and unchanged(wanted, before):
@@ -153,11 +153,11 @@ class Registry:
                 continue
             # Also where nothing is expected: a write whose answer was lost may still come late.
             compares = [_as_found(octets, before), *await self._room(key, wanted.rtype, before)]
-            value = written(wanted, who, self._clock(), before)
+            value = new_value(wanted, who, self._clock(), before)
             step = PutOp(octets, to_json(value), wanted.lease)
             done = await self.store.transaction(compares, (step,))
             if done.succeeded:
-                self._recent.keep(_entry(step, done.revision))
+                self._write_cache.keep(_entry(step, done.revision))
                 await self.applied.reached(done.revision)
                 record = show_value(key, value, done.revision, wanted.lease)
                 return Written(record, before is None, True)
@@ -165,36 +165,40 @@ class Registry:
             before, sure = done.entries[0], True
         raise _contended(key)
 
-    async def delete(self, key: RecordKey, who: str, expect: Expect = NOTHING) -> int:
+    async def delete(self, key: RecordKey, who: str, expect: Preconditions = NOTHING) -> int:
         """Remove one record; the revision of that. Raises NotRegistered, Mismatch."""
         octets = key.octets
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             before = await self.store.get(octets)
             if expect:
                 _check(key, before, expect)
             if before is None:
                 raise NotRegistered(f"{_named(key)} is not registered")
-            steps = (DeleteOp(octets), PutOp(DELETED, by(who, self._clock())))
+            steps = (DeleteOp(octets), PutOp(DELETED, tombstone(who, self._clock())))
             done = await self.store.transaction((_as_found(octets, before),), steps)
             if done.succeeded:
-                self._recent.drop(octets)
+                self._write_cache.drop(octets)
                 await self.applied.reached(done.revision)
                 return done.revision
         raise _contended(key)
 
     async def put_rrset(
-        self, rrset: RecordKey, wanted: dict[str, Draft], who: str, expect: Expect = NOTHING
+        self,
+        rrset: RecordKey,
+        wanted: dict[str, RecordSpec],
+        who: str,
+        expect: Preconditions = NOTHING,
     ) -> Replaced:
         """Make these, by id, all records of an owner and a type (the key's id does not count).
 
         Raises Invalid, TooLarge, Mismatch, Clash, LeaseNotFound.
         """
-        if len(wanted) > RRSET_MOST:
-            raise Invalid(f"{len(wanted)} records of one owner and type: at most {RRSET_MOST}")
+        if len(wanted) > MAX_RRSET:
+            raise Invalid(f"{len(wanted)} records of one owner and type: at most {MAX_RRSET}")
         rtype = rdata.parse_type(rrset.rtype)
         if len(wanted) > 1 and rtype in rdata.SINGLE:
             raise Invalid(f"{rrset.owner} can have one {rrset.rtype} record, not {len(wanted)}")
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             before = await self.rrset(*rrset[:3])
             if expect:
                 expect.check(_rrset_named(rrset), before.tags, before.revision)
@@ -223,7 +227,9 @@ class Registry:
             return Replaced(_after(before, steps, revision), before, revision, bool(steps))
         raise _contended(rrset)
 
-    async def delete_rrset(self, rrset: RecordKey, who: str, expect: Expect = NOTHING) -> Replaced:
+    async def delete_rrset(
+        self, rrset: RecordKey, who: str, expect: Preconditions = NOTHING
+    ) -> Replaced:
         """Remove all records of an owner and a type.
 
         Raises NotRegistered, TooLarge, Mismatch.
@@ -234,7 +240,7 @@ class Registry:
         return done
 
     def _replacement(
-        self, rrset: RecordKey, before: RegisteredRRset, wanted: dict[str, Draft], who: str
+        self, rrset: RecordKey, before: RegisteredRRset, wanted: dict[str, RecordSpec], who: str
     ) -> list[Operation]:
         """The steps from what is there to what is wanted."""
         now = self._clock()
@@ -247,7 +253,7 @@ class Registry:
                 steps.append(PutOp(key, encode(draft, who, now, entry), draft.lease))
         if there:
             steps += [DeleteOp(key) for key in there]
-            steps.append(PutOp(DELETED, by(who, now)))
+            steps.append(PutOp(DELETED, tombstone(who, now)))
         return steps
 
     async def _room(
@@ -278,7 +284,7 @@ class Registry:
         return compares
 
 
-def by(who: str, now: float) -> bytes:
+def tombstone(who: str, now: float) -> bytes:
     """The value of DELETED: who deleted, and when (epoch seconds)."""
     return to_json({"by": who, "time": now})
 
@@ -291,7 +297,7 @@ def _rrset_named(key: RecordKey) -> str:
     return f"{key.owner} {key.rtype} in zone {key.zone}"
 
 
-def _check(key: RecordKey, entry: Entry | None, expect: Expect) -> None:
+def _check(key: RecordKey, entry: Entry | None, expect: Preconditions) -> None:
     revision = entry.mod_revision if entry else 0
     expect.check(_named(key), (str(revision),) if entry else (), revision)
 

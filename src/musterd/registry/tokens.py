@@ -17,11 +17,12 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from musterd.backoff import Backoff
+from musterd.display import excerpt
 from musterd.errors import MusterdError
 from musterd.kv import ABSENT, Compacted, Conflict, Entry, Store
 from musterd.kv.follow import Changed, Interrupted, ListPage, Live, StoreKeys, follow
 from musterd.log_once import FailureLog
-from musterd.registry.names import parse_zone, shown, zone_text
+from musterd.registry.names import parse_zone, zone_text
 
 TOKENS: Final = b"/musterd/v1/tokens/"
 TOKENS_MOST: Final = 10_000
@@ -96,8 +97,8 @@ def parse_scope(text: str) -> str:
         try:
             return WRITE + zone_text(parse_zone(text.removeprefix(WRITE)))
         except ValueError as error:
-            raise TokenError(f'"{shown(text)}" is no scope: {error}') from None
-    raise TokenError(f'"{shown(text)}" is no scope: expected read, write:ZONE, write:* or admin')
+            raise TokenError(f'"{excerpt(text)}" is no scope: {error}') from None
+    raise TokenError(f'"{excerpt(text)}" is no scope: expected read, write:ZONE, write:* or admin')
 
 
 def is_token(text: str) -> bool:
@@ -149,7 +150,7 @@ class Tokens:
         """Make a token; its text is not kept. Raises TokenError, StoreError."""
         if not _NAME.fullmatch(name):
             raise TokenError(
-                f'"{shown(name)}" is no name of a token: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
+                f'"{excerpt(name)}" is no name of a token: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
             )
         if any(token.name == name for token in self._known.values()):
             raise TokenExists(f'a token is named "{name}" already: revoke it, or take another name')
@@ -164,7 +165,9 @@ class Tokens:
                 await self._store.delete(_key(token.digest))
                 self._known.pop(token.digest, None)
                 return token
-        raise TokenNotFound(f'no token has the id "{shown(name)}": the list of tokens has the ids')
+        raise TokenNotFound(
+            f'no token has the id "{excerpt(name)}": the list of tokens has the ids'
+        )
 
     async def ensure_first(self, text: str) -> Token:
         """Have a token of the name ``first`` with this text, which may do all."""

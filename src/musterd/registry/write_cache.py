@@ -4,13 +4,13 @@ from typing import Final
 
 from musterd.kv import Entry
 
-MOST: Final = 10_000
+MAX_ENTRIES: Final = 10_000
 """Entries that are kept; the oldest go first."""
-VALUE_MOST: Final = 1024
+MAX_VALUE: Final = 1024
 """Octets of the largest value that is kept."""
 
 
-class Recent:
+class WriteCache:
     """The entries of the last writes, by key. Others may have changed them since."""
 
     def __init__(self) -> None:
@@ -24,9 +24,9 @@ class Recent:
     def keep(self, entry: Entry) -> None:
         """Note what was written."""
         self.drop(entry.key)
-        if len(entry.value) > VALUE_MOST:
+        if len(entry.value) > MAX_VALUE:
             return
-        if len(self._entries) >= MOST:
+        if len(self._entries) >= MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
         self._entries[entry.key] = entry
 

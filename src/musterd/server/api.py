@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from musterd import __version__
-from musterd.registry.leases import Leases
+from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
 from musterd.server.http import HttpLimits
 from musterd.server.listener import HttpEndpoint, HttpService
@@ -22,7 +22,7 @@ from musterd.settings import Api, Settings
 if TYPE_CHECKING:
     from musterd.api.context import Context
     from musterd.api.limits import Rate
-    from musterd.api.middleware import Gate
+    from musterd.api.middleware import Middleware
 
 LIMITS: Final = HttpLimits(max_connections=1000)
 MAX_WAIT: Final = 2.0
@@ -45,7 +45,7 @@ class ApiService(HttpService):
         self.context: Context | None = None
         """What the routes work with, once the API is built."""
         self._rate: Rate | None = None
-        self._application: Gate | None = None
+        self._application: Middleware | None = None
 
     def endpoint(self, settings: Settings) -> HttpEndpoint | None:
         """Return where the API is served, or None for nowhere."""
@@ -61,7 +61,7 @@ class ApiService(HttpService):
         if self._rate is not None:
             self._rate.limit = settings.api.rate
 
-    async def application(self) -> "Gate":
+    async def application(self) -> "Middleware":
         """Return the API, which is built when the registered names are answered."""
         if self._application is None:
             if self._state.applied is not None:
@@ -71,7 +71,7 @@ class ApiService(HttpService):
             self._application = self._application or self._build()
         return self._application
 
-    def _build(self) -> "Gate":
+    def _build(self) -> "Middleware":
         from musterd.api.app import application  # noqa: PLC0415 - slow; see above
         from musterd.api.context import Context  # noqa: PLC0415
         from musterd.api.limits import Rate  # noqa: PLC0415
@@ -83,7 +83,7 @@ class ApiService(HttpService):
         self.context = Context(
             registry=Registry(store, registry.applied, now),
             servers=registry.servers,
-            leases=Leases(store),
+            leases=LeaseService(store),
             tokens=tokens,
             catalog=state.catalog,
             core=state.core,
