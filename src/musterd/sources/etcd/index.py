@@ -73,19 +73,24 @@ class Index:
         """Whether no key is known."""
         return not (self._tree or self.wrong.keys or self.statuses.down)
 
-    def revision(self, raw: bytes) -> int | None:
-        """The revision of a key that is known, if it isn't a status."""
+    def irregular_revision(self, raw: bytes) -> int | None:
+        """Return the revision of a known key that ``between`` leaves out, if it isn't a status."""
         if self.wrong.keys and (known := self.wrong.keys.get(shown(raw))) is not None:
             return known
-        key = self._key(raw)
+        key = self._key(raw) if raw in self.odd else None
         item = self._tree.get(key.head) if key else None
         return None if item is None or key is None else revision_of(item, len(key.head))
 
-    def between(self, after: bytes, upto: bytes | None) -> set[bytes]:
-        """The known keys that come after one in etcd's order, up to another; not the odd ones."""
+    def between(self, after: bytes, upto: bytes | None) -> dict[bytes, int]:
+        """Return key -> revision of the regular keys after one in etcd order, up to another."""
         low = self.keys.bound(after)
         high = _ABOVE if upto is None else self.keys.bound(upto)
-        return {self.keys.raw(item) for item in self._tree.each(low, high)} - self.odd
+        found = {}
+        for item in self._tree.each(low, high):
+            raw = self.keys.raw(item)
+            if raw not in self.odd:
+                found[raw] = revision_of(item, self.keys.split(item)[1])
+        return found
 
     def put(self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None) -> None:
         """Take a key; one that can't be read gives nothing, and what is wrong with it is told."""

@@ -12,7 +12,7 @@ class Listing:
     """One list, in the order of its keys."""
 
     def __init__(self, index: Index, leases: Leases) -> None:
-        """The leases of what is taken must be known (see ``wanted``)."""
+        """Create one for an index that does not change otherwise until ``end``."""
         self._index = index
         self._leases = leases
         self._after = index.keys.prefix
@@ -20,36 +20,49 @@ class Listing:
         self._odd: set[bytes] = set()
         self._bad: set[str] = set()
         self._down: set[bytes] = set()
+        self._gone: set[bytes] = set()
+        """Keys that were deleted, up to the last compared entry."""
 
-    def wanted(self, entries: Sequence[Entry]) -> list[int]:
-        """The leases of those that are new or differ."""
-        return [one.lease for one in entries if one.lease and self._differs(one)]
+    def compare(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return which of the next entries are new or differ, to be passed to ``take``.
 
-    def take(self, entries: Sequence[Entry], revision: int, time: float) -> list[Told]:
-        """Take the next entries, as they are at a revision.
+        The TTLs of their leases must be known before that.
+        """
+        if self._first or not entries:
+            return entries
+        index = self._index
+        known = index.between(self._after, entries[-1].key)
+        changed = []
+        for entry in entries:
+            key = entry.key
+            revision = known.pop(key, None)
+            if revision is None:
+                revision = index.irregular_revision(key)
+            if revision == entry.mod_revision:
+                self._note(key)
+            else:
+                changed.append(entry)
+        self._gone.update(known)
+        self._after = entries[-1].key
+        return changed
 
-        Of a first list, what some of them give, at a time in epoch seconds.
+    def take(self, changed: Sequence[Entry], revision: int, time: float) -> list[Told]:
+        """Take the entries that ``compare`` returned, and delete keys that are missing before them.
+
+        Return what some keys of a first list give, at a time in epoch seconds.
         """
         index = self._index
         told: list[Told] = []
-        gone: set[bytes] = set()
-        if entries and not self._first:
-            gone = index.between(self._after, entries[-1].key)
-            gone.difference_update([one.key for one in entries])
-        for one in entries:
-            if self._first or self._differs(one):
-                key, value, _, changed, _, lease = one
-                ttl = self._leases.ttl(lease)
-                if not self._first:
-                    index.put(key, value, changed, ttl)
-                elif put := index.load(key, value, changed, ttl, time):
-                    told.append(put)
+        for key, value, _, modified, _, lease in changed:
+            ttl = self._leases.ttl(lease)
             if not self._first:
-                self._note(one.key)
-        for key in gone:
+                index.put(key, value, modified, ttl)
+                self._note(key)
+            elif put := index.load(key, value, modified, ttl, time):
+                told.append(put)
+        for key in self._gone:
             index.delete(key, revision)
-        if entries:
-            self._after = entries[-1].key
+        self._gone.clear()
         return told
 
     def end(self, revision: int) -> None:
@@ -65,9 +78,6 @@ class Listing:
             index.wrong.mend(where)
         for key in set(index.statuses.down.values()) - self._down:
             index.delete(key, revision)
-
-    def _differs(self, entry: Entry) -> bool:
-        return self._first or self._index.revision(entry.key) != entry.mod_revision
 
     def _note(self, key: bytes) -> None:
         index = self._index

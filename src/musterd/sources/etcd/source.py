@@ -21,6 +21,7 @@ from musterd.sources.changes import (
     Synced,
     WithheldRecord,
 )
+from musterd.sources.etcd.fair_share import FairShare
 from musterd.sources.etcd.index import Index, Told
 from musterd.sources.etcd.keys import LAYOUTS
 from musterd.sources.etcd.lease_ttl import Leases
@@ -28,10 +29,10 @@ from musterd.sources.etcd.resync import Listing
 
 AT_ONCE: Final = 500
 """Keys that are taken without a break."""
-REST: Final = 0.003
-"""Seconds for which names with many services wait, that what comes next is taken with it."""
-REST_PART: Final = 9.0
-"""How long they wait after the last time, as a part of what that took: a tenth is theirs."""
+DEBOUNCE: Final = 0.003
+"""Seconds for which large names wait, so that later changes are resolved with them."""
+SHARE: Final = 0.1
+"""Fraction of the time that resolving large names may take."""
 TURNS: Final = 8
 """Turns of the loop after a step, as what comes takes some to be here."""
 RETRY: Final = Backoff(0.5, 10.0)
@@ -119,9 +120,10 @@ class _Follower:
                     yield Begin()
                 for at in range(0, len(page.entries), AT_ONCE):
                     some = page.entries[at : at + AT_ONCE]
-                    wrong = await self._leases.learn(listing.wanted(some))
+                    changed = listing.compare(some)
+                    wrong = await self._leases.learn(entry.lease for entry in changed)
                     time = self._time()
-                    told = listing.take(some, self._listed, time)
+                    told = listing.take(changed, self._listed, time)
                     for change in self._changes([*wrong, *told, *self._index.take(time)]):
                         yield change
                     await asyncio.sleep(0)
@@ -134,8 +136,7 @@ class _Follower:
     async def _watch(self, watch: EtcdWatch) -> AsyncGenerator[Change]:
         lost = False
         later: Iterator[list[Told]] = iter(())
-        # When names with many services may be told next, and when they have rested.
-        due = rested = 0.0
+        share = FairShare(DEBOUNCE, SHARE)
         coming = asyncio.ensure_future(_events(watch))
         try:
             while True:
@@ -146,17 +147,15 @@ class _Follower:
                     if told is not None:
                         for change in self._changes(told):
                             yield change
-                        took = clock.perf_counter() - now
-                        rested = max(rested, now) + (1 + REST_PART) * took
+                        share.spent(now, clock.perf_counter() - now)
                         for _ in range(TURNS):
                             await asyncio.sleep(0)
                     elif not self._index.waits:
-                        due = 0.0
+                        share.cancel()
                         await asyncio.wait({coming})
-                    elif now < (due := max(due or now + REST, rested)):
-                        await asyncio.wait({coming}, timeout=due - now)
+                    elif not share.allow(now):
+                        await asyncio.wait({coming}, timeout=share.delay(now))
                     else:
-                        due = 0.0
                         later = self._index.later(self._time())
                 try:
                     revision, events, current = await coming
