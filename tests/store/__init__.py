@@ -1,1 +1,1 @@
-"""Tests of the stores: what each has to do, and what only one of them can."""
+"""Tests of the stores: the contract that all of them keep, and the traits of each."""

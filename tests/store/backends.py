@@ -1,4 +1,4 @@
-"""The stores that the contract is held to, and what a test can do to them from outside."""
+"""The stores that the contract tests run against, and how a test controls them."""
 
 import asyncio
 import contextlib
@@ -18,40 +18,40 @@ from tests.etcdkit import Etcd
 class Backend(Protocol):
     """A store under test."""
 
-    brief: int
-    """The TTL of a lease that ends soon, seconds."""
-    work: float
-    """How much of what only wears it out a test does, from 0 to 1."""
+    short_ttl: int
+    """TTL of a lease that expires soon, seconds."""
+    scale: float
+    """Share of a long test's operations to run, 0 to 1."""
 
     @property
     def store(self) -> Store:
-        """It, after a restart another object."""
+        """The open store; another object after a restart."""
 
-    async def another(self) -> Store:
-        """A second client of the same store."""
+    async def second_client(self) -> Store:
+        """Return a second client of the same store."""
 
     async def restart(self) -> None:
-        """Stop and start it."""
+        """Stop and start the store."""
 
     async def compact(self, revision: int) -> None:
-        """Let it forget what was up to a revision."""
+        """Compact the history up to a revision."""
 
     async def elapse(self, seconds: float) -> None:
-        """Let the time of its leases go by, by which they end."""
+        """Let time pass for the leases."""
 
     async def close(self) -> None:
-        """End it."""
+        """Close the store and its clients."""
 
 
 @dataclass
 class Timer:
-    """A call to come."""
+    """A scheduled call."""
 
     at: float
     callback: Callable[[], object] | None
 
     def cancel(self) -> None:
-        """Let it not come."""
+        """Cancel the call."""
         self.callback = None
 
     def __lt__(self, other: "Timer") -> bool:
@@ -60,7 +60,7 @@ class Timer:
 
 @dataclass
 class ManualClock:
-    """Time that goes by only when it is told to."""
+    """A clock that a test moves by hand."""
 
     wall: float = 1_700_000_000.0
     now: float = 1000.0
@@ -78,7 +78,7 @@ class ManualClock:
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let time go by, calling what is due on the way."""
+        """Move the clock forward and make the calls that become due."""
         end = self.now + seconds
         while self.timers and self.timers[0].at <= end:
             timer = heapq.heappop(self.timers)
@@ -91,10 +91,10 @@ class ManualClock:
 
 
 class EmbeddedBackend:
-    """The embedded store with a clock in the hand of the test."""
+    """The embedded store on a manual clock."""
 
-    brief = 5
-    work = 1.0
+    short_ttl = 5
+    scale = 1.0
 
     def __init__(self, path: Path, options: EmbeddedOptions | None = None) -> None:
         self.path = path
@@ -106,7 +106,7 @@ class EmbeddedBackend:
         self.store = await Embedded.open(self.path, self.options, self.clock)
         return self
 
-    async def another(self) -> Store:
+    async def second_client(self) -> Store:
         return self.store
 
     async def restart(self) -> None:
@@ -124,10 +124,10 @@ class EmbeddedBackend:
 
 
 class EtcdBackend:
-    """A store in an etcd, which has only the real time."""
+    """A store in etcd, on real time."""
 
-    brief = 1
-    work = 0.1
+    short_ttl = 1
+    scale = 0.1
 
     def __init__(self, etcd: Etcd, base: bytes) -> None:
         self.etcd = etcd
@@ -135,7 +135,7 @@ class EtcdBackend:
         self.store = InEtcd(etcd.options(), base=base)
         self._others: list[InEtcd] = []
 
-    async def another(self) -> Store:
+    async def second_client(self) -> Store:
         self._others.append(InEtcd(self.etcd.options(), base=self.base))
         return self._others[-1]
 
@@ -149,7 +149,7 @@ class EtcdBackend:
         await asyncio.sleep(seconds)
 
     async def clean(self) -> None:
-        """Remove all that is kept, and what is known of it."""
+        """Delete all keys and their history."""
         revision, _ = await self.store.client.delete(ALL, ALL)
         with contextlib.suppress(Compacted):
             await self.compact(revision)

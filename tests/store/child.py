@@ -1,8 +1,8 @@
-"""A process that writes as fast as it can, and tells each write that was acknowledged.
+"""A process that writes as fast as it can and prints each acknowledged write.
 
-``python -m tests.store.child PATH ROUND``: fifty tasks; each transaction of a task puts a key of
-its own and three that must always be equal, and every third one ends them again. Each line is
-``TASK NUMBER REVISION``.
+``python -m tests.store.child PATH ROUND`` runs fifty tasks. Each transaction of a task puts a
+unique key and three keys that must always be equal; every third transaction deletes the three.
+Each output line is ``TASK NUMBER REVISION``.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ HISTORY = 2000
 
 
 def unique(number: int, task: int, turn: int) -> bytes:
-    """The key of one transaction."""
+    """Return the unique key of a transaction."""
     return b"u/%d/%d/%d" % (number, task, turn)
 
 
 def equal(task: int) -> list[bytes]:
-    """The keys of a task that are always equal: all there with one value, or none."""
+    """Return the keys of a task that are always equal: all present with one value, or none."""
     return [b"e/%d/%d" % (task, place) for place in range(3)]
 
 

@@ -1,4 +1,4 @@
-"""Each test of the contract runs once for each store."""
+"""Fixtures that run each contract test once for each store."""
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -37,9 +37,9 @@ async def backend(
 
 @pytest.fixture(scope="session")
 def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
-    made = Etcds(tmp_path_factory.mktemp("etcd"))
-    yield made
-    made.close()
+    created = Etcds(tmp_path_factory.mktemp("etcd"))
+    yield created
+    created.close()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def store(backend: Backend) -> Store:
 
 @pytest.fixture
 async def open_embedded(tmp_path: Path) -> AsyncIterator[OpenEmbedded]:
-    """Opens the embedded store with options of the test."""
+    """Open the embedded store with the test's options."""
     async with AsyncExitStack() as stack:
         yield functools.partial(_open, stack, tmp_path / "store.db")
 

@@ -1,4 +1,4 @@
-"""One store into another, of any kind, stopped and started again."""
+"""Copies between stores of any kind, interrupted and resumed."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.store.kit import everything, put_all
 KEYS = 1000
 
 
-def silent(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     assert done <= total
 
 
@@ -32,8 +32,8 @@ async def source(tmp_path: Path) -> AsyncIterator[Embedded]:
         yield store
 
 
-async def kept(store: Store) -> dict[bytes, tuple[bytes, int]]:
-    """The value of each key, and the TTL of its lease."""
+async def values_and_ttls(store: Store) -> dict[bytes, tuple[bytes, int]]:
+    """Return the value of each key and the TTL of its lease, 0 without one."""
     found: dict[bytes, tuple[bytes, int]] = {}
     for key, entry in (await everything(store, ROOT)).items():
         ttl = (await store.lease_info(entry.lease)).ttl if entry.lease else 0
@@ -41,20 +41,22 @@ async def kept(store: Store) -> dict[bytes, tuple[bytes, int]]:
     return found
 
 
-async def test_there_and_back(source: Embedded, backend: Backend, tmp_path: Path) -> None:
-    copied = await copy(source, backend.store, silent, overwrite=False)
+async def test_copy_to_another_store_and_back_keeps_all(
+    source: Embedded, backend: Backend, tmp_path: Path
+) -> None:
+    copied = await copy(source, backend.store, no_progress, overwrite=False)
     assert (copied.missing, copied.same, len(copied.leases)) == (KEYS + 10, 0, 2)
-    assert await kept(backend.store) == await kept(source)
+    assert await values_and_ttls(backend.store) == await values_and_ttls(source)
     assert {*copied.leases} == {e.lease for e in (await everything(source, ROOT)).values()} - {0}
     assert await backend.store.get(b"/other") is None
     async with await Embedded.open(tmp_path / "back.db") as back:
-        await copy(backend.store, back, silent, overwrite=False)
-        assert await kept(back) == await kept(source)
-    again = await copy(source, backend.store, silent, overwrite=False)
+        await copy(backend.store, back, no_progress, overwrite=False)
+        assert await values_and_ttls(back) == await values_and_ttls(source)
+    again = await copy(source, backend.store, no_progress, overwrite=False)
     assert (again.missing, again.same) == (0, KEYS + 10)
 
 
-async def test_one_that_was_stopped_goes_on(source: Embedded, backend: Backend) -> None:
+async def test_stopped_copy_resumes(source: Embedded, backend: Backend) -> None:
     def stop(done: int, total: int) -> None:
         if done > total // 2:
             raise StoreUnavailable("stopped")
@@ -62,57 +64,61 @@ async def test_one_that_was_stopped_goes_on(source: Embedded, backend: Backend) 
     with pytest.raises(StoreUnavailable, match="stopped"):
         await copy(source, backend.store, stop, overwrite=False)
     before = len(await everything(backend.store, ROOT))
-    copied = await copy(source, backend.store, silent, overwrite=False)
+    copied = await copy(source, backend.store, no_progress, overwrite=False)
     assert copied.same == before
-    assert await kept(backend.store) == await kept(source)
+    assert await values_and_ttls(backend.store) == await values_and_ttls(source)
 
 
-@pytest.mark.parametrize("ended", [False, True])
-async def test_a_lease_that_ends_in_a_long_copy(
-    source: Embedded, backend: Backend, monkeypatch: pytest.MonkeyPatch, ended: bool
+@pytest.mark.parametrize("expired_in_source", [False, True])
+async def test_lease_that_expires_during_copy_is_granted_again(
+    source: Embedded, backend: Backend, monkeypatch: pytest.MonkeyPatch, expired_in_source: bool
 ) -> None:
-    """It is granted again in the target, unless it ended in the source too."""
+    """Keys of a lease that expired in the source too are left out."""
     target, write = backend.store, backend.store.transaction
-    wanted = await kept(source)
-    gone: set[int] = set()
+    wanted = await values_and_ttls(source)
+    revoked: set[int] = set()
 
-    async def late(compares: Sequence[Compare], steps: Sequence[Operation]) -> Result:
-        for lease in {step.lease for step in steps if isinstance(step, PutOp)} - {0} - gone:
-            gone.add(lease)
+    async def transaction_after_expiry(
+        compares: Sequence[Compare], steps: Sequence[Operation]
+    ) -> Result:
+        for lease in {step.lease for step in steps if isinstance(step, PutOp)} - {0} - revoked:
+            revoked.add(lease)
             await target.lease_revoke(lease)
-            if ended:
+            if expired_in_source:
                 await source.lease_revoke(lease)
         return await write(compares, steps)
 
-    monkeypatch.setattr(target, "transaction", late)
-    copied = await copy(source, target, silent, overwrite=False)
-    assert len(gone) == 2
-    assert copied.expired == (10 if ended else 0)
-    assert await kept(target) == (await kept(source) if ended else wanted)
+    monkeypatch.setattr(target, "transaction", transaction_after_expiry)
+    copied = await copy(source, target, no_progress, overwrite=False)
+    assert len(revoked) == 2
+    assert copied.expired == (10 if expired_in_source else 0)
+    assert await values_and_ttls(target) == (
+        await values_and_ttls(source) if expired_in_source else wanted
+    )
 
 
-async def test_a_target_that_is_in_use(source: Embedded, backend: Backend) -> None:
+async def test_copy_to_used_target_needs_overwrite(source: Embedded, backend: Backend) -> None:
     await backend.store.put(ROOT + b"0001", b"another")
     await backend.store.put(ROOT + b"more", b"1")
     with pytest.raises(NotEmpty, match="1 keys that the source has not, and 1 that differ"):
-        await copy(source, backend.store, silent, overwrite=False)
+        await copy(source, backend.store, no_progress, overwrite=False)
     assert len(await everything(backend.store, ROOT)) == 2
-    copied = await copy(source, backend.store, silent, overwrite=True)
+    copied = await copy(source, backend.store, no_progress, overwrite=True)
     assert (copied.different, copied.extra, copied.missing) == (1, 1, KEYS + 9)
-    assert await kept(backend.store) == await kept(source)
+    assert await values_and_ttls(backend.store) == await values_and_ttls(source)
 
 
-async def test_a_source_without_a_registry(backend: Backend, tmp_path: Path) -> None:
+async def test_copy_refuses_source_without_registry(backend: Backend, tmp_path: Path) -> None:
     await backend.store.put(ROOT + b"0001", b"kept")
     async with await Embedded.open(tmp_path / "empty.db") as empty:
         await empty.put(b"/other", b"not ours")
         with pytest.raises(StoreError, match="holds no registry: nothing was written"):
-            await copy(empty, backend.store, silent, overwrite=True)
+            await copy(empty, backend.store, no_progress, overwrite=True)
     assert len(await everything(backend.store, ROOT)) == 1
 
 
-async def test_never_onto_itself(source: Embedded, backend: Backend) -> None:
-    for one, other in ((source, source), (backend.store, await backend.another())):
+async def test_copy_refuses_source_as_target(source: Embedded, backend: Backend) -> None:
+    for origin, target in ((source, source), (backend.store, await backend.second_client())):
         with pytest.raises(StoreError, match="the same store"):
-            await copy(one, other, silent, overwrite=True)
+            await copy(origin, target, no_progress, overwrite=True)
     assert len(await everything(source, ROOT)) == KEYS + 10

@@ -1,4 +1,4 @@
-"""The embedded store: files that can't be used are told clearly, and never written to."""
+"""The embedded store refuses unusable files with a clear error and never writes to them."""
 
 import asyncio
 import hashlib
@@ -41,34 +41,36 @@ async def fill(path: Path) -> None:
             await store.transaction((), steps)
 
 
-def put_octets(path: Path, start: int, octets: bytes) -> None:
+def overwrite(path: Path, start: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(start)
-        file.write(octets)
+        file.write(data)
 
 
-def other_program(path: Path) -> None:
+def replace_with_foreign_database(path: Path) -> None:
     path.unlink()
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE theirs (a)")
 
 
-def page_of_a_table(path: Path) -> None:
-    put_octets(path, 4096 * 100, b"\xa5" * 4096 * 50)
+def damage_table_pages(path: Path) -> None:
+    overwrite(path, 4096 * 100, b"\xa5" * 4096 * 50)
 
 
 DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
     ("text", lambda path: path.write_text("a file of someone else\n" * 1000)),
-    ("header", lambda path: put_octets(path, 0, bytes(100))),
-    ("schema", lambda path: put_octets(path, 100, b"\xff" * 4000)),
-    ("pages", page_of_a_table),
+    ("header", lambda path: overwrite(path, 0, bytes(100))),
+    ("schema", lambda path: overwrite(path, 100, b"\xff" * 4000)),
+    ("pages", damage_table_pages),
     ("cut off", lambda path: os.truncate(path, 200_000)),
-    ("other program", other_program),
+    ("other program", replace_with_foreign_database),
 ]
 
 
 @pytest.mark.parametrize("damage", [case[1] for case in DAMAGE], ids=[case[0] for case in DAMAGE])
-async def test_a_damaged_file_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+async def test_damaged_file_is_refused_and_left_unchanged(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
     path = tmp_path / "s.db"
     await fill(path)
     damage(path)
@@ -82,12 +84,12 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def test_damage_that_comes_later(tmp_path: Path) -> None:
-    """What can't be read is an error, not nothing; what is still right is still answered."""
+async def test_damage_while_open_fails_only_affected_reads(tmp_path: Path) -> None:
+    """An unreadable key is an error, not an absent key; intact keys are still read."""
     path = tmp_path / "s.db"
     await fill(path)
     async with await Embedded.open(path) as store:
-        page_of_a_table(path)
+        damage_table_pages(path)
         with pytest.raises(StoreCorrupt):
             await everything(store)
         for ask in (store.get, lambda key: store.put(key, b"")):
@@ -98,7 +100,7 @@ async def test_damage_that_comes_later(tmp_path: Path) -> None:
         assert await store.get(b"00000")
 
 
-async def test_a_check_that_takes_too_long_is_left(tmp_path: Path) -> None:
+async def test_check_at_open_stops_after_its_time_limit(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await fill(path)
     async with await Embedded.open(path, EmbeddedOptions(check_time=0.0)) as store:
@@ -106,7 +108,7 @@ async def test_a_check_that_takes_too_long_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hot", [True, False], ids=["with a log to recover", "closed"])
-async def test_a_newer_store_is_left_as_it_is(tmp_path: Path, hot: bool) -> None:
+async def test_newer_store_is_refused_and_left_unchanged(tmp_path: Path, hot: bool) -> None:
     path = tmp_path / "s.db"
     await fill(path)
     db = sqlite3.connect(path)
@@ -114,26 +116,26 @@ async def test_a_newer_store_is_left_as_it_is(tmp_path: Path, hot: bool) -> None
     if hot:
         path = copy(path, tmp_path / "copy.db")
     db.close()
-    before = [digest(file) for file in logs(path)]
+    before = [digest(file) for file in database_files(path)]
     assert len(before) == 1 + hot
     with pytest.raises(StoreNewer, match="layout 2, this one reads up to 1"):
         await Embedded.open(path)
-    assert [digest(file) for file in logs(path)] == before
+    assert [digest(file) for file in database_files(path)] == before
 
 
-def logs(path: Path) -> list[Path]:
-    """The database, and its log if that holds anything."""
+def database_files(path: Path) -> list[Path]:
+    """Return the database, and its write-ahead log unless that is empty."""
     files = (path, path.with_name(path.name + "-wal"))
     return [file for file in files if file.exists() and file.stat().st_size]
 
 
 def copy(path: Path, to: Path) -> Path:
-    for file in logs(path):
+    for file in database_files(path):
         to.with_name(to.name + file.name.removeprefix(path.name)).write_bytes(file.read_bytes())
     return to
 
 
-async def test_another_process_has_it(tmp_path: Path) -> None:
+async def test_store_open_in_another_process_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     holder = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLD, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -152,7 +154,9 @@ async def test_another_process_has_it(tmp_path: Path) -> None:
         await store.put(b"a", b"")
 
 
-async def test_a_shell_has_it_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_write_fails_while_another_program_locks_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("musterd.store.embedded.database._BUSY_SECONDS", 0.01)
     path = tmp_path / "s.db"
     async with await Embedded.open(path) as store:
@@ -169,7 +173,7 @@ async def test_a_shell_has_it_locked(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert await store.put(b"a", b"2") == at + 1
 
 
-async def test_its_file_was_removed_while_open(tmp_path: Path) -> None:
+async def test_write_fails_while_file_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     async with await Embedded.open(path) as store:
         await store.put(b"a", b"1")
@@ -182,14 +186,14 @@ async def test_its_file_was_removed_while_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file/s.db", "folder"])
-async def test_where_no_file_can_be(tmp_path: Path, where: str) -> None:
+async def test_open_fails_where_no_file_can_be_created(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreUnavailable, match=where):
         await Embedded.open(tmp_path / where)
 
 
-async def test_an_opening_that_failed_lets_go(tmp_path: Path) -> None:
+async def test_failed_open_releases_lock(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     path.write_bytes(b"no database, but quite long enough to be read as one" * 100)
     for _ in range(2):

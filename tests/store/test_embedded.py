@@ -1,4 +1,4 @@
-"""The embedded store: its bounds, its log, its end."""
+"""The embedded store: limits, history, leases and closing."""
 
 import asyncio
 import sqlite3
@@ -23,13 +23,13 @@ from tests.store.kit import everything, revision, take, until
 
 
 async def test_each_commit_reaches_the_disk(tmp_path: Path) -> None:
-    """The setting lives in the connection, so it is asked of the one that writes."""
+    """The setting belongs to a connection, so the test asks the writing one."""
     async with await Embedded.open(tmp_path / "s.db") as store:
         assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
         assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_its_files_are_for_their_owner_only(tmp_path: Path) -> None:
+async def test_store_files_are_private_to_owner(tmp_path: Path) -> None:
     async with await Embedded.open(tmp_path / "new" / "s.db") as store:
         await store.put(b"a", b"")
         names = _names(tmp_path / "new")
@@ -46,28 +46,28 @@ def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-async def test_closing_writes_what_was_asked(tmp_path: Path) -> None:
+async def test_close_finishes_pending_writes(tmp_path: Path) -> None:
     store = await Embedded.open(tmp_path / "s.db")
-    asked = [asyncio.ensure_future(store.put(b"%d" % n, b"")) for n in range(2000)]
+    pending_puts = [asyncio.ensure_future(store.put(b"%d" % n, b"")) for n in range(2000)]
     async with store.watch(b"") as watch:
         await asyncio.sleep(0)
         await store.close()
-        assert len(set(await asyncio.gather(*asked))) == 2000
+        assert len(set(await asyncio.gather(*pending_puts))) == 2000
         await store.close()
         await take(watch, 2000)
         with pytest.raises(StoreUnavailable):
             await anext(watch)
-    asks: list[Awaitable[object]] = [store.get(b"0"), store.put(b"0", b""), store.range(b"")]
-    asks += [anext(store.scan(b"")), store.lease_grant(5), store.lease_keepalive(5)]
-    for ask in asks:
+    calls: list[Awaitable[object]] = [store.get(b"0"), store.put(b"0", b""), store.range(b"")]
+    calls += [anext(store.scan(b"")), store.lease_grant(5), store.lease_keepalive(5)]
+    for call in calls:
         with pytest.raises(StoreUnavailable):
-            await ask
+            await call
     assert _names(tmp_path) == ["s.db", "s.db.lock"]
     async with await Embedded.open(tmp_path / "s.db") as store:
         assert len(await everything(store)) == 2000
 
 
-async def test_closing_that_is_cancelled_goes_on(tmp_path: Path) -> None:
+async def test_cancelled_close_continues(tmp_path: Path) -> None:
     store = await Embedded.open(tmp_path / "s.db")
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
@@ -78,7 +78,7 @@ async def test_closing_that_is_cancelled_goes_on(tmp_path: Path) -> None:
         pass
 
 
-async def test_closing_ends_watches_that_wait(tmp_path: Path) -> None:
+async def test_close_ends_waiting_watches(tmp_path: Path) -> None:
     store = await Embedded.open(tmp_path / "s.db")
     async with store.watch(b"") as watch:
         waiting = asyncio.ensure_future(anext(watch))
@@ -88,18 +88,20 @@ async def test_closing_ends_watches_that_wait(tmp_path: Path) -> None:
             await waiting
 
 
-@pytest.mark.parametrize(("size", "taken"), [(0, 10), (299, 3)])
-async def test_writes_that_wait_are_bounded(
-    open_embedded: OpenEmbedded, size: int, taken: int
+@pytest.mark.parametrize(("size", "accepted"), [(0, 10), (299, 3)])
+async def test_pending_writes_are_bounded(
+    open_embedded: OpenEmbedded, size: int, accepted: int
 ) -> None:
     store = (await open_embedded(EmbeddedOptions(pending=10, pending_octets=1000))).store
-    asked = [store.put(b"%x" % number, bytes(size)) for number in range(12)]
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [int] * taken + [StoreBusy] * (12 - taken)
+    pending_puts = [store.put(b"%x" % number, bytes(size)) for number in range(12)]
+    outcomes = await asyncio.gather(*pending_puts, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [int] * accepted + [StoreBusy] * (
+        12 - accepted
+    )
     await store.put(b"again", bytes(size))
 
 
-async def test_what_is_asked_at_once_is_bounded(open_embedded: OpenEmbedded) -> None:
+async def test_leases_watches_and_snapshots_are_bounded(open_embedded: OpenEmbedded) -> None:
     store = (await open_embedded(EmbeddedOptions(leases=2, watches=2, snapshots=2))).store
     await store.lease_grant(5)
     lease = await store.lease_grant(5)
@@ -120,7 +122,7 @@ async def test_what_is_asked_at_once_is_bounded(open_embedded: OpenEmbedded) -> 
     await store.range(b"")
 
 
-async def test_the_queue_of_a_slow_watch_is_bounded(open_embedded: OpenEmbedded) -> None:
+async def test_queue_of_slow_watch_is_bounded(open_embedded: OpenEmbedded) -> None:
     store = (await open_embedded(EmbeddedOptions(queue=10, queue_octets=2000))).store
     at = await revision(store)
     for size in (0, 500):
@@ -128,30 +130,30 @@ async def test_the_queue_of_a_slow_watch_is_bounded(open_embedded: OpenEmbedded)
             for _ in range(50):
                 last = await store.put(b"a", bytes(size))
             assert len(watch._queue) == (3 if size else 10)
-            told = await until(watch, last)
-            assert [batch.revision for batch in told] == [*range(at + 1, last + 1)]
+            batches = await until(watch, last)
+            assert [batch.revision for batch in batches] == [*range(at + 1, last + 1)]
             at = await store.put(b"a", b"")
             assert (await take(watch, 1))[0].revision == at
 
 
-async def test_a_watch_from_what_was_read_just_before_it_is_published(
+async def test_watch_from_unpublished_revision_misses_nothing(
     open_embedded: OpenEmbedded,
 ) -> None:
     store = (await open_embedded(EmbeddedOptions())).store
-    asked = asyncio.ensure_future(store.put(b"a", b"1"))
+    pending_put = asyncio.ensure_future(store.put(b"a", b"1"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    # The loop is held here, so that it is on disk but the loop has not heard of it.
+    # This blocks the loop: the write reaches the disk before the loop hears of it.
     while (entry := store._readers.get(b"a")) is None:
         pass
     assert store._hub.revision == entry.mod_revision - 1
     async with store.watch(b"", entry.mod_revision + 1) as watch:
-        assert watch.revision == entry.mod_revision == await asked
+        assert watch.revision == entry.mod_revision == await pending_put
         at = await store.put(b"a", b"2")
         assert (await take(watch, 1))[0].revision == watch.revision == at
 
 
-async def test_the_oldest_changes_are_forgotten(open_embedded: OpenEmbedded) -> None:
+async def test_history_is_bounded_by_count_and_age(open_embedded: OpenEmbedded) -> None:
     backend = await open_embedded(EmbeddedOptions(history=1000, history_age=3600))
     for _ in range(30):
         await backend.store.transaction((), [PutOp(b"%d" % n, b"") for n in range(100)])
@@ -182,7 +184,7 @@ def _logged(path: Path) -> int:
     return int(count)
 
 
-async def test_a_scan_has_its_time(open_embedded: OpenEmbedded) -> None:
+async def test_scan_fails_after_its_time_limit(open_embedded: OpenEmbedded) -> None:
     backend = await open_embedded(EmbeddedOptions(scan_time=20))
     for start in range(0, 3000, 1000):
         await backend.store.transaction((), [PutOp(b"%d" % (start + n), b"") for n in range(1000)])
@@ -196,7 +198,9 @@ async def test_a_scan_has_its_time(open_embedded: OpenEmbedded) -> None:
     assert len(await everything(backend.store)) == 3000
 
 
-async def test_a_renewal_is_no_write_and_leases_leave_nothing(open_embedded: OpenEmbedded) -> None:
+async def test_lease_renewal_writes_nothing_and_revoked_leases_are_freed(
+    open_embedded: OpenEmbedded,
+) -> None:
     backend = await open_embedded(EmbeddedOptions())
     store = backend.store
     granted = await asyncio.gather(*(store.lease_grant(86_400) for _ in range(500)))
@@ -210,13 +214,13 @@ async def test_a_renewal_is_no_write_and_leases_leave_nothing(open_embedded: Ope
     assert await revision(store) == 1
 
 
-async def test_a_lease_past_its_time_is_gone_even_before_its_keys(
+async def test_expired_lease_is_unusable_before_its_keys_are_deleted(
     open_embedded: OpenEmbedded,
 ) -> None:
     backend = await open_embedded(EmbeddedOptions())
     lease = await backend.store.lease_grant(5)
     await backend.store.put(b"a", b"", lease=lease.id)
-    # As after sleep of the machine: time has gone by, and no timer was called yet.
+    # As after the machine slept: time has passed, and no timer has fired yet.
     backend.clock.now += 6
     with pytest.raises(LeaseNotFound):
         await backend.store.lease_keepalive(lease.id)
@@ -229,7 +233,7 @@ async def test_a_lease_past_its_time_is_gone_even_before_its_keys(
     assert await everything(backend.store) == {}
 
 
-async def test_other_limits(open_embedded: OpenEmbedded) -> None:
+async def test_value_limit_can_be_configured(open_embedded: OpenEmbedded) -> None:
     store = (await open_embedded(EmbeddedOptions(limits=Limits(value=10)))).store
     await store.put(b"a", bytes(10))
     with pytest.raises(StoreLimit, match="a: a value of 11 octets: at most 10"):

@@ -1,4 +1,4 @@
-"""List, then watch: the same keys as the store, over compaction, outages and restarts."""
+"""List, then watch: the keys stay equal to the store's after compaction, outages, restarts."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -170,7 +170,7 @@ def batch(revision: int, *keys: bytes) -> EventBatch:
 
 
 class Scripted:
-    """Keys whose watch gives what a test tells it to, and raises errors."""
+    """Keys whose watch yields scripted batches and errors."""
 
     def __init__(self, *steps: EventBatch | Exception) -> None:
         self.revision, self.current = 1, True

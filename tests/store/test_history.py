@@ -1,4 +1,4 @@
-"""The past: which transactions changed some keys, the newest first."""
+"""The contract: the history of keys, newest transaction first."""
 
 import pytest
 
@@ -16,7 +16,7 @@ async def revisions(
     return [batch.revision for batch in past.batches]
 
 
-async def test_it_is_what_a_watch_tells(store: Store) -> None:
+async def test_history_equals_watched_batches(store: Store) -> None:
     first = await store.put(b"a/1", b"x")
     await store.put(b"b/1", b"x")
     await store.put(b"a/1", b"y")
@@ -28,7 +28,7 @@ async def test_it_is_what_a_watch_tells(store: Store) -> None:
     assert past.batches[0].events[0].kind is EventKind.DELETED
 
 
-async def test_a_transaction_is_told_whole(store: Store) -> None:
+async def test_history_shows_whole_transaction(store: Store) -> None:
     await store.put(b"a", b"1")
     steps = (DeleteOp(b"a"), PutOp(b"b", b"2"), PutOp(b"c", b"3"))
     done = await store.transaction((Compare(b"a", Is.PRESENT),), steps)
@@ -39,8 +39,8 @@ async def test_a_transaction_is_told_whole(store: Store) -> None:
     assert past.more
 
 
-async def test_keys_beside_those_that_it_tells_of(backend: Backend) -> None:
-    """Others may change as often as they like: etcd isn't asked for them."""
+async def test_history_leaves_out_keys_that_are_not_logged(backend: Backend) -> None:
+    """Keys outside ``logged`` may change often: etcd isn't asked for them."""
     if not isinstance(backend, EtcdBackend):
         return
     async with InEtcd(backend.etcd.options(), base=backend.base, logged=(b"b", b"d/")) as store:
@@ -54,7 +54,7 @@ async def test_keys_beside_those_that_it_tells_of(backend: Backend) -> None:
         assert [event.key for event in batch.events] == [b"b", b"d/1"]
 
 
-async def test_pages_go_back_to_the_beginning(store: Store) -> None:
+async def test_history_pages_reach_the_beginning(store: Store) -> None:
     chance = seeded("history")
     model: list[tuple[int, bytes]] = []
     for _ in range(60):
@@ -74,25 +74,28 @@ async def test_pages_go_back_to_the_beginning(store: Store) -> None:
         assert found == wanted
 
 
-async def test_before_a_revision(store: Store) -> None:
-    all_of = [await store.put(b"a", b"%d" % number) for number in range(5)]
-    assert await revisions(store, b"a", before=all_of[2]) == [all_of[1], all_of[0]]
+async def test_history_before_a_revision(store: Store) -> None:
+    all_revisions = [await store.put(b"a", b"%d" % number) for number in range(5)]
+    assert await revisions(store, b"a", before=all_revisions[2]) == [
+        all_revisions[1],
+        all_revisions[0],
+    ]
     assert await revisions(store, b"a", before=0) == []
-    assert await revisions(store, b"a", before=2**60) == list(reversed(all_of))
+    assert await revisions(store, b"a", before=2**60) == list(reversed(all_revisions))
 
 
-async def test_what_is_forgotten(backend: Backend) -> None:
+async def test_history_ends_at_compaction(backend: Backend) -> None:
     store = backend.store
-    all_of = [await store.put(b"a", b"%d" % number) for number in range(5)]
-    await backend.compact(all_of[2])
+    all_revisions = [await store.put(b"a", b"%d" % number) for number in range(5)]
+    await backend.compact(all_revisions[2])
     past = await store.history(b"a", limit=2)
-    assert [batch.revision for batch in past.batches] == [all_of[4], all_of[3]]
+    assert [batch.revision for batch in past.batches] == [all_revisions[4], all_revisions[3]]
     assert not past.more
     await backend.restart()
-    assert await revisions(backend.store, b"a") == [all_of[4], all_of[3]]
+    assert await revisions(backend.store, b"a") == [all_revisions[4], all_revisions[3]]
 
 
-async def test_among_many_others(store: Store) -> None:
+async def test_history_finds_key_among_many_others(store: Store) -> None:
     first = await store.put(b"mine", b"1")
     await put_all(store, [PutOp(b"other/%d" % n, b"x") for n in range(6000)], 500)
     for number in range(2500):
@@ -101,14 +104,14 @@ async def test_among_many_others(store: Store) -> None:
     assert await revisions(store, b"mine") == [last, first]
 
 
-async def test_it_ends_at_the_same_revision_however_it_is_asked_for(
+async def test_history_ends_at_same_revision_for_any_page_size(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not isinstance(backend, EtcdBackend):
         return
     monkeypatch.setattr(etcd_store, "REVISIONS", 10)
-    all_of = [await backend.store.put(b"a", b"%d" % number) for number in range(30)]
-    wanted = all_of[:-11:-1]
+    all_revisions = [await backend.store.put(b"a", b"%d" % number) for number in range(30)]
+    wanted = all_revisions[:-11:-1]
     assert await revisions(backend.store, b"a") == wanted
     found: list[int] = []
     more = True
@@ -121,6 +124,6 @@ async def test_it_ends_at_the_same_revision_however_it_is_asked_for(
     assert await revisions(backend.store, b"a", before=wanted[-1]) == []
 
 
-async def test_a_limit_that_is_none(store: Store) -> None:
+async def test_history_refuses_limit_of_zero(store: Store) -> None:
     with pytest.raises(StoreLimit):
         await store.history(b"a", limit=0)

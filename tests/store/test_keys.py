@@ -9,13 +9,13 @@ from tests.store.backends import Backend
 from tests.store.kit import everything, meanwhile, put_all, revision
 
 
-async def test_a_key_that_was_never_put(store: Store) -> None:
+async def test_absent_key_is_none(store: Store) -> None:
     assert await store.get(b"a") is None
     assert await store.delete(b"a") is None
     assert (await store.range(b"")).entries == ()
 
 
-async def test_what_the_store_knows_of_a_key(store: Store) -> None:
+async def test_entry_has_value_revisions_and_version(store: Store) -> None:
     first = await store.put(b"a", b"1")
     assert await store.get(b"a") == (b"a", b"1", first, first, 1, 0)
     second = await store.put(b"a", b"2")
@@ -37,14 +37,14 @@ async def test_each_change_is_one_revision(store: Store) -> None:
     assert await revision(store) == at + 4
 
 
-async def test_revisions_of_writers_at_once_are_all_different(store: Store) -> None:
+async def test_concurrent_writes_have_distinct_revisions(store: Store) -> None:
     at = await revision(store)
     given = await asyncio.gather(*(store.put(b"%d" % n, b"") for n in range(100)))
     assert sorted(given) == list(range(at + 1, at + 101))
     assert {entry.mod_revision for entry in (await everything(store)).values()} == set(given)
 
 
-async def test_expected_revisions(store: Store) -> None:
+async def test_write_with_stale_expected_revision_conflicts(store: Store) -> None:
     first = await store.put(b"a", b"1", expect=ABSENT)
     second = await store.put(b"a", b"2", expect=first)
     at = await revision(store)
@@ -75,7 +75,7 @@ async def test_two_clients_lose_no_update(backend: Backend) -> None:
             except Conflict:
                 continue
 
-    await asyncio.gather(count(backend.store), count(await backend.another()))
+    await asyncio.gather(count(backend.store), count(await backend.second_client()))
     entry = await backend.store.get(b"n")
     assert entry
     assert (entry.value, entry.version) == (b"1000", 1000)
@@ -90,7 +90,7 @@ KEYS = [
 @pytest.mark.parametrize(
     "prefix", [b"", b"a", b"a/", b"a/b", b"a/\xff", b"\xfe\xff", b"\xff", b"\xff\xff", b"none"]
 )
-async def test_prefixes(store: Store, prefix: bytes) -> None:
+async def test_range_returns_exactly_keys_below_prefix(store: Store, prefix: bytes) -> None:
     await store.transaction((), [PutOp(key, key) for key in reversed(KEYS)])
     below = [key for key in sorted(KEYS) if key.startswith(prefix)]
     page = await store.range(prefix)
@@ -101,7 +101,7 @@ async def test_prefixes(store: Store, prefix: bytes) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 16, 17])
-async def test_pages(store: Store, limit: int) -> None:
+async def test_range_pages_continue_after_last_key(store: Store, limit: int) -> None:
     await store.transaction((), [PutOp(key, b"") for key in KEYS])
     found, after = list[bytes](), b""
     more = True
@@ -129,19 +129,19 @@ async def test_large_values_fill_pages_early(store: Store) -> None:
     assert rest.entries[0].key == b"%02d" % seen
 
 
-async def test_a_scan_is_of_one_revision(store: Store) -> None:
-    """Money moves between 3,000 accounts all the time, and each scan finds the same sum."""
+async def test_scan_shows_one_revision(store: Store) -> None:
+    """While money moves between 3,000 accounts, each scan finds the same sum."""
     accounts = [b"a/%04d" % number for number in range(3000)]
     await put_all(store, [PutOp(key, b"100") for key in accounts])
 
     async def move() -> None:
         for number in range(10_000):
-            one, other = accounts[number % 3000], accounts[(number + 1500) % 3000]
-            a, b = await store.get(one), await store.get(other)
+            debit, credit = accounts[number % 3000], accounts[(number + 1500) % 3000]
+            a, b = await store.get(debit), await store.get(credit)
             assert a
             assert b
             values = b"%d" % (int(a.value) - 1), b"%d" % (int(b.value) + 1)
-            await store.transaction((), [PutOp(one, values[0]), PutOp(other, values[1])])
+            await store.transaction((), [PutOp(debit, values[0]), PutOp(credit, values[1])])
 
     revisions = set()
     async with meanwhile(move()):
@@ -158,17 +158,17 @@ async def test_a_scan_is_of_one_revision(store: Store) -> None:
     assert len(revisions) == 10
 
 
-async def test_keys_and_values_are_any_octets(store: Store) -> None:
-    octets = bytes(range(256))
-    for value in (b"", b"\0", octets, b"\xff" * 100, "käse".encode(), b"NULL", b"'; --"):
-        await store.put(octets, value)
-        entry = await store.get(octets)
+async def test_keys_and_values_may_be_any_bytes(store: Store) -> None:
+    all_bytes = bytes(range(256))
+    for value in (b"", b"\0", all_bytes, b"\xff" * 100, "käse".encode(), b"NULL", b"'; --"):
+        await store.put(all_bytes, value)
+        entry = await store.get(all_bytes)
         assert entry
-        assert (entry.key, entry.value) == (octets, value)
+        assert (entry.key, entry.value) == (all_bytes, value)
         assert type(entry.value) is bytes
 
 
-async def test_the_largest_is_taken(store: Store) -> None:
+async def test_largest_allowed_sizes_are_accepted(store: Store) -> None:
     limits = store.limits
     assert (limits.key, limits.value) == (1024, 65_536)
     key, value = b"k" * limits.key, b"v" * limits.value
@@ -180,7 +180,7 @@ async def test_the_largest_is_taken(store: Store) -> None:
     assert result.succeeded
 
 
-async def test_more_than_the_largest_is_refused(store: Store) -> None:
+async def test_operations_over_limits_are_refused(store: Store) -> None:
     limits = store.limits
     many = [PutOp(b"%d" % number, b"") for number in range(limits.operations + 1)]
     much = [PutOp(b"%d" % n, bytes(limits.value)) for n in range(limits.octets // limits.value + 1)]
@@ -205,7 +205,7 @@ async def test_more_than_the_largest_is_refused(store: Store) -> None:
     assert await revision(store) == at
 
 
-async def test_a_cancelled_write_happens_whole_or_not(store: Store) -> None:
+async def test_cancelled_write_is_atomic(store: Store) -> None:
     at = await revision(store)
     tasks = [asyncio.create_task(_pair(store, number)) for number in range(50)]
     await asyncio.sleep(0)
@@ -224,7 +224,7 @@ async def _pair(store: Store, number: int) -> None:
     await store.transaction((), [PutOp(b"a%d" % number, b""), PutOp(b"b%d" % number, b"")])
 
 
-async def test_all_is_kept_over_a_restart(backend: Backend) -> None:
+async def test_restart_keeps_keys_and_revision(backend: Backend) -> None:
     for number in range(20):
         await backend.store.put(b"%02d" % number, b"v%d" % number)
     await backend.store.delete(b"07")

@@ -1,6 +1,6 @@
-"""The embedded store: ``kill -9`` under load loses nothing that was acknowledged.
+"""The embedded store: ``kill -9`` under load loses no acknowledged write.
 
-How often, the environment says: ``KILLS=200 make test PYTEST=tests/store/test_kill.py``.
+The environment sets the number of kills: ``KILLS=200 make test PYTEST=tests/store/test_kill.py``.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.store.kit import everything, revision, until
 
 KILLS = int(os.environ.get("KILLS", "20"))
 ROUNDS = 20
-"""Kills of one store, one upon the other, before a new one."""
+"""Kills of a store before the next one is created."""
 ROOT = Path(__file__).parents[2]
 LONGEST = 0.4
 """Seconds from the first acknowledged write to the kill, at most."""
@@ -31,45 +31,45 @@ Acks = list[tuple[int, int, int]]
 @pytest.mark.timeout(60 + 5 * KILLS)
 async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
     chance = random.Random()  # noqa: S311
-    told = revisions = 0
+    acknowledged = revisions = 0
     for number in range(KILLS):
         if not number % ROUNDS:
             revisions = 0
         path = tmp_path / f"{number // ROUNDS}.db"
-        # Some are killed while they open and recover what the last one left.
+        # Every fifth is killed while it opens the store and recovers it.
         early = not number % 5
-        acks = await killed(path, number, chance.uniform(0, LONGEST), early=early)
+        acks = await write_and_kill(path, number, chance.uniform(0, LONGEST), early=early)
         async with await Embedded.open(path, EmbeddedOptions(history=HISTORY)) as store:
             await check(store, number, acks)
             revisions = await check_log(store, revisions)
-        told += len(acks)
-    assert told > KILLS
+        acknowledged += len(acks)
+    assert acknowledged > KILLS
 
 
-async def killed(path: Path, number: int, after: float, *, early: bool) -> Acks:
-    """What a process told until it was killed, some seconds after its start or first write."""
+async def write_and_kill(path: Path, number: int, after: float, *, early: bool) -> Acks:
+    """Kill a process some seconds after its start or first write; return its acknowledgements."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.store.child", path, str(number)),
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
     )
     assert child.stdout
-    told = b"" if early else await child.stdout.readuntil()
+    output = b"" if early else await child.stdout.readuntil()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(after):
             while more := await child.stdout.read(65_536):
-                told += more
+                output += more
     assert child.returncode is None
     child.kill()
-    told += await child.stdout.read()
+    output += await child.stdout.read()
     await child.wait()
-    # The last line may be cut off, and its write is then not known to be acknowledged.
-    lines = told.decode().split("\n")[:-1]
+    # The last line may be cut off; its write doesn't count as acknowledged.
+    lines = output.decode().split("\n")[:-1]
     return [tuple(map(int, line.split())) for line in lines]  # type: ignore[misc]
 
 
 async def check(store: Store, number: int, acks: Acks) -> None:
-    """Every acknowledged write is there, and no transaction is there by half."""
+    """Check that every acknowledged write is present and no transaction is partial."""
     entries = await everything(store)
     last: dict[int, int] = {}
     for task, turn, at in acks:
@@ -79,7 +79,7 @@ async def check(store: Store, number: int, acks: Acks) -> None:
         keys = [key for key in equal(task) if key in entries]
         assert len(keys) in {0, 3}
         assert len({(entries[key].value, entries[key].mod_revision) for key in keys}) <= 1
-        # What was written is all up to some turn, at most one after the last acknowledged.
+        # All turns up to a last one were written, at most one after the last acknowledged.
         turns = last.get(task, -1) + 1
         turns += unique(number, task, turns) in entries
         assert unique(number, task, turns) not in entries
@@ -89,14 +89,14 @@ async def check(store: Store, number: int, acks: Acks) -> None:
 
 
 async def check_log(store: Store, before: int) -> int:
-    """The log goes on to the store's revision without a gap; that revision."""
+    """Check that the history has no gap up to the store's revision; return that revision."""
     last = await revision(store)
     assert last >= before
     oldest = await _oldest(store)
     if oldest <= last:
         async with store.watch(b"", oldest) as watch:
-            told = await until(watch, last)
-        assert [batch.revision for batch in told] == [*range(oldest, last + 1)]
+            batches = await until(watch, last)
+        assert [batch.revision for batch in batches] == [*range(oldest, last + 1)]
     return last
 
 

@@ -1,4 +1,4 @@
-"""The contract: random operations from a seed end as in a model of a few lines."""
+"""The contract: random operations from a seed give the same result as a small model."""
 
 import random
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from musterd.kv import Compare, DeleteOp, Entry, Is, Operation, PutOp, Result, Store
 from tests.store.backends import Backend
 from tests.store.kit import everything, revision, seeded, until
-from tests.store.test_watches import replayed
+from tests.store.test_watches import replay
 
 OPERATIONS = 2000
 KEYS = [b"%s%d" % (prefix, number) for prefix in (b"a/", b"a", b"\xff") for number in range(8)]
@@ -15,7 +15,7 @@ KEYS = [b"%s%d" % (prefix, number) for prefix in (b"a/", b"a", b"\xff") for numb
 
 @dataclass
 class Model:
-    """What a store is: a dict, and a count."""
+    """A model of a store: a dict and a revision."""
 
     revision: int
     entries: dict[bytes, Entry] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Model:
         )
         return next(since, None)
 
-    def end(self, lease: int) -> None:
+    def expire(self, lease: int) -> None:
         self.apply([DeleteOp(key) for key, entry in self.entries.items() if entry.lease == lease])
 
     def apply(self, steps: Sequence[Operation]) -> None:
@@ -60,7 +60,7 @@ def holds(compare: Compare, entry: Entry | None) -> bool:
     return compare.revision == at
 
 
-def some(chance: random.Random, model: Model, leases: list[int]) -> list[Operation]:
+def random_operations(chance: random.Random, model: Model, leases: list[int]) -> list[Operation]:
     steps: list[Operation] = []
     for key in chance.sample(KEYS, chance.choice((1, 1, 1, 2, 5))):
         if chance.random() < 0.3:
@@ -82,32 +82,32 @@ def conditions(chance: random.Random, model: Model) -> list[Compare]:
 
 async def step(backend: Backend, model: Model, chance: random.Random, leases: list[int]) -> None:
     store: Store = backend.store
-    what = chance.random()
-    if what < 0.01:
+    choice = chance.random()
+    if choice < 0.01:
         await backend.restart()
-    elif what < 0.05 and len(leases) < 5:
+    elif choice < 0.05 and len(leases) < 5:
         leases.append((await store.lease_grant(chance.randint(60, 100))).id)
-    elif what < 0.08 and leases:
+    elif choice < 0.08 and leases:
         lease = leases.pop(chance.randrange(len(leases)))
-        model.end(lease)
+        model.expire(lease)
         assert await store.lease_revoke(lease) == model.revision
-    elif what < 0.1:
+    elif choice < 0.1:
         prefix = chance.choice((b"", b"a", b"a/", b"\xff"))
         found = await everything(store, prefix)
         assert found == {k: e for k, e in model.entries.items() if k.startswith(prefix)}
     else:
-        compares, steps = conditions(chance, model), some(chance, model, leases)
+        compares, steps = conditions(chance, model), random_operations(chance, model, leases)
         assert await store.transaction(compares, steps) == model.transaction(compares, steps)
 
 
-async def test_random_operations_end_as_in_a_model(backend: Backend) -> None:
+async def test_random_operations_match_model(backend: Backend) -> None:
     chance, leases = seeded(), list[int]()
     start = await revision(backend.store)
     model = Model(start)
-    for _ in range(round(OPERATIONS * backend.work)):
+    for _ in range(round(OPERATIONS * backend.scale)):
         await step(backend, model, chance, leases)
     assert await everything(backend.store) == model.entries
     async with backend.store.watch(b"", start + 1) as watch:
-        told = await until(watch, model.revision)
-    assert [batch.revision for batch in told] == [*range(start + 1, model.revision + 1)]
-    assert replayed({}, told) == model.entries
+        batches = await until(watch, model.revision)
+    assert [batch.revision for batch in batches] == [*range(start + 1, model.revision + 1)]
+    assert replay({}, batches) == model.entries

@@ -1,4 +1,4 @@
-"""What the registry guesses to be there is never told, nor built upon, where it is wrong."""
+"""A wrong guess of the registry's write cache is never returned and never built upon."""
 
 import pytest
 
@@ -15,11 +15,11 @@ KEY = RecordKey("muster.local", "web", "A", "one")
 
 
 def registry(store: Store, now: float) -> Registry:
-    """Of one server of several, at a time of its own."""
+    """Create the registry of a server whose clock shows a time."""
     return Registry(store, Applied(), lambda: now)
 
 
-async def test_what_others_wrote_meanwhile(store: Store) -> None:
+async def test_put_over_write_of_other_server_is_no_creation(store: Store) -> None:
     ours, other = registry(store, 1), registry(store, 2)
     await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     await other.put(KEY, record_spec(A, "10.0.0.2"), "they")
@@ -29,8 +29,8 @@ async def test_what_others_wrote_meanwhile(store: Store) -> None:
     assert await ours.get(KEY) == done.record
 
 
-async def test_what_was_not_written_here(store: Store) -> None:
-    """As after a start."""
+async def test_put_over_record_missing_from_cache_is_no_creation(store: Store) -> None:
+    """The cache is empty after a start."""
     first = await registry(store, 1).put(KEY, record_spec(A, "10.0.0.1"), "they")
     ours = registry(store, 2)
     again = await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
@@ -40,7 +40,7 @@ async def test_what_was_not_written_here(store: Store) -> None:
     assert (done.record["registrant"], done.record["created"]) == ("they", 1)
 
 
-async def test_what_others_changed_is_not_unchanged(store: Store) -> None:
+async def test_put_after_change_by_other_server_counts_as_changed(store: Store) -> None:
     ours, other = registry(store, 1), registry(store, 2)
     await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     await other.put(KEY, record_spec(A, "10.0.0.2"), "they")
@@ -50,7 +50,7 @@ async def test_what_others_changed_is_not_unchanged(store: Store) -> None:
 
 
 @pytest.mark.parametrize("by_us", [False, True])
-async def test_what_was_deleted(store: Store, by_us: bool) -> None:
+async def test_put_after_deletion_creates_record(store: Store, by_us: bool) -> None:
     ours, other = registry(store, 1), registry(store, 2)
     await ours.put(KEY, record_spec(A, "10.0.0.1"), "us")
     await (ours if by_us else other).delete(KEY, "they")
@@ -61,8 +61,8 @@ async def test_what_was_deleted(store: Store, by_us: bool) -> None:
     assert (done.created, done.changed) == (True, True)
 
 
-async def test_the_one_record_of_its_type(store: Store) -> None:
-    """A CNAME that is there already has no other beside it, and is set anew by its id."""
+async def test_second_cname_clashes_and_same_id_replaces(store: Store) -> None:
+    """An existing CNAME excludes another one and can be replaced by its id."""
     alias = RecordKey("muster.local", "www", "CNAME", "one")
     await registry(store, 1).put(alias, record_spec(CNAME, "a.test."), "they")
     ours = registry(store, 2)
@@ -71,7 +71,7 @@ async def test_the_one_record_of_its_type(store: Store) -> None:
         await ours.put(alias._replace(id="two"), record_spec(CNAME, "c.test."), "us")
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_write_cache_is_bounded() -> None:
     recent = WriteCache()
     for number in range(MAX_ENTRIES + 1):
         recent.keep(Entry(b"%d" % number, b"", 0, 1, 0, 0))
@@ -81,13 +81,11 @@ def test_what_is_remembered_is_bounded() -> None:
     assert recent.get(b"1") is None
 
 
-async def test_nothing_is_read_before_a_write(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither for a new record nor for one written here before."""
+async def test_put_reads_nothing_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """True for a new record and for one that this server wrote before."""
 
     async def get(_: bytes) -> None:
-        raise AssertionError("it was read")
+        raise AssertionError("the store was read")
 
     monkeypatch.setattr(store, "get", get)
     ours = registry(store, 1)

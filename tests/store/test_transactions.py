@@ -8,7 +8,7 @@ from musterd.kv import Compare, DeleteOp, Is, LeaseNotFound, Operation, PutOp, S
 from tests.store.kit import everything, meanwhile, revision, seeded
 
 
-async def test_all_operations_are_done_at_one_revision(store: Store) -> None:
+async def test_operations_share_one_revision(store: Store) -> None:
     old = await store.put(b"old", b"1")
     gone = await store.put(b"gone", b"1")
     steps: list[Operation]
@@ -37,7 +37,7 @@ async def test_all_operations_are_done_at_one_revision(store: Store) -> None:
         (Is.CREATED_AT, 1, False, False),
     ],
 )
-async def test_comparisons(
+async def test_comparison_decides_transaction(
     store: Store, test: Is, offset: int, there: bool, not_there: bool
 ) -> None:
     created = await store.put(b"a", b"1")
@@ -50,14 +50,14 @@ async def test_comparisons(
         assert (await store.delete(b"done") is not None) is holds
 
 
-async def test_whether_anything_was_put_below_a_prefix(store: Store) -> None:
+async def test_none_since_finds_writes_below_prefix(store: Store) -> None:
     await store.put(b"a", b"")
     first = await store.put(b"a/1", b"")
     last = await store.put(b"a/2", b"")
     await store.put(b"a0", b"")
     await store.put(b"\xff\xff", b"")
 
-    async def none(prefix: bytes, since: int) -> bool:
+    async def none_since(prefix: bytes, since: int) -> bool:
         compare = Compare(prefix, Is.NONE_SINCE, since)
         result = await store.transaction((compare,), (PutOp(b"done", b""),))
         if not result.succeeded:
@@ -67,17 +67,21 @@ async def test_whether_anything_was_put_below_a_prefix(store: Store) -> None:
             assert found.mod_revision > since
         return result.succeeded
 
-    assert [await none(b"a/", since) for since in (0, first - 1, first)] == [False, False, False]
-    assert await none(b"a/", last)
-    assert await none(b"b/", 0)
-    assert not await none(b"\xff", 0)
+    assert [await none_since(b"a/", since) for since in (0, first - 1, first)] == [
+        False,
+        False,
+        False,
+    ]
+    assert await none_since(b"a/", last)
+    assert await none_since(b"b/", 0)
+    assert not await none_since(b"\xff", 0)
     await store.delete(b"a/2")
-    assert await none(b"a/", first)
+    assert await none_since(b"a/", first)
     await store.delete(b"a/1")
-    assert await none(b"a/", 0)
+    assert await none_since(b"a/", 0)
 
 
-async def test_one_comparison_that_fails_stops_all(store: Store) -> None:
+async def test_failed_comparison_stops_transaction(store: Store) -> None:
     at = await store.put(b"a", b"1")
     compares = (Compare(b"a", Is.MODIFIED_AT, at), Compare(b"b", Is.PRESENT))
     result = await store.transaction(compares, (PutOp(b"c", b"2"), DeleteOp(b"a")))
@@ -85,14 +89,14 @@ async def test_one_comparison_that_fails_stops_all(store: Store) -> None:
     assert list(await everything(store)) == [b"a"]
 
 
-async def test_comparisons_alone(store: Store) -> None:
+async def test_transaction_without_operations_keeps_revision(store: Store) -> None:
     at = await revision(store)
     assert await store.transaction((), ()) == (True, at, ())
     assert await store.transaction((Compare(b"a", Is.ABSENT),), ()) == (True, at, ())
     assert await store.transaction((Compare(b"a", Is.PRESENT),), ()) == (False, at, (None,))
 
 
-async def test_a_lease_that_is_not_there_stops_all(store: Store) -> None:
+async def test_unknown_lease_stops_transaction(store: Store) -> None:
     lease = await store.lease_grant(60)
     at = await revision(store)
     for wrong in (lease.id ^ 1, -1, 1 << 70):
@@ -102,8 +106,8 @@ async def test_a_lease_that_is_not_there_stops_all(store: Store) -> None:
     assert await revision(store) == at
 
 
-async def test_nobody_sees_half(store: Store) -> None:
-    """Forty keys always have the same value; readers look meanwhile."""
+async def test_readers_see_whole_transactions(store: Store) -> None:
+    """Forty keys always have the same value, which concurrent readers check."""
     keys = [b"%02d" % number for number in range(40)]
     chance = seeded()
 
@@ -125,7 +129,7 @@ async def test_nobody_sees_half(store: Store) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_of_many_claims_wins(store: Store) -> None:
+async def test_exactly_one_of_many_claims_wins(store: Store) -> None:
     claims = [
         store.transaction((Compare(b"id", Is.ABSENT),), (PutOp(b"id", b"%d" % number),))
         for number in range(50)
