@@ -1,4 +1,4 @@
-"""Real etcds on loopback: one or three, with TLS and logins; killed, frozen, cut off."""
+"""Real etcd clusters on loopback, with TLS and logins, that tests kill, freeze or cut off."""
 
 import asyncio
 import base64
@@ -24,17 +24,17 @@ BINARIES = {
     "etcd-3.4": os.environ.get("ETCD_OLD") or shutil.which("etcd"),
     "etcd-3.5": os.environ.get("ETCD_NEW") or str(ROOT / ".venv/etcd-new/usr/bin/etcd"),
 }
-"""By what they are called in tests; the first may be a newer one where the system has that."""
+"""Program of each version by its name in tests; the first may be newer on some systems."""
 START_SECONDS = 30.0
 SMALL = ("--quota-backend-bytes", str(4 * 1024 * 1024))
-"""Flags of an etcd that is full soon."""
+"""Flags of an etcd with a small quota."""
 _READY = "serving client traffic"
 _LINES = 15
-"""Of a log that are shown when something fails."""
+"""Lines of a log to show after a failure."""
 
 
 def binary(name: str) -> str:
-    """The program of a version; the test is skipped where there is none, and fails under CI."""
+    """Return the program of a version; without it, skip the test, or fail it in CI."""
     found = BINARIES[name]
     if found is None or not os.access(found, os.X_OK):
         reason = f"{name} is missing: run make setup-test"
@@ -45,17 +45,17 @@ def binary(name: str) -> str:
 
 
 def ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
+    """Return free ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
 
 
 @dataclass
 class Certificates:
-    """A CA, and what it signed for servers on loopback and for a client."""
+    """A CA with certificates for servers on loopback and for a client."""
 
     home: Path
 
@@ -79,7 +79,7 @@ class Certificates:
         return self.home / f"{name}.key"
 
     def name(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have the environment name what a client needs."""
+        """Set the environment variables of a client."""
         monkeypatch.setenv("ETCD_CACERT", str(self.ca))
         monkeypatch.setenv("ETCD_TLSPEM", str(self.cert("client")))
         monkeypatch.setenv("ETCD_TLSKEY", str(self.key("client")))
@@ -109,7 +109,7 @@ class Member:
     peer_port: int
     process: subprocess.Popen[bytes] | None = None
     read: int = 0
-    """Octets of the log that were looked at."""
+    """Size of the log when the process started, bytes."""
 
     @property
     def endpoint(self) -> str:
@@ -122,7 +122,7 @@ class Member:
 
 @dataclass
 class Etcd:
-    """A cluster of some members."""
+    """A cluster of etcd members."""
 
     home: Path
     program: str
@@ -145,12 +145,12 @@ class Etcd:
 
     @property
     def runs(self) -> bool:
-        """Whether its members all do."""
+        """True if all members run."""
         processes = [member.process for member in self.members]
         return all(process is not None and process.poll() is None for process in processes)
 
     def options(self, **more: Any) -> EtcdOptions:
-        """For a client of it."""
+        """Return the options of a client."""
         if self.certificates is not None:
             found = self.certificates
             tls = {"ca": found.ca, "cert": found.cert("client"), "key": found.key("client")}
@@ -158,16 +158,16 @@ class Etcd:
         return EtcdOptions(**{"endpoints": self.endpoints, **more})
 
     async def start(self, *numbers: int, wait: bool = True) -> None:
-        """Start members, all if none is named, and wait until they answer."""
-        some = [self.members[number] for number in numbers] or self.members
-        for member in some:
+        """Start members, by default all, and wait until they answer."""
+        members = [self.members[number] for number in numbers] or self.members
+        for member in members:
             self._start(member)
         if wait:
-            for member in some:
+            for member in members:
                 await self._ready(member)
 
     def kill(self, *numbers: int) -> None:
-        """As ``kill -9``: members, all if none is named."""
+        """Kill members, by default all, with SIGKILL."""
         for member in [self.members[number] for number in numbers] or self.members:
             if member.process is not None:
                 member.process.kill()
@@ -175,25 +175,25 @@ class Etcd:
                 member.process = None
 
     async def restart(self) -> None:
-        """Kill all and start them again."""
+        """Kill and start all members."""
         self.kill()
         await self.start()
 
     def freeze(self, number: int) -> None:
-        """Let a member do nothing, its connections open."""
+        """Stop a member with SIGSTOP; its connections stay open."""
         self._signal(number, signal.SIGSTOP)
 
     def thaw(self, number: int) -> None:
-        """Let it go on."""
+        """Resume a frozen member."""
         self._signal(number, signal.SIGCONT)
 
     def forget(self) -> None:
-        """Remove all that it knows, while it doesn't run."""
+        """Delete the data of the stopped members."""
         for member in self.members:
             shutil.rmtree(member.home / member.name)
 
     async def gateway(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
-        """Ask the first member over JSON, as only what sets a test up does."""
+        """Send a JSON request to the first member, to set up a test."""
         async with httpx.AsyncClient() as client:
             url = f"http://{self.members[0].endpoint}/v3/{path}"
             headers = {"Authorization": token} if token else {}
@@ -203,27 +203,29 @@ class Etcd:
             return found
 
     async def with_users(self, *users: tuple[str, str, str], read_only: bool = False) -> None:
-        """Turn logins on: root (password root), and (name, password, prefix of keys) each."""
-        may = "READ" if read_only else "READWRITE"
+        """Enable logins: root (password root) and users of (name, password, key prefix)."""
+        permission = "READ" if read_only else "READWRITE"
         for name, password, prefix in (("root", "root", ""), *users):
             await self.gateway("auth/user/add", {"name": name, "password": password})
             await self.gateway("auth/role/add", {"name": name})
             if name != "root":
-                await self.gateway("auth/role/grant", {"name": name, "perm": _all_of(prefix, may)})
+                await self.gateway(
+                    "auth/role/grant", {"name": name, "perm": _permission_for(prefix, permission)}
+                )
             await self.gateway("auth/user/grant", {"user": name, "role": name})
         await self.gateway("auth/enable", {})
 
     async def fill(self) -> None:
-        """Write to a key of nobody until it takes no more; start it ``SMALL``."""
+        """Write until the quota is used up; start the cluster with ``SMALL``."""
         value = base64.b64encode(bytes(200_000)).decode()
         body = {"key": base64.b64encode(b"x").decode(), "value": value}
         with contextlib.suppress(httpx.HTTPStatusError):
             for _ in range(100):
                 await self.gateway("kv/put", body)
-            pytest.fail("etcd took all of it")
+            pytest.fail("etcd accepted everything")
 
     def tail(self) -> str:
-        """The ends of its logs."""
+        """Return the ends of the logs."""
         return "\n".join(
             f"== {member.name}\n" + "\n".join(member.log.read_text().splitlines()[-_LINES:])
             for member in self.members
@@ -238,7 +240,7 @@ class Etcd:
     def _start(self, member: Member) -> None:
         with member.log.open("ab") as log:
             member.read = log.tell()
-            # It dies with the thread that started it, the tests' main thread.
+            # The process dies with the thread that started it, the tests' main thread.
             member.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", self.program, *self._flags(member)],
                 stdout=log,
@@ -279,7 +281,7 @@ class Etcd:
 
 
 class Etcds(dict[str, Etcd]):
-    """Etcds that many tests use, by version; made when first wanted."""
+    """Clusters that many tests share, by version, created on first use."""
 
     def __init__(self, home: Path) -> None:
         super().__init__()
@@ -300,10 +302,10 @@ def _after(member: Member) -> str:
         return log.read().decode("utf-8", "replace")
 
 
-def _all_of(prefix: str, may: str) -> dict[str, str]:
+def _permission_for(prefix: str, permission: str) -> dict[str, str]:
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return {
-        "permType": may,
+        "permType": permission,
         "key": base64.b64encode(prefix.encode()).decode(),
         "range_end": base64.b64encode(end.encode()).decode(),
     }
@@ -311,7 +313,7 @@ def _all_of(prefix: str, may: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def running(home: Path, name: str, **more: Any) -> AsyncIterator[Etcd]:
-    """An etcd while the block runs; where that fails, the log is shown."""
+    """Run an etcd during the block; print its log on failure."""
     etcd = Etcd(home, binary(name), **more)
     try:
         await etcd.start()
@@ -324,7 +326,7 @@ async def running(home: Path, name: str, **more: Any) -> AsyncIterator[Etcd]:
 
 
 class Proxy:
-    """Stands between a client and an endpoint, and stops forwarding when told to."""
+    """A proxy between a client and an endpoint that can stop forwarding."""
 
     def __init__(self, endpoint: str) -> None:
         self._host, _, port = endpoint.rpartition(":")
@@ -350,15 +352,15 @@ class Proxy:
         self._server.close()
 
     def silence(self) -> None:
-        """Forward nothing any more, and leave what is open open."""
+        """Stop forwarding; connections stay open."""
         self._open.clear()
 
     def forward(self) -> None:
-        """Forward again, what waited too."""
+        """Resume forwarding, including held data."""
         self._open.set()
 
     def cut(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         for writer in list(self._writers):
             writer.transport.abort()
 

@@ -1,13 +1,14 @@
-"""The examples of the documentation, run as they stand.
+"""Run the examples of the documentation unchanged.
 
-In a page, a block ```` ```KIND file=NAME ```` is a file; a ``console`` block has commands after
-``$ ``, and what each prints: ``…`` stands for anything in a line, alone for any lines, and what is
-``VARYING`` for any other such. All other ``toml`` blocks must be settings that load.
+In a page, a block ```` ```KIND file=NAME ```` is a file. A ``console`` block has commands after
+``$ ``, each with its output: ``…`` matches anything in a line, or any lines if alone, and a text
+that matches a pattern of ``VARYING`` stands for any other match. All other ``toml`` blocks must be
+valid settings.
 
-A command that ends in a backslash goes on in the next line. One that ends in ``&`` goes on until
-the page ends, and the next waits until it says that it is ready. One whose output ends in ``^C`` is
-stopped there. ``export`` counts for all that follow. ``sleep`` is not run: the command after it
-is repeated until it prints what the page says, and so is a ``grep``, which may read a log.
+A command that ends in a backslash continues in the next line. A command that ends in ``&`` runs
+until the page ends, and the next one waits until it is ready. A command whose output ends in ``^C``
+is stopped there. ``export`` applies to all commands that follow. ``sleep`` is not run: the command
+after it is repeated until its output matches; a ``grep`` is repeated too, since it may read a log.
 """
 
 import os
@@ -42,13 +43,13 @@ VARYING = {
     r"\b\d+(?:min|[dhs])(?: \d+(?:min|[hs]))?\b": "age",
     r" {2,}": "between columns",
 }
-"""What differs from run to run: each stands for all that its pattern matches."""
+"""Patterns of texts that differ from run to run, with their meaning."""
 PATIENCE = 20.0
 READY = "all sources synced"
-TOURED = "Ctrl-C stops"
-"""What ``make run`` says when it is ready."""
+RUN_READY = "Ctrl-C stops"
+"""Output of ``make run`` when it is ready."""
 PORTS = {"5300": "5307", "8053": "8060", "9353": "9360"}
-"""Ports of the README, which a developer may have in use, and what stands for them here."""
+"""Replacements for the ports of the README, which a developer may have in use."""
 
 
 class Block(NamedTuple):
@@ -60,17 +61,17 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """The blocks of a page, in order."""
+    """Return the blocks of a page, in order."""
     return [Block(*found) for found in BLOCK.findall(page.read_text())]
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """(command, what it prints) of a console block."""
+    """Return (command, expected output) pairs of a console block."""
     return COMMAND.findall(text)
 
 
 def expected(printed: str) -> str:
-    """The pattern of what a command prints."""
+    """Return the pattern of a command's expected output."""
     return "".join(
         "(?:.*\n)*" if line == "…" else ".*".join(map(_varied, line.split("…"))) + "\n"
         for line in printed.splitlines()
@@ -78,7 +79,7 @@ def expected(printed: str) -> str:
 
 
 def _varied(text: str) -> str:
-    """The pattern of a text without ``…``."""
+    """Return the pattern of a text without ``…``."""
     for pattern in VARYING:
         parts = re.split(pattern, text)
         if len(parts) > 1:
@@ -90,32 +91,38 @@ class Shell:
     """Runs the commands of one page in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Without servers, and without what the user has set."""
-        kept = {name: value for name, value in os.environ.items() if "MUSTERD_" not in name}
-        kept.pop("XDG_CONFIG_HOME", None)
+        """Create a shell without servers and without the user's settings."""
+        inherited = {name: value for name, value in os.environ.items() if "MUSTERD_" not in name}
+        inherited.pop("XDG_CONFIG_HOME", None)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        ours = {"PATH": path, "HOME": str(folder), "COLUMNS": "200", "NO_COLOR": "1", "TZ": "UTC"}
-        self.environ = kept | ours
+        overrides = {
+            "PATH": path,
+            "HOME": str(folder),
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+            "TZ": "UTC",
+        }
+        self.environ = inherited | overrides
         self.folder = folder
         self.servers: list[subprocess.Popen[str]] = []
 
     def start(self, command: str, ready: str = READY) -> None:
-        """Start a server, and wait until it says that it is ready."""
+        """Start a server and wait until it is ready."""
         command, _, file = command.removesuffix("&").partition(" 2> ")
         log = self.folder / (file.strip() or "log")
         server = self._open(f"exec env {command}")
         self.servers.append(server)
-        said = self._read_until(server, re.compile(f"(?s).*{ready}.*"))
-        assert ready in said, f"$ {command}\n{said}"
-        log.write_text(said)
+        output = self._read_until(server, re.compile(f"(?s).*{ready}.*"))
+        assert ready in output, f"$ {command}\n{output}"
+        log.write_text(output)
         threading.Thread(target=_append, args=(server, log), daemon=True).start()
 
     def run(self, command: str) -> str:
-        """What a command prints."""
+        """Run a command and return its output."""
         if not command.startswith("export "):
             return self._output(command)
-        told = self._output(f"{command} && env -0")
-        self.environ = dict(item.split("=", 1) for item in told.split("\0") if item)
+        environment = self._output(f"{command} && env -0")
+        self.environ = dict(item.split("=", 1) for item in environment.split("\0") if item)
         return ""
 
     def _output(self, command: str) -> str:
@@ -132,7 +139,7 @@ class Shell:
         return done.stdout
 
     def run_until(self, command: str, pattern: str) -> str:
-        """What a command prints until that is as wanted; then it is stopped."""
+        """Run a command until its output matches, stop it and return the output."""
         process = self._open(command)
         printed = self._read_until(process, re.compile(pattern))
         os.killpg(process.pid, signal.SIGTERM)
@@ -158,23 +165,23 @@ class Shell:
         )
 
     def _read_until(self, process: subprocess.Popen[str], wanted: re.Pattern[str]) -> str:
-        """The lines of a process up to those that are wanted, or to its end."""
+        """Read the output of a process until it matches, or to its end."""
         assert process.stdout is not None
         timer = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
-        said = ""
+        output = ""
         try:
             for line in process.stdout:
-                said += line
-                if wanted.fullmatch(said):
+                output += line
+                if wanted.fullmatch(output):
                     break
         finally:
             timer.cancel()
-        return said
+        return output
 
 
 def _append(server: subprocess.Popen[str], log: Path) -> None:
-    """Write the rest of what a server says to a file, as it comes."""
+    """Append the remaining output of a server to a file."""
     assert server.stdout is not None
     with log.open("a", buffering=1) as out:
         out.writelines(server.stdout)
@@ -190,8 +197,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 @needs("dig", "curl", "jq")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples(page: Path, shell: Shell) -> None:
-    """Each command prints what the page says; each file of settings is one."""
+def test_documented_examples_work(page: Path, shell: Shell) -> None:
+    """Each command has the documented output, and each settings file loads."""
     for block in blocks(page):
         if block.file:
             (shell.folder / block.file).write_text(block.text)
@@ -204,20 +211,20 @@ def test_examples(page: Path, shell: Shell) -> None:
 
 
 @needs("dig", "curl", "jq")
-def test_readme(shell: Shell) -> None:
-    """What ``make run`` starts does what the README says; on ports of the test, in its folder."""
+def test_readme_examples_work(shell: Shell) -> None:
+    """The README's commands work with ``make run``, on ports and in a folder of the test."""
     state = shell.folder / ".run/example"
     listen = {"DNS": "5300", "API": "8053", "METRICS": "9353"}
     addresses = {f"MUSTERD_{name}__LISTEN": f"127.0.0.1:{port}" for name, port in listen.items()}
     settings = addresses | {"MUSTERD_STATE__DIR": str(state)}
-    making = shlex.join(
+    run_command = shlex.join(
         ["env", *(f"{name}={value}" for name, value in settings.items()), f"{ROOT}/scripts/run"]
     )
     shell.environ["MUSTERD_SERVER"] = _moved("http://127.0.0.1:8053")
     for block in blocks(README):
         for command, wanted in commands(_moved(block.text)) if block.kind == "console" else ():
             if command.startswith("make run"):
-                shell.start(_moved(making), TOURED)
+                shell.start(_moved(run_command), RUN_READY)
             elif not command.startswith("make "):
                 run_one(shell, command, wanted)
     assert shell.servers
@@ -252,8 +259,8 @@ def run_one(shell: Shell, command: str, wanted: str, repeat: bool = False) -> No
     assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}"
 
 
-def test_links() -> None:
-    """What a page links to in this project is there."""
+def test_links_have_targets() -> None:
+    """Check relative links only."""
     for page in [*ROOT.glob("**/*.md")]:
         if any(part.startswith(".") or part == "target" for part in page.relative_to(ROOT).parts):
             continue
@@ -262,7 +269,7 @@ def test_links() -> None:
 
 
 def test_architecture_names_files_that_exist() -> None:
-    """A file may be named by the end of its path."""
+    """The text may give only the end of a path."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
     folders = (ROOT / "src/musterd", ROOT / "core/src")
     files = [f"/{path}" for folder in folders for path in folder.rglob("*.*")]
@@ -270,22 +277,22 @@ def test_architecture_names_files_that_exist() -> None:
         assert any(file.endswith(f"/{name}") for file in files), name
 
 
-def test_every_route_is_in_the_page_of_the_api() -> None:
-    """With its parameters in capitals."""
+def test_api_page_lists_every_route() -> None:
+    """Parameters are written in capitals."""
     page = (ROOT / "docs/api.md").read_text()
     for path in described("1").openapi()["paths"]:
         route = re.sub(r"{(\w+)}", lambda found: found[1].upper(), path.removeprefix("/v1"))
         assert f"`{route}`" in page, path
 
 
-def test_every_command_is_in_the_page_of_the_command_line() -> None:
-    """A noun with each of its verbs, or a command alone."""
+def test_command_line_page_lists_every_command() -> None:
+    """Each noun appears with each of its verbs, or alone if it has none."""
     page = (ROOT / "docs/command-line.md").read_text()
-    for noun in shown(app):
-        for words in [f"{noun} {verb}" for verb in shown(app[noun])] or [noun]:
+    for noun in subcommands(app):
+        for words in [f"{noun} {verb}" for verb in subcommands(app[noun])] or [noun]:
             assert re.search(rf"`(musterd )?{words}\b", page), words
 
 
-def shown(command: App) -> list[str]:
-    """The names of what is below a command."""
+def subcommands(command: App) -> list[str]:
+    """Return the names of a command's subcommands."""
     return [name for name in command if not name.startswith("-")]

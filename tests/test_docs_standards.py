@@ -1,4 +1,4 @@
-"""docs/standards.md lists every RFC of our list, and only tests that exist."""
+"""docs/standards.md lists every expected RFC and names only existing tests."""
 
 import ast
 import re

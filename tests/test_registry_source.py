@@ -1,4 +1,4 @@
-"""The registry as a source: what is there, what changes, and what is wrong with the store."""
+"""The registry as a source: records, changes and faults of the store."""
 
 import asyncio
 import json
@@ -37,8 +37,8 @@ def value(data: str, **more: Any) -> bytes:
     return json.dumps({"data": data, "registrant": "me", "modified": NOW, **more}).encode()
 
 
-class Fed:
-    """A catalog that is fed from a store."""
+class FedCatalog:
+    """A catalog fed from a store."""
 
     def __init__(self, store: Store, catalog: Catalog, core: RecordingCore) -> None:
         self.store = store
@@ -46,9 +46,9 @@ class Fed:
         self.core = core
         self.applied = Applied()
 
-    async def put(self, name: bytes, what: bytes, lease: int = 0) -> None:
-        """Write, and wait until that is in answers."""
-        assert await self.applied.reached(await self.store.put(name, what, lease=lease))
+    async def put(self, name: bytes, content: bytes, lease: int = 0) -> None:
+        """Write a key and wait until the answers include it."""
+        assert await self.applied.reached(await self.store.put(name, content, lease=lease))
 
     @property
     def problems(self) -> list[str]:
@@ -56,12 +56,12 @@ class Fed:
 
 
 @asynccontextmanager
-async def feeding(store: Store) -> AsyncIterator[Fed]:
+async def feeding(store: Store) -> AsyncIterator[FedCatalog]:
     core, clock = RecordingCore(), ManualClock()
     catalog = Catalog(core, clock)
     raw = {"zones": [{"name": ZONE}, {"name": "b.test"}]}
     await catalog.reconfigure(Settings.model_validate(raw))
-    fed = Fed(store, catalog, core)
+    fed = FedCatalog(store, catalog, core)
     source = RegistrySource(store, fed.applied, lambda _: TTL)
     task = asyncio.create_task(SourceRunner(source, catalog, None, lambda _: None).run())
     try:
@@ -84,25 +84,25 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-async def test_a_list_tells_each_name_at_once(store: Embedded) -> None:
+async def test_list_yields_each_name_whole(store: Embedded) -> None:
     for owner, count in (("a", 3), ("b", 2500), ("c", 1)):
         for at in range(0, count, 500):
             numbers = range(at, min(at + 500, count))
             steps = [StorePut(key(owner, "TXT", str(n)), value(f"{n}")) for n in numbers]
             await store.transaction((), steps)
-    told: list[list[str]] = []
+    batches: list[list[str]] = []
     async with aclosing(RegistrySource(store, Applied(), lambda _: TTL).changes()) as changes:
         async for change in changes:
             if isinstance(change, Batch):
                 assert change.whole
                 puts = [put for put in change.changes if isinstance(put, Put)]
-                told.append(sorted({put.key.split("/")[1] for put in puts}))
+                batches.append(sorted({put.key.split("/")[1] for put in puts}))
             if isinstance(change, Synced):
                 break
-    assert [owner for owners in told for owner in owners] == ["a", "b", "c"]
+    assert [owner for owners in batches for owner in owners] == ["a", "b", "c"]
 
 
-async def test_what_is_there_and_what_changes(store: Embedded) -> None:
+async def test_existing_and_changed_records_are_answered(store: Embedded) -> None:
     await store.put(key("a"), value("10.0.0.1"))
     await store.put(key("s", "SRV"), value("0 7 80 a.muster.local.", ttl=5))
     async with feeding(store) as fed:
@@ -122,7 +122,7 @@ async def test_what_is_there_and_what_changes(store: Embedded) -> None:
         assert fed.core.text(ZONE)[0] == "a.muster.local. 9 A 10.0.0.2"
 
 
-async def test_provenance(store: Embedded) -> None:
+async def test_explain_shows_provenance(store: Embedded) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1", modified=NOW + 5))
         zone = b"\x06muster\x05local\0"
@@ -132,7 +132,7 @@ async def test_provenance(store: Embedded) -> None:
         assert found.revision == (await store.range(b"")).revision
 
 
-async def test_many_and_each_in_the_answers(store: Embedded) -> None:
+async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
     steps = [StorePut(key(f"h{n}"), value(f"10.0.{n >> 8}.{n & 255}")) for n in range(2500)]
     for at in range(0, len(steps), 500):
         await store.transaction((), steps[at : at + 500])
@@ -145,7 +145,7 @@ async def test_many_and_each_in_the_answers(store: Embedded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"),
+    ("name", "content"),
     [
         (key("a"), b"no json"),
         (key("a"), b"[]"),
@@ -165,20 +165,22 @@ async def test_many_and_each_in_the_answers(store: Embedded) -> None:
         (key("a", zone="c.test"), value("10.0.0.1")),
     ],
 )
-async def test_what_is_wrong_is_left_out(store: Embedded, name: bytes, what: bytes) -> None:
+async def test_invalid_entry_is_left_out_and_reported(
+    store: Embedded, name: bytes, content: bytes
+) -> None:
     await store.put(key("good"), value("10.0.0.1"))
-    await store.put(name, what)
+    await store.put(name, content)
     async with feeding(store) as fed:
         assert fed.core.text(ZONE) == ["good.muster.local. 30 A 10.0.0.1"]
         assert len(fed.problems) == 1
         await fed.put(key("b"), value("10.0.0.2"))
-        await fed.put(name, what + b" ")
+        await fed.put(name, content + b" ")
         assert len(fed.problems) == 1
         assert fed.catalog.tables["registry"].problems.total == 2
         assert len(fed.core.text(ZONE)) == 2
 
 
-async def test_what_becomes_wrong_is_not_answered_any_more(store: Embedded) -> None:
+async def test_record_that_becomes_invalid_is_no_longer_answered(store: Embedded) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1"))
         await fed.put(key("a"), b"{")
@@ -189,7 +191,7 @@ async def test_what_becomes_wrong_is_not_answered_any_more(store: Embedded) -> N
         assert fed.problems == []
 
 
-async def test_what_is_wrong_and_deleted_is_shown_no_more(store: Embedded) -> None:
+async def test_deleting_invalid_entry_clears_problem(store: Embedded) -> None:
     await store.put(key("a"), b"{")
     async with feeding(store) as fed:
         assert fed.problems == ["muster.local/a/A/x"]
@@ -207,7 +209,7 @@ async def test_leases_bound_the_ttl(store: Embedded) -> None:
 
 
 async def changes(source: RegistrySource, wanted: Callable[[Change], bool]) -> list[Change]:
-    """What a source gives, up to something."""
+    """Collect the changes of a source up to the first wanted one."""
     found: list[Change] = []
     async for change in source.changes():
         found.append(change)
@@ -216,11 +218,11 @@ async def changes(source: RegistrySource, wanted: Callable[[Change], bool]) -> l
     return found
 
 
-async def test_the_frame_of_a_list(store: Embedded) -> None:
+async def test_list_begins_with_begin_and_ends_with_synced(store: Embedded) -> None:
     await store.put(key("a"), value("10.0.0.1"))
     await store.put(key("b"), b"{")
     source = RegistrySource(store, Applied(), lambda _: TTL)
-    begin, fault, several, synced = await changes(source, lambda one: isinstance(one, Synced))
+    begin, fault, several, synced = await changes(source, lambda change: isinstance(change, Synced))
     assert isinstance(begin, Begin)
     assert isinstance(fault, Fault)
     assert isinstance(several, Batch)
@@ -230,15 +232,15 @@ async def test_the_frame_of_a_list(store: Embedded) -> None:
     assert synced == Synced((await store.range(b"")).revision)
 
 
-async def test_a_store_that_can_not_be_read(store: Embedded) -> None:
+async def test_unreadable_store_is_reported_as_lost(store: Embedded) -> None:
     source = RegistrySource(store, Applied(), lambda _: TTL)
     await store.close()
-    lost = (await changes(source, lambda one: isinstance(one, Lost)))[-1]
+    lost = (await changes(source, lambda change: isinstance(change, Lost)))[-1]
     assert isinstance(lost, Lost)
     assert "closed" in lost.reason
 
 
-async def test_it_lists_again_where_too_much_changed(tmp_path: Path) -> None:
+async def test_source_lists_again_after_falling_behind(tmp_path: Path) -> None:
     options = EmbeddedOptions(history=10, queue=5)
     async with (
         await Embedded.open(tmp_path / "store.db", options) as store,
@@ -254,13 +256,13 @@ async def test_it_lists_again_where_too_much_changed(tmp_path: Path) -> None:
         assert len(fed.core.text(ZONE)) == 50
 
 
-async def test_the_revision_goes_on_with_other_keys(store: Store, etcd: Store) -> None:
-    """Else of two servers that have everything the one that began later seems to be ahead."""
-    for one in (store, etcd):
-        async with feeding(one) as early:
+async def test_revision_advances_with_other_keys(store: Store, etcd: Store) -> None:
+    """Otherwise, of two complete servers, the later one would seem to be ahead."""
+    for source_store in (store, etcd):
+        async with feeding(source_store) as early:
             await early.put(key("a"), value("10.0.0.1"))
-            last = await one.put(b"/other", b"x")
-            async with feeding(one) as late:
+            last = await source_store.put(b"/other", b"x")
+            async with feeding(source_store) as late:
                 assert late.applied.revision >= last
                 async with asyncio.timeout(20):
                     while early.applied.revision < last:  # noqa: ASYNC110
@@ -268,29 +270,29 @@ async def test_the_revision_goes_on_with_other_keys(store: Store, etcd: Store) -
                 assert early.applied.lag == 0
 
 
-async def test_the_revision_is_not_ahead_of_answers(store: Embedded) -> None:
+async def test_revision_is_never_ahead_of_answers(store: Embedded) -> None:
     applied = Applied()
-    async with aclosing(RegistrySource(store, applied, lambda _: TTL).changes()) as told:
-        async for change in told:
+    async with aclosing(RegistrySource(store, applied, lambda _: TTL).changes()) as changes:
+        async for change in changes:
             if isinstance(change, Synced):
                 break
-        reading = asyncio.ensure_future(anext(told))
+        reading = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0)
         before = await store.put(b"/other", b"x")
         await until(lambda: applied.revision == before)
         revision = await store.put(key("a"), value("10.0.0.1"))
         await store.put(b"/other", b"y")
         assert isinstance(await reading, Batch)
-        # It was told, and who asked hasn't taken it yet.
+        # The batch was yielded, but its consumer hasn't applied it yet.
         assert applied.revision == before
-        reading = asyncio.ensure_future(anext(told))
+        reading = asyncio.ensure_future(anext(changes))
         await until(lambda: applied.revision > revision)
         reading.cancel()
         await asyncio.wait([reading])
 
 
 class Flaky:
-    """A watch that is lost, comes back with what was missed in parts, and then says no more."""
+    """A watch that is lost, returns with the missed events in parts, and then stays silent."""
 
     def __init__(self) -> None:
         self.revision, self.ready, self.current = 1, False, True
@@ -334,7 +336,7 @@ async def test_the_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
         await until(lambda: applied.lag == 0)
 
 
-async def test_waiting_for_answers() -> None:
+async def test_reached_waits_for_revision_or_loss() -> None:
     applied = Applied()
     assert not await applied.reached(5)
     applied.upto(4)
@@ -347,7 +349,7 @@ async def test_waiting_for_answers() -> None:
     assert not await waiting[2]
 
 
-async def test_a_writer_that_gives_up_is_forgotten() -> None:
+async def test_cancelled_wait_is_removed() -> None:
     applied = Applied()
     applied.upto(1)
     task = asyncio.ensure_future(applied.reached(2))
@@ -358,7 +360,7 @@ async def test_a_writer_that_gives_up_is_forgotten() -> None:
     assert not applied._waiting
 
 
-async def test_values_are_made_and_read_back() -> None:
+async def test_encoded_record_has_all_fields() -> None:
     wanted = record_spec(1, "10.0.0.1", "subset:2", ttl=5, labels={"a": "b"})
     found = json.loads(encode(wanted, "me", NOW, None))
     assert found == {"data": "10.0.0.1", "ttl": 5, "policy": "subset:2", "labels": {"a": "b"},

@@ -1,4 +1,4 @@
-"""Servers that share a store know of one another."""
+"""The server directory: servers that share a store see each other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -30,8 +30,8 @@ async def backend(tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
     await backend.close()
 
 
-class Teller:
-    """What a server says of itself."""
+class Reporter:
+    """The status that a server reports about itself."""
 
     def __init__(self) -> None:
         self.addresses = ["127.0.0.1:53"]
@@ -45,7 +45,7 @@ class Teller:
         return Told(self.addresses, self.zones, self.revision, self.lag)
 
     async def beats(self, count: int = 5) -> None:
-        """Wait until its server has seen so often whether there is more to tell."""
+        """Wait until the server has read the status ``count`` more times."""
         wanted = self.asked + count
         async with asyncio.timeout(10):
             while self.asked < wanted:  # noqa: ASYNC110
@@ -53,18 +53,18 @@ class Teller:
 
 
 @asynccontextmanager
-async def serving(store: Store, name: str, told: Callable[[], Told]) -> AsyncIterator[Servers]:
-    """A server of a name, while the block runs."""
-    one = Servers(store, LoopClock(), name, "1", told)
-    async with meanwhile(one.run()):
-        yield one
+async def serving(store: Store, name: str, reporter: Callable[[], Told]) -> AsyncIterator[Servers]:
+    """Run a server during the block."""
+    servers = Servers(store, LoopClock(), name, "1", reporter)
+    async with meanwhile(servers.run()):
+        yield servers
 
 
-async def until(one: Servers, found: Callable[[dict[str, Server]], bool]) -> dict[str, Server]:
-    """What is known as soon as it is as wanted."""
+async def until(servers: Servers, found: Callable[[dict[str, Server]], bool]) -> dict[str, Server]:
+    """Wait until the known servers satisfy a condition; return them by name."""
     async with asyncio.timeout(10):
         while True:
-            known = {server.name: server for server in await one.all()}
+            known = {server.name: server for server in await servers.all()}
             if found(known):
                 return known
             await asyncio.sleep(0.005)
@@ -72,40 +72,40 @@ async def until(one: Servers, found: Callable[[dict[str, Server]], bool]) -> dic
 
 async def test_servers_see_each_other(backend: EmbeddedBackend) -> None:
     async with (
-        serving(backend.store, "a", Teller()) as one,
-        serving(backend.store, "b", Teller()) as other,
+        serving(backend.store, "a", Reporter()) as first,
+        serving(backend.store, "b", Reporter()) as other,
     ):
         known = await until(other, lambda known: len(known) == 2)
         assert list(known) == ["a", "b"]
-        assert [server.name for server in await one.all()] == ["a", "b"]
+        assert [server.name for server in await first.all()] == ["a", "b"]
         assert known["a"].running
         assert known["a"].addresses == ("127.0.0.1:53",)
         assert known["a"].zones == ("muster.local",)
 
 
-async def test_what_did_not_change_is_not_written(backend: EmbeddedBackend) -> None:
-    """Each write is a revision of the store, and as many as etcd keeps are the history."""
-    told = Teller()
-    async with serving(backend.store, "a", told) as one:
-        await until(one, lambda known: "a" in known)
+async def test_unchanged_status_is_not_written(backend: EmbeddedBackend) -> None:
+    """Each write is a revision of the store and shortens the history that etcd keeps."""
+    reporter = Reporter()
+    async with serving(backend.store, "a", reporter) as first:
+        await until(first, lambda known: "a" in known)
         before = await revision(backend.store)
-        for told.revision in range(2, 9):
-            told.lag = LATE - 1 if told.revision % 2 else 0.0
-            await told.beats(2)
+        for reporter.revision in range(2, 9):
+            reporter.lag = LATE - 1 if reporter.revision % 2 else 0.0
+            await reporter.beats(2)
         assert await revision(backend.store) == before
         assert await backend.store.get(SERVERS + b"a/running") is not None
 
 
-async def test_what_changed_is_written_at_once_and_alone(backend: EmbeddedBackend) -> None:
-    told = Teller()
+async def test_changed_key_is_written_at_once_and_alone(backend: EmbeddedBackend) -> None:
+    reporter = Reporter()
     async with (
-        serving(backend.store, "a", told) as one,
-        serving(backend.store, "b", Teller()) as other,
+        serving(backend.store, "a", reporter) as first,
+        serving(backend.store, "b", Reporter()) as other,
     ):
-        await until(one, lambda known: len(known) == 2)
-        told.addresses = ["127.0.0.2:53"]
+        await until(first, lambda known: len(known) == 2)
+        reporter.addresses = ["127.0.0.2:53"]
         await until(other, lambda known: known["a"].addresses == ("127.0.0.2:53",))
-        told.zones = ["b.test"]
+        reporter.zones = ["b.test"]
         await until(other, lambda known: known["a"].zones == ("b.test",))
         at = {
             end: (await backend.store.get(SERVERS + b"a/" + end)) for end in (b"running", b"known")
@@ -115,66 +115,66 @@ async def test_what_changed_is_written_at_once_and_alone(backend: EmbeddedBacken
         assert all(entry and entry.mod_revision < zones.mod_revision for entry in at.values())
 
 
-async def test_it_is_written_again_after_a_while(
+async def test_running_key_is_rewritten_after_a_while(
     backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a server that was killed is known to have run until then; not for a long list of zones."""
+    """The key dates the last sign of life of a killed server; the zones aren't rewritten."""
     monkeypatch.setattr(directory, "SEEN", 0.0)
-    told = Teller()
-    async with serving(backend.store, "a", told) as one:
-        await until(one, lambda known: "a" in known)
+    reporter = Reporter()
+    async with serving(backend.store, "a", reporter) as first:
+        await until(first, lambda known: "a" in known)
         await backend.store.delete(SERVERS + b"a/running")
-        await told.beats()
+        await reporter.beats()
         assert await backend.store.get(SERVERS + b"a/running") is not None
         zones = await backend.store.get(SERVERS + b"a/zones")
         assert zones is not None
         assert zones.version == 1
 
 
-async def test_lag_is_told_as_it_begins_and_ends(backend: EmbeddedBackend) -> None:
-    told = Teller()
+async def test_lag_is_reported_when_it_begins_and_ends(backend: EmbeddedBackend) -> None:
+    reporter = Reporter()
     async with (
-        serving(backend.store, "a", told) as one,
-        serving(backend.store, "b", Teller()) as other,
+        serving(backend.store, "a", reporter) as first,
+        serving(backend.store, "b", Reporter()) as other,
     ):
         known = await until(other, lambda known: len(known) == 2)
         now = await revision(backend.store)
-        # Neither lags, and neither looks as if it did.
+        # Neither lags or seems to.
         assert [(server.revision, server.lag) for server in known.values()] == [(now, 0.0)] * 2
-        told.revision, told.lag = 2, LATE + 100
+        reporter.revision, reporter.lag = 2, LATE + 100
         known = await until(other, lambda known: known["a"].lag != 0)
         assert known["a"].running
         assert known["a"].revision == 2
         assert LATE + 100 <= (known["a"].lag or 0) < LATE + 200
-        assert (await until(one, lambda known: "a" in known))["a"].lag == LATE + 100
-        told.lag = 0.0
+        assert (await until(first, lambda known: "a" in known))["a"].lag == LATE + 100
+        reporter.lag = 0.0
         known = await until(other, lambda known: known["a"].lag == 0)
         assert known["a"].revision == await revision(backend.store)
 
 
-async def test_one_that_left_stays_known(backend: EmbeddedBackend) -> None:
-    """With the addresses on which it answered, though none is left when it leaves."""
-    told = Teller()
-    async with serving(backend.store, "b", Teller()) as other:
-        async with serving(backend.store, "a", told) as one:
+async def test_server_that_left_stays_known(backend: EmbeddedBackend) -> None:
+    """Its last addresses are kept, though it has none when it leaves."""
+    reporter = Reporter()
+    async with serving(backend.store, "b", Reporter()) as other:
+        async with serving(backend.store, "a", reporter) as first:
             await until(other, lambda known: len(known) == 2)
-        told.addresses = []
-        await one.leave()
+        reporter.addresses = []
+        await first.leave()
         server = (await until(other, lambda known: not known["a"].running))["a"]
     assert server.seen >= server.started
     assert (server.addresses, server.zones) == (("127.0.0.1:53",), ("muster.local",))
-    # What it answers now nobody knows; it may be cut off from the store, and go on.
+    # Its current state is unknown: it may be cut off from the store and still answer.
     assert (server.revision, server.lag) == (None, None)
 
 
-async def test_one_that_leaves_without_a_name(backend: EmbeddedBackend) -> None:
-    """It leaves what another that has the name says of itself."""
-    told = Teller()
-    told.addresses = ["127.0.0.2:53"]
-    async with serving(backend.store, "a", Teller()) as one:
-        await until(one, lambda known: "a" in known)
+async def test_server_without_name_leaves_entries_of_its_namesake(backend: EmbeddedBackend) -> None:
+    """The server that holds the name keeps its entries."""
+    reporter = Reporter()
+    reporter.addresses = ["127.0.0.2:53"]
+    async with serving(backend.store, "a", Reporter()) as first:
+        await until(first, lambda known: "a" in known)
         before = await backend.store.get(SERVERS + b"a/known")
-        async with serving(backend.store, "a", told) as other:
+        async with serving(backend.store, "a", reporter) as other:
             async with asyncio.timeout(10):
                 while not other._lease:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
@@ -182,17 +182,19 @@ async def test_one_that_leaves_without_a_name(backend: EmbeddedBackend) -> None:
         assert await backend.store.get(SERVERS + b"a/known") == before
 
 
-async def test_one_whose_lease_ended_is_back(backend: EmbeddedBackend) -> None:
-    async with serving(backend.store, "a", Teller()) as one:
-        await until(one, lambda known: "a" in known)
+async def test_server_returns_after_its_lease_expired(backend: EmbeddedBackend) -> None:
+    async with serving(backend.store, "a", Reporter()) as first:
+        await until(first, lambda known: "a" in known)
         await backend.elapse(directory.TTL + 1)
-        await until(one, lambda known: known["a"].running)
-        assert one.name == "a"
+        await until(first, lambda known: known["a"].running)
+        assert first.name == "a"
 
 
 @pytest.mark.slow
-async def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who renews the lease has the name; of one that was killed it is free when that has ended."""
+async def test_servers_of_one_name_get_distinct_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The holder of the lease has the name, which becomes free when the lease expires."""
     monkeypatch.setattr(directory, "BEAT", 2.5)
     monkeypatch.setattr(directory, "TTL", 4)
     async with (
@@ -200,53 +202,55 @@ async def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         InEtcd(etcd.options()) as store,
     ):
         async with (
-            serving(store, "a", Teller()) as one,
-            serving(store, "a", Teller()) as other,
+            serving(store, "a", Reporter()) as first,
+            serving(store, "a", Reporter()) as other,
         ):
-            known = await until(one, lambda known: len(known) == 2)
+            known = await until(first, lambda known: len(known) == 2)
             assert list(known) == ["a", "a-2"]
-            assert {one.name, other.name} == {"a", "a-2"}
-        # Both were killed, as far as the store knows.
-        async with serving(store, "a", Teller()) as again:
-            await until(one, lambda known: known["a"].started > other.own().started)
+            assert {first.name, other.name} == {"a", "a-2"}
+        # To the store both look killed.
+        async with serving(store, "a", Reporter()) as again:
+            await until(first, lambda known: known["a"].started > other.own().started)
             assert again.name == "a"
 
 
 @pytest.mark.slow
-async def test_a_full_etcd_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new lease it would not get; the one that it has lives on."""
+async def test_server_keeps_its_lease_on_full_etcd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It couldn't get a new lease; the existing first is renewed."""
     monkeypatch.setattr(directory, "BEAT", 0.3)
     monkeypatch.setattr(directory, "TTL", 2)
-    told = Teller()
+    reporter = Reporter()
     async with (
         running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,
         InEtcd(etcd.options()) as store,
-        serving(store, "a", told) as one,
+        serving(store, "a", reporter) as first,
     ):
-        await until(one, lambda known: "a" in known)
+        await until(first, lambda known: "a" in known)
         await etcd.fill()
-        told.addresses = ["127.0.0.2:53"]
+        reporter.addresses = ["127.0.0.2:53"]
         await asyncio.sleep(2 * directory.TTL)
         assert await store.get(SERVERS + b"a/running") is not None
 
 
-async def test_one_gone_for_long_is_forgotten(
+async def test_server_gone_for_long_is_removed(
     backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(backend.store, "a", Teller()) as one:
-        await until(one, lambda known: "a" in known)
-    await one.leave()
+    async with serving(backend.store, "a", Reporter()) as first:
+        await until(first, lambda known: "a" in known)
+    await first.leave()
     monkeypatch.setattr(directory, "FORGOTTEN", -1.0)
-    async with serving(backend.store, "b", Teller()) as other:
+    async with serving(backend.store, "b", Reporter()) as other:
         known = await until(other, lambda known: "b" in known)
     assert list(known) == ["b"]
     page = await backend.store.range(SERVERS)
     assert {entry.key.split(b"/")[-2] for entry in page.entries} == {b"b"}
 
 
-async def test_what_is_no_server_is_left_out(backend: EmbeddedBackend) -> None:
+async def test_invalid_entries_are_left_out(backend: EmbeddedBackend) -> None:
     await backend.store.put(SERVERS + b"x/running", b"{")
     await backend.store.put(SERVERS + b"y/known", b"[]")
     await backend.store.put(SERVERS + b"z/zones", b"1")
-    async with serving(backend.store, "a", Teller()) as one:
-        assert list(await until(one, lambda known: "a" in known)) == ["a"]
+    async with serving(backend.store, "a", Reporter()) as first:
+        assert list(await until(first, lambda known: "a" in known)) == ["a"]

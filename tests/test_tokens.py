@@ -1,4 +1,4 @@
-"""Tokens: what they are, what they may do, and how they are kept."""
+"""Tokens: format, scopes and storage."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ async def tokens(store: Embedded) -> Tokens:
     return Tokens(store, lambda: NOW)
 
 
-async def test_the_store_has_a_hash_and_no_token(store: Embedded, tokens: Tokens) -> None:
+async def test_store_keeps_hash_not_token(store: Embedded, tokens: Tokens) -> None:
     text, token = await tokens.create("ci", ["read", "write:Muster.Local."], None)
     assert is_token(text)
     (entry,) = (await store.range(b"")).entries
@@ -43,7 +43,7 @@ async def test_the_store_has_a_hash_and_no_token(store: Embedded, tokens: Tokens
     assert text not in repr(token)
 
 
-async def test_what_is_no_token(tokens: Tokens) -> None:
+async def test_invalid_token_is_rejected(tokens: Tokens) -> None:
     text, _ = await tokens.create("ci", ["admin"], None)
     for other in (
         "",
@@ -58,7 +58,7 @@ async def test_what_is_no_token(tokens: Tokens) -> None:
         assert tokens.check(other) is None
 
 
-async def test_every_text_is_another() -> None:
+async def test_new_tokens_are_distinct() -> None:
     assert len({new_text() for _ in range(1000)}) == 1000
 
 
@@ -73,7 +73,7 @@ async def test_every_text_is_another() -> None:
         (["write:."], False, ["."], False),
     ],
 )
-async def test_scopes(
+async def test_scopes_grant_permissions(
     tokens: Tokens, scopes: list[str], writes: list[str], *, reads: bool, admin: bool
 ) -> None:
     _, token = await tokens.create("x", scopes, None)
@@ -84,12 +84,12 @@ async def test_scopes(
 
 
 @pytest.mark.parametrize("text", ["", "write", "write:", "READ", "write:a..b", "admin ", "x"])
-def test_scopes_that_are_none(text: str) -> None:
+def test_invalid_scope_is_rejected(text: str) -> None:
     with pytest.raises(TokenError):
         parse_scope(text)
 
 
-async def test_they_end(store: Embedded) -> None:
+async def test_token_expires(store: Embedded) -> None:
     now = NOW
     tokens = Tokens(store, lambda: now)
     text, _ = await tokens.create("x", ["read"], NOW + 10)
@@ -101,7 +101,7 @@ async def test_they_end(store: Embedded) -> None:
         await tokens.create("y", ["read"], NOW + 10)
 
 
-async def test_names_are_unique(tokens: Tokens) -> None:
+async def test_token_names_are_unique_and_valid(tokens: Tokens) -> None:
     await tokens.create("x", ["read"], None)
     with pytest.raises(TokenExists):
         await tokens.create("x", ["read"], None)
@@ -110,7 +110,7 @@ async def test_names_are_unique(tokens: Tokens) -> None:
             await tokens.create(name, ["read"], None)
 
 
-async def test_revoked(tokens: Tokens) -> None:
+async def test_revoked_token_is_rejected(tokens: Tokens) -> None:
     text, token = await tokens.create("x", ["read"], None)
     await tokens.revoke(token.id)
     assert tokens.check(text) is None
@@ -119,7 +119,7 @@ async def test_revoked(tokens: Tokens) -> None:
         await tokens.revoke(token.id)
 
 
-async def test_another_sees_what_one_does(store: Embedded, tokens: Tokens) -> None:
+async def test_other_server_follows_changes(store: Embedded, tokens: Tokens) -> None:
     old, first = await tokens.create("old", ["read"], None)
     other = Tokens(store, lambda: NOW)
     await other.load()
@@ -139,7 +139,7 @@ async def test_another_sees_what_one_does(store: Embedded, tokens: Tokens) -> No
         await asyncio.wait([task])
 
 
-async def test_what_was_missed_is_read_again(store: Embedded, tokens: Tokens) -> None:
+async def test_tokens_are_listed_again_after_compaction(store: Embedded, tokens: Tokens) -> None:
     other = Tokens(store, lambda: NOW)
     await other.load()
     text, _ = await tokens.create("new", ["read"], None)
@@ -155,12 +155,12 @@ async def test_what_was_missed_is_read_again(store: Embedded, tokens: Tokens) ->
         await asyncio.wait([task])
 
 
-async def test_the_first(tokens: Tokens) -> None:
-    one, two = new_text(), new_text()
-    token = await tokens.ensure_first(one)
-    assert await tokens.ensure_first(one) == token
+async def test_first_token_is_replaced_by_another(tokens: Tokens) -> None:
+    old, new = new_text(), new_text()
+    token = await tokens.ensure_first(old)
+    assert await tokens.ensure_first(old) == token
     assert token.admin
-    await tokens.ensure_first(two)
-    assert tokens.check(one) is None
-    assert tokens.check(two)
+    await tokens.ensure_first(new)
+    assert tokens.check(old) is None
+    assert tokens.check(new)
     assert [token.name for token in tokens.all()] == ["first"]

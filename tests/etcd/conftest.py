@@ -1,4 +1,4 @@
-"""One etcd of each version for the tests that do it no harm, and a client of it."""
+"""Fixtures: a shared etcd of each version, and a client of it."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,9 +11,9 @@ from tests.etcdkit import BINARIES, Etcd, Etcds
 
 @pytest.fixture(scope="session")
 def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
-    made = Etcds(tmp_path_factory.mktemp("etcd"))
-    yield made
-    made.close()
+    created = Etcds(tmp_path_factory.mktemp("etcd"))
+    yield created
+    created.close()
 
 
 @pytest.fixture(params=list(BINARIES))
@@ -39,5 +39,5 @@ async def client(etcd: Etcd) -> AsyncIterator[EtcdClient]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """For an etcd of the test's own."""
+    """Folder of an etcd that belongs to the test."""
     return tmp_path / "etcd"

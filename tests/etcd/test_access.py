@@ -1,4 +1,4 @@
-"""TLS, logins, and what is said where they are wrong: never the password."""
+"""TLS and logins: clear errors that never contain the password."""
 
 import asyncio
 import logging
@@ -52,8 +52,8 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
 
 
 @needs("openssl")
-async def test_a_refused_handshake_is_told_once(home: Path) -> None:
-    """In the error, and not by gRPC on standard error too."""
+async def test_refused_handshake_is_reported_once(home: Path) -> None:
+    """The error reports it, and gRPC prints nothing to standard error."""
     certificates = Certificates(home / "certificates")
     async with running(home, "etcd-3.5", certificates=certificates) as etcd:
         script = f"""
@@ -70,13 +70,13 @@ asyncio.run(ask())
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", script), stderr=asyncio.subprocess.PIPE, env=environ
         )
-        _, told = await process.communicate()
-    assert b"doesn't take the client's certificate" in told
-    assert b"ssl_transport_security" not in told
+        _, stderr = await process.communicate()
+    assert b"doesn't take the client's certificate" in stderr
+    assert b"ssl_transport_security" not in stderr
 
 
 @needs("openssl")
-async def test_silence_in_a_handshake_says_nothing_of_certificates(home: Path) -> None:
+async def test_handshake_timeout_does_not_blame_certificates(home: Path) -> None:
     certificates = Certificates(home / "certificates")
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -90,10 +90,10 @@ async def test_silence_in_a_handshake_says_nothing_of_certificates(home: Path) -
     assert str(certificates.ca) not in str(caught.value)
 
 
-async def test_a_host_without_address() -> None:
-    """Nothing can have been written, so that a write goes to another endpoint.
+async def test_unresolvable_host_is_unavailable_not_uncertain() -> None:
+    """Nothing can have been written, so the write may go to another endpoint.
 
-    Nobody is asked for such a name (RFC 7686), so the test needs no resolver.
+    Resolvers never look up such a name (RFC 7686), so the test needs none.
     """
     async with EtcdClient(EtcdOptions(("none.onion:2379",), request=1.0)) as client:
         with pytest.raises(StoreUnavailable, match="see that this is its name") as caught:
@@ -102,8 +102,8 @@ async def test_a_host_without_address() -> None:
 
 
 @needs("openssl")
-async def test_new_files_are_read(home: Path) -> None:
-    """A client that has no certificate yet gets in as soon as it is there."""
+async def test_new_certificate_files_are_read_without_restart(home: Path) -> None:
+    """A client without a certificate connects as soon as the file exists."""
     certificates = Certificates(home / "certificates")
     cert, key = home / "my.pem", home / "my.key"
     async with (
@@ -117,7 +117,9 @@ async def test_new_files_are_read(home: Path) -> None:
         assert (await client.range(b"a")).revision == 1
 
 
-async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_login_allows_own_prefix_and_errors_name_user_and_keys(
+    home: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with running(home, version) as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
@@ -159,8 +161,8 @@ async def test_logins(home: Path, version: str, caplog: pytest.LogCaptureFixture
     assert PASSWORD not in caplog.text
 
 
-async def test_a_password_in_a_file(home: Path) -> None:
-    """It is read at each login, so that a new one is taken without a restart."""
+async def test_password_file_is_read_at_each_login(home: Path) -> None:
+    """A new password needs no restart."""
     file = home / "password"
     async with running(home, "etcd-3.5") as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
@@ -184,7 +186,7 @@ async def test_a_password_in_a_file(home: Path) -> None:
             await client.put(b"a/x", b"")
 
 
-async def test_a_user_where_logins_are_off(home: Path) -> None:
+async def test_user_is_accepted_while_logins_are_off(home: Path) -> None:
     async with running(home, "etcd-3.5") as etcd:
         options = etcd.options(user="app", password=PASSWORD)
         async with EtcdClient(options) as client:
@@ -193,8 +195,8 @@ async def test_a_user_where_logins_are_off(home: Path) -> None:
             await client.put(b"a/x", b"")
 
 
-async def test_who_may_do_what_can_change_under_way(home: Path, version: str) -> None:
-    """Each such change makes every token old."""
+async def test_role_changes_do_not_disturb_client(home: Path, version: str) -> None:
+    """Each change of roles invalidates every token."""
     async with running(home, version) as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
         options = etcd.options(user="app", password=PASSWORD)
@@ -209,10 +211,10 @@ async def test_who_may_do_what_can_change_under_way(home: Path, version: str) ->
     assert found == [b"a/1", b"a/2", b"a/2"]
 
 
-async def test_a_token_that_a_member_does_not_know(
+async def test_unknown_token_makes_watch_log_in_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of one that starts again: a watch isn't denied for that, however often it is told so."""
+    """A restarted member forgets tokens; the watch survives repeated rejections."""
     monkeypatch.setattr(watches, "DENIED", 3600.0)
     async with running(home, "etcd-3.5") as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
@@ -220,12 +222,12 @@ async def test_a_token_that_a_member_does_not_know(
             transport, opened = client._transport, 0
             really = transport.open
 
-            async def forgetful(method: Any, questions: int) -> Any:
+            async def forgetful(method: Any, requests: int) -> Any:
                 nonlocal opened
                 opened += 1
                 if opened <= 3:
                     transport._token = f"unknown.{opened}"
-                return await really(method, questions)
+                return await really(method, requests)
 
             monkeypatch.setattr(transport, "open", forgetful)
             async with asyncio.timeout(30), client.watch(*span(b"a/")) as watch:

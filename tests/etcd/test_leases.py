@@ -1,4 +1,4 @@
-"""Leases live as long as they are renewed, whatever happens to etcd meanwhile."""
+"""Renewed leases survive restarts of etcd."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.etcdkit import Etcd, running
 pytestmark = pytest.mark.slow
 
 
-async def test_renewals_at_once(client: EtcdClient) -> None:
+async def test_concurrent_renewals_return_their_own_leases(client: EtcdClient) -> None:
     leases = [await client.leases.grant(60) for _ in range(20)]
     renewed = await asyncio.gather(*(client.leases.renew(lease.id) for lease in leases * 20))
     assert [lease.id for lease in renewed] == [lease.id for lease in leases] * 20
@@ -24,7 +24,7 @@ async def test_renewals_at_once(client: EtcdClient) -> None:
     assert [lease.id for lease in leases[1:]] == [o.id for o in outcomes[1:]]  # type: ignore[union-attr]
 
 
-async def test_a_lease_is_kept_over_restarts(client: EtcdClient, etcd: Etcd) -> None:
+async def test_lease_survives_restarts(client: EtcdClient, etcd: Etcd) -> None:
     lease = (await client.leases.grant(4)).id
     await client.put(b"key", b"", lease=lease)
     for _ in range(2):
@@ -36,7 +36,7 @@ async def test_a_lease_is_kept_over_restarts(client: EtcdClient, etcd: Etcd) -> 
     assert not (await client.range(b"key")).entries
 
 
-async def test_a_renewal_waits_for_a_restart(client: EtcdClient, etcd: Etcd) -> None:
+async def test_renewal_waits_for_restart(client: EtcdClient, etcd: Etcd) -> None:
     lease = await client.leases.grant(60)
     etcd.kill()
     renewing = asyncio.create_task(client.leases.renew(lease.id))
@@ -45,7 +45,9 @@ async def test_a_renewal_waits_for_a_restart(client: EtcdClient, etcd: Etcd) -> 
     assert (await renewing).id == lease.id
 
 
-async def test_with_a_login_whose_token_ends(home: Path, version: str) -> None:
+async def test_expired_login_token_disturbs_neither_lease_nor_watch(
+    home: Path, version: str
+) -> None:
     async with running(home, version, flags=["--auth-token-ttl", "1"]) as etcd:
         await etcd.with_users(("app", "secret", "a/"))
         options = etcd.options(user="app", password="secret")  # noqa: S106

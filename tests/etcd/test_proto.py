@@ -1,4 +1,4 @@
-"""What scripts/protoc made is what rpc.proto says."""
+"""The modules that scripts/protoc generated match rpc.proto."""
 
 import re
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ _FIELD = re.compile(r"(repeated )?([\w.]+) (\w+) = (\d+);")
 _VALUE = re.compile(r"(\w+) = (\d+);")
 
 
-def said() -> Iterator[str]:
-    """Each field and value of the text, with where it is."""
+def declared() -> Iterator[str]:
+    """Yield each field and enum value of rpc.proto with its path."""
     where: list[tuple[str, str]] = []
     for line in PROTO.read_text().splitlines():
         text = line.strip()
@@ -38,8 +38,8 @@ def said() -> Iterator[str]:
             yield f"{path} {found[1] or ''}{found[2]} {found[3]} = {found[4]}"
 
 
-def made(messages: list[DescriptorProto], above: str = "") -> Iterator[str]:
-    """The same of what was made."""
+def generated(messages: list[DescriptorProto], above: str = "") -> Iterator[str]:
+    """Yield each field and enum value of the generated descriptor with its path."""
     for message in messages:
         path = above + message.name
         for enum in message.enum_type:
@@ -49,15 +49,15 @@ def made(messages: list[DescriptorProto], above: str = "") -> Iterator[str]:
             repeated = "repeated " if field.label == FieldDescriptor.LABEL_REPEATED else ""
             kind = field.type_name.rpartition(".")[2] or TYPES[field.type]
             yield f"{path} {repeated}{kind} {field.name} = {field.number}"
-        yield from made(list(message.nested_type), path + ".")
+        yield from generated(list(message.nested_type), path + ".")
 
 
-def test_it_is_what_the_text_says() -> None:
+def test_generated_modules_match_proto() -> None:
     descriptor: FileDescriptor = rpc_pb2.DESCRIPTOR
     file = FileDescriptorProto()
     descriptor.CopyToProto(file)
     assert file.package == "musterd.etcd"
-    assert sorted(said()) == sorted(made(list(file.message_type)))
+    assert sorted(declared()) == sorted(generated(list(file.message_type)))
     stubs = Path(rpc_pb2.__file__).with_suffix(".pyi").read_text()
     assert {f"class {message.name}(" for message in file.message_type} == {
         *re.findall(r"^class \w+\(", stubs, re.MULTILINE)

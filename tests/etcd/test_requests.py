@@ -1,4 +1,4 @@
-"""Requests: pages of any size, and what is said where one is not answered."""
+"""Requests: pages of any size, and the errors of unanswered ones."""
 
 import asyncio
 from contextlib import aclosing
@@ -22,7 +22,7 @@ from tests.etcdkit import Etcd, Proxy, running
 pytestmark = pytest.mark.slow
 
 
-async def test_pages_of_a_changing_range_are_of_one_revision(client: EtcdClient) -> None:
+async def test_pages_of_changing_range_show_one_revision(client: EtcdClient) -> None:
     keys = [b"a/%04d" % number for number in range(1000)]
     for key in keys:
         last = await client.put(key, b"1")
@@ -35,8 +35,10 @@ async def test_pages_of_a_changing_range_are_of_one_revision(client: EtcdClient)
     assert found == keys
 
 
-async def test_pages_of_large_values(client: EtcdClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Together they are more than a message may have."""
+async def test_pages_of_large_values_fit_into_messages(
+    client: EtcdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together the values exceed the size of a message."""
     value = bytes(1_000_000)
     for number in range(80):
         await client.put(b"a/%02d" % number, value)
@@ -48,12 +50,12 @@ async def test_pages_of_large_values(client: EtcdClient, monkeypatch: pytest.Mon
     assert (len(names.entries), names.entries[0].value) == (80, b"")
 
 
-async def test_pages_of_nothing(client: EtcdClient) -> None:
+async def test_empty_range_is_one_empty_page(client: EtcdClient) -> None:
     async with aclosing(client.pages(*span(b"a/"))) as pages:
         assert [(page.entries, page.more) async for page in pages] == [((), False)]
 
 
-async def test_a_revision_that_is_gone(client: EtcdClient) -> None:
+async def test_range_at_compacted_or_future_revision_fails(client: EtcdClient) -> None:
     first = await client.put(b"a", b"1")
     last = await client.put(b"a", b"2")
     assert (await client.range(b"a", revision=first)).entries[0].value == b"1"
@@ -63,7 +65,7 @@ async def test_a_revision_that_is_gone(client: EtcdClient) -> None:
             await client.range(b"a", revision=revision)
 
 
-async def test_what_etcd_refuses(client: EtcdClient) -> None:
+async def test_refusals_of_etcd_become_store_errors(client: EtcdClient) -> None:
     with pytest.raises(StoreLimit, match="max-request-bytes"):
         await client.put(b"a", bytes(2_000_000))
     with pytest.raises(LeaseNotFound) as caught:
@@ -71,8 +73,8 @@ async def test_what_etcd_refuses(client: EtcdClient) -> None:
     assert caught.value.lease == 7
 
 
-async def test_nothing_there() -> None:
-    """The error names each endpoint, and comes at once when it was so for long."""
+async def test_unreachable_etcd_error_names_endpoint_and_comes_at_once() -> None:
+    """The error names each endpoint; after repeated failures it comes without a wait."""
     loop = asyncio.get_running_loop()
     async with EtcdClient(EtcdOptions(("127.0.0.1:1",), request=0.5)) as client:
         for _ in range(2):
@@ -87,8 +89,8 @@ async def test_nothing_there() -> None:
         assert loop.time() - started < 0.5
 
 
-async def test_a_write_without_an_answer(client: EtcdClient, etcd: Etcd) -> None:
-    """It says that it may have happened; a read that fails says nothing of the kind."""
+async def test_unanswered_write_is_uncertain(client: EtcdClient, etcd: Etcd) -> None:
+    """The error says that the write may have happened; that of a read doesn't."""
     async with (
         Proxy(etcd.members[0].endpoint) as proxy,
         EtcdClient(EtcdOptions((proxy.address,), request=1.0)) as far,
@@ -105,7 +107,7 @@ async def test_a_write_without_an_answer(client: EtcdClient, etcd: Etcd) -> None
 
 
 async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str) -> None:
-    """Each counts one up 500 times, by the revision that it read."""
+    """Each client increments a counter 500 times, comparing the revision that it read."""
 
     async def count(store: Store) -> None:
         done = 0
@@ -123,22 +125,22 @@ async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str
     uncertain: list[int] = []
     async with (
         running(home, version) as etcd,
-        Store(etcd.options()) as one,
-        Store(etcd.options()) as other,
+        Store(etcd.options()) as first,
+        Store(etcd.options()) as second,
     ):
-        tasks = [asyncio.create_task(count(store)) for store in (one, other)]
+        tasks = [asyncio.create_task(count(store)) for store in (first, second)]
         for _ in range(2):
             await asyncio.sleep(0.3)
             await etcd.restart()
         await asyncio.gather(*tasks)
-        entry = await one.get(b"n")
+        entry = await first.get(b"n")
     assert entry
-    # Those that were acknowledged are all there, and at most those beside that may have happened.
+    # All acknowledged increments are present, plus at most the uncertain ones.
     assert 1000 <= int(entry.value) <= 1000 + len(uncertain)
     assert entry.version == int(entry.value)
 
 
-async def test_a_client_that_is_closed(etcd: Etcd) -> None:
+async def test_closed_client_is_unavailable(etcd: Etcd) -> None:
     client = EtcdClient(etcd.options())
     await client.put(b"a", b"")
     await client.close()

@@ -1,4 +1,4 @@
-"""A watch loses nothing and tells nothing twice, whatever becomes of etcd and the way to it."""
+"""A watch loses and repeats nothing through outages of etcd and of the connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,40 +13,40 @@ from musterd.kv import Compacted, StoreLost, StoreUnavailable
 from tests.etcdkit import Etcd, Proxy, running
 
 pytestmark = pytest.mark.slow
-TOLD = 10.0
-"""Seconds within which a reader must know that nothing is heard of etcd."""
+NOTICE_SECONDS = 10.0
+"""Limit for reporting to the reader that etcd is silent."""
 
 
 async def keys(watch: EtcdWatch, count: int) -> list[bytes]:
-    """The keys of the next changes."""
+    """Read the keys of the next events."""
     found: list[bytes] = []
     async with asyncio.timeout(20):
         while len(found) < count:
-            found += [change.key for change in (await anext(watch)).events]
+            found += [event.key for event in (await anext(watch)).events]
     return found
 
 
 async def lost(watch: EtcdWatch) -> str:
-    """What a reader is told, which must be in time."""
-    async with asyncio.timeout(TOLD):
+    """Wait until the watch reports a loss, in time; return the error text."""
+    async with asyncio.timeout(NOTICE_SECONDS):
         with pytest.raises(StoreLost) as caught:
             await anext(watch)
     return str(caught.value)
 
 
 @asynccontextmanager
-async def through(etcd: Etcd) -> AsyncIterator[tuple[Proxy, EtcdClient]]:
+async def proxied(etcd: Etcd) -> AsyncIterator[tuple[Proxy, EtcdClient]]:
     """A client behind a proxy."""
     async with (
         Proxy(etcd.members[0].endpoint) as proxy,
-        EtcdClient(EtcdOptions((proxy.address,))) as far,
+        EtcdClient(EtcdOptions((proxy.address,))) as distant,
     ):
-        yield proxy, far
+        yield proxy, distant
 
 
 @asynccontextmanager
-async def alone(home: Path, version: str) -> AsyncIterator[tuple[Etcd, EtcdClient]]:
-    """An etcd of the test's own, and a client that doesn't wait for it for long."""
+async def own_etcd(home: Path, version: str) -> AsyncIterator[tuple[Etcd, EtcdClient]]:
+    """Start an etcd for the test only, with a client that has a short timeout."""
     async with running(home, version) as etcd, EtcdClient(etcd.options(request=2.0)) as client:
         yield etcd, client
 
@@ -58,26 +58,26 @@ async def put(client: EtcdClient, *names: str) -> int:
     return revision
 
 
-async def test_what_is_told(client: EtcdClient) -> None:
+async def test_watch_yields_events_with_previous_entries(client: EtcdClient) -> None:
     first = await put(client, "x")
     async with client.watch(*span(b"a/"), previous=True) as watch:
         assert watch.revision == first
         await put(client, "x", "y")
         await client.put(b"b", b"")
-        revision, gone = await client.delete(*span(b"a/"))
-        assert gone == 2
-        one, two, three = [await anext(watch) for _ in range(3)]
-    (change,) = one.events
-    assert (one.revision, change.key) == (first + 1, b"a/x")
-    assert change.previous
-    assert change.entry
-    assert (change.previous.mod_revision, change.entry.version) == (first, 2)
-    assert two.events[0].previous is None
-    assert three.revision == revision
-    assert [(c.key, c.entry) for c in three.events] == [(b"a/x", None), (b"a/y", None)]
+        revision, deleted = await client.delete(*span(b"a/"))
+        assert deleted == 2
+        first_batch, second_batch, third_batch = [await anext(watch) for _ in range(3)]
+    (event,) = first_batch.events
+    assert (first_batch.revision, event.key) == (first + 1, b"a/x")
+    assert event.previous
+    assert event.entry
+    assert (event.previous.mod_revision, event.entry.version) == (first, 2)
+    assert second_batch.events[0].previous is None
+    assert third_batch.revision == revision
+    assert [(c.key, c.entry) for c in third_batch.events] == [(b"a/x", None), (b"a/y", None)]
 
 
-async def test_kill_and_restart(client: EtcdClient, etcd: Etcd) -> None:
+async def test_watch_resumes_after_kill_and_restart(client: EtcdClient, etcd: Etcd) -> None:
     async with client.watch(*span(b"a/")) as watch:
         await put(client, "1", "2")
         await etcd.restart()
@@ -87,8 +87,8 @@ async def test_kill_and_restart(client: EtcdClient, etcd: Etcd) -> None:
         assert await keys(watch, 5) == [b"a/1", b"a/2", b"a/3", b"a/4", b"a/5"]
 
 
-async def test_cut_off_and_back(client: EtcdClient, etcd: Etcd) -> None:
-    async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
+async def test_watch_resumes_after_connection_is_cut(client: EtcdClient, etcd: Etcd) -> None:
+    async with proxied(etcd) as (proxy, distant), distant.watch(*span(b"a/")) as watch:
         await put(client, "1")
         assert await keys(watch, 1) == [b"a/1"]
         proxy.silence()
@@ -99,8 +99,8 @@ async def test_cut_off_and_back(client: EtcdClient, etcd: Etcd) -> None:
         assert await keys(watch, 6) == [b"a/2", b"a/3", b"a/4", b"a/5", b"a/6", b"a/7"]
 
 
-async def test_cut_off_and_compacted(client: EtcdClient, etcd: Etcd) -> None:
-    async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
+async def test_watch_cut_off_past_compaction_fails(client: EtcdClient, etcd: Etcd) -> None:
+    async with proxied(etcd) as (proxy, distant), distant.watch(*span(b"a/")) as watch:
         await put(client, "1")
         await keys(watch, 1)
         proxy.silence()
@@ -116,7 +116,7 @@ async def test_cut_off_and_compacted(client: EtcdClient, etcd: Etcd) -> None:
 
 
 @pytest.mark.parametrize("back", [0, 1, 2])
-async def test_a_start_that_is_compacted(client: EtcdClient, back: int) -> None:
+async def test_watch_from_compacted_revision_fails(client: EtcdClient, back: int) -> None:
     last = await put(client, "1", "2", "3")
     await client.compact(last)
     async with client.watch(*span(b"a/"), from_revision=last - back) as watch:
@@ -128,7 +128,7 @@ async def test_a_start_that_is_compacted(client: EtcdClient, back: int) -> None:
         assert await keys(watch, 1) == [b"a/4"]
 
 
-async def test_a_start_that_is_still_to_come(client: EtcdClient) -> None:
+async def test_watch_from_future_revision_fails(client: EtcdClient) -> None:
     last = await put(client, "1")
     async with client.watch(*span(b"a/"), from_revision=last + 2) as watch:
         with pytest.raises(Compacted) as caught:
@@ -136,9 +136,11 @@ async def test_a_start_that_is_still_to_come(client: EtcdClient) -> None:
     assert caught.value.revision == last + 1
 
 
-async def test_a_silent_connection(client: EtcdClient, etcd: Etcd) -> None:
-    """No packet comes, no connection ends: told in time, and all is there when it is over."""
-    async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
+async def test_silent_connection_is_reported_and_misses_nothing(
+    client: EtcdClient, etcd: Etcd
+) -> None:
+    """No packet arrives and no connection closes."""
+    async with proxied(etcd) as (proxy, distant), distant.watch(*span(b"a/")) as watch:
         await put(client, "1")
         await keys(watch, 1)
         proxy.silence()
@@ -148,8 +150,8 @@ async def test_a_silent_connection(client: EtcdClient, etcd: Etcd) -> None:
         assert await keys(watch, 2) == [b"a/2", b"a/3"]
 
 
-async def test_a_frozen_etcd(home: Path, version: str) -> None:
-    async with alone(home, version) as (etcd, client), client.watch(*span(b"a/")) as watch:
+async def test_frozen_etcd_is_reported_and_watch_resumes(home: Path, version: str) -> None:
+    async with own_etcd(home, version) as (etcd, client), client.watch(*span(b"a/")) as watch:
         last = await put(client, "1")
         await keys(watch, 1)
         etcd.freeze(0)
@@ -161,8 +163,8 @@ async def test_a_frozen_etcd(home: Path, version: str) -> None:
         assert await keys(watch, 1) == [b"a/2"]
 
 
-async def test_an_etcd_that_is_away_from_the_beginning(home: Path, version: str) -> None:
-    async with alone(home, version) as (etcd, client):
+async def test_watch_started_without_etcd_waits_for_it(home: Path, version: str) -> None:
+    async with own_etcd(home, version) as (etcd, client):
         last = await put(client, "1")
         etcd.kill()
         async with client.watch(*span(b"a/"), from_revision=last) as watch:
@@ -176,11 +178,11 @@ async def test_an_etcd_that_is_away_from_the_beginning(home: Path, version: str)
 
 
 @pytest.mark.parametrize("more", [False, True])
-async def test_another_etcd_at_the_same_place(home: Path, version: str, more: bool) -> None:
-    """As after a backup was restored; with ``more`` it has gone past what was seen before."""
+async def test_replaced_etcd_makes_watch_fail(home: Path, version: str, more: bool) -> None:
+    """As after restoring a backup; with ``more`` its revision exceeds the last one seen."""
     async with (
         running(home, version) as etcd,
-        through(etcd) as (proxy, client),
+        proxied(etcd) as (proxy, client),
         client.watch(*span(b"a/")) as watch,
     ):
         await put(client, "1", "2")
@@ -199,19 +201,19 @@ async def test_another_etcd_at_the_same_place(home: Path, version: str, more: bo
 
 
 @pytest.mark.parametrize("version", ["etcd-3.5"])
-async def test_progress_where_nothing_changes(client: EtcdClient) -> None:
-    """A watch of few changes goes on from where etcd is, not from the last that it saw.
+async def test_revision_progresses_without_events(client: EtcdClient) -> None:
+    """A quiet watch resumes at etcd's revision, not at the last event.
 
-    Not so at 3.4.23: there what is told of progress can overtake events.
+    Not with 3.4.23, where progress notifications can overtake events.
     """
     async with client.watch(*span(b"a/")) as watch:
         last = await client.put(b"b", b"")
         async with asyncio.timeout(20):
-            while watch.revision < last:  # noqa: ASYNC110 - nobody tells of progress
+            while watch.revision < last:  # noqa: ASYNC110 - progress gives no event
                 await asyncio.sleep(0.1)
 
 
-async def test_a_slow_reader_holds_up_nobody(
+async def test_slow_reader_blocks_nobody(
     client: EtcdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "QUEUE", 20)
@@ -224,7 +226,7 @@ async def test_a_slow_reader_holds_up_nobody(
         assert await keys(slow, 200) == [b"a/" + name.encode() for name in names]
 
 
-async def test_many_watches_over_a_restart(client: EtcdClient, etcd: Etcd) -> None:
+async def test_many_watches_resume_after_restart(client: EtcdClient, etcd: Etcd) -> None:
     async with asyncio.TaskGroup() as group:
         ready = [asyncio.Event() for _ in range(100)]
 
@@ -242,7 +244,7 @@ async def test_many_watches_over_a_restart(client: EtcdClient, etcd: Etcd) -> No
         assert task.result() == [b"a/%02d/x" % number, b"a/%02d/y" % number]
 
 
-async def test_closing_ends_it(etcd: Etcd) -> None:
+async def test_closing_client_ends_watch(etcd: Etcd) -> None:
     client = EtcdClient(etcd.options())
     async with client.watch(ALL, ALL) as watch:
         reading = asyncio.create_task(anext(watch))
@@ -254,10 +256,10 @@ async def test_closing_ends_it(etcd: Etcd) -> None:
             await anext(watch)
 
 
-async def test_after_a_loss_it_is_current_with_all_that_was_missed(
+async def test_watch_is_current_again_with_all_missed_events(
     client: EtcdClient, etcd: Etcd
 ) -> None:
-    async with through(etcd) as (proxy, far), far.watch(*span(b"a/")) as watch:
+    async with proxied(etcd) as (proxy, distant), distant.watch(*span(b"a/")) as watch:
         await put(client, "before")
         assert await keys(watch, 1) == [b"a/before"]
         for missed in (["b", "c"], []):
@@ -271,5 +273,5 @@ async def test_after_a_loss_it_is_current_with_all_that_was_missed(
             found: list[bytes] = []
             async with asyncio.timeout(20):
                 while not watch.current:
-                    found += [change.key for change in (await anext(watch)).events]
+                    found += [event.key for event in (await anext(watch)).events]
             assert found == [b"a/" + name.encode() for name in missed]
