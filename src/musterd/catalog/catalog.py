@@ -1,26 +1,24 @@
 """The catalog: takes the changes of sources, and feeds the core what comes of them."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from operator import itemgetter
-from typing import Final, Protocol
-
-import structlog
+from typing import Final
 
 from musterd.catalog import reconfigure as plans
 from musterd.catalog.explain import Contribution, explain
-from musterd.catalog.outbox import Pending
+from musterd.catalog.outbox import Outbox
+from musterd.catalog.publisher import Core, Publisher
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
 from musterd.catalog.reverse import SOURCE as REVERSE
 from musterd.catalog.reverse import Reverse
-from musterd.catalog.rows import text_key
+from musterd.catalog.resolve import resolve
+from musterd.catalog.rows import Head, text_key
 from musterd.catalog.states import States
-from musterd.catalog.table import STEP, Head, Table
-from musterd.catalog.zone import Row, RRsets, Zone
+from musterd.catalog.table import STEP, Table
+from musterd.catalog.zone import Zone
 from musterd.clock import Clock
-from musterd.rr.names import fold, name_to_text
-from musterd.rr.types import SOA, type_text
+from musterd.rr.names import fold
 from musterd.settings import Settings
 from musterd.sources.changes import (
     Batch,
@@ -36,23 +34,7 @@ from musterd.sources.changes import (
     Withheld,
 )
 
-BATCH = 10_000
-"""The most RRsets that the core is told at once; an owner name is not cut in two."""
-BUMP = 1.0
-"""Seconds between two serials of a zone: a faster one would run ahead of the time."""
-
 _END: Final = object()
-
-log = structlog.get_logger()
-
-
-class Core(Protocol):
-    """What the catalog needs of ``musterd._core.Core``."""
-
-    def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
-    def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
-    def set_state(self, apex: bytes, state: int) -> None: ...  # noqa: D102
-    def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
 
 
 class Catalog:
@@ -69,16 +51,16 @@ class Catalog:
         self._core = core
         self._clock = clock
         self._serials: Mapping[str, int] = {}
-        self._pending = Pending()
+        self._outbox = Outbox()
         self._numbers = 0
-        self._refusing = False
         self._reverse = Reverse(self._new_table(REVERSE))
+        self._publisher = Publisher(core, clock, self._outbox, self._reverse)
         # Held for each step of a change, and for all steps of a reconfiguration.
         self._lock = asyncio.Lock()
 
     def _new_table(self, name: str) -> Table:
         self._numbers += 1
-        return Table(name, self._numbers, self._pending, self._clock.time)
+        return Table(name, self._numbers, self._outbox, self._clock.time)
 
     def known_serials(self, serials: Mapping[str, int]) -> None:
         """Set the serials (zone -> serial) that new zones must exceed; from an earlier run."""
@@ -96,8 +78,8 @@ class Catalog:
         """Take changes without a break, which suits a few. Raises KeyError as ``feed`` does."""
         for change in changes:
             for _ in self._steps(source, change):
-                self._flush()
-            self._flush()
+                self._publisher.flush()
+            self._publisher.flush()
 
     def awaits(self, source: str) -> bool:
         """Whether a source has given nothing yet, and is not about to."""
@@ -142,7 +124,7 @@ class Catalog:
 
         Raises KeyError where the zone is not known.
         """
-        return explain(self.zones[fold(zone)], fold(owner), rtype)
+        return explain(self.zones[fold(zone)], fold(owner), rtype, self.tables.values())
 
     def source_reports(self) -> list[SourceReport]:
         """How each source is."""
@@ -155,7 +137,7 @@ class Catalog:
 
     def serials(self) -> dict[str, int]:
         """Zone -> the serial of the SOA that it gives itself."""
-        return {zone.text: zone.serial for zone in self.zones.values()}
+        return {zone.text: zone.serial.value for zone in self.zones.values()}
 
     async def _run(self, steps: Iterator[None]) -> None:
         while await self._step(steps):
@@ -164,7 +146,7 @@ class Catalog:
     async def _step(self, steps: Iterator[None]) -> bool:
         async with self._lock:
             more = next(steps, _END) is not _END
-            self._flush()
+            self._publisher.flush()
         if more:
             await asyncio.sleep(0)
         return more
@@ -187,8 +169,8 @@ class Catalog:
                         yield
                     table.change(piece)
                 return
-            case Put(key, revision, time, records):
-                table.put(text_key(key), Head(revision, time), records)
+            case Put():
+                table.put(change)
             case Delete(key):
                 table.delete(text_key(key))
             case Begin():
@@ -205,86 +187,15 @@ class Catalog:
 
     def _restoring(self, source: str, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[None]:
         table, status = self.tables[source], self.states.sources[source]
-        while not status.begun and (some := list(islice(rows, STEP))):
-            for key, row in some:
-                table.restore(key, row)
+        while not status.begun and (step := list(islice(rows, STEP))):
+            table.restore(step)
             yield
-
-    def _flush(self) -> None:
-        """Tell the core what changed."""
-        pending, batch = self._pending, self._pending.batch
-        # What is found here goes to the same batch, in the order in which it came about. PTR
-        # records may make a zone dirty again.
-        while pending.addresses or pending.zones:
-            addresses, pending.addresses = pending.addresses, []
-            for zone, rrset in addresses:
-                self._reverse.add(zone, rrset, self._clock.time())
-            if pending.zones:
-                for row in self._differences(pending.zones.pop()):
-                    batch.append(row)
-        pending.batch = []
-        for apex in {row[0] for row in batch if row[2] != SOA}:
-            batch += self._touch(self.zones[apex])
-        self._send(batch)
-
-    def _differences(self, zone: Zone) -> Iterator[Row]:
-        dirty, zone.dirty = zone.dirty, {}
-        for owner, old in dirty.items():
-            yield from self._difference(zone, owner, old, zone.merged(owner), ptr_before=zone.ptr)
-
-    def _difference(
-        self, zone: Zone, owner: bytes, old: RRsets, new: RRsets, *, ptr_before: bool
-    ) -> Iterator[Row]:
-        if zone.ptr or ptr_before:
-            before, after = (old if ptr_before else {}), (new if zone.ptr else {})
-            self._reverse.update(zone, owner, before, after, self._clock.time())
-        for rtype in old.keys() - new.keys():
-            yield zone.apex, owner, rtype, None
-        for rtype, packed in new.items():
-            if old.get(rtype) != packed:
-                yield zone.apex, owner, rtype, packed
-
-    def _send(self, batch: list[Row]) -> None:
-        # Neighbours of one owner name change at once.
-        batch.sort(key=itemgetter(1, 0))
-        for piece in _pieces(batch):
-            for apex, owner, rtype, _ in piece if self._refusing else ():
-                self.zones[apex].refused.pop((owner, rtype), None)
-            refused = self._core.apply(piece)
-            if refused:
-                self._refuse([(piece[index], reason) for index, reason in refused])
-
-    def _refuse(self, refused: Iterable[tuple[Row, str]]) -> None:
-        gone: list[Row] = []
-        for (apex, owner, rtype, packed), reason in refused:
-            if self.zones[apex].refuse(owner, rtype, reason):
-                rrset = f"{name_to_text(owner)} {type_text(rtype)}"
-                log.warning("the core refused an RRset", rrset=rrset, reason=reason)
-            self._refusing = True
-            if packed is not None:
-                gone.append((apex, owner, rtype, None))
-        # What was answered before is not true any more.
-        self._core.apply(gone)
-
-    def _touch(self, zone: Zone) -> list[Row]:
-        """Give a zone that changed a new serial, at most once a second."""
-        if zone.bump is not None:
-            return []
-        wait = zone.bumped + BUMP - self._clock.monotonic()
-        if wait <= 0:
-            return zone.new_serial(self._clock)
-        zone.bump = self._clock.call_later(wait, lambda: self._bump(zone.apex))
-        return []
-
-    def _bump(self, apex: bytes) -> None:
-        zone = self.zones.get(apex)
-        if zone is not None:
-            self._send(zone.new_serial(self._clock))
 
     def _reconfigure(self, settings: Settings) -> Iterator[None]:
         old, reverse = self.zones, self._reverse.table
         plan = plans.make(settings, old, self._table, reverse)
         self.zones, self.tables = plan.zones, plan.tables
+        self._publisher.zones = plan.zones
         for apex in plan.zones.keys() - old.keys():
             zone = plan.zones[apex]
             zone.start(self._clock, self._serials.get(zone.text, 0))
@@ -314,12 +225,11 @@ class Catalog:
         owners = list(names)
         for at in range(0, len(owners), STEP):
             for owner in owners[at : at + STEP]:
-                old = before.merged(owner) if before is not None else {}
-                new = after.merged(owner)
+                old = resolve(before, owner) if before is not None else {}
+                new = resolve(after, owner)
                 ptr = before is not None and before.ptr
-                for row in self._difference(after, owner, old, new, ptr_before=ptr):
-                    self._pending.batch.append(row)
-            self._flush()
+                self._publisher.compare(after, owner, old, new, ptr_before=ptr)
+            self._publisher.flush()
             yield
 
     def _drop(self, zone: Zone) -> Iterator[None]:
@@ -327,19 +237,8 @@ class Catalog:
         owners = list(zone.names) if zone.ptr else []
         for at in range(0, len(owners), STEP):
             for owner in owners[at : at + STEP]:
-                self._reverse.update(zone, owner, zone.merged(owner), {}, self._clock.time())
-            self._flush()
+                self._reverse.update(zone, owner, resolve(zone, owner), {}, self._clock.time())
+            self._publisher.flush()
             yield
         zone.stop()
         self._core.drop_zone(zone.apex)
-
-
-def _pieces(batch: list[Row]) -> Iterator[list[Row]]:
-    """Cut a sorted batch, but not within an owner name."""
-    at = 0
-    while at < len(batch):
-        end = min(at + BATCH, len(batch))
-        while end < len(batch) and batch[end][:2] == batch[end - 1][:2]:
-            end += 1
-        yield batch[at:end]
-        at = end

@@ -1,21 +1,22 @@
-"""Why a name is answered as it is: each RRset that is given, with where it came from."""
+"""Explanation of an answer: each RRset at a name, with its origin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from musterd.catalog.merge import Candidate, choose, fill
-from musterd.catalog.rows import ROW, SOURCE_OCTETS, key_text
+from musterd.catalog.merge import Candidate, choose
+from musterd.catalog.rows import SOURCE_OCTETS, key_text
+from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
-from musterd.rr.rrset import RRset, unpack
+from musterd.rr.rrset import RRset, fill, unpack
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """An RRset that one key of one source gives.
 
-    rrset: as it would be answered alone, or what the source itself leaves out of it; time: of the
-    key's last change, epoch seconds;
-    hidden: why it is not answered, empty if it is; refused: why the core did not take it.
+    rrset: as it would be answered alone, or the part that the source withholds; time: of the key's
+    last change, epoch seconds; hidden: why it is not answered, empty if it is; refused: why the
+    core did not take it.
     """
 
     source: str
@@ -28,38 +29,43 @@ class Contribution:
     refused: str
 
 
-def explain(zone: Zone, owner: bytes, rtype: int | None = None) -> list[Contribution]:
-    """All that is given at a folded owner name, what is answered first."""
-    visible, hidden = choose(zone.given(owner), union=zone.union, apex=owner == zone.apex)
-    found = [(one, "") for given in visible.values() for one in given] + list(hidden)
+def explain(
+    zone: Zone, owner: bytes, rtype: int | None = None, tables: Iterable[Table] = ()
+) -> list[Contribution]:
+    """Return every RRset at a folded owner name, the answered ones first."""
+    visible, shadowed = choose(zone.candidates(owner), union=zone.union, apex=owner == zone.apex)
+    found = [(candidate, "") for chosen in visible.values() for candidate in chosen]
     given = [
-        _contribution(zone, owner, one, reason)
-        for one, reason in found
-        if rtype is None or one.rtype == rtype
+        _contribution(zone, owner, candidate, reason)
+        for candidate, reason in [*found, *shadowed]
+        if rtype is None or candidate.rtype == rtype
     ]
-    return [*given, *_left_out(zone, owner, given)]
+    return [*given, *_withheld(zone, owner, given, tables)]
 
 
-def _contribution(zone: Zone, owner: bytes, one: Candidate, hidden: str) -> Contribution:
-    revision, time, key = zone.serial, zone.changed, ""
-    if one.key:
-        table = zone.tables[one.key[:SOURCE_OCTETS]]
-        _, revision, time = ROW.unpack_from(table.rows[one.key])
-        key = key_text(one.key)
-    refused = "" if hidden else zone.refused.get((owner, one.rtype), "")
-    rrset = unpack(fill(one.packed, one.rtype, one.source))
-    return Contribution(one.source.name, key, revision, time, one.rtype, rrset, hidden, refused)
+def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -> Contribution:
+    source, rtype = candidate.source, candidate.rtype
+    revision, time, key = zone.serial.value, zone.serial.changed, ""
+    if candidate.key:
+        revision, time = zone.sources[candidate.key[:SOURCE_OCTETS]].head(candidate.key)
+        key = key_text(candidate.key)
+    refused = "" if hidden else zone.refused.get((owner, rtype), "")
+    rrset = unpack(fill(candidate.packed, rtype, source.ttl, source.policy))
+    return Contribution(source.name, key, revision, time, rtype, rrset, hidden, refused)
 
 
-def _left_out(zone: Zone, owner: bytes, given: Sequence[Contribution]) -> Iterator[Contribution]:
-    """What sources leave out of RRsets that they give."""
-    whole = {(one.source, one.rtype): one for one in given}
-    for table in zone.tables.values():
-        for rtype, weight, rdata, reason in [
-            *table.left_out(owner),
-            *table.withheld.get(owner, ()),
-        ]:
-            one = whole.get((table.name, rtype))
-            if one is not None:
-                rrset = one.rrset._replace(records=((weight, rdata),))
-                yield replace(one, rrset=rrset, hidden=reason, refused="")
+def _withheld(
+    zone: Zone, owner: bytes, given: Sequence[Contribution], tables: Iterable[Table]
+) -> Iterator[Contribution]:
+    """Return the records that sources withhold from RRsets that they give."""
+    whole = {(each.source, each.rtype): each for each in given}
+    withheld = {rows.name: list(rows.withheld.get(owner, ())) for rows in zone.sources.values()}
+    for table in tables:
+        if table.name in withheld:
+            withheld[table.name] += table.left_out(owner)
+    for name, records in withheld.items():
+        for rtype, weight, rdata, reason in records:
+            contribution = whole.get((name, rtype))
+            if contribution is not None:
+                rrset = contribution.rrset._replace(records=((weight, rdata),))
+                yield replace(contribution, rrset=rrset, hidden=reason, refused="")

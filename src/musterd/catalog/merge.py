@@ -1,40 +1,35 @@
-"""Which of the records that sources give at one owner name are answered, and what hides others."""
+"""Merging: which of the RRsets that sources give at one owner name are answered."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from musterd.rr.rrset import HEAD_OCTETS, POLICY_OWN_ALL, POLICY_UNSET, pack_records, unpack_records
+from musterd.rr.rrset import fill, has_policy, policy_of, unite, with_policy
 from musterd.rr.types import ADDRESSED, CNAME, DNAME, KEY, MX, NS, NSEC, PTR, RRSIG, SOA, SRV
 
 SINGLE = frozenset({CNAME, DNAME, SOA})
 """Types of which an owner name has one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
 BESIDE_CNAME = frozenset({KEY, NSEC, RRSIG})
-"""Types that may stand beside a CNAME (RFC 2181 section 10.1, RFC 4034)."""
+"""Types that may exist beside a CNAME (RFC 2181 section 10.1, RFC 4034)."""
 
-RECORDS_MOST = 0xFFFF
-"""Records of one RRset that the core takes; a message holds fewer."""
-TTL_HIGH = 0xFF
-"""First octet of ``TTL_UNSET``; that of a real TTL is at most 0x7f."""
-POLICY_AT = 12
-"""Where a packed RRset has its policy and k."""
 _NAME_AT = {NS: 0, CNAME: 0, PTR: 0, DNAME: 0, MX: 2, SRV: 6}
-"""Where rdata ends that is more than a name, by type: names are equal in any case."""
+"""Offset of the name that ends the rdata of a type; names are compared without case."""
 
 
 class Defaults(NamedTuple):
-    """What the records of one source have in one zone where they say nothing themselves."""
+    """The defaults of one source in one zone, for records that leave them open."""
 
     rank: int
-    """Place of the source in the zone, 0 first."""
+    """Position of the source in the zone, 0 first."""
     name: str
     ttl: bytes
-    """4 octets, seconds."""
+    """4 bytes, seconds."""
     policy: bytes
-    """Policy and k, 2 octets."""
+    """Policy and k, 2 bytes."""
 
 
 class Candidate(NamedTuple):
-    """An RRset that one key of one source gives at the owner name in question."""
+    """An RRset that one key of one source gives at an owner name."""
 
     source: Defaults
     key: bytes
@@ -43,54 +38,54 @@ class Candidate(NamedTuple):
 
 
 class Shadowed(NamedTuple):
-    """An RRset that is not answered, and why."""
+    """An RRset that is not answered, and the reason."""
 
-    given: Candidate
+    candidate: Candidate
     reason: str
 
 
-def fill(packed: bytes, rtype: int, source: Defaults) -> bytes:
-    """A packed RRset of one source as the core takes it, with what it left open filled in."""
-    if packed[0] == TTL_HIGH:
-        packed = source.ttl + packed[4:]
-    own = packed[POLICY_AT]
-    if own == POLICY_OWN_ALL:
-        return packed[:POLICY_AT] + b"\0\0" + packed[POLICY_AT + 2 :]
-    if own == POLICY_UNSET and rtype in ADDRESSED and source.policy != b"\0\0":
-        return packed[:POLICY_AT] + source.policy + packed[POLICY_AT + 2 :]
-    return packed
+def precedence(candidate: Candidate) -> tuple[int, bytes]:
+    """Return the sort key of a candidate: rank, then key, so that the time of arrival is moot."""
+    return candidate.source.rank, candidate.key
 
 
-def precedence(one: Candidate) -> tuple[int, bytes]:
-    """Sorts what is given: by rank of the source, then by key, so that arrival does not count."""
-    return one.source.rank, one.key
+def is_disjoint(candidates: Sequence[Candidate]) -> bool:
+    """Return whether the candidates of an owner name don't affect each other."""
+    if len(candidates) == 1:
+        return True
+    types = {candidate.rtype for candidate in candidates}
+    return (
+        len(types) == len(candidates)
+        and CNAME not in types
+        and not any(has_policy(candidate.packed) for candidate in candidates)
+    )
 
 
 def choose(
-    given: Iterable[Candidate], *, union: bool, apex: bool
+    candidates: Iterable[Candidate], *, union: bool, apex: bool
 ) -> tuple[dict[int, list[Candidate]], list[Shadowed]]:
-    """What is answered, by type and in order of precedence, and what is hidden.
+    """Return the candidates that are answered, by type and in order of precedence, and the others.
 
-    union: the records of all sources together, not those of the first that has the type.
-    apex: the owner is that of a zone, where no CNAME can be (RFC 1912 section 2.4).
+    union: all sources together give the records of a type, instead of the first that has the type.
+    apex: the owner is that of a zone, which can't have a CNAME (RFC 1912 section 2.4).
     """
-    ordered = sorted(given, key=precedence)
-    rest, hidden = _without_conflicts(ordered, apex=apex)
+    ordered = sorted(candidates, key=precedence)
+    rest, shadowed = _without_conflicts(ordered, apex=apex)
     visible: dict[int, list[Candidate]] = {}
-    for one in rest:
-        known = visible.setdefault(one.rtype, [])
-        reason = _hidden_by(one, known[0], union=union) if known else ""
+    for candidate in rest:
+        chosen = visible.setdefault(candidate.rtype, [])
+        reason = _shadowed_by(candidate, chosen[0], union=union) if chosen else ""
         if reason:
-            hidden.append(Shadowed(one, reason))
+            shadowed.append(Shadowed(candidate, reason))
         else:
-            known.append(one)
-    return visible, hidden
+            chosen.append(candidate)
+    return visible, shadowed
 
 
-def _hidden_by(one: Candidate, first: Candidate, *, union: bool) -> str:
-    if one.rtype in SINGLE:
+def _shadowed_by(candidate: Candidate, first: Candidate, *, union: bool) -> str:
+    if candidate.rtype in SINGLE:
         return f"there can be one, and {first.source.name} gives it"
-    if not union and one.source.rank != first.source.rank:
+    if not union and candidate.source.rank != first.source.rank:
         return f"{first.source.name} comes first"
     return ""
 
@@ -98,71 +93,49 @@ def _hidden_by(one: Candidate, first: Candidate, *, union: bool) -> str:
 def _without_conflicts(
     ordered: Sequence[Candidate], *, apex: bool
 ) -> tuple[list[Candidate], list[Shadowed]]:
-    """Leave either a CNAME or other data (RFC 1034 section 3.6.2): what the first source has.
+    """Keep either the CNAME or the other data (RFC 1034 section 3.6.2): what the first source has.
 
-    Where that source itself has both, the CNAME goes: the rest can be answered without it.
+    If that source has both, the CNAME is dropped: the rest can be answered without it.
     """
-    rivals = [one for one in ordered if one.rtype not in BESIDE_CNAME]
-    if all(one.rtype != CNAME for one in rivals):
+    rivals = [candidate for candidate in ordered if candidate.rtype not in BESIDE_CNAME]
+    if all(candidate.rtype != CNAME for candidate in rivals):
         return list(ordered), []
-    first = [one for one in rivals if one.source.rank == rivals[0].source.rank]
-    alias = not apex and all(one.rtype == CNAME for one in first)
+    first = rivals[0].source
+    types = {candidate.rtype for candidate in rivals if candidate.source.rank == first.rank}
+    alias = not apex and types == {CNAME}
     if alias:
-        reason = f"{first[0].source.name} has a CNAME, which stands alone"
+        reason = f"{first.name} has a CNAME, which stands alone"
     elif apex:
         reason = "the apex of a zone can't have a CNAME"
     else:
-        reason = f"{first[0].source.name} has other records, and a CNAME stands alone"
-    keep: list[Candidate] = []
-    hidden: list[Shadowed] = []
-    for one in ordered:
-        if one.rtype in BESIDE_CNAME or (one.rtype == CNAME) == alias:
-            keep.append(one)
+        reason = f"{first.name} has other records, and a CNAME stands alone"
+    kept: list[Candidate] = []
+    shadowed: list[Shadowed] = []
+    for candidate in ordered:
+        if candidate.rtype in BESIDE_CNAME or (candidate.rtype == CNAME) == alias:
+            kept.append(candidate)
         else:
-            hidden.append(Shadowed(one, reason))
-    return keep, hidden
+            shadowed.append(Shadowed(candidate, reason))
+    return kept, shadowed
 
 
 def join(visible: dict[int, list[Candidate]]) -> dict[int, bytes]:
-    """The packed RRsets for the core, from what is answered at one owner name.
+    """Return the packed RRsets for the core, from the visible candidates of one owner name.
 
-    A policy belongs to the owner name: one of its records that says it says it for all.
+    A policy belongs to the owner name: if one of its records has one, it applies to all.
     """
     own = b""
-    for given in visible.values():
-        own = own or next((_own_policy(one.packed) for one in given if one.packed[POLICY_AT]), b"")
-    return {rtype: _unite(rtype, given, own) for rtype, given in visible.items()}
+    for candidates in visible.values():
+        for candidate in candidates:
+            if not own and has_policy(candidate.packed):
+                own = policy_of(candidate.packed)
+    return {rtype: _join_type(rtype, candidates, own) for rtype, candidates in visible.items()}
 
 
-def _own_policy(packed: bytes) -> bytes:
-    octets = packed[POLICY_AT : POLICY_AT + 2]
-    return b"\0\0" if octets[0] == POLICY_OWN_ALL else octets
-
-
-def _unite(rtype: int, given: Sequence[Candidate], own: bytes) -> bytes:
-    """One RRset of several: lowest TTL, earliest end, duplicates removed."""
-    filled = [fill(one.packed, rtype, one.source) for one in given]
-    packed = filled[0]
-    if len(filled) > 1:
-        packed = _join_records(rtype, filled)
-    if own and rtype in ADDRESSED:
-        packed = packed[:POLICY_AT] + own + packed[POLICY_AT + 2 :]
-    return packed
-
-
-def _join_records(rtype: int, filled: Sequence[bytes]) -> bytes:
-    records: dict[bytes, tuple[int, bytes]] = {}
-    for packed in filled:
-        for weight, rdata in unpack_records(packed):
-            records.setdefault(_comparable(rtype, rdata), (weight, rdata))
-    ttl = min(packed[:4] for packed in filled)
-    # The earliest end: to answer a record that has ended is worse than to answer none for as
-    # long as it takes to hear of the rest.
-    ends = [packed[4:POLICY_AT] for packed in filled if any(packed[4:POLICY_AT])]
-    policy = filled[0][POLICY_AT : HEAD_OCTETS - 2]
-    united = list(records.values())[:RECORDS_MOST]
-    head = ttl + min(ends, default=bytes(8)) + policy + len(united).to_bytes(2, "big")
-    return head + pack_records(united)
+def _join_type(rtype: int, candidates: Sequence[Candidate], own: bytes) -> bytes:
+    filled = [fill(c.packed, rtype, c.source.ttl, c.source.policy) for c in candidates]
+    packed = filled[0] if len(filled) == 1 else unite(filled, partial(_comparable, rtype))
+    return with_policy(packed, own) if own and rtype in ADDRESSED else packed
 
 
 def _comparable(rtype: int, rdata: bytes) -> bytes:

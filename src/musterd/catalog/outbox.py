@@ -1,17 +1,59 @@
-"""What the core is still to be told of a change, in the order in which tables find it."""
+"""The outbox: updates that tables queue for the core."""
 
-from musterd.catalog.zone import Row, Zone
+from collections.abc import Sequence
+
+from musterd.catalog.merge import Candidate
+from musterd.catalog.resolve import RRsets, resolve
+from musterd.catalog.zone import Zone
 from musterd.rr.rrset import Record
+from musterd.rr.types import AAAA, A
+
+Row = tuple[bytes, bytes, int, bytes | None]
+"""Zone, owner, type, and packed RRset or None to remove it: the form in which the core takes it."""
 
 
-class Pending:
-    """What the core is still to be told."""
+class Outbox:
+    """Updates queued for the core; the publisher empties it."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
-        self.batch: list[Row] = []
-        """RRsets of names that are new, in which there is nothing to compare."""
-        self.zones: set[Zone] = set()
-        """Zones that have dirty names."""
+        """Create an empty outbox."""
+        self.rows: list[Row] = []
+        """RRsets of new owner names, in the order in which tables found them."""
         self.addresses: list[tuple[Zone, Record]] = []
-        """New addresses in zones that give PTR records."""
+        """New addresses in zones with PTR records."""
+        self._dirty: dict[Zone, dict[bytes, RRsets]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether addresses or names wait to be resolved."""
+        return bool(self.addresses or self._dirty)
+
+    def dirty(self, zone: Zone) -> dict[bytes, RRsets]:
+        """Return the names of a zone that may change -> their RRsets in the core."""
+        return self._dirty.setdefault(zone, {})
+
+    def mark(self, zone: Zone, owner: bytes) -> None:
+        """Record that a folded owner name is about to change; call it before the change."""
+        names = self.dirty(zone)
+        if owner not in names:
+            names[owner] = resolve(zone, owner)
+
+    def take_dirty(self) -> tuple[Zone, dict[bytes, RRsets]] | None:
+        """Remove and return the dirty names of one zone; None if there are none."""
+        return self._dirty.popitem() if self._dirty else None
+
+    def take_addresses(self) -> list[tuple[Zone, Record]]:
+        """Remove and return the new addresses."""
+        addresses, self.addresses = self.addresses, []
+        return addresses
+
+    def take_rows(self) -> list[Row]:
+        """Remove and return the rows."""
+        rows, self.rows = self.rows, []
+        return rows
+
+    def add(self, zone: Zone, owner: bytes, candidates: Sequence[Candidate]) -> None:
+        """Queue a folded owner name that was not there before; it must not be dirty."""
+        for rtype, packed in resolve(zone, owner, candidates).items():
+            self.rows.append((zone.apex, owner, rtype, packed))
+            if zone.ptr and rtype in (A, AAAA):
+                self.addresses.append((zone, Record(owner, rtype, packed)))

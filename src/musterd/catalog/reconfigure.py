@@ -39,11 +39,12 @@ def make(
                 plan.tables[source.name] = table(source.name)
         zone = _zone(plan, settings, declared, reverse)
         plan.zones[zone.apex] = zone
-    moved = _moved(plan, [*plan.tables.values(), reverse])
+    tables = [*plan.tables.values(), reverse]
+    moved = _moved(plan, tables)
     for apex, zone in list(plan.zones.items()):
-        _compare(plan, old.get(apex), zone, moved)
+        _compare(plan, old.get(apex), zone, moved, tables)
     for apex, zone in plan.zones.items():
-        for number in zone.tables:
+        for number in zone.sources:
             plan.listing.setdefault(number, {})[apex] = zone
     plan.changed.sort(key=lambda pair: pair[1].ptr or bool(pair[0] and pair[0].ptr))
     plan.needs = dict(_needs(plan, settings))
@@ -51,8 +52,8 @@ def make(
 
 
 def _zone(plan: ZonePlan, settings: Settings, declared: ZoneSettings, reverse: Table) -> Zone:
-    ranked = [(plan.tables[source.name], source) for source in settings.sources_of(declared)]
-    last = [(reverse, None)] if holds_reverse(fold(name_from_text(declared.name))) else []
+    ranked = [(plan.tables[source.name].rows, source) for source in settings.sources_of(declared)]
+    last = [(reverse.rows, None)] if holds_reverse(fold(name_from_text(declared.name))) else []
     return Zone(declared, [*ranked, *last])
 
 
@@ -60,13 +61,17 @@ def _moved(plan: ZonePlan, tables: list[Table]) -> dict[bytes, set[bytes]]:
     """Number of a table -> the zones that it has gained or lost."""
     apexes: dict[bytes, set[bytes]] = {table.number: set() for table in tables}
     for apex, zone in plan.zones.items():
-        for number in zone.tables:
+        for number in zone.sources:
             apexes[number].add(apex)
     return {table.number: apexes[table.number] ^ table.zones.keys() for table in tables}
 
 
 def _compare(
-    plan: ZonePlan, old: Zone | None, new: Zone, moved: Mapping[bytes, set[bytes]]
+    plan: ZonePlan,
+    old: Zone | None,
+    new: Zone,
+    moved: Mapping[bytes, set[bytes]],
+    tables: list[Table],
 ) -> None:
     """Keep the old zone where nothing differs, else its index where that still holds.
 
@@ -74,17 +79,18 @@ def _compare(
     """
     if old is not None:
         new.succeed(old)
-        inside = (apex for number in new.tables for apex in moved[number])
-        if old.tables == new.tables and not any(apex.endswith(new.apex) for apex in inside):
+        inside = (apex for number in new.sources for apex in moved[number])
+        if old.sources == new.sources and not any(apex.endswith(new.apex) for apex in inside):
             if old.settings == new.settings and old.defaults == new.defaults:
                 plan.zones[new.apex] = old
                 return
-            new.names, new.records = old.names, old.records
+            new.take_index(old)
             plan.changed.append((old, new))
             return
     plan.changed.append((old, new))
-    for table in new.tables.values():
-        plan.wanted.setdefault(table, set()).add(new)
+    for table in tables:
+        if table.number in new.sources:
+            plan.wanted.setdefault(table, set()).add(new)
 
 
 def _needs(plan: ZonePlan, settings: Settings) -> Iterator[tuple[bytes, tuple[str, ...]]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from musterd.catalog.problems import Problem
+from musterd.catalog.resolve import answered_serial
 from musterd.catalog.states import STATE_TEXT, SourceStatus, States
 from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
@@ -75,12 +76,12 @@ def source_report(table: Table, states: States) -> SourceReport:
 def zone_report(zone: Zone, states: States) -> ZoneReport:
     """How a zone is now."""
     state, since = states.said(zone.apex)
-    records = {table.name: zone.records[number] for number, table in zone.tables.items()}
+    records = {rows.name: zone.records[number] for number, rows in zone.sources.items()}
     return ZoneReport(
         zone.text,
         STATE_TEXT[state],
         since,
-        zone.serial_shown(),
+        answered_serial(zone),
         records,
         zone.refused_total,
     )

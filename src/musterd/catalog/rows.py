@@ -1,15 +1,15 @@
-"""Rows: all that one key gives, as bytes; one object a key, whatever the number of records.
+"""Rows: the records of one key, as bytes; one object for each key, however many records it has.
 
 ::
 
     generation u32 | revision i64 | time f64 | n x record
     record: length u8 | owner | type u16 | length u32 | packed RRset
 
-An owner of length 0, which no wire name has, is that of the record before.
+An owner of length 0, which no wire name has, stands for the owner of the record before.
 
 Integers are big-endian. The owner is a wire name with its case kept, the RRset is packed as its
-source gave it. ``generation`` counts the full lists of the source; a row of an older one was not
-in the last.
+source gave it. ``generation`` counts the full lists of the source; a row of an older generation
+was not in the last list.
 
 The key of a row begins with the number of its source, so that a zone's index needs one object to
 name both: ``source u32 | kind u8 | key``, where ``kind`` is one of the ``KEY_*`` below.
@@ -17,18 +17,20 @@ name both: ``source u32 | kind u8 | key``, where ``kind`` is one of the ``KEY_*`
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from musterd.rr.names import name_to_text, split_name
 from musterd.rr.rrset import Record
 from musterd.rr.types import type_text
+from musterd.sources.changes import WithheldRecord
 
 KEY_TEXT = b"\0"
 """The source's own key, UTF-8."""
 KEY_RRSET = b"\1"
-"""Folded owner, type u16: the key of a record that comes in bulk."""
+"""Folded owner, type u16: the key of a bulk record."""
 KEY_ADDRESS = b"\2"
-"""Apex, folded owner, address: the key of a PTR record that is made of an address."""
+"""Apex, folded owner, address: the key of a PTR record that is made from an address."""
 SOURCE_OCTETS = 4
 
 ROW = struct.Struct("!Iqd")
@@ -38,8 +40,54 @@ GENERATION_OCTETS = 4
 OCTET = tuple(bytes([n]) for n in range(256))
 
 
+class Head(NamedTuple):
+    """Revision and time (epoch seconds) of a key."""
+
+    revision: int
+    time: float
+
+
+class Rows:
+    """The rows of one source, by key."""
+
+    def __init__(self, name: str, number: int) -> None:
+        """Create an empty store; ``number`` must be unique for the life of the process."""
+        self.name = name
+        self.number = number.to_bytes(SOURCE_OCTETS, "big")
+        self.data: dict[bytes, bytes] = {}
+        self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}
+        """Records that the source has at a folded owner name but does not give."""
+        self._last: tuple[bytes, dict[bytes, list[tuple[int, bytes]]]] = b"", {}
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self.data)
+
+    def records_at(self, key: bytes, owner: bytes) -> Sequence[tuple[int, bytes]]:
+        """Return type and packed RRset of the records of a key at a folded owner name."""
+        # The index of a zone that is being replaced may name a row that no longer exists.
+        row = self.data.get(key)
+        return self.by_owner(row).get(owner, ()) if row is not None else ()
+
+    def by_owner(self, row: bytes) -> dict[bytes, list[tuple[int, bytes]]]:
+        """Return type and packed RRset of the records of a row, by folded owner name."""
+        # A row with many owners is decoded once, not for each of them.
+        last, found = self._last
+        if last is not row:
+            found = {}
+            for owner, rtype, packed in decode(row):
+                found.setdefault(owner.lower(), []).append((rtype, packed))
+            self._last = row, found
+        return found
+
+    def head(self, key: bytes) -> Head:
+        """Return revision and time of a key."""
+        _, revision, time = ROW.unpack_from(self.data[key])
+        return Head(revision, time)
+
+
 def encode(records: Iterable[Record]) -> bytes:
-    """The part of a row after its head."""
+    """Encode the part of a row after its head."""
     parts: list[bytes] = []
     last = b""
     for owner, rtype, packed in records:
@@ -53,7 +101,7 @@ def encode(records: Iterable[Record]) -> bytes:
 
 
 def decode(row: bytes) -> Iterator[Record]:
-    """The records of a row."""
+    """Decode the records of a row."""
     at, owner = ROW.size, b""
     while at < len(row):
         length = row[at]
@@ -66,22 +114,17 @@ def decode(row: bytes) -> Iterator[Record]:
 
 
 def text_key(key: str) -> bytes:
-    """The key of a row without its source, from a source's own."""
+    """Return the key of a row, without its source, for a source's own key."""
     return KEY_TEXT + key.encode("utf-8", "surrogateescape")
 
 
-def rrset_key(owner: bytes, rtype: int) -> bytes:
-    """The key of a row without its source, from an owner name and a type."""
-    return KEY_RRSET + owner.lower() + TYPE.pack(rtype)
-
-
 def address_key(apex: bytes, owner: bytes, address: bytes) -> bytes:
-    """The key of a row without its source, from an address; a name can be in two zones."""
+    """Return the key of a row, without its source, for an address; a name can be in two zones."""
     return b"".join((KEY_ADDRESS, apex, owner, address))
 
 
 def key_text(key: bytes) -> str:
-    """A key of a row, with its source, as text for people."""
+    """Return a key of a row, with its source, as text for people."""
     kind, own = key[SOURCE_OCTETS : SOURCE_OCTETS + 1], key[SOURCE_OCTETS + 1 :]
     if kind == KEY_ADDRESS:
         _, rest = split_name(own)

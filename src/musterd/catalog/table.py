@@ -1,19 +1,22 @@
-"""The table of one source: its rows, and how a change of them reaches the zones."""
+"""Tables: the intake of one source, which stores its rows and queues what changes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
-from musterd.catalog.merge import POLICY_AT, fill
-from musterd.catalog.outbox import Pending
+from musterd.catalog.merge import Candidate
+from musterd.catalog.outbox import Outbox
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
     GENERATION_OCTETS,
     KEY_RRSET,
+    KEY_TEXT,
     OCTET,
     RECORD,
     ROW,
+    SOURCE_OCTETS,
     TYPE,
+    Head,
+    Rows,
     decode,
     encode,
     key_text,
@@ -21,152 +24,101 @@ from musterd.catalog.rows import (
 )
 from musterd.catalog.zone import Zone, deepest
 from musterd.rr.names import check_name, name_to_text
-from musterd.rr.rrset import Record, unpack
-from musterd.rr.types import AAAA, CNAME, A, type_text
+from musterd.rr.rrset import Record, count, unpack
+from musterd.rr.types import type_text
 from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, WithheldRecord
 
 STEP = 1000
-"""Rows that are taken without a break: some milliseconds of work."""
-
-COUNT_AT = 14
-"""Where a packed RRset has the number of its records, u16."""
+"""Rows that are taken without a break: a few milliseconds of work."""
 MAX_WITHHELD = 100_000
 """Maximum owner names whose withheld records are kept for ``explain``; the oldest are dropped."""
-_CNAME = TYPE.pack(CNAME)
+
+Records = Sequence[tuple[bytes, int, bytes]]
+"""Owner, type and packed RRset of each record."""
+Write = tuple[bytes, bytes | None, Records]
+"""A key with its source, its new row or None to delete it, and the records of the row."""
 
 
 def nothing(_: bytes) -> Sequence[WithheldRecord]:
-    """What a source leaves out that gives all it has."""
+    """Return no records: the callback of a source that withholds nothing."""
     return ()
 
 
-class Head(NamedTuple):
-    """Revision and time (epoch seconds) of a key."""
-
-    revision: int
-    time: float
-
-
 class Table:
-    """Rows of one source; those of its zones find them by key."""
+    """The intake of one source: writes its rows, and their keys into the index of its zones."""
 
-    def __init__(
-        self, name: str, number: int, pending: Pending, clock: Callable[[], float]
-    ) -> None:
-        """An empty one; its number is its own for the life of the process."""
+    def __init__(self, name: str, number: int, outbox: Outbox, clock: Callable[[], float]) -> None:
+        """Create an empty table; ``number`` must be unique for the life of the process."""
         self.name = name
-        self.number = number.to_bytes(4, "big")
-        self.rows: dict[bytes, bytes] = {}
+        self.rows = Rows(name, number)
+        self.number = self.rows.number
         self.zones: Mapping[bytes, Zone] = {}
         """The zones that list the source, by apex."""
         self.declared: Mapping[bytes, Zone] = {}
         """All zones, by apex."""
         self.anywhere = False
-        """Whether a record outside these zones is no fault."""
+        """True if records outside these zones are allowed."""
         self.problems = Problems(name, clock)
         self.left_out: Callable[[bytes], Sequence[WithheldRecord]] = nothing
-        """What the source has of a folded owner name and doesn't give."""
-        self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}
-        """Records that the source has at a folded owner name but does not give."""
+        """Superseded by ``Withheld``: returns what the source withholds at an owner name."""
         self.changed = False
-        """Whether a row has changed since someone said that none has."""
-        self._pending = pending
+        """True if a row has changed since the last snapshot."""
+        self._outbox = outbox
         self._generation = 0
+        self._stamp = bytes(GENERATION_OCTETS)
+        """The generation, as the rows of the present list begin."""
         self._current = 0
-        """Rows of the current generation."""
+        """Rows of the present list."""
         self._bulk_prefix = self.number + KEY_RRSET
-        self._own_policies = False
-        self._last: tuple[bytes, dict[bytes, list[tuple[int, bytes]]]] = b"", {}
-
-    def records_at(self, key: bytes, owner: bytes) -> Sequence[tuple[int, bytes]]:
-        """Type and packed RRset of what a key gives at a folded owner name."""
-        # The index of a zone that is being replaced may name a row that is gone.
-        row = self.rows.get(key)
-        return self._by_owner(row).get(owner, ()) if row is not None else ()
-
-    def _by_owner(self, row: bytes) -> dict[bytes, list[tuple[int, bytes]]]:
-        # A row of many owners is asked for each of them in turn.
-        last, found = self._last
-        if last is not row:
-            found = {}
-            for owner, rtype, packed in decode(row):
-                found.setdefault(owner.lower(), []).append((rtype, packed))
-            self._last = row, found
-        return found
 
     def begin(self) -> None:
-        """A full list follows."""
+        """Start a full list."""
         self._generation += 1
+        self._stamp = self._generation.to_bytes(GENERATION_OCTETS, "big")
         self._current = 0
         self.problems.begin()
-        self.withheld.clear()
-
-    def note(self, change: Fault | Resolved | Withheld) -> None:
-        """Take a change that concerns no answer."""
-        match change:
-            case Fault(where, reason):
-                self.problems.add(where, reason)
-            case Resolved(where):
-                self.problems.drop(where)
-            case Withheld():
-                self._withhold(change)
-
-    def _withhold(self, report: Withheld) -> None:
-        """Replace the withheld records of an owner name."""
-        owner = report.owner.lower()
-        self.withheld.pop(owner, None)
-        if report.records:
-            self.withheld[owner] = report.records
-            if len(self.withheld) > MAX_WITHHELD:
-                del self.withheld[next(iter(self.withheld))]
+        self.rows.withheld.clear()
 
     def sweep(self) -> Iterator[None]:
-        """Delete the rows that the last full list did not have, with a break after each step."""
+        """Delete the rows that are not in the last full list, with a break after each step."""
         if self._current == len(self.rows):
             return
-        generation = self._generation.to_bytes(GENERATION_OCTETS, "big")
-        rows = iter(self.rows.items())
+        stamp = self._stamp
+        rows = iter(self.rows.data.items())
         unseen: list[bytes] = []
         while step := list(islice(rows, 10 * STEP)):
-            unseen += [key for key, row in step if not row.startswith(generation)]
+            unseen += [key for key, row in step if not row.startswith(stamp)]
             yield
         for at in range(0, len(unseen), STEP):
             for key in unseen[at : at + STEP]:
-                # All at its names, so that no part of what they had is answered.
-                self._sweep_at(self._places(self.rows.get(key)))
-                if key in self.rows:
-                    self._replace(key, self.rows[key], None)
+                # All rows at its names, so that no part of an old answer remains.
+                self._sweep_at(self._places(self.rows.data.get(key)))
+                if key in self.rows.data:
+                    self._replace(key, self.rows.data[key], None)
             yield
 
     def sweep_beside(self, changes: Iterable[Put | Delete | Withheld]) -> None:
-        """Delete the rows at the names of listed keys that the list does not have."""
+        """Delete the rows at the names of listed keys that are not in the list."""
         if self._current == len(self.rows):
             return
         keys = [change.key for change in changes if not isinstance(change, Withheld)]
-        rows = (self.rows.get(self.number + text_key(key)) for key in keys)
+        rows = (self.rows.data.get(self._key(key)) for key in keys)
         self._sweep_at({place for row in rows for place in self._places(row)})
 
     def _sweep_at(self, places: Iterable[tuple[Zone, bytes]]) -> None:
-        """Delete the rows at some names that the last full list did not have."""
+        """Delete the rows at some names that are not in the last full list."""
         for zone, owner in places:
             for key in zone.keys_at(owner):
-                if key.startswith(self.number) and not self._is_current(self.rows[key]):
-                    self._replace(key, self.rows[key], None)
-
-    def put(self, key: bytes, head: Head, records: Iterable[Record]) -> None:
-        """Take all that a key (without its source) gives now."""
-        key = self.number + key
-        if self.problems:
-            self.problems.drop(key)
-        good = [record for record in records if self._is_good(key, record)]
-        row = ROW.pack(self._generation, *head) + encode(good)
-        if len(good) != 1 or not self._add(key, row, good[0]):
-            self._put_row(key, row)
+                if key.startswith(self.number) and not self._is_current(self.rows.data[key]):
+                    self._replace(key, self.rows.data[key], None)
 
     def pieces(
         self, changes: Sequence[Put | Delete | Withheld]
     ) -> Iterator[Sequence[Put | Delete | Withheld]]:
-        """Cut changes into steps, not between neighbours of one owner name; take each at once."""
+        """Cut changes into steps, but not between neighbours that share an owner name.
+
+        Take each step before the next one is cut.
+        """
         at = 0
         while at < len(changes):
             end, most = at + STEP, min(at + 10 * STEP, len(changes))
@@ -176,242 +128,244 @@ class Table:
             at = end
 
     def _owner(self, change: Put | Delete | Withheld) -> bytes:
-        """The first folded owner name of what a change puts or deletes; empty if there is none."""
+        """Return the first folded owner name of a change; empty if it has none."""
         if isinstance(change, Put):
             return next((record.owner.lower() for record in change.records), b"")
         if isinstance(change, Withheld):
             return change.owner.lower()
-        row = self.rows.get(self.number + text_key(change.key), b"")
+        row = self.rows.data.get(self._key(change.key), b"")
         return next((record.owner.lower() for record in decode(row)), b"")
 
+    def note(self, change: Fault | Resolved | Withheld) -> None:
+        """Take a change that affects no answer."""
+        match change:
+            case Fault(where, reason):
+                self.problems.add(where, reason)
+            case Resolved(where):
+                self.problems.drop(where)
+            case Withheld():
+                self._withhold(change)
+
+    def _withhold(self, report: Withheld) -> None:
+        owner, withheld = report.owner.lower(), self.rows.withheld
+        withheld.pop(owner, None)
+        if report.records:
+            withheld[owner] = report.records
+            if len(withheld) > MAX_WITHHELD:
+                del withheld[next(iter(withheld))]
+
+    def put(self, change: Put) -> None:
+        """Take the records of a key, except invalid ones."""
+        key = self._key(change.key)
+        self.problems.drop(key)
+        good = [record for record in change.records if self._check(key, record)]
+        head = ROW.pack(self._generation, change.revision, change.time)
+        self.write([(key, head + encode(good), good)])
+
     def change(self, changes: Iterable[Put | Delete | Withheld]) -> None:
-        """Take changes of keys, whose records are trusted to be well formed."""
+        """Take changes of keys, whose records are not checked."""
+        self.write(self._writes(changes))
+
+    def _writes(self, changes: Iterable[Put | Delete | Withheld]) -> Iterator[Write]:
         for change in changes:
             if isinstance(change, Withheld):
                 self._withhold(change)
                 continue
-            key = self.number + text_key(change.key)
+            key = self._key(change.key)
             if self.problems:
                 self.problems.drop(key)
             if isinstance(change, Delete):
-                self._delete(key)
-                continue
-            row = ROW.pack(self._generation, change.revision, change.time) + encode(change.records)
-            records = change.records
-            if not self._add_all(key, row, records):
-                for owner, rtype, packed in records:
-                    self._own_policies |= bool(packed[POLICY_AT])
-                    if deepest(self.zones, owner.lower()) is None:
-                        self._outside(key, owner.lower(), rtype, f"{change.key}: ")
-                self._put_row(key, row)
-
-    def put_own(self, key: bytes, head: Head, record: Record) -> None:
-        """Take a record that we made ourselves, so that nothing can be wrong with it."""
-        key = self.number + key
-        row = ROW.pack(self._generation, *head) + encode((record,))
-        if not self._add(key, row, record):
-            self._put_row(key, row)
+                yield key, None, ()
+            else:
+                head = ROW.pack(self._generation, change.revision, change.time)
+                yield key, head + encode(change.records), change.records
 
     def put_many(self, head: Head, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
-        """Take (owner, type, packed RRset) rows, each of which is a key of its own.
+        """Take (owner, type, packed RRset) rows, each of which has a key of its own."""
+        self.write(self._bulk(ROW.pack(self._generation, *head), rows))
 
-        The path of a zone file's records, so it goes round all that most of them do not need.
-        """
-        front = ROW.pack(self._generation, *head)
-        parent: bytes | None = None
-        zone: Zone | None = None
-        for owner, rtype, packed in rows:
-            folded = owner.lower()
-            above = folded[1 + folded[0] :]
-            if above != parent or folded in self.zones:
-                # Neighbours mostly share their parent, and with it their zone.
-                zone = deepest(self.zones, folded)
-                parent = None if zone is not None and zone.apex == folded else above
-            key = self._bulk_prefix + folded + TYPE.pack(rtype)
+    def _bulk(self, head: bytes, rows: Iterable[tuple[bytes, int, bytes]]) -> Iterator[Write]:
+        for record in rows:
+            owner, rtype, packed = record
+            key = self._bulk_prefix + owner.lower() + TYPE.pack(rtype)
             size = RECORD.pack(rtype, len(packed))
-            row = b"".join((front, OCTET[len(owner)], owner, size, packed))
-            if zone is None:
-                self._outside(key, folded, rtype)
-            elif key not in self.rows and self._is_simple(zone, key, folded, rtype, packed):
-                self._add_to(zone, key, row, Record(folded, rtype, packed))
-                continue
-            self._put_row(key, row)
+            yield key, b"".join((head, OCTET[len(owner)], owner, size, packed)), (record,)
 
-    def _add(self, key: bytes, row: bytes, record: Record) -> bool:
-        """Take a row of one record if it is new and simple."""
-        owner, rtype, packed = record
-        owner = owner.lower()
-        zone = deepest(self.zones, owner)
-        if zone is None or key in self.rows:
-            return False
-        if not self._is_simple(zone, key, owner, rtype, packed):
-            return False
-        self._add_to(zone, key, row, Record(owner, rtype, packed))
-        return True
+    def put_made(self, key: bytes, head: Head, record: Record) -> None:
+        """Take a record that the catalog made, by a key without its source."""
+        row = ROW.pack(self._generation, *head) + encode((record,))
+        self.write([(self.number + key, row, (record,))])
 
-    def _add_all(self, key: bytes, row: bytes, records: Sequence[Record]) -> bool:
-        """Take a row if it is new, and all that there is of one owner name, or is simple."""
-        if not records or key in self.rows or self._own_policies:
-            return False
-        first = records[0].owner
-        folded = first.lower()
-        zone = deepest(self.zones, folded)
-        if zone is None or folded == zone.apex or folded in zone.names or folded in zone.dirty:
-            return False
-        types: set[int] = set()
-        for owner, rtype, packed in records:
-            if owner != first or packed[POLICY_AT]:
-                return False
-            types.add(rtype)
-        if len(types) != len(records) or (CNAME in types and len(types) > 1):
-            return False
-        zone.names[folded] = key
-        self.rows[key] = row
-        self._current += self._is_current(row)
-        self.changed = True
-        for _, rtype, packed in records:
-            self._tell(zone, folded, rtype, packed)
-        return True
+    def delete(self, key: bytes) -> None:
+        """Delete a key, which is without its source."""
+        self.write([(self.number + key, None, ())])
 
-    def _add_to(self, zone: Zone, key: bytes, row: bytes, record: Record) -> None:
-        """Take a new row that is simple; its owner is folded."""
-        zone.add(record.owner, key)
-        self.rows[key] = row
-        self._current += self._is_current(row)
-        self.changed = True
-        self._tell(zone, *record)
+    def restore(self, saved: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take keys and rows of a snapshot, except keys that are known already."""
+        self.write(self._restored(saved), report=False)
 
-    def _tell(self, zone: Zone, owner: bytes, rtype: int, packed: bytes) -> None:
-        """Tell the core an RRset that is there beside what it has."""
-        zone.records[self.number] += count(packed)
-        filled = fill(packed, rtype, zone.defaults[self.number])
-        self._pending.batch.append((zone.apex, owner, rtype, filled))
-        if zone.ptr and rtype in (A, AAAA):
-            self._pending.addresses.append((zone, Record(owner, rtype, filled)))
-
-    def _is_simple(self, zone: Zone, key: bytes, owner: bytes, rtype: int, packed: bytes) -> bool:
-        """Whether a new row adds its RRset to the answers and changes nothing else there."""
-        if packed[POLICY_AT]:
-            self._own_policies = True
-        # What the core has of a dirty name was noted before, so all of it goes that way.
-        if owner == zone.apex or owner in zone.dirty or self._own_policies:
-            return False
-        keys = zone.names.get(owner)
-        if keys is None:
-            return True
-        if rtype == CNAME or not key.startswith(self._bulk_prefix):
-            return False
-        return all(
-            other.startswith(self._bulk_prefix) and not other.endswith(_CNAME)
-            for other in ((keys,) if isinstance(keys, bytes) else keys)
-        )
-
-    def restore(self, key: bytes, row: bytes) -> None:
-        """Take a key and a row as ``saved`` gave them, unless the key is known already."""
-        key, row = self.number + key, bytes(GENERATION_OCTETS) + row
-        if key in self.rows:
-            return
-        records = list(decode(row))
-        self._own_policies |= any(packed[POLICY_AT] for _, _, packed in records)
-        if len(records) != 1 or not self._add(key, row, records[0]):
-            self._put_row(key, row)
+    def _restored(self, saved: Iterable[tuple[bytes, bytes]]) -> Iterator[Write]:
+        for own_key, rest in saved:
+            key, row = self.number + own_key, bytes(GENERATION_OCTETS) + rest
+            if key not in self.rows.data:
+                yield key, row, list(decode(row))
 
     def saved(self) -> dict[bytes, bytes]:
-        """A copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off them.
+        """Return a copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off.
 
-        To cut them here would hold up the event loop for long.
+        Cutting them here would hold up the event loop for long.
         """
         self.changed = False
-        return self.rows.copy()
+        return self.rows.data.copy()
 
-    def _put_row(self, key: bytes, row: bytes) -> None:
-        old = self.rows.get(key)
-        if old is None or not self._is_current(old):
-            self._current += self._is_current(row)
+    def write(self, writes: Iterable[Write], *, report: bool = True) -> None:
+        """Replace the rows of keys; every change that a source makes goes through here.
+
+        The answers of a new name are resolved from its records, without a look at the index. Any
+        other name is marked dirty, and resolved when the outbox is emptied.
+        report: add a problem for each record outside the zones of the source.
+        """
+        data = self.rows.data
+        name = _NewName(self.number, self.zones, self._outbox)
+        try:
+            for key, row, records in writes:
+                if row is not None and records and key not in data and name.take(key, records):
+                    data[key] = row
+                    self._current += row.startswith(self._stamp)
+                    self.changed = True
+                    continue
+                name.end()
+                self._write(key, row)
+                if report and not self.anywhere:
+                    self._report_outside(key, records)
+        finally:
+            name.end()
+
+    def _write(self, key: bytes, row: bytes | None) -> None:
+        old = self.rows.data.get(key)
+        self._current += self._is_current(row) - self._is_current(old)
+        if old is None and row is None:
+            return
         self.changed = True
-        if old is not None and old[ROW.size :] == row[ROW.size :]:
-            self.rows[key] = row
+        if old is not None and row is not None and old[ROW.size :] == row[ROW.size :]:
+            self.rows.data[key] = row
         else:
             self._replace(key, old, row)
 
-    def delete(self, key: bytes) -> None:
-        """Forget a key (without its source)."""
-        self.problems.drop(self.number + key)
-        self._delete(self.number + key)
+    def _is_current(self, row: bytes | None) -> bool:
+        return row is not None and row.startswith(self._stamp)
 
-    def _delete(self, key: bytes) -> None:
-        old = self.rows.get(key)
-        if old is not None:
-            self._current -= self._is_current(old)
-            self._replace(key, old, None)
+    def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Replace a row, and mark the names of both."""
+        before = self._places(old)
+        after = self._places(new)
+        for zone, owner in {**before, **after}:
+            self._outbox.mark(zone, owner)
+        if new is None:
+            del self.rows.data[key]
+        else:
+            self.rows.data[key] = new
+        self.changed = True
+        for (zone, owner), records in before.items():
+            if (zone, owner) not in after:
+                zone.discard(owner, key, records)
+        for (zone, owner), records in after.items():
+            if (zone, owner) in before:
+                zone.recount(key, records - before[zone, owner])
+            else:
+                zone.add(owner, key, records)
 
-    def _is_current(self, row: bytes) -> bool:
-        return int.from_bytes(row[:GENERATION_OCTETS], "big") == self._generation
+    def _places(self, row: bytes | None) -> dict[tuple[Zone, bytes], int]:
+        """Return where a row gives records: zone and folded owner -> number of records."""
+        places: dict[tuple[Zone, bytes], int] = {}
+        for owner, rrsets in (self.rows.by_owner(row) if row else {}).items():
+            zone = deepest(self.zones, owner)
+            if zone is not None:
+                places[zone, owner] = sum(count(packed) for _, packed in rrsets)
+        return places
 
-    def _is_good(self, key: bytes, record: Record) -> bool:
-        """Whether a record can be kept; one outside the zones is kept, as these may change."""
+    def _key(self, key: str) -> bytes:
+        return self.number + text_key(key)
+
+    def _check(self, key: bytes, record: Record) -> bool:
+        """Return whether a record is well formed; add a problem if it is not."""
         try:
             check_name(record.owner)
             unpack(record.packed)
         except ValueError as error:
             self.problems.add(key_text(key), str(error), key)
             return False
-        if record.packed[POLICY_AT]:
-            self._own_policies = True
-        if not self.anywhere and deepest(self.zones, record.owner.lower()) is None:
-            self._outside(key, record.owner.lower(), record.rtype, f"{key_text(key)}: ")
         return True
 
-    def _outside(self, key: bytes, owner: bytes, rtype: int, told: str = "") -> None:
-        zone = deepest(self.declared, owner)
-        reason = f"zone {zone.text} does not list this source" if zone else "is in no zone"
-        self.problems.add(f"{told}{name_to_text(owner)} {type_text(rtype)}", reason, key)
-
-    def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
-        """Put a row in the place of another, and tell its zones."""
-        before = self._places(old)
-        after = self._places(new)
-        for zone, owner in {**before, **after}:
-            zone.mark(owner)
-            self._pending.zones.add(zone)
-        if new is None:
-            del self.rows[key]
-        else:
-            self.rows[key] = new
-        self.changed = True
-        for place in before:
-            zone, owner = place
-            zone.records[self.number] -= before[place]
-            if place not in after:
-                zone.discard(owner, key)
-        for place in after:
-            zone, owner = place
-            zone.records[self.number] += after[place]
-            if place not in before:
-                zone.add(owner, key)
-
-    def _places(self, row: bytes | None) -> dict[tuple[Zone, bytes], int]:
-        """Where a row gives records: zone and folded owner -> how many."""
-        places: dict[tuple[Zone, bytes], int] = {}
-        for owner, given in (self._by_owner(row) if row else {}).items():
-            zone = deepest(self.zones, owner)
-            if zone is not None:
-                places[zone, owner] = sum(count(packed) for _, packed in given)
-        return places
+    def _report_outside(self, key: bytes, records: Records) -> None:
+        """Add a problem for each record outside the zones; it is kept, as these may change."""
+        for owner, rtype, _ in records:
+            folded = owner.lower()
+            if deepest(self.zones, folded) is None:
+                zone = deepest(self.declared, folded)
+                reason = f"zone {zone.text} does not list this source" if zone else "is in no zone"
+                where = f"{name_to_text(folded)} {type_text(rtype)}"
+                if key.startswith(KEY_TEXT, SOURCE_OCTETS):
+                    where = f"{key_text(key)}: {where}"
+                self.problems.add(where, reason, key)
 
     def index(self, zones: Iterable[Zone]) -> Iterator[None]:
-        """Tell new zones what the rows give in them, with a break after each step."""
+        """Add all rows to the index of new zones, with a break after each step."""
         wanted = set(zones)
-        rows = iter(self.rows.items())
+        rows = iter(self.rows.data.items())
         while step := list(islice(rows, STEP)):
             for key, row in step:
                 for (zone, owner), records in self._places(row).items():
                     if zone in wanted:
-                        zone.add(owner, key)
-                        zone.records[self.number] += records
+                        zone.add(owner, key, records)
             yield
 
 
-def count(packed: bytes) -> int:
-    """How many records a packed RRset has."""
-    return packed[COUNT_AT] << 8 | packed[COUNT_AT + 1]
+class _NewName:
+    """Collects the keys of a name that is not in the index, and queues its answers."""
+
+    def __init__(self, number: bytes, zones: Mapping[bytes, Zone], outbox: Outbox) -> None:
+        """Create a collector for the source with a number."""
+        self._number = number
+        self._zones = zones
+        self._outbox = outbox
+        self._owner = b""
+        self._candidates: list[Candidate] = []
+        # Neighbours mostly share their parent, and with it their zone.
+        self._parent: bytes | None = None
+        self._zone: Zone | None = None
+        self._dirty: Container[bytes] = ()
+
+    def take(self, key: bytes, records: Records) -> bool:
+        """Index a new key if all its records are at one new name; return whether they are."""
+        owner = records[0][0].lower()
+        if not self._candidates or owner != self._owner:
+            self.end()
+            self._locate(owner)
+            zone = self._zone
+            # The core may have something of a dirty name: it must be compared.
+            if zone is None or owner in zone.names or owner in self._dirty or owner == zone.apex:
+                return False
+            self._owner = owner
+        zone = self._zone
+        if zone is None or (len(records) > 1 and any(r[0].lower() != owner for r in records)):
+            return False
+        source, number = zone.defaults[self._number], 0
+        for _, rtype, packed in records:
+            number += count(packed)
+            self._candidates.append(Candidate(source, key, rtype, packed))
+        zone.add(owner, key, number)
+        return True
+
+    def _locate(self, owner: bytes) -> None:
+        above = owner[1 + owner[0] :]
+        if above != self._parent or owner in self._zones:
+            self._zone = zone = deepest(self._zones, owner)
+            self._parent = None if zone is not None and zone.apex == owner else above
+            self._dirty = () if zone is None else self._outbox.dirty(zone)
+
+    def end(self) -> None:
+        """Queue the answers of the name."""
+        if self._candidates and self._zone is not None:
+            self._outbox.add(self._zone, self._owner, self._candidates)
+            self._candidates = []

@@ -1,0 +1,125 @@
+"""The publisher: resolves what changed, and sends it to the core."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Protocol
+
+import structlog
+
+from musterd.catalog.outbox import Outbox, Row
+from musterd.catalog.resolve import RRsets, resolve
+from musterd.catalog.reverse import Reverse
+from musterd.catalog.zone import Zone
+from musterd.clock import Clock
+from musterd.rr.names import name_to_text
+from musterd.rr.types import SOA, type_text
+
+BATCH = 10_000
+"""Maximum RRsets that are sent at once, except that an owner name is never split."""
+
+log = structlog.get_logger()
+
+
+class Core(Protocol):
+    """The part of ``musterd._core.Core`` that the catalog uses."""
+
+    def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
+    def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
+    def set_state(self, apex: bytes, state: int) -> None: ...  # noqa: D102
+    def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
+
+
+class Publisher:
+    """Empties the outbox into the core, and advances the serials of changed zones."""
+
+    def __init__(self, core: Core, clock: Clock, outbox: Outbox, reverse: Reverse) -> None:
+        """Create a publisher without zones."""
+        self.zones: Mapping[bytes, Zone] = {}
+        self._core = core
+        self._clock = clock
+        self._outbox = outbox
+        self._reverse = reverse
+        self._refusing = False
+
+    def flush(self) -> None:
+        """Send everything in the outbox to the core."""
+        outbox = self._outbox
+        # PTR records may make a zone dirty again.
+        while outbox:
+            for zone, rrset in outbox.take_addresses():
+                self._reverse.add(zone, rrset, self._clock.time())
+            dirty = outbox.take_dirty()
+            if dirty is not None:
+                zone, names = dirty
+                for owner, old in names.items():
+                    self.compare(zone, owner, old, resolve(zone, owner), ptr_before=zone.ptr)
+        batch = outbox.take_rows()
+        for apex in {row[0] for row in batch if row[2] != SOA}:
+            batch += self._advance_serial(self.zones[apex])
+        self._send(batch)
+
+    def compare(
+        self, zone: Zone, owner: bytes, old: RRsets, new: RRsets, *, ptr_before: bool
+    ) -> None:
+        """Queue the difference between the old and new RRsets of a folded owner name.
+
+        ptr_before: PTR records were made from the old ones.
+        """
+        if zone.ptr or ptr_before:
+            before, after = (old if ptr_before else {}), (new if zone.ptr else {})
+            self._reverse.update(zone, owner, before, after, self._clock.time())
+        rows = self._outbox.rows
+        for rtype in old.keys() - new.keys():
+            rows.append((zone.apex, owner, rtype, None))
+        for rtype, packed in new.items():
+            if old.get(rtype) != packed:
+                rows.append((zone.apex, owner, rtype, packed))
+
+    def _send(self, batch: list[Row]) -> None:
+        # The core applies neighbours of one owner name together.
+        batch.sort(key=itemgetter(1, 0))
+        for piece in _pieces(batch):
+            for apex, owner, rtype, _ in piece if self._refusing else ():
+                self.zones[apex].accept(owner, rtype)
+            refused = self._core.apply(piece)
+            if refused:
+                self._refuse([(piece[index], reason) for index, reason in refused])
+
+    def _refuse(self, refused: Iterable[tuple[Row, str]]) -> None:
+        removed: list[Row] = []
+        for (apex, owner, rtype, packed), reason in refused:
+            if self.zones[apex].refuse(owner, rtype, reason):
+                rrset = f"{name_to_text(owner)} {type_text(rtype)}"
+                log.warning("the core refused an RRset", rrset=rrset, reason=reason)
+            self._refusing = True
+            if packed is not None:
+                removed.append((apex, owner, rtype, None))
+        # The RRset that was answered before is outdated.
+        self._core.apply(removed)
+
+    def _advance_serial(self, zone: Zone) -> list[Row]:
+        due = zone.serial.schedule(self._clock, lambda: self._serial_due(zone.apex))
+        return self._new_serial(zone) if due else []
+
+    def _serial_due(self, apex: bytes) -> None:
+        zone = self.zones.get(apex)
+        if zone is not None:
+            self._send(self._new_serial(zone))
+
+    def _new_serial(self, zone: Zone) -> list[Row]:
+        """Advance the serial; return the SOA for the core if the zone makes it itself."""
+        old = resolve(zone, zone.apex)[SOA]
+        zone.serial.advance(self._clock)
+        new = resolve(zone, zone.apex)[SOA]
+        return [] if old == new else [(zone.apex, zone.apex, SOA, new)]
+
+
+def _pieces(batch: list[Row]) -> Iterator[list[Row]]:
+    """Cut a sorted batch, but not within an owner name."""
+    at = 0
+    while at < len(batch):
+        end = min(at + BATCH, len(batch))
+        while end < len(batch) and batch[end][:2] == batch[end - 1][:2]:
+            end += 1
+        yield batch[at:end]
+        at = end

@@ -1,0 +1,33 @@
+"""Resolution: the RRsets to answer at an owner name."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from musterd.catalog.merge import Candidate, choose, is_disjoint, join
+from musterd.catalog.zone import Zone
+from musterd.rr.rrset import fill, soa_serial
+from musterd.rr.types import SOA
+
+RRsets = dict[int, bytes]
+"""Packed RRsets of one owner name, by type."""
+NO_RRSETS: Final[RRsets] = {}
+
+
+def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = None) -> RRsets:
+    """Return the RRsets to answer at a folded owner name. Nothing else computes them.
+
+    candidates: those of the zone at the name, if the caller knows them already.
+    """
+    if candidates is None:
+        candidates = zone.candidates(owner)
+    if is_disjoint(candidates):
+        return {
+            rtype: fill(packed, rtype, source.ttl, source.policy)
+            for source, _, rtype, packed in candidates
+        }
+    return join(choose(candidates, union=zone.union, apex=owner == zone.apex)[0])
+
+
+def answered_serial(zone: Zone) -> int:
+    """Return the serial of the SOA that is answered: a source's, if a source gives the SOA."""
+    return soa_serial(resolve(zone, zone.apex)[SOA])
