@@ -10,7 +10,7 @@ import dns.rdata
 import dns.rdatatype
 
 from musterd.catalog import Catalog
-from musterd.catalog.zone import Row
+from musterd.catalog.outbox import Row
 from musterd.rr.names import check_name, name_from_text, name_to_text
 from musterd.rr.rrset import Policy, Record, pack, unpack
 from musterd.rr.types import type_text

@@ -179,7 +179,7 @@ async def test_no_step_of_a_large_change_cuts_a_name_in_two() -> None:
 
 
 async def test_batches_are_bounded_but_owner_names_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.catalog.catalog.BATCH", 3)
+    monkeypatch.setattr("musterd.catalog.publisher.BATCH", 3)
     catalog, core, _ = await new_catalog()
     core.forget()
     texts = [f"{owner} 5 {rest}" for owner in "abcd" for rest in ("A 10.0.0.1", "TXT x")]
@@ -225,7 +225,7 @@ async def test_a_lookalike_is_outside() -> None:
         (b"\x05a", pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
         (b"", pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
         (b"\x3f" + b"a" * 63 + b"\0" * 300, pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
-        (b"\x01b\x06muster\x05local\0", b"short", "are no RRset"),
+        (b"\x01b\x06muster\x05local\0", b"short", "expected at least"),
         (b"\x01b\x06muster\x05local\0", pack(5, [(1, b"\1\2\3\4")])[:-1], "cut off"),
     ],
 )

@@ -6,7 +6,7 @@ import dns.message
 import pytest
 
 from musterd._core import Core
-from musterd.catalog.zone import Row
+from musterd.catalog.outbox import Row
 from musterd.rr.names import name_from_text, name_to_text
 from musterd.rr.rrset import pack
 from musterd.rr.types import type_text

@@ -158,4 +158,4 @@ def check_index(catalog: Catalog) -> None:
     for zone in catalog.zones.values():
         for keys in zone.names.values():
             for key in {keys} if isinstance(keys, bytes) else keys:
-                assert key in zone.tables[key[:4]].rows
+                assert key in zone.sources[key[:4]].data

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from musterd.catalog import Catalog
-from musterd.catalog.zone import Row
+from musterd.catalog.outbox import Row
 from musterd.registry.applied import Applied
 from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings

@@ -114,7 +114,7 @@ class Call:
             raise ProblemResponse(422, str(error), "invalid") from None
         need(self.token, f"write:{name}", has=self.token.writes(name))
         zone = self.context.zone(text)
-        if all(table.name != REGISTRY for table in zone.tables.values()):
+        if all(rows.name != REGISTRY for rows in zone.sources.values()):
             raise ProblemResponse(
                 409,
                 f'zone {name} does not take what is registered: add "{REGISTRY}" to its sources',

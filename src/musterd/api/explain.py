@@ -17,13 +17,13 @@ from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Core
 from musterd.api.problems import ProblemResponse, documented
 from musterd.catalog import Contribution
-from musterd.catalog.merge import POLICY_AT
+from musterd.catalog.resolve import resolve
 from musterd.catalog.states import STATE_TEXT
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry import rdata
 from musterd.registry.names import MAX_TEXT, parse_name, zone_text
 from musterd.rr.names import name_to_text
-from musterd.rr.rrset import Policy
+from musterd.rr.rrset import Policy, policy_of
 from musterd.rr.types import ADDRESSED, CNAME
 
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
@@ -115,10 +115,10 @@ def _client(text: str) -> str:
 
 
 def _policy(zone: Zone, owner: bytes, rtype: int) -> str:
-    packed = zone.merged(owner).get(rtype)
+    packed = resolve(zone, owner).get(rtype)
     if packed is None or rtype not in ADDRESSED:
         return zone.settings.policy
-    return str(Policy(*packed[POLICY_AT : POLICY_AT + 2]))
+    return str(Policy(*policy_of(packed)))
 
 
 def _records(given: Contribution) -> Iterator[dict[str, Any]]:

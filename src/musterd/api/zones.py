@@ -14,7 +14,8 @@ from musterd.api.params import ZoneName
 from musterd.api.problems import ProblemResponse, documented
 from musterd.api.zone_import import Importer
 from musterd.catalog import ZoneReport
-from musterd.catalog.zone import RRsets, Zone
+from musterd.catalog.resolve import RRsets, resolve
+from musterd.catalog.zone import Zone
 from musterd.registry import rdata
 from musterd.registry.names import zone_text
 from musterd.rr.names import fold, name_from_text, name_to_text
@@ -111,7 +112,7 @@ def shown(context: Context, report: ZoneReport) -> dict[str, Any]:
         "serial": report.serial,
         "records": dict(report.records),
         "names": len(zone.names),
-        "sources": [table.name for table in zone.tables.values()],
+        "sources": [rows.name for rows in zone.sources.values()],
         "policy": zone.settings.policy,
         "merge": zone.settings.merge,
     }
@@ -128,7 +129,7 @@ async def _lines(zone: Zone) -> AsyncIterator[bytes]:
 
 def _rrsets(zone: Zone, owner: bytes) -> bytes:
     """The lines of one owner name; the SOA record comes first."""
-    given: RRsets = zone.merged(owner)
+    given: RRsets = resolve(zone, owner)
     types = sorted(given, key=lambda rtype: (rtype != SOA, rtype))
     lines: list[str] = []
     for rtype in types:

@@ -10,10 +10,10 @@ from musterd.catalog.explain import Contribution, explain
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.publisher import Core, Publisher
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
+from musterd.catalog.resolve import resolve
 from musterd.catalog.reverse import SOURCE as REVERSE
 from musterd.catalog.reverse import Reverse
-from musterd.catalog.resolve import resolve
-from musterd.catalog.rows import Head, text_key
+from musterd.catalog.rows import Head
 from musterd.catalog.states import States
 from musterd.catalog.table import STEP, Table
 from musterd.catalog.zone import Zone
@@ -171,8 +171,8 @@ class Catalog:
                 return
             case Put():
                 table.put(change)
-            case Delete(key):
-                table.delete(text_key(key))
+            case Delete():
+                table.change((change,))
             case Begin():
                 table.begin()
                 self.states.begin(source)

@@ -51,8 +51,6 @@ def precedence(candidate: Candidate) -> tuple[int, bytes]:
 
 def is_disjoint(candidates: Sequence[Candidate]) -> bool:
     """Return whether the candidates of an owner name don't affect each other."""
-    if len(candidates) == 1:
-        return True
     types = {candidate.rtype for candidate in candidates}
     return (
         len(types) == len(candidates)

@@ -53,7 +53,12 @@ class Outbox:
 
     def add(self, zone: Zone, owner: bytes, candidates: Sequence[Candidate]) -> None:
         """Queue a folded owner name that was not there before; it must not be dirty."""
-        for rtype, packed in resolve(zone, owner, candidates).items():
-            self.rows.append((zone.apex, owner, rtype, packed))
-            if zone.ptr and rtype in (A, AAAA):
-                self.addresses.append((zone, Record(owner, rtype, packed)))
+        rrsets = resolve(zone, owner, candidates)
+        for rtype in rrsets:
+            self.rows.append((zone.apex, owner, rtype, rrsets[rtype]))
+        if zone.ptr:
+            self.addresses += [
+                (zone, Record(owner, rtype, rrsets[rtype]))
+                for rtype in (A, AAAA)
+                if rtype in rrsets
+            ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from musterd.catalog.merge import Candidate
+from musterd.catalog.merge import Candidate, Defaults
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
@@ -236,7 +236,7 @@ class Table:
                     continue
                 name.end()
                 self._write(key, row)
-                if report and not self.anywhere:
+                if report and not self.anywhere and name.is_outside(records):
                     self._report_outside(key, records)
         finally:
             name.end()
@@ -335,37 +335,56 @@ class _NewName:
         self._parent: bytes | None = None
         self._zone: Zone | None = None
         self._dirty: Container[bytes] = ()
+        self._defaults: Defaults
 
     def take(self, key: bytes, records: Records) -> bool:
         """Index a new key if all its records are at one new name; return whether they are."""
         owner = records[0][0].lower()
-        if not self._candidates or owner != self._owner:
-            self.end()
-            self._locate(owner)
+        if owner != self._owner:
+            if self._candidates:
+                self.end()
+            above = owner[1 + owner[0] :]
+            if above != self._parent or owner in self._zones:
+                self._locate(owner, above)
             zone = self._zone
             # The core may have something of a dirty name: it must be compared.
             if zone is None or owner in zone.names or owner in self._dirty or owner == zone.apex:
                 return False
-            self._owner = owner
-        zone = self._zone
+        else:
+            zone = self._zone
         if zone is None or (len(records) > 1 and any(r[0].lower() != owner for r in records)):
             return False
-        source, number = zone.defaults[self._number], 0
+        self._owner = owner
+        number = 0
         for _, rtype, packed in records:
             number += count(packed)
-            self._candidates.append(Candidate(source, key, rtype, packed))
+            self._candidates.append(Candidate(self._defaults, key, rtype, packed))
         zone.add(owner, key, number)
         return True
 
-    def _locate(self, owner: bytes) -> None:
-        above = owner[1 + owner[0] :]
-        if above != self._parent or owner in self._zones:
-            self._zone = zone = deepest(self._zones, owner)
-            self._parent = None if zone is not None and zone.apex == owner else above
-            self._dirty = () if zone is None else self._outbox.dirty(zone)
+    def is_outside(self, records: Records) -> bool:
+        """Return whether a record is outside the zones of the source; call ``end`` before."""
+        for name, _, _ in records:
+            owner = name.lower()
+            above = owner[1 + owner[0] :]
+            if above != self._parent or owner in self._zones:
+                self._locate(owner, above)
+            if self._zone is None:
+                return True
+        return False
+
+    def _locate(self, owner: bytes, above: bytes) -> None:
+        self._zone = zone = deepest(self._zones, owner)
+        self._parent = None if zone is not None and zone.apex == owner else above
+        if zone is not None:
+            self._dirty = self._outbox.dirty(zone)
+            self._defaults = zone.defaults[self._number]
 
     def end(self) -> None:
         """Queue the answers of the name."""
-        if self._candidates and self._zone is not None:
+        if not self._candidates:
+            return
+        if self._zone is not None:
             self._outbox.add(self._zone, self._owner, self._candidates)
-            self._candidates = []
+        self._candidates = []
+        self._owner = b""

@@ -147,7 +147,7 @@ class Zone:
             yield Candidate(source, key, rtype, packed)
 
     def _own_ns(self, candidates: Sequence[Candidate]) -> Candidate:
-        """Return the NS RRset for a zone whose sources have none: as set, else the SOA's primary."""
+        """Return the NS RRset of a zone whose sources have none: as set, else from the SOA."""
         names = [name_from_text(name) for name in self.settings.ns]
         if not names:
             soa = min((each for each in candidates if each.rtype == SOA), key=precedence)

@@ -19,7 +19,7 @@ from musterd._core import ZoneFile
 from musterd.backoff import Backoff
 from musterd.file_watch import FileWatch, Looks, Watch, look
 from musterd.rr.names import fold
-from musterd.rr.rrset import pack
+from musterd.rr.rrset import pack, soa_serial
 from musterd.rr.types import SOA
 from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 
@@ -122,7 +122,7 @@ class ZoneFileSource:
         apex = fold(self.origin)
         for owner, rtype, packed in rows:
             if rtype == SOA and fold(owner) == apex:
-                return int.from_bytes(packed[-20:-16], "big")
+                return soa_serial(packed)
         return None
 
 
