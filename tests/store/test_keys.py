@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
-from musterd.kv import ABSENT, Conflict, DeleteOp, Operation, PutOp, Store, StoreLimit
-from tests.store.backends import Backend
+from musterd.kv import ABSENT, Conflict, DeleteOp, Limits, Operation, PutOp, Store, StoreLimit
+from musterd.store.embedded import EmbeddedOptions
+from musterd.store.etcd import Etcd as InEtcd
+from tests.store.backends import Backend, EtcdBackend
+from tests.store.conftest import OpenEmbedded
 from tests.store.kit import everything, meanwhile, put_all, revision
 
 
@@ -98,6 +101,32 @@ async def test_range_returns_exactly_keys_below_prefix(store: Store, prefix: byt
     assert all(entry.value == entry.key for entry in page.entries)
     assert not page.more
     assert list(await everything(store, prefix)) == below
+
+
+async def test_range_without_an_end_includes_the_longest_keys(
+    backend: Backend, open_embedded: OpenEmbedded
+) -> None:
+    limits = Limits(key=1200, operations=128)
+    store: Store
+    if isinstance(backend, EtcdBackend):
+        store = InEtcd(backend.etcd.options(), limits=limits)
+    else:
+        await backend.close()
+        store = (await open_embedded(EmbeddedOptions(limits=limits))).store
+    keys = [b"a", b"\xff" * 1024, b"\xff" * 1025, b"\xff" * 1026, b"\xff" * 1200]
+    try:
+        for key in keys:
+            await store.put(key, b"")
+        for prefix in (b"", b"\xff", b"\xff" * 1025):
+            below = [key for key in keys if key.startswith(prefix)]
+            assert [entry.key for entry in (await store.range(prefix)).entries] == below
+            assert list(await everything(store, prefix)) == below
+            past = await store.history(prefix)
+            changed = {event.key for batch in past.batches for event in batch.events}
+            assert changed >= set(below)
+        assert [entry.key for entry in (await store.range(b"", after=keys[2])).entries] == keys[3:]
+    finally:
+        await store.close()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 16, 17])

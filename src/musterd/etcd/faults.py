@@ -223,7 +223,7 @@ def _unreachable(endpoint: str, details: str, options: EtcdOptions) -> str:
 
 def _login(endpoint: str, details: str, options: EtcdOptions) -> str:
     if not options.user:
-        return f"etcd at {endpoint} wants to know who asks ({details}): set user and password"
+        return f"etcd at {endpoint} requires authentication ({details}); set user and password"
     return f"etcd at {endpoint} doesn't let user {options.user} in: {details}"
 
 

@@ -172,7 +172,7 @@ class Limits:
 
 
 def prefix_end(prefix: bytes) -> bytes | None:
-    """The lowest key above all that start with a prefix, None where there is none above."""
+    """Return the lowest key above all keys with a prefix; None if the range has no end."""
     kept = prefix.rstrip(b"\xff")
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 

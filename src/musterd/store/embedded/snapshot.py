@@ -23,10 +23,9 @@ _LOOK: Final = 16
 """Rows, of which each may hold 64 KiB, between two looks at the clock."""
 _OCTETS: Final = 1_048_576
 """Of values, after which a page is full."""
-_ABOVE_ALL: Final = b"\xff" * 1025
-"""Higher than every key, because it is longer than the longest."""
 
 _RANGE = "SELECT * FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+_RANGE_UPWARD = "SELECT * FROM kv WHERE key >= ? ORDER BY key LIMIT ?"
 _KEYS = "SELECT key FROM kv WHERE lease = ? AND lease <> 0 AND key > ? ORDER BY key LIMIT ?"
 _EVENTS = (
     "SELECT rev, time, kind, key, value, create_rev, version, lease,"
@@ -40,6 +39,10 @@ _EVENT = (
 )
 _CHANGED = (
     "SELECT rev, count(*) FROM event WHERE rev >= ? AND rev < ? AND key >= ? AND key < ?"
+    " GROUP BY rev ORDER BY rev DESC LIMIT ?"
+)
+_CHANGED_UPWARD = (
+    "SELECT rev, count(*) FROM event WHERE rev >= ? AND rev < ? AND key >= ?"
     " GROUP BY rev ORDER BY rev DESC LIMIT ?"
 )
 _WINDOW: Final = 2000
@@ -69,13 +72,17 @@ class Snapshot:
     async def page(self, prefix: bytes, after: bytes, limit: int) -> Page:
         """As `Store.range`. Raises Compacted where the snapshot was ended."""
         lower = max(prefix, after + b"\0") if after else prefix
-        upper = prefix_end(prefix) or _ABOVE_ALL
+        upper = prefix_end(prefix)
         entries: list[Entry] = []
         octets, dry = 0, False
         while not dry:
             # Before each slice, so that those who read page upon page leave room as well.
             await asyncio.sleep(0)
-            rows, dry = self._slice(_RANGE, (lower, upper), limit + 1 - len(entries))
+            most = limit + 1 - len(entries)
+            if upper is None:
+                rows, dry = self._slice(_RANGE_UPWARD, (lower,), most)
+            else:
+                rows, dry = self._slice(_RANGE, (lower, upper), most)
             for row in rows:
                 octets += len(row[1])
                 # What has no room on the page shows that there is more.
@@ -136,8 +143,12 @@ class Snapshot:
 
     def _changed(self, prefix: bytes, start: int, end: int, most: int) -> list[tuple[int, int]]:
         """Revisions in a window that changed keys with a prefix, and how many of these."""
-        upper = prefix_end(prefix) or _ABOVE_ALL
-        return self._open().execute(_CHANGED, (start, end, prefix, upper, most)).fetchall()
+        upper = prefix_end(prefix)
+        if upper is None:
+            found = self._open().execute(_CHANGED_UPWARD, (start, end, prefix, most))
+        else:
+            found = self._open().execute(_CHANGED, (start, end, prefix, upper, most))
+        return found.fetchall()
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
