@@ -100,6 +100,10 @@ class Zone:
     def add(self, owner: bytes, key: bytes, records: int) -> None:
         """Record that a key gives a number of records at an owner name."""
         self.records[key[:SOURCE_OCTETS]] += records
+        self.insert(owner, key)
+
+    def insert(self, owner: bytes, key: bytes) -> None:
+        """Add a key to the index, without its number of records; see ``recount``."""
         known = self.names.get(owner)
         if known is None:
             self.names[owner] = key
