@@ -1,6 +1,6 @@
-"""All that is known now: every record, where it came from, and what is answered of it.
+"""The catalog: every record with its origin, and the answers that follow from them.
 
-``Catalog`` takes the changes of the sources and tells the core which RRsets changed, nothing else.
+``Catalog`` takes the changes of the sources and sends the core only the RRsets that changed.
 """
 
 from musterd.catalog.catalog import Catalog

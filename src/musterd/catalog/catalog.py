@@ -1,4 +1,4 @@
-"""The catalog: takes the changes of sources, and feeds the core what comes of them."""
+"""The catalog: takes the changes of sources, and keeps the core up to date."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -38,13 +38,13 @@ _END: Final = object()
 
 
 class Catalog:
-    """Every record with its origin, and what is answered of them.
+    """Every record with its origin, and the answers that follow from them.
 
-    Its methods belong to the thread of the event loop.
+    Call its methods only in the thread of the event loop.
     """
 
     def __init__(self, core: Core, clock: Clock) -> None:
-        """Without zones."""
+        """Create a catalog without zones."""
         self.zones: dict[bytes, Zone] = {}
         self.tables: dict[str, Table] = {}
         self.states = States(core.set_state, clock)
@@ -67,29 +67,29 @@ class Catalog:
         self._serials = serials
 
     async def feed(self, source: str, change: Change) -> None:
-        """Take a change of a source; it is in answers when this returns.
+        """Take a change of a source; it is answered when this returns.
 
-        A large one is taken in steps, between which others may run; so a source has one change
-        under way at a time. Raises KeyError where no zone lists the source.
+        A large change is taken in steps, between which other tasks run; so a source may have only
+        one change in progress. Raises KeyError if no zone lists the source.
         """
         await self._run(self._steps(source, change))
 
     def apply(self, source: str, *changes: Change) -> None:
-        """Take changes without a break, which suits a few. Raises KeyError as ``feed`` does."""
+        """Take a few changes without a break. Raises KeyError if no zone lists the source."""
         for change in changes:
             for _ in self._steps(source, change):
                 self._publisher.flush()
             self._publisher.flush()
 
     def awaits(self, source: str) -> bool:
-        """Whether a source has given nothing yet, and is not about to."""
+        """Return whether a source has given nothing yet and has not begun a list."""
         status = self.states.sources[source]
         return not status.known and not status.begun
 
     async def restore(self, source: str, time: float, rows: Iterator[tuple[bytes, bytes]]) -> bool:
-        """Take the keys and rows of a snapshot of that time.
+        """Take the keys and rows of a snapshot that was made at a time.
 
-        False if the source itself began a list before they were all taken: it knows better.
+        Return False if the source itself began a list before all were taken.
         """
         self.states.restoring(source)
         await self._run(self._restoring(source, rows))
@@ -99,9 +99,9 @@ class Catalog:
         return True
 
     def snapshot(self, source: str) -> tuple[dict[bytes, bytes], int] | None:
-        """The rows of a source (see ``Table.saved``) and its revision.
+        """Return the rows of a source (see ``Table.saved``) and its revision.
 
-        None if nothing changed since the last time, or it has never been synced.
+        Return None if nothing changed since the last call, or the source was never synced.
         """
         table = self.tables.get(source)
         if table is None or not table.changed or self.states.sources[source].synced is None:
@@ -109,34 +109,34 @@ class Catalog:
         return table.saved(), self.states.sources[source].revision
 
     def snapshot_failed(self, source: str) -> None:
-        """Note that the last snapshot of a source was not kept."""
+        """Record that the last snapshot of a source could not be saved."""
         if source in self.tables:
             self.tables[source].changed = True
 
     async def reconfigure(self, settings: Settings) -> None:
-        """Make the zones those of the settings; what is known of them stays."""
+        """Change the zones to those of the settings; their records stay."""
         async with self._lock:
             for _ in self._reconfigure(settings):
                 await asyncio.sleep(0)
 
     def explain(self, zone: bytes, owner: bytes, rtype: int | None = None) -> list[Contribution]:
-        """All that is given at an owner name, what is answered first; names in wire form.
+        """Return every RRset at an owner name, the answered ones first; names are in wire form.
 
-        Raises KeyError where the zone is not known.
+        Raises KeyError if the zone is unknown.
         """
         return explain(self.zones[fold(zone)], fold(owner), rtype, self.tables.values())
 
     def source_reports(self) -> list[SourceReport]:
-        """How each source is."""
+        """Return the state of each source."""
         return [source_report(table, self.states) for table in self.tables.values()]
 
     def zone_reports(self) -> list[ZoneReport]:
-        """How each zone is."""
+        """Return the state of each zone."""
         known = [zone for apex, zone in self.zones.items() if apex in self.states.zones]
         return [zone_report(zone, self.states) for zone in known]
 
     def serials(self) -> dict[str, int]:
-        """Zone -> the serial of the SOA that it gives itself."""
+        """Return the serial of the SOA that each zone makes itself."""
         return {zone.text: zone.serial.value for zone in self.zones.values()}
 
     async def _run(self, steps: Iterator[None]) -> None:
@@ -218,7 +218,7 @@ class Catalog:
         return self.tables.get(name) or self._new_table(name)
 
     def _change(self, before: Zone | None, after: Zone) -> Iterator[None]:
-        """Tell the core what differs between a zone before and after, names step by step."""
+        """Send the core the difference between a zone before and after, in steps."""
         names = {after.apex: None, **dict.fromkeys(after.names)}
         if before is not None and before.names is not after.names:
             names |= dict.fromkeys(before.names)
@@ -233,7 +233,7 @@ class Catalog:
             yield
 
     def _drop(self, zone: Zone) -> Iterator[None]:
-        """Forget a zone, and the PTR records made of it."""
+        """Drop a zone, and the PTR records made from it."""
         owners = list(zone.names) if zone.ptr else []
         for at in range(0, len(owners), STEP):
             for owner in owners[at : at + STEP]:

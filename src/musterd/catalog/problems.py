@@ -1,4 +1,4 @@
-"""What of a source is left out now, and how often something was."""
+"""Problems of a source: what it reports that can't be used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import structlog
 from musterd.display import shorten, shorten_unique
 
 PROBLEMS = 100
-"""Problems of a source that are remembered, and logged of one list; all are counted."""
+"""Maximum problems of a source that are kept, and logged for each full list; all are counted."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is left out: where it is in its source, why, and when that was seen (epoch seconds)."""
+    """Something that was rejected: its location in the source, the reason, the time (epoch seconds)."""
 
     where: str
     reason: str
@@ -22,41 +22,41 @@ class Problem:
 
 
 class Problems:
-    """Those of one source that are so now, the last ``PROBLEMS`` of them."""
+    """The most recent unresolved problems of one source, at most ``PROBLEMS``."""
 
     def __init__(self, source: str, clock: Callable[[], float]) -> None:
-        """None yet."""
+        """Create an empty list."""
         self.total = 0
-        """How many there ever were."""
+        """Problems since the start."""
         self.forgotten = 0
-        """How many of the present list made room for later ones, and may be so still."""
+        """Problems that were dropped to make room for later ones and may be unresolved."""
         self._source = source
         self._clock = clock
         self._told = 0
-        """How many were logged since the last full list began."""
+        """Problems logged since the last full list began."""
         self._known: dict[str | bytes, dict[str, Problem]] = {}
-        """Where it is in the source, or the key of the row that has it -> by ``where``."""
+        """Location, or key of the row -> problems by location."""
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is a problem."""
         return bool(self._known)
 
     @property
     def last(self) -> tuple[Problem, ...]:
-        """Those that are remembered, the newest last."""
-        return tuple(one for some in self._known.values() for one in some.values())[-PROBLEMS:]
+        """The problems that are kept, the newest last."""
+        return tuple(p for found in self._known.values() for p in found.values())[-PROBLEMS:]
 
     def add(self, where: str, reason: str, key: bytes | None = None) -> None:
-        """Count and remember what is left out; by the key of its row, where one has several."""
+        """Count and keep a problem; key: of its row, which may have several problems."""
         where, reason = shorten_unique(where), shorten(reason)
         self.total += 1
         place = where if key is None else key
-        some = self._known.pop(place, {})
-        some.pop(where, None)
-        some[where] = Problem(where, reason, self._clock())
-        self._known[place] = some
-        if len(some) > PROBLEMS:
-            del some[next(iter(some))]
+        found = self._known.pop(place, {})
+        found.pop(where, None)
+        found[where] = Problem(where, reason, self._clock())
+        self._known[place] = found
+        if len(found) > PROBLEMS:
+            del found[next(iter(found))]
             self.forgotten += 1
         if len(self._known) > PROBLEMS:
             self.forgotten += len(self._known.pop(next(iter(self._known))))
@@ -64,13 +64,13 @@ class Problems:
             self._told += 1
             log.warning("left out", source=self._source, where=where, reason=reason)
             if self._told == PROBLEMS:
-                log.warning("more may be left out, which is only counted", source=self._source)
+                log.warning("further problems are counted but not logged", source=self._source)
 
     def drop(self, place: str | bytes) -> None:
-        """Forget what was left out at a place, or of the row with a key: it is no more."""
+        """Drop the problems of a location, or of the row with a key."""
         self._known.pop(shorten_unique(place) if isinstance(place, str) else place, None)
 
     def begin(self) -> None:
-        """A full list follows."""
+        """Drop all problems, as a full list follows."""
         self._told = self.forgotten = 0
         self._known.clear()

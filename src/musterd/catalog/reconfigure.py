@@ -1,4 +1,4 @@
-"""What new settings make of the zones: which differ, and which must be indexed anew."""
+"""Reconfiguration: which zones new settings change, and which must be indexed again."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ from musterd.settings import Settings, ZoneSettings
 
 @dataclass(slots=True)
 class ZonePlan:
-    """The way from the zones that are to those of the settings."""
+    """Difference between the running zones and the configured ones."""
 
     zones: dict[bytes, Zone] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
-    """Those of the sources that a zone lists."""
+    """The tables of the sources that a zone lists."""
     changed: list[tuple[Zone | None, Zone]] = field(default_factory=list)
-    """Zones that differ, before and after. Those that give or gave PTR records come last, when the
-    zones that hold these are as they should."""
+    """Zones that differ, before and after. Zones with PTR records, before or after, come last, when
+    the zones that hold these are complete."""
     wanted: dict[Table, set[Zone]] = field(default_factory=dict)
     """The zones that the rows of a table must be indexed for."""
     listing: dict[bytes, dict[bytes, Zone]] = field(default_factory=dict)
     """Number of a table -> the zones that list it, by apex."""
     needs: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
-    """Apex -> the sources that must be known before a negative answer is true."""
+    """Apex -> the sources that must be complete before a negative answer is true."""
 
 
 def make(
@@ -58,7 +58,7 @@ def _zone(plan: ZonePlan, settings: Settings, declared: ZoneSettings, reverse: T
 
 
 def _moved(plan: ZonePlan, tables: list[Table]) -> dict[bytes, set[bytes]]:
-    """Number of a table -> the zones that it has gained or lost."""
+    """Return the zones that each table has gained or lost, by the number of the table."""
     apexes: dict[bytes, set[bytes]] = {table.number: set() for table in tables}
     for apex, zone in plan.zones.items():
         for number in zone.sources:
@@ -73,9 +73,9 @@ def _compare(
     moved: Mapping[bytes, set[bytes]],
     tables: list[Table],
 ) -> None:
-    """Keep the old zone where nothing differs, else its index where that still holds.
+    """Keep the old zone if nothing differs, else its index if that is still valid.
 
-    The index holds if the sources are the same and none gained or lost a zone inside this one.
+    The index is valid if the sources are the same and none gained or lost a zone inside this one.
     """
     if old is not None:
         new.succeed(old)
@@ -94,7 +94,7 @@ def _compare(
 
 
 def _needs(plan: ZonePlan, settings: Settings) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """A zone of reverse names needs the sources of all zones that make PTR records, too."""
+    """Yield the needs of each zone; a reverse zone needs the sources of all zones with PTR too."""
     ptr = [s.name for zone in settings.zones if zone.ptr for s in settings.sources_of(zone)]
     for apex, zone in plan.zones.items():
         own = [source.name for source in settings.sources_of(zone.settings)]

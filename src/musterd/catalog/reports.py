@@ -1,4 +1,4 @@
-"""How the catalog is, in values for those who watch it."""
+"""Reports on sources and zones, for monitoring."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from musterd.catalog.zone import Zone
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """How a source is; times are epoch seconds, None for never.
+    """The state of a source; times are epoch seconds, None for never.
 
     state: ``loading``, ``synced``, ``restored`` (its rows are from a snapshot of the time
     ``restored``), or ``lost`` (since ``lost``, for a ``reason``); problems: what is left
@@ -35,7 +35,7 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class ZoneReport:
-    """How a zone is.
+    """The state of a zone.
 
     state: ``loading``, ``restoring``, ``live`` or ``stale``, as answers have it, since then (epoch
     seconds); records: by source, those that are hidden too; refused: RRsets that the core did not
@@ -51,7 +51,7 @@ class ZoneReport:
 
 
 def source_report(table: Table, states: States) -> SourceReport:
-    """How a source is now."""
+    """Return the state of a source."""
     status = states.sources.get(table.name, SourceStatus())
     state = "synced" if status.synced is not None else "loading"
     if status.synced is None and status.restored is not None:
@@ -74,7 +74,7 @@ def source_report(table: Table, states: States) -> SourceReport:
 
 
 def zone_report(zone: Zone, states: States) -> ZoneReport:
-    """How a zone is now."""
+    """Return the state of a zone."""
     state, since = states.said(zone.apex)
     records = {rows.name: zone.records[number] for number, rows in zone.sources.items()}
     return ZoneReport(

@@ -1,4 +1,4 @@
-"""Whether what is known of a zone can be trusted: loading, restoring, live, stale."""
+"""States of zones: loading, restoring, live or stale, from the states of their sources."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,53 +18,53 @@ STATE_TEXT: Final = ("live", "loading", "stale", "restoring")
 
 @dataclass(slots=True)
 class SourceStatus:
-    """How far a source is; times are epoch seconds."""
+    """The state of a source; times are epoch seconds."""
 
     begun: bool = False
-    """A full list is on its way."""
+    """True if a full list has begun."""
     synced: float | None = None
-    """When it was last complete."""
+    """Time of the last complete list."""
     restoring: bool = False
-    """Whether rows of a snapshot are taken, or were."""
+    """True if rows of a snapshot are being loaded, or were."""
     restored: float | None = None
-    """When the snapshot was taken that its rows are from."""
+    """Time of the snapshot that its rows are from."""
     lost: float | None = None
-    """Since when it can't be read."""
+    """Time since which it can't be read."""
     lost_monotonic: float = 0.0
     reason: str = ""
-    """Why it can't."""
+    """Reason why it can't be read."""
     revision: int = 0
 
     @property
     def known(self) -> bool:
-        """Whether its rows are, or once were, all that it gives."""
+        """True if its rows are, or once were, complete."""
         return self.synced is not None or self.restored is not None
 
 
 @dataclass(slots=True)
 class ZoneState:
-    """The state of a zone, and since when (epoch seconds)."""
+    """The state of a zone; ``since`` is in epoch seconds."""
 
     needs: tuple[str, ...]
-    """The sources that it is made of."""
+    """The sources that it depends on."""
     stale_after: float
-    """Seconds for which one of these may be lost."""
+    """Seconds for which a source may be lost before the zone is stale."""
     state: int
     since: float
     timer: Timer | None = None
 
 
 class States:
-    """Follows the sources and tells the core the state of each zone."""
+    """Tracks the sources and sets the state of each zone in the core."""
 
     def __init__(self, tell: Callable[[bytes, int], None], clock: Clock) -> None:
-        """``tell`` hears the apex and the state of a zone, each time that it changes."""
+        """Create without zones; ``tell`` receives the apex and state of each zone that changed."""
         self.sources: dict[str, SourceStatus] = {}
         self.zones: dict[bytes, ZoneState] = {}
         self.live_until = inf
-        """When the core marks all answers, by the monotonic clock (see ``Heartbeat``)."""
+        """Monotonic time from which the core marks all answers stale (see ``Heartbeat``)."""
         self._live_since = -inf
-        """When it did so no more (epoch seconds)."""
+        """Time when the core last stopped marking them (epoch seconds)."""
         self._tell = tell
         self._clock = clock
         self._needed_by: dict[str, list[bytes]] = {}
@@ -84,26 +84,26 @@ class States:
         self.refresh(self.zones)
 
     def begin(self, name: str) -> None:
-        """A source has begun a full list."""
+        """Record that a source has begun a full list."""
         self.sources[name].begun = True
 
     def synced(self, name: str, revision: int) -> None:
-        """A source is complete."""
+        """Record that a source has completed a full list."""
         self.sources[name] = SourceStatus(begun=True, synced=self._clock.time(), revision=revision)
         self.refresh(self._needed_by.get(name, ()))
 
     def restoring(self, name: str) -> None:
-        """Rows of a snapshot come, which may be old."""
+        """Record that rows of a snapshot are being loaded."""
         self.sources[name].restoring = True
         self.refresh(self._needed_by.get(name, ()))
 
     def restored(self, name: str, time: float) -> None:
-        """The rows of a source are those of a snapshot of that time."""
+        """Record that the rows of a source are those of a snapshot of a time."""
         self.sources[name].restored = time
         self.refresh(self._needed_by.get(name, ()))
 
     def lost(self, name: str, reason: str) -> None:
-        """A source can't be read."""
+        """Record that a source can't be read."""
         status = self.sources[name]
         status.begun, status.reason = False, reason
         if status.lost is None:
@@ -111,7 +111,7 @@ class States:
         self.refresh(self._needed_by.get(name, ()))
 
     def said(self, apex: bytes) -> tuple[int, float]:
-        """The state of a zone as answers have it, and since when (epoch seconds)."""
+        """Return the state of a zone in its answers, and its start (epoch seconds)."""
         zone = self.zones[apex]
         if zone.state != LIVE:
             return zone.state, zone.since
@@ -121,9 +121,9 @@ class States:
         return LIVE, max(zone.since, self._live_since)
 
     def live_again(self, since: float) -> None:
-        """Answers are marked no more that were for their sources not being followed.
+        """Clear the stale mark that was set while the event loop was stalled.
 
-        What was found lost after a time, by the monotonic clock, may have been lost then.
+        Sources that are lost may have been lost since ``since``, a monotonic time.
         """
         self._live_since = self._clock.time()
         for status in self.sources.values():
@@ -131,7 +131,7 @@ class States:
         self.refresh(self.zones)
 
     def refresh(self, apexes: Iterable[bytes]) -> None:
-        """Find the state of some zones anew, and tell those that changed."""
+        """Recompute the state of zones, and tell the core of changes."""
         for apex in apexes:
             zone = self.zones[apex]
             state, wait = self._state(zone)
@@ -143,7 +143,7 @@ class States:
                 self._tell(apex, state)
 
     def _state(self, zone: ZoneState) -> tuple[int, float | None]:
-        """The state, and in how many seconds it changes by itself."""
+        """Return the state, and the seconds until it changes by itself."""
         needs = [self.sources[name] for name in zone.needs]
         if not all(status.known for status in needs):
             old = any(status.restoring and status.synced is None for status in needs)
