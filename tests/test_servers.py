@@ -10,7 +10,7 @@ import pytest
 from musterd.clock import LoopClock
 from musterd.kv import Store
 from musterd.registry import directory
-from musterd.registry.directory import LATE, SERVERS, Server, Servers, Told
+from musterd.registry.directory import LATE, SERVERS, Heartbeat, Server, ServerDirectory
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
@@ -40,9 +40,9 @@ class Reporter:
         self.lag = 0.0
         self.asked = 0
 
-    def __call__(self) -> Told:
+    def __call__(self) -> Heartbeat:
         self.asked += 1
-        return Told(self.addresses, self.zones, self.revision, self.lag)
+        return Heartbeat(self.addresses, self.zones, self.revision, self.lag)
 
     async def beats(self, count: int = 5) -> None:
         """Wait until the server has read the status ``count`` more times."""
@@ -53,14 +53,18 @@ class Reporter:
 
 
 @asynccontextmanager
-async def serving(store: Store, name: str, reporter: Callable[[], Told]) -> AsyncIterator[Servers]:
+async def serving(
+    store: Store, name: str, reporter: Callable[[], Heartbeat]
+) -> AsyncIterator[ServerDirectory]:
     """Run a server during the block."""
-    servers = Servers(store, LoopClock(), name, "1", reporter)
+    servers = ServerDirectory(store, LoopClock(), name, "1", reporter)
     async with meanwhile(servers.run()):
         yield servers
 
 
-async def until(servers: Servers, found: Callable[[dict[str, Server]], bool]) -> dict[str, Server]:
+async def until(
+    servers: ServerDirectory, found: Callable[[dict[str, Server]], bool]
+) -> dict[str, Server]:
     """Wait until the known servers satisfy a condition; return them by name."""
     async with asyncio.timeout(10):
         while True:

@@ -12,7 +12,7 @@ from musterd.api.auth import need
 from musterd.api.problems import ProblemResponse
 from musterd.catalog import Catalog
 from musterd.catalog.zone import Zone, deepest
-from musterd.registry.directory import Servers
+from musterd.registry.directory import ServerDirectory
 from musterd.registry.keys import RecordKey
 from musterd.registry.leases import LeaseService
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
@@ -41,7 +41,7 @@ class Context:
     """
 
     registry: Registry
-    servers: Servers | None
+    servers: ServerDirectory | None
     leases: LeaseService
     tokens: Tokens
     catalog: Catalog

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.leases import Leases
+from musterd.etcd.leases import LeaseKeeper
 from musterd.etcd.methods import COMPACT, DELETE, PUT, RANGE, TXN
 from musterd.etcd.options import EtcdOptions
 from musterd.etcd.replay import replay
@@ -34,7 +34,7 @@ class EtcdClient:
         self.options = options
         self._transport = Transport(options)
         self._watches = Watches(self._transport)
-        self.leases = Leases(self._transport)
+        self.leases = LeaseKeeper(self._transport)
 
     async def __aenter__(self) -> Self:
         """Itself."""

@@ -11,14 +11,14 @@ from musterd.etcd.faults import Then
 from musterd.etcd.methods import GRANT, KEEPALIVE, REVOKE, TIME_TO_LIVE
 from musterd.etcd.transport import RETRY, Stream, Transport
 from musterd.kv.errors import LeaseNotFound, StoreBusy, StoreUnavailable
-from musterd.kv.requests import LEASE_MOST
+from musterd.kv.requests import MAX_LEASE
 from musterd.kv.values import Lease
 
 PENDING: Final = 100_000
 """Renewals that may wait for an answer."""
 
 
-class Leases:
+class LeaseKeeper:
     """Belongs to the running loop."""
 
     def __init__(self, transport: Transport) -> None:
@@ -155,5 +155,5 @@ class Leases:
 
 
 def _check(lease: int) -> None:
-    if not 0 < lease <= LEASE_MOST:
+    if not 0 < lease <= MAX_LEASE:
         raise LeaseNotFound(lease)

@@ -6,7 +6,7 @@ from typing import Final
 from musterd.kv.errors import Conflict, StoreLimit
 from musterd.kv.values import ABSENT, Compare, Is, Limits, Operation, PutOp, Result, octets, shown
 
-LEASE_MOST: Final = 2**63 - 1
+MAX_LEASE: Final = 2**63 - 1
 """The greatest ID of a lease."""
 
 Transaction = Callable[[Sequence[Compare], Sequence[Operation]], Awaitable[Result]]
@@ -37,8 +37,8 @@ def check_ttl(limits: Limits, ttl: int) -> None:
 
 def check_new_lease(lease: int) -> None:
     """Raise StoreLimit where an ID is none that a lease can have; 0 is for any."""
-    if not 0 <= lease <= LEASE_MOST:
-        raise StoreLimit(f"a lease of the ID {lease}: expected 1 to {LEASE_MOST}")
+    if not 0 <= lease <= MAX_LEASE:
+        raise StoreLimit(f"a lease of the ID {lease}: expected 1 to {MAX_LEASE}")
 
 
 def taken(lease: int) -> StoreLimit:

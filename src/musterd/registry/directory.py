@@ -63,7 +63,7 @@ _ZONES: Final = "zones"
 log = structlog.get_logger()
 
 
-class Told(NamedTuple):
+class Heartbeat(NamedTuple):
     """What a server says of itself.
 
     addresses: on which it answers, then that of its API; revision: of the store, that is in
@@ -96,11 +96,11 @@ class Server:
     lag: float | None
 
 
-class Servers:
+class ServerDirectory:
     """The servers of a store, one of which is this."""
 
     def __init__(
-        self, store: Store, clock: Clock, name: str, version: str, told: Callable[[], Told]
+        self, store: Store, clock: Clock, name: str, version: str, told: Callable[[], Heartbeat]
     ) -> None:
         """``name``: of this one, if no other that runs has it."""
         self.name = name

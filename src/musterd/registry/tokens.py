@@ -25,7 +25,7 @@ from musterd.log_once import FailureLog
 from musterd.registry.names import parse_zone, zone_text
 
 TOKENS: Final = b"/musterd/v1/tokens/"
-TOKENS_MOST: Final = 10_000
+MAX_TOKENS: Final = 10_000
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}"
 FIRST: Final = "first"
 """The name of the token that the server makes itself."""
@@ -185,8 +185,8 @@ class Tokens:
     async def _add(
         self, text: str, name: str, scopes: Iterable[str], expires: float | None
     ) -> tuple[str, Token]:
-        if len(self._known) >= TOKENS_MOST:
-            raise TokenError(f"there are {TOKENS_MOST} tokens already: revoke some")
+        if len(self._known) >= MAX_TOKENS:
+            raise TokenError(f"there are {MAX_TOKENS} tokens already: revoke some")
         kept = tuple(dict.fromkeys(map(parse_scope, scopes)))
         digest = hashlib.sha256(text.encode()).digest()
         token = Token(digest, secrets.token_hex(6), name, kept, self._clock(), expires)

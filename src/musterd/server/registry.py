@@ -13,7 +13,7 @@ from musterd.errors import MusterdError
 from musterd.kv import Store
 from musterd.log_once import FailureLog
 from musterd.registry.applied import Applied
-from musterd.registry.directory import Servers, Told
+from musterd.registry.directory import Heartbeat, ServerDirectory
 from musterd.registry.names import zone_text
 from musterd.registry.tokens import Tokens
 from musterd.server.first_token import bootstrap_token
@@ -40,7 +40,7 @@ class RegistryService(BasicService):
         """Create the service; nothing is opened yet."""
         super().__init__()
         self.applied = Applied()
-        self.servers: Servers | None = None
+        self.servers: ServerDirectory | None = None
         """The servers that share the store, None if no other can."""
         self._state = state
         self._settings: Settings | None = None
@@ -66,16 +66,16 @@ class RegistryService(BasicService):
         self.tokens.ready = False
         if settings.store.url:
             name = socket.gethostname()
-            self.servers = Servers(self.store, state.clock, name, __version__, self._told)
+            self.servers = ServerDirectory(self.store, state.clock, name, __version__, self._told)
         else:
             await self._prepare_tokens(settings)
 
-    def _told(self) -> Told:
+    def _told(self) -> Heartbeat:
         """Return what the servers that share the store learn about this one."""
         state = self._state
         addresses = [*state.listening, *filter(None, [state.api_address])]
         zones = [zone_text(apex) for apex in state.catalog.zones]
-        return Told(addresses, zones, self.applied.revision, self.applied.lag)
+        return Heartbeat(addresses, zones, self.applied.revision, self.applied.lag)
 
     async def run(self) -> None:
         """Follow the tokens in the store, and keep this server known there, until stopped."""

@@ -48,7 +48,7 @@ _HOLDS: Final[dict[Is, Callable[[Entry | None, int], bool]]] = {
 _Row = tuple[object, ...]
 
 
-class Changes:
+class ChangeLog:
     """The database between the begin and the commit of a group of transactions.
 
     A method that raises a StoreError has changed nothing: all that can be refused is looked at

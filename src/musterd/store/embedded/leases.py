@@ -26,7 +26,7 @@ _RETRY: Final = 1.0
 End = Callable[[Sequence[int]], "asyncio.Future[int]"]
 
 
-class Leases:
+class LeaseTable:
     """All leases of a store; belongs to the loop."""
 
     def __init__(self, clock: Clock, end: End) -> None:

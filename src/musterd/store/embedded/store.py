@@ -32,9 +32,9 @@ from musterd.kv.values import (
     PutOp,
     Result,
 )
-from musterd.store.embedded.changes import Changes, read_leases
+from musterd.store.embedded.changes import ChangeLog, read_leases
 from musterd.store.embedded.database import open_writer, translate
-from musterd.store.embedded.leases import Leases
+from musterd.store.embedded.leases import LeaseTable
 from musterd.store.embedded.lock import Lock
 from musterd.store.embedded.options import EmbeddedOptions
 from musterd.store.embedded.reader import Readers
@@ -51,7 +51,7 @@ class _Opened(NamedTuple):
 
     lock: Lock
     db: sqlite3.Connection
-    changes: Changes
+    changes: ChangeLog
     leases: list[tuple[int, int]]
 
 
@@ -69,7 +69,7 @@ class Embedded:
         revision, compacted = opened.changes.revision, opened.changes.compacted
         self._hub = Hub(self._readers, options, revision, compacted)
         self._writer = Writer(path, opened.changes, options, clock, self._hub.publish)
-        self._leases = Leases(clock, self._end)
+        self._leases = LeaseTable(clock, self._end)
         for lease, ttl in opened.leases:
             self._leases.add(lease, ttl)
         self._closing: asyncio.Future[None] | None = None
@@ -242,7 +242,7 @@ def _open(path: Path, options: EmbeddedOptions) -> _Opened:
     try:
         db = open_writer(path, options.check_time)
         try:
-            return _Opened(lock, db, Changes(db, options), list(read_leases(db)))
+            return _Opened(lock, db, ChangeLog(db, options), list(read_leases(db)))
         except sqlite3.Error as error:
             db.close()
             raise translate(error, path) from error

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from musterd.clock import Clock
 from musterd.kv.errors import StoreBusy, StoreError, StoreUnavailable
 from musterd.kv.values import EventBatch
-from musterd.store.embedded.changes import Changes
+from musterd.store.embedded.changes import ChangeLog
 from musterd.store.embedded.database import translate
 from musterd.store.embedded.options import EmbeddedOptions
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class _Request(NamedTuple):
-    apply: Callable[[Changes], object]
+    apply: Callable[[ChangeLog], object]
     octets: int
     future: asyncio.Future[Any]
 
@@ -49,7 +49,7 @@ class Writer:
     def __init__(
         self,
         path: Path,
-        changes: Changes,
+        changes: ChangeLog,
         options: EmbeddedOptions,
         clock: Clock,
         publish: Callable[[list[EventBatch], int], None],
@@ -73,7 +73,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="musterd-store", daemon=True)
         self._thread.start()
 
-    def submit(self, apply: Callable[[Changes], T], octets: int = 0) -> asyncio.Future[T]:
+    def submit(self, apply: Callable[[ChangeLog], T], octets: int = 0) -> asyncio.Future[T]:
         """What a change returns, once it is on disk. Raises StoreBusy, StoreUnavailable."""
         if self._closed:
             raise StoreUnavailable(f"{self._path}: the store is closed")

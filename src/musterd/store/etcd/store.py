@@ -11,7 +11,7 @@ from musterd.etcd.client import PAGE_FIRST, next_limit
 from musterd.etcd.values import entry as as_entry
 from musterd.kv.errors import LeaseNotFound, StoreLimit
 from musterd.kv.requests import (
-    LEASE_MOST,
+    MAX_LEASE,
     check_new_lease,
     check_page,
     check_transaction,
@@ -137,7 +137,7 @@ class Etcd:
         check_transaction(self.limits, compares, operations)
         leases = {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}
         for lease in leases:
-            if not 0 < lease <= LEASE_MOST:
+            if not 0 < lease <= MAX_LEASE:
                 raise LeaseNotFound(lease)
         question = rpc.TxnRequest(
             compare=[self._compare(compare) for compare in compares],
