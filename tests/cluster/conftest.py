@@ -1,55 +1,55 @@
-"""One cluster for all tests of a process, as long as it is sound."""
+"""Fixture: one cluster for all tests of a process, replaced when a test breaks it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.house import House, new_house
+from tests.cluster.cluster import Cluster, new_cluster
 from tests.etcdkit import binary
 
 VERSION = "etcd-3.5"
 
 
-class Houses:
-    """The present cluster, and those before."""
+class Clusters:
+    """The current cluster, which is replaced when broken."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
-        self.house: House | None = None
+        self.cluster: Cluster | None = None
 
-    async def sound(self) -> House:
-        """The cluster; a new one where the last test left it broken."""
-        if self.house is not None and not self.house.sound:
+    async def sound(self) -> Cluster:
+        """Return the cluster; start a new one if the last test left it broken."""
+        if self.cluster is not None and not self.cluster.sound:
             self.close()
-        if self.house is None:
+        if self.cluster is None:
             self._count += 1
-            self.house = new_house(self._folder / str(self._count), binary(VERSION))
-            await self.house.start()
-        return self.house
+            self.cluster = new_cluster(self._folder / str(self._count), binary(VERSION))
+            await self.cluster.start()
+        return self.cluster
 
     def close(self) -> None:
-        """End it."""
-        if self.house is not None:
-            self.house.close()
-        self.house = None
+        """Stop the cluster."""
+        if self.cluster is not None:
+            self.cluster.close()
+        self.cluster = None
 
 
 @pytest.fixture(scope="session")
-def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
-    made = Houses(tmp_path_factory.mktemp("cluster"))
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    made = Clusters(tmp_path_factory.mktemp("cluster"))
     yield made
     made.close()
 
 
 @pytest.fixture
-async def house(houses: Houses) -> House:
-    return await houses.sound()
+async def cluster(clusters: Clusters) -> Cluster:
+    return await clusters.sound()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has the cluster: each would need three etcds and two servers more."""
+    """Run all cluster tests in one worker, so that only one cluster is started."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

@@ -1,7 +1,7 @@
-"""What must hold of the answers of servers that share an etcd, whatever fails.
+"""Rules for the answers of servers that share an etcd, whatever fails.
 
-A writer notes every write with its outcome, a prober every answer. All names are written by one
-writer each, one write after the other, so the values of a name have an order; the revisions of
+A writer records every write with its outcome, a prober every answer. Each name is written by one
+writer, one write after the other, so the values of a name have an order; the revisions of
 acknowledged writes order those of different names.
 """
 
@@ -14,24 +14,24 @@ from math import inf
 from typing import NamedTuple
 
 Value = frozenset[str]
-"""The addresses of a name, none if it isn't there."""
+"""The addresses of a name, empty if it doesn't exist."""
 
 BATCH_SECONDS = 1.0
-"""For which two names may be of different revisions: only one name changes at once."""
+"""Time for which two names may show different revisions: names change one at a time."""
 LOST_SECONDS = 10.0
-"""From the loss of etcd to its notice; the zone's ``stale_after`` comes upon that."""
+"""Time to notice the loss of etcd; the zone's ``stale_after`` is added to it."""
 SHOWN = 4
-"""Answers before a wrong one that are shown with it."""
+"""Number of earlier answers to show with a wrong one."""
 
 
 class Outcome(Enum):
-    """What the answer to a write says of it."""
+    """Outcome of a write according to its response."""
 
     DONE = "done"
     REFUSED = "refused"
-    """Nothing was done."""
+    """Nothing was written."""
     UNSURE = "unsure"
-    """It may have been done or not: no answer came, or one that says so."""
+    """Unknown: no response came, or it says that the write is uncertain."""
 
 
 class Write(NamedTuple):
@@ -48,13 +48,13 @@ class Write(NamedTuple):
 
 
 class Answer(Enum):
-    """What kind of answer came."""
+    """Kind of an answer."""
 
     VALUE = "value"
     LOADING = "loading"
-    """SERVFAIL that says that the zone is loading (EDE 14)."""
+    """SERVFAIL because the zone is loading (EDE 14)."""
     WRONG = "wrong"
-    """None, or one that never may be."""
+    """No answer, or an invalid one."""
 
 
 class Seen(NamedTuple):
@@ -84,7 +84,7 @@ class Past:
     """The versions of every name, in order."""
 
     def __init__(self, writes: Iterable[Write]) -> None:
-        """Refused writes make none."""
+        """Create the history from writes; refused writes add no version."""
         self.writes: dict[str, list[Write]] = defaultdict(list)
         for write in writes:
             self.writes[write.name].append(write)
@@ -98,11 +98,11 @@ class Past:
                     self._done[name].append((version.write.ended, number))
 
     def places(self, name: str, value: Value) -> Sequence[int]:
-        """The versions of a name that have a value."""
+        """Return the versions of a name that have a value."""
         return self._places.get((name, value), ())
 
     def last_done(self, name: str, before: float = inf) -> int:
-        """The version of the last write that was acknowledged before a time."""
+        """Return the version of the last write acknowledged before a time."""
         done = self._done[name]
         at = bisect_left(done, (before, 0))
         return done[at - 1][1] if at else 0
@@ -123,12 +123,12 @@ def _versions(writes: Sequence[Write]) -> list[Version]:
 
 
 class Run(NamedTuple):
-    """Answers of one server, in order, with where each is wrong."""
+    """Answers of one server, in order."""
 
     seen: Sequence[Seen]
 
     def tell(self, at: int, why: str) -> str:
-        """What was asked and seen, and what the same name answered before."""
+        """Describe an answer and the earlier answers for its name."""
         one = self.seen[at]
         earlier = (other for other in reversed(self.seen[:at]) if other.name == one.name)
         before = [*islice(earlier, SHOWN)][::-1]
@@ -138,7 +138,7 @@ class Run(NamedTuple):
 
 
 def shown(one: Seen) -> str:
-    """An answer in a line."""
+    """Format an answer as one line."""
     value = " ".join(sorted(one.value)) or "nothing"
     stale = ", stale" if one.stale else ""
     told = f" {one.told}" if one.told else ""
@@ -151,7 +151,7 @@ def wrong(
     stale_after: float,
     crashed: Container[int] = (),
 ) -> Iterator[str]:
-    """All that contradicts the rules, in words.
+    """Yield a description of each violation.
 
     seen: the answers of one server; crashed: those of its starts that came after a crash.
     """
@@ -162,7 +162,7 @@ def wrong(
 
 
 def answers(run: Run) -> Iterator[str]:
-    """Each question is answered; a name that was answered is not loading again."""
+    """Check that each query is answered and an answered name isn't loading again."""
     known: set[tuple[int, str]] = set()
     for at, one in enumerate(run.seen):
         if one.kind is Answer.WRONG:
@@ -174,12 +174,12 @@ def answers(run: Run) -> Iterator[str]:
 
 
 def _begun(version: Version) -> float:
-    """Before that nobody can have answered it."""
+    """Return the time before which no answer can contain a version."""
     return version.write.begun if version.write else 0.0
 
 
 class _Least:
-    """From where on answers may be: a version of each name, and a revision for all."""
+    """Lower bound of answers: a version for each name and a revision for all."""
 
     def __init__(self) -> None:
         self.versions: dict[str, int] = {}
@@ -187,7 +187,7 @@ class _Least:
         self._recent: deque[tuple[float, float]] = deque()
 
     def take(self, past: Past, one: Seen) -> bool:
-        """Go on to an answer, if it may be."""
+        """Advance to an answer; return whether it was allowed."""
         while self._recent and self._recent[0][0] < one.asked - BATCH_SECONDS:
             self.bound = max(self.bound, self._recent.popleft()[1])
         versions, same = past.versions[one.name], past.places(one.name, one.value)
@@ -201,10 +201,10 @@ class _Least:
 
 
 def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[str]:
-    """Each answer is of one past revision, which never falls, over restarts too.
+    """Check that each answer shows one past revision that never decreases, even over restarts.
 
-    After a crash the snapshot is that of a minute ago, or none. What is answered from it is marked;
-    it falls behind what was answered before, but not behind itself.
+    After a crash the snapshot is a minute old, or absent. Answers from it are marked as stale; they
+    may be older than answers before the crash, but never go back among themselves.
     """
     least, restored, number = _Least(), _Least(), 0
     for at, one in enumerate(run.seen):
@@ -232,7 +232,7 @@ def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[st
 
 
 def _told_of(past: Past, one: Seen) -> str:
-    """What is known of a value that never was: refused writes of it, or parts of several."""
+    """Explain a value that never existed: a refused write, or parts of several writes."""
     refused = [w for w in past.writes[one.name] if w.value == one.value]
     parts = [_of(v) for v in past.versions[one.name] if v.value & one.value]
     if refused:
@@ -249,7 +249,7 @@ def _of(version: Version) -> str:
 
 
 def unmarked(past: Past, run: Run, seconds: float) -> Iterator[str]:
-    """What is not marked as stale is as of some seconds ago at the earliest."""
+    """Check that answers without a stale mark are at most ``seconds`` old."""
     for at, one in enumerate(run.seen):
         if one.kind is not Answer.VALUE or one.stale:
             continue
@@ -260,7 +260,7 @@ def unmarked(past: Past, run: Run, seconds: float) -> Iterator[str]:
 
 
 def marked(seen: Iterable[Seen], since: float, until: float, *, stale: bool) -> Iterator[str]:
-    """Between two times every answer is marked as stale, or none is."""
+    """Check that between two times all answers, or none, are marked as stale."""
     for one in seen:
         within = since < one.asked and one.answered < until
         if within and one.kind is Answer.VALUE and one.stale is not stale:
@@ -269,7 +269,7 @@ def marked(seen: Iterable[Seen], since: float, until: float, *, stale: bool) -> 
 
 
 def kept(past: Past, found: Mapping[str, Value], where: str) -> Iterator[str]:
-    """What is there at the end is what was acknowledged last, or what may have been done since."""
+    """Check that the final value is the last acknowledged one or a later uncertain one."""
     for name, versions in past.versions.items():
         there, last = found.get(name, Value()), past.last_done(name)
         if max(past.places(name, there), default=-1) < last:

@@ -1,4 +1,4 @@
-"""Asks the servers all the time, one name after the other, and notes each answer."""
+"""A prober queries a server for one name after the other and records each answer."""
 
 import asyncio
 import contextlib
@@ -17,16 +17,16 @@ from tests.cluster.invariants import Answer, Seen, Value
 from tests.cluster.server import ZONE, Server
 
 PAUSE: Final = 0.004
-"""Seconds between two questions to a server."""
+"""Seconds between two queries."""
 PATIENCE: Final = 1.0
-"""Seconds after which a question is asked again."""
+"""Timeout of a query, seconds; then it is repeated."""
 TRIES: Final = 4
 _STALE: Final = dns.edns.EDECode.STALE_ANSWER
 _NOT_READY: Final = dns.edns.EDECode.NOT_READY
 
 
 class Prober:
-    """Asks one server, whenever it runs."""
+    """Queries one server while it runs."""
 
     def __init__(self, server: Server, names: Sequence[str]) -> None:
         self.server = server
@@ -39,7 +39,7 @@ class Prober:
         self._idents = count()
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Query until cancelled."""
         names = cycle(self.names)
         while True:
             if self.server.dns is None:
@@ -63,7 +63,7 @@ class Prober:
                     reply = await self._once(asking, name)
                 break
             if self.server.dns != where:
-                # It was ended meanwhile.
+                # The server was stopped meanwhile.
                 return
             await asyncio.sleep(PAUSE)
         kind, value, stale, told = read(reply)
@@ -77,13 +77,13 @@ class Prober:
         await loop.sock_sendall(asking, ident + self._queries[name][2:])
         while True:
             wire = await loop.sock_recv(asking, 4096)
-            # An answer to an earlier question may come late.
+            # An answer to an earlier query may come late.
             if wire[:2] == ident:
                 return dns.message.from_wire(wire)
 
 
 def read(reply: dns.message.Message | None) -> tuple[Answer, Value, bool, str]:
-    """What an answer says."""
+    """Return kind, value, staleness and error text of an answer."""
     if reply is None:
         return Answer.WRONG, Value(), False, "no answer"
     codes = {option.code for option in reply.options if isinstance(option, dns.edns.EDEOption)}

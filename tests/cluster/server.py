@@ -1,4 +1,4 @@
-"""``musterd serve`` in a process of its own, started over and over in the same directory."""
+"""``musterd serve`` in its own process, restarted in the same directory."""
 
 import asyncio
 import json
@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 
 START_SECONDS = 60.0
-"""In which a server is ready, on a busy machine."""
+"""Limit for a server to become ready on a busy machine."""
 LINES = 20
 WIDTH = 400
-"""Of a log that are shown when something fails; each write has a line, too, which aren't."""
+"""Lines of a log to show after a failure, without those of writes, and their width."""
 ZONE = "muster.local"
 STALE_AFTER = 1.0
-"""Seconds, of the zone."""
+"""``stale_after`` of the zone, seconds."""
 TOML = """
 [dns]
 listen = ["{address}:0"]
@@ -44,7 +44,7 @@ _MUSTERD = [sys.executable, "-c", "from musterd.cli import main; main()", "serve
 
 
 class Server:
-    """One server; ``before``: what its command line begins with, to run it elsewhere."""
+    """One server; ``before``: prefix of its command line, to run it on another host."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Server:
         folder.mkdir(parents=True)
         self.name = folder.name
         self.runs = 0
-        """How often it was started."""
+        """Number of starts."""
         self.dns: tuple[str, int] | None = None
-        """Where it answers; None while it doesn't run, or isn't ready."""
+        """DNS address; None unless the server is ready."""
         self._frozen: tuple[str, int] | None = None
         self.api = ""
         self.metrics = ""
@@ -70,7 +70,7 @@ class Server:
         self._settings = folder / "musterd.toml"
         self._log = folder / "log"
         self._read = 0
-        """Octets of the log that were looked at."""
+        """Size of the log at the last start, bytes."""
         self._process: subprocess.Popen[bytes] | None = None
         self._settings.write_text(
             TOML.format(
@@ -80,12 +80,12 @@ class Server:
         )  # fmt: skip
 
     async def start(self, *, synced: bool = True) -> None:
-        """Start it; it answers then, and unless told otherwise has all that etcd has."""
+        """Start the server and wait until it is ready and, by default, synced."""
         assert self._process is None
         self._spawn()
-        ready = await self.told("ready")
+        ready = await self.wait_for_event("ready")
         if synced:
-            await self.told("all sources synced")
+            await self.wait_for_event("all sources synced")
         host, _, port = ready["listen"][0].rpartition(":")
         self.api, self.metrics = ready["api"], ready["metrics"]
         self.dns = host, int(port)
@@ -102,11 +102,11 @@ class Server:
         self.runs += 1
 
     def kill(self) -> None:
-        """As ``kill -9``."""
+        """Kill the server with SIGKILL."""
         self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """As an administrator would; it must end well."""
+        """Stop the server with SIGTERM and check its exit code."""
         process = self._process
         assert process is not None
         self.dns = None
@@ -120,7 +120,7 @@ class Server:
         )
 
     def close(self) -> None:
-        """End it if it runs."""
+        """Kill the server if it runs."""
         if self._process is not None:
             self._end(signal.SIGKILL)
 
@@ -132,22 +132,22 @@ class Server:
 
     @property
     def up(self) -> bool:
-        """Whether it runs."""
+        """True if the server runs."""
         return self._process is not None and self._process.poll() is None
 
-    async def told(self, event: str, times: int = 1) -> dict[str, Any]:
-        """The first event of a name since it was started, or a later one, once it is told."""
+    async def wait_for_event(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Wait for the nth log event of a name since the start and return it."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 while len(found := self.events(event)) < times:
                     assert self.up, f"{self.name} ended\n{self.tail()}"
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"{self.name} doesn't tell {event!r}\n{self.tail()}") from None
+            raise AssertionError(f"{self.name} doesn't log {event!r}\n{self.tail()}") from None
         return found[times - 1]
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """What it told so far under a name since it was started."""
+        """Return the log events of a name since the start."""
         found = []
         for line in self._since().splitlines():
             if f'"{event}"' in line:
@@ -157,16 +157,16 @@ class Server:
         return found
 
     def text(self) -> str:
-        """All that it said."""
+        """Return the whole log."""
         return self._log.read_text(errors="replace")
 
     def broken(self) -> str:
-        """What it said that is no event: the trace of a fault."""
+        """Return log lines that are no events, or have a traceback."""
         lines = self.text().splitlines()
         return "\n".join(line for line in lines if not line.startswith("{") or "Traceback" in line)
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of the log."""
         lines = [
             line[:WIDTH] for line in self.text().splitlines() if '"event": "write"' not in line
         ]
@@ -179,20 +179,20 @@ class Server:
             return log.read().decode("utf-8", "replace").rpartition("\n")[0]
 
     def client(self, seconds: float) -> httpx.AsyncClient:
-        """A client of its API, as it runs now."""
+        """Return a client of the current API address."""
         headers = {"authorization": f"Bearer {self._token}"}
         return httpx.AsyncClient(
             base_url=f"http://{self.api}/v1", headers=headers, timeout=seconds, trust_env=False
         )
 
     def freeze(self) -> None:
-        """Let it do nothing, its connections open."""
+        """Stop the process with SIGSTOP; its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         self._frozen, self.dns = self.dns, None
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
         self.dns = self._frozen

@@ -1,4 +1,4 @@
-"""Clients that compare and set one record by two servers lose nothing of each other."""
+"""Compare-and-set through two servers loses no update."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from tests.cluster.house import House, lasting
+from tests.cluster.cluster import Cluster, lasting
 from tests.cluster.server import ZONE
 from tests.cluster.writer import PATIENCE, UNSURE, address
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TIMES = round(lasting(1000, 60))
-"""Increments by all together."""
+"""Total number of increments."""
 
 Count = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
@@ -21,8 +21,8 @@ def body(number: int) -> dict[str, str]:
     return {"data": address(number), "description": str(number)}
 
 
-def one(owner: str) -> Count:
-    """Counts one up in a record."""
+def record_counter(owner: str) -> Count:
+    """Return a function that increments a counter in a record."""
     path = f"/records/{ZONE}/{owner}/A/one"
 
     async def count(client: httpx.AsyncClient) -> httpx.Response:
@@ -37,8 +37,8 @@ def one(owner: str) -> Count:
     return count
 
 
-def whole(owner: str) -> Count:
-    """Counts one up in an RRset, whose record is another each time."""
+def rrset_counter(owner: str) -> Count:
+    """Return a function that increments a counter in an RRset whose record changes."""
     path = f"/records/{ZONE}/{owner}/A"
 
     async def count(client: httpx.AsyncClient) -> httpx.Response:
@@ -53,7 +53,7 @@ def whole(owner: str) -> Count:
 
 
 class Counting:
-    """Counts by one server. done: acknowledged; unsure: may have been counted."""
+    """Counts through one server. done: acknowledged; unsure: may have been counted."""
 
     def __init__(self, count: Count, client: httpx.AsyncClient) -> None:
         self.done = self.unsure = self.beaten = 0
@@ -61,7 +61,7 @@ class Counting:
         self._client = client
 
     async def run(self, until: int) -> None:
-        """Count until so many are acknowledged."""
+        """Count until ``until`` increments are acknowledged."""
         while self.done < until:
             answer = await self._count(self._client)
             if answer.is_success:
@@ -74,8 +74,8 @@ class Counting:
                 await asyncio.sleep(0.05)
 
 
-async def counted(house: House, owner: str, meanwhile: Awaitable[None], count: Count) -> None:
-    servers = house.servers[:2]
+async def counted(cluster: Cluster, owner: str, meanwhile: Awaitable[None], count: Count) -> None:
+    servers = cluster.servers[:2]
     async with servers[0].client(PATIENCE) as first, servers[1].client(PATIENCE) as second:
         path = f"/records/{ZONE}/{owner}/A/one"
         (await first.put(path, json=body(0))).raise_for_status()
@@ -86,20 +86,23 @@ async def counted(house: House, owner: str, meanwhile: Awaitable[None], count: C
         done, unsure = sum(each.done for each in both), sum(each.unsure for each in both)
         assert done <= int(record["description"]) <= done + unsure
         assert sum(each.beaten for each in both)
-        for server in house.servers:
-            assert record["data"] in {each.data for each in await house.exported(server)}
+        for server in cluster.servers:
+            assert record["data"] in {each.data for each in await cluster.exported(server)}
 
 
-@pytest.mark.parametrize("count", [one, whole])
-async def test_nothing_is_lost(house: House, count: Callable[[str], Count]) -> None:
-    await counted(house, f"cas-{count.__name__}", asyncio.sleep(0), count(f"cas-{count.__name__}"))
+@pytest.mark.parametrize("count", [record_counter, rrset_counter])
+async def test_compare_and_set_loses_no_update(
+    cluster: Cluster, count: Callable[[str], Count]
+) -> None:
+    owner = f"cas-{count.__name__.replace('_', '-')}"
+    await counted(cluster, owner, asyncio.sleep(0), count(owner))
 
 
-async def test_nothing_is_lost_with_the_leader(house: House) -> None:
+async def test_compare_and_set_survives_loss_of_leader(cluster: Cluster) -> None:
     async def lose() -> None:
-        leader = await house.leader()
-        house.etcd.kill(leader)
+        leader = await cluster.leader()
+        cluster.etcd.kill(leader)
         await asyncio.sleep(lasting(20, 1))
-        await house.etcd.start(leader)
+        await cluster.etcd.start(leader)
 
-    await counted(house, "cas-leader", lose(), whole("cas-leader"))
+    await counted(cluster, "cas-leader", lose(), rrset_counter("cas-leader"))

@@ -1,4 +1,4 @@
-"""The rules find what breaks them: a harness that can't fail shows nothing."""
+"""The rules detect violations: a harness that can't fail proves nothing."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def seen(line: str) -> list[Seen]:
         "1:a=1 2:a=1! | 3:a=2",
     ],
 )
-def test_what_is_right(line: str) -> None:
+def test_consistent_answers_are_accepted(line: str) -> None:
     assert list(wrong(past(), seen(line), STALE_AFTER)) == []
 
 
@@ -90,7 +90,7 @@ def test_what_is_right(line: str) -> None:
         ("1:a=none", "is not answered"),
     ],
 )
-def test_what_is_wrong(line: str, why: str) -> None:
+def test_inconsistent_answers_are_reported(line: str, why: str) -> None:
     found = list(wrong(past(), seen(line), STALE_AFTER))
     assert bool(found) is bool(why), found
     assert why in "".join(found)
@@ -99,7 +99,7 @@ def test_what_is_wrong(line: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        # Of the snapshot, which is older; it is not the same value of later.
+        # The value is that of the older snapshot, not the same value written later.
         ("10:g=2 | 10.5:g=! 10.8:g=2", ""),
         ("7:b=3,4 8:b=3,4 | 9:a=2! 9.5:a=4! 9.6:a=4", ""),
         ("10:g=2 | 10.5:g=1! 10.6:g=1", "went back"),
@@ -108,13 +108,13 @@ def test_what_is_wrong(line: str, why: str) -> None:
         ("9:g= | 9.1:g=2!", "was not written yet"),
     ],
 )
-def test_after_a_crash(line: str, why: str) -> None:
+def test_older_answers_after_crash_must_be_marked(line: str, why: str) -> None:
     found = list(wrong(past(), seen(line), STALE_AFTER, {1}))
     assert bool(found) is bool(why), found
     assert why in "".join(found)
 
 
-def test_marks() -> None:
+def test_stale_marks_are_checked() -> None:
     answers = seen("1:a=1 2:a=1! 3:a=1")
     assert len(list(marked(answers, 0, 9, stale=True))) == 2
     assert len(list(marked(answers, 1.5, 2.5, stale=True))) == 0
@@ -126,7 +126,7 @@ def test_marks() -> None:
     [("a", "4", True), ("a", "3", False), ("b", "3 4", True), ("b", "3", False),
      ("g", "2", True), ("g", "", True), ("g", "1", False)],
 )  # fmt: skip
-def test_the_end(name: str, value: str, right: bool) -> None:
+def test_final_state_must_keep_acknowledged_writes(name: str, value: str, right: bool) -> None:
     end = {"a": "4", "b": "3 4", "g": "2", name: value}
     found = kept(past(), {name: Value(text.split()) for name, text in end.items()}, "etcd")
     assert (not [*found]) is right

@@ -1,4 +1,4 @@
-"""A record on a lease stays while that is renewed, whatever fails, and goes when it isn't."""
+"""A leased record stays while its lease is renewed, through faults, and then expires."""
 
 import asyncio
 from contextlib import suppress
@@ -7,7 +7,7 @@ from itertools import cycle
 import httpx
 import pytest
 
-from tests.cluster.house import House, lasting
+from tests.cluster.cluster import Cluster, lasting
 from tests.cluster.invariants import Answer, Value
 from tests.cluster.prober import Prober
 from tests.cluster.server import ZONE
@@ -21,9 +21,9 @@ RENEW = 0.5
 ADDRESS = "10.3.0.1"
 
 
-async def register(house: House) -> str:
-    """A lease with a record on it; its id."""
-    async with house.servers[0].client(PATIENCE) as client:
+async def register(cluster: Cluster) -> str:
+    """Register a record with a lease; return the id of the lease."""
+    async with cluster.servers[0].client(PATIENCE) as client:
         granted = await client.post("/leases", json={"ttl": TTL})
         assert granted.is_success, granted.text
         lease: str = granted.json()["id"]
@@ -33,37 +33,37 @@ async def register(house: House) -> str:
         return lease
 
 
-async def renew(house: House, lease: str) -> None:
-    """Renew by one server after the other; who can't is not waited for."""
-    for server in cycle(house.servers):
+async def renew(cluster: Cluster, lease: str) -> None:
+    """Renew through each server in turn; skip servers that can't."""
+    for server in cycle(cluster.servers):
         await asyncio.sleep(RENEW)
         if server.dns is not None:
             with suppress(httpx.HTTPError):
                 async with server.client(RENEW) as client:
-                    told = await client.post(f"/leases/{lease}/keepalive")
-                    assert told.is_success or told.status_code == 503, told.text
+                    answer = await client.post(f"/leases/{lease}/keepalive")
+                    assert answer.is_success or answer.status_code == 503, answer.text
 
 
-async def test_it_stays_while_it_is_renewed(house: House) -> None:
-    async with house.watched():
-        lease = await register(house)
-        probers = [Prober(server, ["leased"]) for server in house.servers]
-        renewing = asyncio.create_task(renew(house, lease))
+async def test_leased_record_stays_while_lease_is_renewed(cluster: Cluster) -> None:
+    async with cluster.watched():
+        lease = await register(cluster)
+        probers = [Prober(server, ["leased"]) for server in cluster.servers]
+        renewing = asyncio.create_task(renew(cluster, lease))
         asking = [asyncio.create_task(prober.run()) for prober in probers]
         try:
-            await house.until(lambda: all(map(answers, probers)), "the record on a lease")
+            await cluster.until(lambda: all(map(answers, probers)), "the record on a lease")
             began = [len(prober.seen) for prober in probers]
             for _ in range(round(lasting(3, 1))):
-                leader = await house.leader()
-                house.etcd.kill(leader)
-                await house.acknowledged(*house.servers)
+                leader = await cluster.leader()
+                cluster.etcd.kill(leader)
+                await cluster.acknowledged(*cluster.servers)
                 await asyncio.sleep(lasting(2 * TTL, 0))
-                await house.etcd.start(leader)
+                await cluster.etcd.start(leader)
             assert not renewing.done(), renewing.result()
             for prober, first in zip(probers, began, strict=True):
-                assert all(one.value == {ADDRESS} for one in prober.seen[first:]), prober.seen
+                assert all(seen.value == {ADDRESS} for seen in prober.seen[first:]), prober.seen
             renewing.cancel()
-            await house.until(lambda: not any(map(answers, probers)), "the end of a lease")
+            await cluster.until(lambda: not any(map(answers, probers)), "the end of a lease")
         finally:
             for task in (renewing, *asking):
                 task.cancel()
@@ -71,6 +71,6 @@ async def test_it_stays_while_it_is_renewed(house: House) -> None:
 
 
 def answers(prober: Prober) -> bool:
-    """Whether a server has the record."""
+    """Return whether a server answers the record."""
     last = prober.seen[-1:]
     return bool(last) and last[0].kind is Answer.VALUE and last[0].value == Value([ADDRESS])

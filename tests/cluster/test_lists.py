@@ -1,4 +1,4 @@
-"""A list that is read again shows nothing that never was, while it is read."""
+"""Reading the list again never exposes a state that didn't exist."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.etcdkit import BINARIES, Etcd, running
 pytestmark = pytest.mark.slow
 ZONE = ZONES[0]
 MANY = 3000
-"""Records that come after, so that the list is read in several pages."""
+"""Records that sort last, so that the list has several pages."""
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
 
 
 @pytest.mark.parametrize("version", BINARIES)
-async def test_no_deletion_is_left_out(
+async def test_watch_misses_no_deletion_at_compaction(
     tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what was deleted at the revision of a compaction etcd tells nothing, or refuses it."""
+    """etcd omits deletions at the compacted revision, or refuses to watch from it."""
     async with running(tmp_path, version) as etcd, EtcdClient(etcd.options()) as client:
         await client.put(b"a/1", b"")
         deleted, _ = await client.delete(b"a/1")
@@ -42,7 +42,7 @@ async def test_no_deletion_is_left_out(
         look = Watches._look
 
         async def late(self: Watches, watch: EtcdWatch) -> int:
-            """As much may happen between a look and the watch."""
+            """Compact between the look and the watch."""
             first = await look(self, watch)
             await client.compact(deleted)
             return first
@@ -54,10 +54,12 @@ async def test_no_deletion_is_left_out(
 
 
 async def replace(store: Store, rtype: str, *data: str) -> None:
-    """Make these all records of a name, at once."""
+    """Replace all records of a name at once."""
     registry = Registry(store, Applied(), lambda: NOW)
     drafts = [record_spec(parse_type(rtype), each) for each in data]
-    await registry.put_rrset(RecordKey(ZONE, "a", rtype, ""), {one.id: one for one in drafts}, "me")
+    await registry.put_rrset(
+        RecordKey(ZONE, "a", rtype, ""), {each.id: each for each in drafts}, "me"
+    )
 
 
 async def fill(store: Store) -> None:
@@ -78,8 +80,10 @@ async def fill(store: Store) -> None:
         [("A",)],
     ],
 )
-async def test_an_rrset_changes_at_once(etcd: Etcd, after: list[tuple[str, ...]]) -> None:
-    """It was replaced, and etcd has forgotten how, while nobody watched."""
+async def test_rrset_changes_in_one_step_after_relist(
+    etcd: Etcd, after: list[tuple[str, ...]]
+) -> None:
+    """It was replaced, and the history compacted, while nobody watched."""
     async with Store(etcd.options()) as store:
         await replace(store, "A", "10.0.0.1", "10.0.0.2", "10.0.0.3")
         await fill(store)
@@ -92,7 +96,7 @@ async def test_an_rrset_changes_at_once(etcd: Etcd, after: list[tuple[str, ...]]
         page = await store.range(b"/", limit=1)
         await store.client.compact(page.revision)
         watcher.core.name = "a"
-        await watcher.start(anew=False)
+        await watcher.start(new_catalog=False)
         wanted = sorted(after[-1][1:])
         await until(lambda: watcher.core.steps[-1:] == [wanted])
         await watcher.stop()

@@ -1,4 +1,4 @@
-"""A server that can't reach etcd any more, though both go on; each has a network of its own."""
+"""A server is cut off from etcd while both keep running, each in its own network."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musterd.registry.tokens import new_text
-from tests.cluster.house import AT_ONCE, LENGTH, House, lasting
+from tests.cluster.cluster import AT_ONCE, LENGTH, Cluster, lasting
 from tests.cluster.invariants import LOST_SECONDS, Outcome, marked
 from tests.cluster.server import STALE_AFTER, Server
 from tests.cluster.wires import Wires, wires
@@ -46,7 +46,7 @@ class Parted:
             Server(folder / host.name, behind, token, address=host.front, before=host.before)
             for host in self.hosts
         ]
-        self.house = House(etcd, servers, host=there.front)
+        self.cluster = Cluster(etcd, servers, host=there.front)
 
 
 @pytest.fixture
@@ -54,42 +54,44 @@ async def parted(tmp_path: Path) -> AsyncIterator[Parted]:
     with wires() as net:
         made = Parted(tmp_path, net)
         try:
-            await made.house.start()
+            await made.cluster.start()
             yield made
         finally:
-            made.house.close()
+            made.cluster.close()
 
 
 @pytest.mark.parametrize("ending", ["restart", "crash"] if LENGTH >= 1 else ["restart"])
-async def test_one_server_is_cut_off(parted: Parted, ending: str) -> None:
-    """It answers what it knows, marked, and refuses to write; the other doesn't notice.
+async def test_server_cut_off_from_etcd_marks_answers_and_refuses_writes(
+    parted: Parted, ending: str
+) -> None:
+    """It answers with stale marks and refuses writes; the other server isn't affected.
 
-    What changed meanwhile is compacted, so it must list all anew.
+    The changes it missed are compacted, so it must list again.
     """
-    house, net = parted.house, parted.net
-    lonely, other = house.servers
+    cluster, net = parted.cluster, parted.net
+    lonely, other = cluster.servers
     loop = asyncio.get_running_loop()
     late = LOST_SECONDS + STALE_AFTER
-    async with house.watched():
+    async with cluster.watched():
         net.cut(parted.hosts[0])
         since = loop.time()
-        await house.until(lambda: house.seen(lonely)[-1].stale, "an answer that is marked")
+        await cluster.until(lambda: cluster.seen(lonely)[-1].stale, "an answer that is marked")
         await asyncio.sleep(since + lasting(30, 0) - loop.time())
         noticed = loop.time()
-        again = house.restart if ending == "restart" else house.crash
+        again = cluster.restart if ending == "restart" else cluster.crash
         await again(lonely, synced=False)
         ready = loop.time()
         if ending == "restart":
-            await house.answered(lonely)
+            await cluster.answered(lonely)
         await asyncio.sleep(lasting(30, 0.2))
         until = loop.time()
-        await house.compact()
+        await cluster.compact()
         net.mend(parted.hosts[0])
-        await house.acknowledged(lonely, other)
+        await cluster.acknowledged(lonely, other)
     for begin, end in ((since + late, noticed), (ready, until)):
-        assert list(marked(house.seen(lonely), begin, end, stale=True)) == []
-    assert list(marked(house.seen(other), since, until, stale=False)) == []
-    writes = [w for w in house.writes(lonely) if since + late < w.begun and w.ended < noticed]
+        assert list(marked(cluster.seen(lonely), begin, end, stale=True)) == []
+    assert list(marked(cluster.seen(other), since, until, stale=False)) == []
+    writes = [w for w in cluster.writes(lonely) if since + late < w.begun and w.ended < noticed]
     slow = [w for w in writes if w.outcome is not Outcome.REFUSED or w.ended - w.begun >= AT_ONCE]
     assert slow == []
     assert writes or LENGTH < 1

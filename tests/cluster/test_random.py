@@ -1,7 +1,7 @@
-"""Random operations in etcd, from a seed, while etcd and its watcher are restarted: what the
-registry's source makes of them is what a model of a few lines says.
+"""Random operations from a seed, while etcd and its watcher restart: the registry's source must
+agree with a small model.
 
-How many, the environment says: ``FAULTS=1`` is 100,000.
+The environment sets the number: ``FAULTS=1`` is 100,000.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
 from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import NOW, until
-from tests.cluster.house import LENGTH, lasting
+from tests.cluster.cluster import LENGTH, lasting
 from tests.cluster.watching import TTL, ZONES, Watcher
 from tests.etcdkit import BINARIES, Etcd, running
 from tests.store.kit import seeded
@@ -29,10 +29,10 @@ from tests.store.kit import seeded
 pytestmark = pytest.mark.slow
 OPERATIONS = round(lasting(100_000, 2000))
 CHECK = min(OPERATIONS // 2, 5000)
-"""Operations between two looks whether all is equal."""
+"""Operations between two checks."""
 OWNERS = [f"n{number}" for number in range(20)] + ["a.n1", "*", "@"]
 BRIEF = 1
-"""The TTL of a lease that ends by itself, seconds."""
+"""TTL of a lease that expires by itself, seconds."""
 BAD = (
     b"", b"{", b"[]", b"{}", b'{"data": 1}', b"\xff\xfe", b'{"data": "\\"10.0.0"}',
     b'{"data": "10.0.0.1", "ttl": -1}', b'{"data": "10.0.0.1", "weight": "x"}', bytes(5000),
@@ -45,7 +45,7 @@ BAD_KEYS = (
 
 
 class World:
-    """The store as it is written, and the model of it."""
+    """The store and its model."""
 
     def __init__(self, etcd: Etcd, chance: random.Random) -> None:
         self.etcd = etcd
@@ -57,7 +57,7 @@ class World:
         """Key -> value and lease."""
         self.lasting: list[int] = []
         self.ending: list[int] = []
-        """Leases that nobody renews."""
+        """Leases that expire."""
         self._marks = 0
 
     def key(self) -> bytes:
@@ -83,7 +83,7 @@ class World:
         return PutOp(key, self.value(key), lease)
 
     async def write(self, compares: list[Compare], steps: list[Operation]) -> None:
-        """Do a transaction in the store, and if it says that it did, in the model."""
+        """Run a transaction in the store and, if it succeeded, in the model."""
         try:
             done = (await self.store.transaction(compares, steps)).succeeded
         except LeaseNotFound:
@@ -98,14 +98,14 @@ class World:
                     self.model[step.key] = step.value, step.lease
 
     async def learn(self, keys: Any) -> None:
-        """Take to the model what is there, where it isn't known what happened."""
+        """Copy keys of the store to the model after an uncertain write."""
         for key in keys:
             entry = await self.store.get(key)
             self.model.pop(key, None)
             if entry is not None:
                 self.model[key] = entry.value, entry.lease
 
-    async def one(self) -> None:
+    async def put_random(self) -> None:
         await self.write([], [self.put()])
 
     async def delete(self) -> None:
@@ -160,17 +160,17 @@ class World:
 
     async def rewatch(self) -> None:
         await self.watcher.stop()
-        # Meanwhile it may miss some, and what it missed may be forgotten.
+        # The watcher misses these writes, and the history may be compacted.
         for _ in range(self.chance.randrange(20)):
-            await self.one()
+            await self.put_random()
         if self.chance.random() < 0.5:
             await self.compact()
-        await self.watcher.start(anew=self.chance.random() < 0.5)
+        await self.watcher.start(new_catalog=self.chance.random() < 0.5)
 
     async def check(self) -> None:
-        """Wait for leases to end and for a last write to arrive; then all must be equal."""
+        """Wait for leases to expire and a last write to arrive, then compare everything."""
         for lease in self.ending:
-            # Before it is revoked it may be said to have ended.
+            # A lease may be reported as expired before its keys are deleted.
             while lease in {told[1] for told in (await self.entries()).values()}:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             self.end(lease)
@@ -186,15 +186,13 @@ class World:
                     lambda: self.watcher.settled and line in self.watcher.core.text(ZONES[0])
                 )
         except TimeoutError:
-            raise AssertionError(
-                f"the watcher does not come to the end: {self.etcd.tail()}"
-            ) from None
+            raise AssertionError(f"the watcher does not catch up: {self.etcd.tail()}") from None
         assert await self.entries() == self.model
         for zone in ZONES:
             assert self.watcher.core.text(zone) == answered(self.model, zone)
 
     async def entries(self) -> dict[bytes, tuple[bytes, int]]:
-        """What is in etcd, as the model has it."""
+        """Return the entries of etcd in the form of the model."""
         return {
             entry.key: (entry.value, entry.lease)
             async for page in self.store.scan(RECORDS)
@@ -203,7 +201,7 @@ class World:
 
 
 def answered(model: Mapping[bytes, tuple[bytes, int]], zone: str) -> list[str]:
-    """The lines that a zone answers."""
+    """Return the lines that a zone should answer."""
     rrsets: dict[tuple[str, str], tuple[set[str], list[int]]] = {}
     for key, (value, _) in model.items():
         parts = key.split(b"/")[4:]
@@ -215,14 +213,14 @@ def answered(model: Mapping[bytes, tuple[bytes, int]], zone: str) -> list[str]:
         data.add(told["data"])
         ttls.append(min(ttl, told.get("lease_ttl", ttl)))
     return sorted(
-        f"{zone if owner == '@' else f'{owner}.{zone}'}. {min(ttls)} {rtype} {one}"
+        f"{zone if owner == '@' else f'{owner}.{zone}'}. {min(ttls)} {rtype} {address}"
         for (owner, rtype), (data, ttls) in rrsets.items()
-        for one in data
+        for address in data
     )
 
 
 OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
-    World.one: 50,
+    World.put_random: 50,
     World.delete: 20,
     World.several: 15,
     World.rrset: 8,
@@ -236,7 +234,7 @@ OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
 
 @pytest.mark.timeout(120 + 3600 * LENGTH)
 @pytest.mark.parametrize("version", BINARIES)
-async def test_the_registry_ends_as_a_model(tmp_path: Path, version: str) -> None:
+async def test_registry_source_matches_model(tmp_path: Path, version: str) -> None:
     async with running(tmp_path, version) as etcd:
         world = World(etcd, seeded())
         await world.watcher.start()

@@ -1,7 +1,7 @@
-"""Random keys of each layout in a real etcd, from a seed, while etcd, the way to it, and who
-follows it break: what is answered is what a new list gives.
+"""Random keys of each layout, from a seed, while etcd, the connection and the follower fail: the
+answers must equal those of a new list.
 
-How many, the environment says: ``FAULTS=1`` is 5,000 for each layout.
+The environment sets the number: ``FAULTS=1`` is 5,000 for each layout.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 from musterd.etcd import EtcdClient
 from musterd.kv import Compacted, LeaseNotFound, StoreUncertain
 from tests.catalogkit import RecordingCore
-from tests.cluster.house import LENGTH, lasting
+from tests.cluster.cluster import LENGTH, lasting
 from tests.etcd_records.kit import Fed, feeding, octets
 from tests.etcd_records.test_random import ZONES, path, value
 from tests.etcdkit import Etcd, Proxy, running
@@ -26,12 +26,12 @@ OPERATIONS = round(lasting(5000, 300))
 CHECKS = 4
 AGREE_SECONDS = 30
 BRIEF = 1
-"""The TTL of a lease that ends by itself, seconds."""
+"""TTL of a lease that expires by itself, seconds."""
 NAMES = [f"{owner}muster.local" for owner in ("", "a.", "b.a.", "b.", "dns.a.b.")]
 
 
 class World:
-    """An etcd, who writes to it, and who follows it by a way that can be cut."""
+    """An etcd, a writer, and a follower behind a proxy."""
 
     def __init__(self, etcd: Etcd, proxy: Proxy, layout: str, client: EtcdClient) -> None:
         self.etcd = etcd
@@ -45,7 +45,7 @@ class World:
         self._stack = AsyncExitStack()
 
     async def follow(self) -> None:
-        """Follow from now on, with the catalog that there is."""
+        """Follow from now on, with the existing catalog."""
         catalog = None if self._fed is None else self._fed.catalog
         options = self.etcd.options(endpoints=(self.proxy.address,))
         self._fed = await self._stack.enter_async_context(
@@ -62,12 +62,12 @@ class World:
                 await self.client.delete(key)
                 return
             key = path(self.chance, self.layout).encode()
-            what = value(self.chance, NAMES)
+            content = value(self.chance, NAMES)
             if b"/monitor/" in key:
-                what = {"status": self.chance.choice(("UP", "DOWN"))}
+                content = {"status": self.chance.choice(("UP", "DOWN"))}
             brief = self.chance.random() < 0.1
             lease = (await self.client.leases.grant(BRIEF)).id if brief else 0
-            await self.client.put(key, octets(what), lease=lease)
+            await self.client.put(key, octets(content), lease=lease)
             self.held.append(key)
 
     async def compact(self) -> None:
@@ -79,7 +79,7 @@ class World:
         await self.client.range(b"/")
 
     async def cut(self) -> None:
-        """Changes that the follower can't hear of, and that may be forgotten when it can."""
+        """Make changes while the follower is cut off; they may be compacted."""
         self.proxy.silence()
         self.proxy.cut()
         for _ in range(self.chance.randrange(30)):
@@ -89,24 +89,24 @@ class World:
         self.proxy.forward()
 
     async def again(self) -> None:
-        """Another follower takes over."""
+        """Replace the follower."""
         await self._stack.aclose()
         for _ in range(self.chance.randrange(30)):
             await self.write()
         await self.follow()
 
     async def check(self) -> None:
-        """All is answered as from a new list, once leases have ended and changes have arrived."""
-        anew: list[list[str]] = []
+        """Wait until the answers equal those of a new list."""
+        relisted: list[list[str]] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(AGREE_SECONDS):
-                while not anew or anew != self.answers(self.core):
+                while not relisted or relisted != self.answers(self.core):
                     await asyncio.sleep(0.1)
                     core = RecordingCore()
                     async with feeding(self.etcd.options(), core, zones=ZONES, layout=self.layout):
-                        anew = self.answers(core)
-        assert any(anew)
-        assert self.answers(self.core) == anew
+                        relisted = self.answers(core)
+        assert any(relisted)
+        assert self.answers(self.core) == relisted
 
     def answers(self, core: RecordingCore) -> list[list[str]]:
         return [core.text(zone) for zone in ZONES]
@@ -122,7 +122,7 @@ OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
 
 
 @pytest.mark.parametrize("layout", ["skydns", "hades", "containerdns"])
-async def test_it_ends_as_a_new_list(tmp_path: Path, layout: str) -> None:
+async def test_answers_match_new_list(tmp_path: Path, layout: str) -> None:
     async with (
         running(tmp_path, "etcd-3.5") as etcd,
         Proxy(etcd.endpoints[0]) as proxy,

@@ -1,4 +1,4 @@
-"""A catalog that is fed from the registry in etcd, in this process."""
+"""A catalog in this process, fed from the registry in etcd."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ TTL = 30
 
 
 class Steps(RecordingCore):
-    """Also keeps all that some name answered, step by step."""
+    """A recording core that also keeps each state of one name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Steps(RecordingCore):
 
 
 class Watcher:
-    """A catalog that is fed from the registry in etcd, by a client of its own."""
+    """A catalog fed from the registry in etcd by its own client."""
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd
@@ -49,13 +49,13 @@ class Watcher:
 
     @property
     def settled(self) -> bool:
-        """Whether it follows: until its list is complete, what is gone may still be answered."""
+        """True if the list is complete; before, deleted records may still be answered."""
         assert self._catalog
         return self._synced and self._catalog.states.sources[NAME].lost is None
 
-    async def start(self, *, anew: bool = True) -> None:
-        """Follow, with a new catalog or the one there is."""
-        if self._catalog is None or anew:
+    async def start(self, *, new_catalog: bool = True) -> None:
+        """Follow with a new or the existing catalog."""
+        if self._catalog is None or new_catalog:
             self.core = Steps()
             self._catalog = Catalog(self.core, ManualClock())
             raw = {"zones": [{"name": zone} for zone in ZONES]}

@@ -1,8 +1,8 @@
-"""Networks of their own for servers and etcd, whose wires a test can cut.
+"""Separate networks for servers and etcd, whose links a test can cut.
 
-Each host is a network namespace with two interfaces: in front it is asked, also by the test itself;
-behind is etcd. The bridges that join them are in a namespace too, so that nothing of the machine's
-own network changes but one interface to the front.
+Each host is a network namespace with two interfaces: clients, including the test, use the front
+one; the back one leads to etcd. The bridges that join them are in a namespace too, so the machine's
+own network changes only by one interface to the front.
 """
 
 import os
@@ -18,13 +18,13 @@ from tests.needs import CI
 
 FRONT: Final = "198.18"
 BACK: Final = "198.19"
-"""Of the range for tests of networks (RFC 2544 appendix C.2.2)."""
+"""Networks in the range for benchmarks (RFC 2544 appendix C.2.2)."""
 _PREFIX: Final = "mclu"
 _SELF: Final = 254
 
 
 class Wires:
-    """The networks; what is named after this process, and after those that are no more, is ours."""
+    """The networks, named after this process; those of dead processes are removed too."""
 
     def __init__(self) -> None:
         pid = os.getpid()
@@ -33,7 +33,7 @@ class Wires:
         self._hosts: dict[str, int] = {}
 
     def open(self) -> None:
-        """Make the bridges. Raises CalledProcessError where that isn't allowed."""
+        """Create the bridges. Raises CalledProcessError without the permission."""
         bridges = f"{self._name}-w"
         _ip("netns", "add", bridges)
         for bridge in ("front", "back"):
@@ -46,7 +46,7 @@ class Wires:
         _ip("link", "set", self._name, "up")
 
     def close(self) -> None:
-        """Remove all, and what an earlier run left that was killed."""
+        """Remove the networks, also those of killed runs."""
         for name in sorted(path.name for path in Path("/run/netns").glob(f"{_PREFIX}*")):
             pid = name.removeprefix(_PREFIX).partition("-")[0]
             if name.startswith(f"{self._name}-") or not Path(f"/proc/{pid}").exists():
@@ -56,7 +56,7 @@ class Wires:
             _ip("link", "del", self._name)
 
     def host(self, name: str) -> "Host":
-        """Another host."""
+        """Add a host."""
         number = self._hosts[name] = len(self._hosts) + 1
         space, bridges = f"{self._name}-{name}", f"{self._name}-w"
         _ip("netns", "add", space)
@@ -71,11 +71,11 @@ class Wires:
         return made
 
     def cut(self, host: "Host") -> None:
-        """Let nothing through behind a host; nobody is told."""
+        """Cut the back link of a host silently."""
         _ip("-n", f"{self._name}-w", "link", "set", f"b-{host.name}", "down")
 
     def mend(self, host: "Host") -> None:
-        """Let all through again."""
+        """Restore the back link of a host."""
         _ip("-n", f"{self._name}-w", "link", "set", f"b-{host.name}", "up")
 
 
@@ -87,12 +87,12 @@ class Host:
         self.front = front
         self.back = back
         self.before = ("ip", "netns", "exec", space)
-        """What the command line of a program begins with that is to run there."""
+        """Command prefix that runs a program on the host."""
 
 
 @contextmanager
 def wires() -> Iterator[Wires]:
-    """Networks while the block runs; the test is skipped where none can be made."""
+    """Create networks for the block; skip the test if that isn't possible."""
     made = Wires()
     made.close()
     try:

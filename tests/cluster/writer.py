@@ -1,4 +1,4 @@
-"""Writes ever higher numbers to names of its own by the API of one server, and notes each write."""
+"""A writer puts ever higher numbers through one server's API and records each write."""
 
 import asyncio
 import re
@@ -12,21 +12,21 @@ from tests.cluster.server import ZONE, Server
 PAUSE: Final = 0.01
 """Seconds between two writes."""
 REQUEST_SECONDS: Final = 5.0
-"""In which the server has an answer of etcd to a request, or none."""
+"""Timeout of the server for a request to etcd."""
 PATIENCE: Final = 3 * REQUEST_SECONDS
-"""Seconds in which each answer must come: a write reads first. Then the client gives up."""
+"""Timeout of the client, seconds: a write reads first."""
 CLEAR: Final = re.compile("etcd at|the store can't be|the server is shutting down")
-"""What every refusal names."""
+"""Causes, one of which every refusal names."""
 UNSURE: Final = "may have happened"
-"""What a refusal says that isn't one for certain."""
+"""Text of a response to an uncertain write."""
 RRSET: Final = 3
-"""Records of an RRset that is replaced at once."""
+"""Records of an RRset that is replaced in one request."""
 
 _Body = dict[str, Any] | None
 
 
 class Request(NamedTuple):
-    """What is asked of the API so that a name has a value."""
+    """An API request that gives a name a value."""
 
     method: str
     path: str
@@ -35,52 +35,52 @@ class Request(NamedTuple):
 
 
 def address(number: int, place: int = 0) -> str:
-    """An IPv4 address that says a number."""
+    """Return an IPv4 address that encodes a number."""
     return f"10.{place}.{number >> 8 & 255}.{number & 255}"
 
 
-def one(name: str, number: int) -> Request:
-    """One record, changed."""
+def change_record(name: str, number: int) -> Request:
+    """Change one record."""
     data = address(number)
     return Request("PUT", f"{name}/A/x", {"data": data}, Value([data]))
 
 
-def several(name: str, number: int) -> Request:
-    """All records of an RRset, which are others each time."""
+def replace_rrset(name: str, number: int) -> Request:
+    """Replace all records of an RRset."""
     data = [address(number, place) for place in range(1, RRSET + 1)]
     return Request("PUT", f"{name}/A", {"records": [{"data": each} for each in data]}, Value(data))
 
 
-def gone(name: str, number: int) -> Request:
-    """An RRset that is removed every other time."""
+def toggle_rrset(name: str, number: int) -> Request:
+    """Create or remove an RRset, in turn."""
     if number % 2:
         data = address(number)
         return Request("PUT", f"{name}/A", {"records": [{"data": data}]}, Value([data]))
     return Request("DELETE", f"{name}/A", None, Value())
 
 
-KINDS: Final = {"one": one, "several": several, "gone": gone}
+KINDS: Final = {"one": change_record, "several": replace_rrset, "gone": toggle_rrset}
 
 
 def names_of(server: str) -> list[str]:
-    """The names that the writer of a server writes."""
+    """Return the names that the writer of a server writes."""
     return [f"{kind}-{server}" for kind in KINDS]
 
 
 class Writer:
-    """Writes by one server, whenever it runs."""
+    """Writes through one server while it runs."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.names = names_of(server.name)
         self.writes: list[Write] = []
         self.wrong: list[str] = []
-        """Answers that should never be."""
+        """Invalid responses."""
         self._number = 0
         self._stopped = False
 
     def stop(self) -> None:
-        """Write nothing after what is under way; then ``run`` ends."""
+        """Make ``run`` end after the current write."""
         self._stopped = True
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class Writer:
                         await asyncio.sleep(PAUSE)
 
     def done(self, since: float = 0.0) -> int:
-        """How many writes were acknowledged that began after a time."""
+        """Return the number of acknowledged writes that began after a time."""
         return sum(w.outcome is Outcome.DONE and w.begun >= since for w in self.writes)
 
     async def _write(self, client: httpx.AsyncClient, run: int, name: str, asked: Request) -> None:
@@ -127,7 +127,7 @@ class Writer:
         if answer.status_code == httpx.codes.NO_CONTENT:
             return Outcome.DONE, None, "204"
         if "json" not in answer.headers.get("content-type", ""):
-            self._fault(f"{answer.status_code} without a word: {answer.text}")
+            self._fault(f"{answer.status_code} without a problem document: {answer.text}")
             return Outcome.UNSURE, None, answer.text
         told = answer.json()
         if answer.is_success:
@@ -135,7 +135,7 @@ class Writer:
         text = f"{answer.status_code} {told.get('detail')}"
         match answer.status_code:
             case httpx.codes.NOT_FOUND if told["type"] == "urn:musterd:problem:not-registered":
-                # It was to be removed, and what would have put it there didn't happen.
+                # The record to delete is absent: the write before it didn't happen.
                 return Outcome.DONE, None, text
             case httpx.codes.SERVICE_UNAVAILABLE:
                 self._judge_refusal(answer, told)
@@ -144,7 +144,7 @@ class Writer:
         return Outcome.UNSURE, None, text
 
     def _judge_refusal(self, answer: httpx.Response, told: dict[str, Any]) -> None:
-        """A refusal says what failed, where, and when to come again."""
+        """Check that a refusal names the cause and has Retry-After."""
         detail = str(told.get("detail", ""))
         if not CLEAR.search(detail) or "retry-after" not in answer.headers:
             self._fault(f"unclear: {answer.headers} {told}")

@@ -1,4 +1,4 @@
-"""An etcd of several members, servers that share it, who writes by them and who asks them."""
+"""A cluster under test: etcd members, servers that share them, writers and probers."""
 
 import asyncio
 import base64
@@ -19,29 +19,29 @@ from tests.cluster.writer import PATIENCE, Writer
 from tests.etcdkit import Etcd, Member
 
 LENGTH: Final = float(os.environ.get("FAULTS", "0.02"))
-"""How long each fault lasts, 1 for as long as ``make faults`` has it."""
+"""Scale of the duration of faults; 1 is that of ``make faults``."""
 
 
 def lasting(full: float, least: float) -> float:
-    """How long, or how often: ``full`` in the long run, ``least`` at the least."""
+    """Return a duration or a count: ``full`` scaled by ``LENGTH``, but at least ``least``."""
     return max(least, full * LENGTH)
 
 
 SETTLE_SECONDS: Final = 45.0
-"""In which all servers agree with etcd after the last fault."""
+"""Limit for all servers to agree with etcd after the last fault."""
 AT_ONCE: Final = 3.0
-"""Seconds in which a write is refused when etcd has been lost for a while."""
+"""Limit for refusing a write when etcd has been lost for a while, seconds."""
 PREFIX: Final = "/musterd/v1/records/"
 TTL: Final = 30
-"""Of records that have none, seconds."""
-WRONG_MOST: Final = 8
-"""Breaches of a rule that are shown."""
+"""Default TTL of records, seconds."""
+MAX_SHOWN: Final = 8
+"""Maximum number of violations to show."""
 FILLER: Final = round(lasting(5000, 1500))
-"""Records that nobody writes, so that a list takes its time; they come after those that are."""
+"""Unchanging records that make a list slow; they sort after the written ones."""
 
 
 class Record(NamedTuple):
-    """A record as it is answered."""
+    """A record of an answer."""
 
     owner: str
     rtype: str
@@ -49,8 +49,8 @@ class Record(NamedTuple):
     data: str
 
 
-class House:
-    """The cluster. It goes on from test to test, and so does what is known of it."""
+class Cluster:
+    """The cluster. It and its recorded history are kept from test to test."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class House:
         host: str = "127.0.0.1",
         login: dict[str, str] | None = None,
     ) -> None:
-        """``host``: where etcd is; ``login``: who may read all in it, where it wants to know."""
+        """``host``: address of etcd; ``login``: a user who may read all keys, if logins are on."""
         self.etcd = etcd
         self.servers = list(servers)
         self.sound = True
-        """Whether the next test may go on with it."""
+        """True if the next test may use the cluster."""
         self._host = host
         self._login = login
         self._writers = {server.name: Writer(server) for server in servers}
         names = [name for writer in self._writers.values() for name in writer.names]
         self._probers = {server.name: Prober(server, names) for server in servers}
         self.crashed: dict[str, set[int]] = {server.name: set() for server in servers}
-        """Which starts of each server came after a crash."""
+        """Starts of each server that followed a crash."""
         self._writing: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Start all, and register what fills the zone."""
+        """Start everything and register the filler records."""
         if not self.etcd.runs:
             await self.etcd.start()
         await asyncio.gather(*(server.start() for server in self.servers))
@@ -89,23 +89,23 @@ class House:
             assert answer.is_success, answer.text
 
     def close(self) -> None:
-        """End all."""
+        """Stop everything."""
         for server in self.servers:
             server.close()
         self.etcd.kill()
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Write and ask while the block runs, then let it settle, and judge all that was seen."""
+        """Write and query during the block, wait for agreement, then check all answers."""
         self.sound = False
         asking = [asyncio.create_task(prober.run()) for prober in self._probers.values()]
         self._write()
         try:
             await self._each_acknowledged()
             yield
-            await self.quiet()
+            await self.stop_writes()
             await self._settle()
-            # What was asked when it settled is answered too.
+            # Queries still under way are answered too.
             await asyncio.sleep(0.2)
         except BaseException:
             print(self.tail())
@@ -120,39 +120,39 @@ class House:
             if name not in self._writing:
                 self._writing[name] = asyncio.create_task(writer.run())
 
-    async def quiet(self, *servers: Server) -> None:
-        """Write no more by some servers or by all, once what is under way is answered."""
+    async def stop_writes(self, *servers: Server) -> None:
+        """Finish and stop the writes through the given servers, by default all."""
         names = {server.name for server in servers} or set(self._writing)
         for name in names:
             self._writers[name].stop()
         ending = [self._writing.pop(name) for name in names & self._writing.keys()]
         await asyncio.gather(*ending)
 
-    def loud(self) -> None:
-        """Write again by all."""
+    def resume_writes(self) -> None:
+        """Resume the writes through all servers."""
         self._write()
 
     async def _each_acknowledged(self) -> None:
         await self.acknowledged(*self.servers)
 
     async def acknowledged(self, *servers: Server) -> None:
-        """Wait until each of some servers acknowledges a write that begins from now on."""
+        """Wait until each server acknowledges a write that begins from now on."""
         now = asyncio.get_running_loop().time()
         writers = [self._writers[server.name] for server in servers]
         await self.until(lambda: all(writer.done(now) for writer in writers), "a write")
 
     async def answered(self, server: Server) -> None:
-        """Wait until a server answers each name since it was started, if only from its disk."""
+        """Wait until a server has answered each name since its start, if only from its snapshot."""
         prober, run = self._probers[server.name], server.runs
 
         def known() -> bool:
             last = prober.seen[-len(prober.names) :]
-            return all(one.run == run and one.kind is Answer.VALUE for one in last)
+            return all(seen.run == run and seen.kind is Answer.VALUE for seen in last)
 
         await self.until(known, f"answers of {server.name}")
 
-    async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for what gives no event. Raises AssertionError where it takes too long."""
+    async def until(self, condition: Callable[[], bool], purpose: str) -> None:
+        """Poll until a condition holds. Raises AssertionError after a time limit."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
                 while not condition():
@@ -162,29 +162,29 @@ class House:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             last = "\n".join(f"  {w.writes[-1]}" for w in self._writers.values() if w.writes)
-            raise AssertionError(f"waited too long for {what}; the last:\n{last}") from None
+            raise AssertionError(f"waited too long for {purpose}; last writes:\n{last}") from None
 
     async def crash(self, server: Server, *, synced: bool = True) -> None:
-        """Kill a server as a crash would, and start it again."""
+        """Kill a server and start it again."""
         server.kill()
         self.crashed[server.name].add(server.runs + 1)
         await server.start(synced=synced)
 
     async def restart(self, server: Server, *, synced: bool = True) -> None:
-        """End a server as an administrator would, and start it again."""
+        """Stop a server properly and start it again."""
         await server.stop()
         await server.start(synced=synced)
 
     def seen(self, server: Server) -> list[Seen]:
-        """The answers of a server so far."""
+        """Return the answers of a server so far."""
         return self._probers[server.name].seen
 
     def writes(self, server: Server) -> list[Write]:
-        """The writes by a server so far."""
+        """Return the writes through a server so far."""
         return self._writers[server.name].writes
 
     async def leader(self) -> int:
-        """Which member leads, once one does."""
+        """Wait for a leader and return the number of its member."""
         async with asyncio.timeout(SETTLE_SECONDS):
             while True:
                 for number, member in enumerate(self.etcd.members):
@@ -195,28 +195,28 @@ class House:
                 await asyncio.sleep(0.1)
 
     async def compact(self) -> None:
-        """Let etcd forget all that was before now."""
+        """Compact etcd at its current revision."""
         revision = (await self._ask("kv/range", {"key": _base64("/")}))["header"]["revision"]
         await self._ask("kv/compaction", {"revision": revision})
 
-    async def allow(self, role: str) -> None:
-        """Make a role in etcd, after which all tokens are of before."""
+    async def add_role(self, role: str) -> None:
+        """Create a role in etcd, which invalidates all login tokens."""
         await self._ask("auth/role/add", {"name": role})
 
     async def contents(self) -> set[Record]:
-        """What etcd has, as it is to be answered."""
+        """Return the records in etcd, as answers should contain them."""
         end = PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)
         span = {"key": _base64(PREFIX), "range_end": _base64(end)}
         found = set()
         for entry in (await self._ask("kv/range", span)).get("kvs", ()):
             key, value = (base64.b64decode(entry[name]) for name in ("key", "value"))
             _, owner, rtype, _ = key.decode().removeprefix(PREFIX).split("/")
-            told = json.loads(value)
-            found.add(Record(owner, rtype, told.get("ttl", TTL), told["data"]))
+            record = json.loads(value)
+            found.add(Record(owner, rtype, record.get("ttl", TTL), record["data"]))
         return found
 
     async def exported(self, server: Server) -> set[Record]:
-        """What a server answers, all of it."""
+        """Return all records that a server answers."""
         async with server.client(PATIENCE) as client:
             answer = await client.get(f"/zones/{ZONE}/export")
             assert answer.is_success, answer.text
@@ -245,7 +245,7 @@ class House:
             return found
 
     async def _settle(self) -> None:
-        """Wait until each server answers all that etcd has, and nothing else, unmarked."""
+        """Wait until each server answers exactly the records in etcd, not marked as stale."""
         expected = await self.contents()
         there = values(expected)
         differences = list[str]()
@@ -257,8 +257,8 @@ class House:
                     ):
                         await asyncio.sleep(0.1)
         except TimeoutError:
-            text = "\n".join(differences[:WRONG_MOST])
-            raise AssertionError(f"doesn't come to agree with etcd:\n{text}") from None
+            text = "\n".join(differences[:MAX_SHOWN])
+            raise AssertionError(f"servers don't agree with etcd:\n{text}") from None
         past = Past(write for writer in self._writers.values() for write in writer.writes)
         assert (lost := list(kept(past, there, "etcd"))) == [], "\n".join(lost)
 
@@ -266,33 +266,33 @@ class House:
         self, server: Server, expected: set[Record], there: dict[str, Value]
     ) -> list[str]:
         found = await self.exported(server)
-        told = [f"{server.name} lacks {record}" for record in sorted(expected - found)]
-        told += [f"{server.name} has {record}" for record in sorted(found - expected)]
+        differences = [f"{server.name} lacks {record}" for record in sorted(expected - found)]
+        differences += [f"{server.name} has {record}" for record in sorted(found - expected)]
         prober = self._probers[server.name]
-        for one in prober.seen[-len(prober.names) :]:
-            if one.value != there.get(one.name, Value()) or one.stale:
-                told.append(f"{server.name} answers {one}, etcd has {there.get(one.name)}")
-        return told
+        for seen in prober.seen[-len(prober.names) :]:
+            if seen.value != there.get(seen.name, Value()) or seen.stale:
+                differences.append(f"{server.name} answers {seen}, etcd has {there.get(seen.name)}")
+        return differences
 
     def _judge(self) -> None:
-        """Raise AssertionError where a rule was broken."""
+        """Raise AssertionError if an answer violates a rule."""
         past = Past(write for writer in self._writers.values() for write in writer.writes)
         found = [text for writer in self._writers.values() for text in writer.wrong]
         for server in self.servers:
             found += wrong(past, self.seen(server), STALE_AFTER, self.crashed[server.name])
-            found += [f"{server.name} said:\n{text}" for text in [server.broken()] if text]
+            found += [f"{server.name} logged:\n{text}" for text in [server.broken()] if text]
         if found:
-            more = [f"and {len(found) - WRONG_MOST} more"] if len(found) > WRONG_MOST else []
+            more = [f"and {len(found) - MAX_SHOWN} more"] if len(found) > MAX_SHOWN else []
             print(self.tail())
-            raise AssertionError("\n".join(["", *found[:WRONG_MOST], *more]))
+            raise AssertionError("\n".join(["", *found[:MAX_SHOWN], *more]))
 
     def tail(self) -> str:
-        """The ends of all logs."""
+        """Return the ends of all logs."""
         return "\n".join([*(server.tail() for server in self.servers), self.etcd.tail()])
 
 
 def values(records: set[Record]) -> dict[str, Value]:
-    """The addresses of each name."""
+    """Return the addresses of each name."""
     found: dict[str, set[str]] = {}
     for record in records:
         found.setdefault(record.owner, set()).add(record.data)
@@ -309,9 +309,9 @@ async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def new_house(folder: Path, program: str, servers: int = 3, members: int = 3) -> House:
-    """A cluster on loopback."""
+def new_cluster(folder: Path, program: str, servers: int = 3, members: int = 3) -> Cluster:
+    """Create a cluster on loopback."""
     etcd = Etcd(folder / "etcd", program, size=members)
     token = new_text()
     made = [Server(folder / f"s{n}", etcd.endpoints, token) for n in range(servers)]
-    return House(etcd, made)
+    return Cluster(etcd, made)
