@@ -83,7 +83,7 @@ async def test_a_rate(fixture: ServerFixture) -> None:
         refused = [one for one in asked if one.status_code == 429]
         assert refused
         assert {one.headers["retry-after"] for one in refused} == {"1"}
-        assert "more than 20 times a second" in refused[0].json()["detail"]
+        assert "more than 20 requests a second" in refused[0].json()["detail"]
         # Others are not held up, and answers not at all.
         assert (await client.get("/zones", headers={"authorization": ""})).status_code == 401
         assert await answers(server, "nope") == []

@@ -12,8 +12,8 @@ A = {"data": "10.0.0.1"}
     ("method", "path", "body", "told"),
     [
         ("PUT", ONE, {}, "data: is missing"),
-        ("PUT", ONE, {**A, "x": 1}, "x: is not known here"),
-        ("PUT", ONE, {"data": 5}, 'data: got "5", expected a text'),
+        ("PUT", ONE, {**A, "x": 1}, "x: is unknown"),
+        ("PUT", ONE, {"data": 5}, 'data: got "5", expected a string'),
         ("PUT", ONE, {**A, "ttl": -1}, 'ttl: got "-1", expected 0 or more'),
         ("PUT", ONE, {**A, "ttl": "1"}, 'ttl: got "1", expected a whole number'),
         ("PUT", ONE, {**A, "weight": 70000}, 'weight: got "70000", expected 65535 or less'),
@@ -22,7 +22,7 @@ A = {"data": "10.0.0.1"}
         ("PUT", ONE, [], "body: expected a JSON object, and Content-Type: application/json"),
         ("PUT", ONE, None, "body: is missing"),
         ("PUT", ONE[:-4], {"records": [A, {}]}, "records.1.data: is missing"),
-        ("PUT", ONE[:-4], {"records": [A, A]}, "two of the records have the data 10.0.0.1"),
+        ("PUT", ONE[:-4], {"records": [A, A]}, "two records have the data 10.0.0.1"),
         ("PUT", f"{ONE} x", A, 'id: got "one x", expected an id: 1 to 64 of '),
         ("POST", "/leases", {"ttl": 0}, 'ttl: got "0", expected 1 or more'),
         ("GET", "/leases/x", None, 'id: got "x", expected the 16 hexadecimal digits of a lease'),
@@ -39,7 +39,7 @@ async def test_a_fault_is_told(api: Api, method: str, path: str, body: object, t
 async def test_what_is_no_json(api: Api) -> None:
     headers = {"content-type": "application/json"}
     problem = await api.refused(422, "PUT", ONE, content=b'{"data":', headers=headers)
-    assert problem["detail"].startswith("body: is no JSON: ")
+    assert problem["detail"].startswith("body: is not valid JSON: ")
     # As curl sends it where nobody says what it is.
     problem = await api.refused(422, "PUT", ONE, content=b'{"data": "10.0.0.1"}')
     assert "Content-Type: application/json" in problem["detail"]

@@ -1,1 +1,1 @@
-"""The HTTP API: what is registered, read and written; why a name is answered as it is."""
+"""The HTTP API: register and read records, and explain answers."""

@@ -1,4 +1,4 @@
-"""The application: every route, its description, and what becomes of errors."""
+"""The application: routes, OpenAPI description and error handlers."""
 
 import json
 import re
@@ -25,13 +25,13 @@ _ROUTERS: Final = (records, history, leases, zones, explain, status, watch, toke
 
 
 def application(context: Context, rate: limits.Rate) -> Middleware:
-    """The API of a server."""
+    """Create the API of a server."""
     app = described(context.version)
     return Middleware(app, context, rate)
 
 
 def described(version: str) -> FastAPI:
-    """The routes, and what describes them at ``/openapi.json``."""
+    """Create the routes and their description at ``/openapi.json``."""
     app = FastAPI(
         title=TITLE,
         version=version,
@@ -39,7 +39,7 @@ def described(version: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Nothing is sent anywhere, whatever the environment says.
+        # Never send telemetry, whatever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for module in _ROUTERS:
@@ -67,7 +67,7 @@ def _published(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(schema: dict[str, Any]) -> dict[str, Any]:
-    """Add what all routes have in common: problems, and the token."""
+    """Add what all routes share: the problem schema and the token."""
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
@@ -79,16 +79,16 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """A request that is not as the description says."""
+    """Answer a request that does not match the description."""
     if not isinstance(error, RequestValidationError):
         raise error
     faults = [fault(found) for found in error.errors()[:MAX_FAULTS]]
-    detail = "; ".join(f"{one['where']}: {one['problem']}" for one in faults)
+    detail = "; ".join(f"{found['where']}: {found['problem']}" for found in faults)
     return ProblemResponse(422, detail, "invalid", errors=faults).response()
 
 
 def _methods(path: str) -> list[str]:
-    """What a path takes."""
+    """Return the methods that a path supports."""
     routes = [route for module in _ROUTERS for route in module.router.routes]
     found = [route for route in routes if isinstance(route, APIRoute)]
     return sorted(
@@ -97,15 +97,15 @@ def _methods(path: str) -> list[str]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """A path that is not there, or a method that it has not."""
+    """Answer an unknown path or an unsupported method."""
     if not isinstance(error, HTTPException):
         raise error
     headers = error.headers
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_methods(request.scope["path"]))}
     detail = {
-        404: f"there is no {request.scope['path']}: /openapi.json says what there is",
-        405: f"{request.method} is not what {request.scope['path']} takes",
+        404: f"unknown path {request.scope['path']}: /openapi.json lists all paths",
+        405: f"{request.scope['path']} does not support {request.method}",
     }.get(error.status_code, str(error.detail))
     return ProblemResponse(error.status_code, detail, headers=headers).response()
 
@@ -123,4 +123,4 @@ async def _error(_: Request, error: Exception) -> Response:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    return ProblemResponse(500, "the server failed: its log says more").response()
+    return ProblemResponse(500, "internal error: see the log of the server").response()

@@ -1,4 +1,4 @@
-"""Who wrote what: one line of the log for each write."""
+"""Audit log: one line for each write."""
 
 import asyncio
 from typing import Final
@@ -10,21 +10,21 @@ _EVENT: Final = "write"
 
 
 class Audit:
-    """Notes writes; the lines of one turn of the event loop go out together."""
+    """Logs writes; the lines of one iteration of the event loop are written together."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Create an empty log."""
         self._waiting: list[tuple[str, dict[str, str | int]]] = []
 
     def wrote(self, token: Token, action: str, what: str, revision: int | None) -> None:
-        """Note a write that was kept. what: the key, or how many; revision: of its records."""
+        """Log a successful write. what: its key, or the number of records."""
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self._flush)
         fields: dict[str, str | int] = {"action": action, "what": what, "who": token.name}
         if revision is not None:
             fields["revision"] = revision
         self._waiting.append((_EVENT, fields))
 
-    def _tell(self) -> None:
+    def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         log.lines(waiting)

@@ -1,4 +1,4 @@
-"""Who asks: the token of a request, and what it may do."""
+"""Authentication and authorization of requests."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,18 +11,18 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="musterd"'}
 
 
 def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
-    """The token of a request. Raises ProblemResponse where it has none that is good."""
+    """Return the token of a request. Raises ProblemResponse if it has no valid token."""
     if not tokens.ready:
         raise ProblemResponse(
             503,
-            "the store can't be read yet, so nobody's token is known: try again later",
+            "the store can't be read yet, so tokens can't be checked: try again later",
             "store",
             {"Retry-After": "5"},
         )
     value = headers.get(b"authorization")
     if value is None:
         raise ProblemResponse(
-            401, "a token is needed: send it as Authorization: Bearer TOKEN", "no-token", _CHALLENGE
+            401, "missing token: send Authorization: Bearer TOKEN", "no-token", _CHALLENGE
         )
     token = None
     if value[: len(BEARER)].lower() == BEARER:
@@ -30,7 +30,7 @@ def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
     if token is None:
         raise ProblemResponse(
             401,
-            "the token is not known, or has ended, or was revoked: use another",
+            "the token is unknown, expired or revoked: use another",
             "bad-token",
             {"WWW-Authenticate": 'Bearer realm="musterd", error="invalid_token"'},
         )

@@ -1,4 +1,4 @@
-"""What the routes work with, and what one request brings with it."""
+"""The parts of the server that routes use, and the state of one request."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ from musterd.rr.names import name_to_text
 from musterd.settings import REGISTRY, Api
 
 CALL: Final = "musterd.call"
-"""Where the scope of a request has its ``Call``."""
+"""Key of the ``Call`` in the scope of a request."""
 
 
 class Core(Protocol):
-    """What the API needs of ``musterd._core.Core``."""
+    """The part of ``musterd._core.Core`` that the API uses."""
 
     def answer(self, query: bytes, client: str, tcp: bool) -> bytes | None: ...  # noqa: D102
 
@@ -53,10 +53,10 @@ class Context:
     version: str
     audit: Audit = field(default_factory=Audit, init=False)
     watchers: int = field(default=0, init=False)
-    """Watches that are open now."""
+    """Number of open watches."""
 
     def zone(self, text: str) -> Zone:
-        """A declared zone by its name. Raises ProblemResponse."""
+        """Return a declared zone by its name. Raises ProblemResponse."""
         try:
             apex = parse_zone(text)
         except ValueError as error:
@@ -67,12 +67,12 @@ class Context:
         return zone
 
     def no_zone(self, name: str) -> ProblemResponse:
-        """The problem of a name that is, or is in, no declared zone."""
+        """Return the problem for a name outside all declared zones."""
         zones = sorted(zone_text(apex) for apex in self.catalog.zones)
-        there = f"declared: {', '.join(zones[:20])}" if zones else "there is none"
+        there = f"declared: {', '.join(zones[:20])}" if zones else "no zone is declared"
         return ProblemResponse(
             404,
-            f"{name} is no declared zone, nor in one; {there}; [[zones]] declares more",
+            f"{name} is not in a declared zone; {there}; declare zones with [[zones]]",
             "no-such-zone",
             zones=zones[:1000],
         )
@@ -89,7 +89,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: whose it is, and to what."""
+    """One request: its token and the context."""
 
     token: Token
     context: Context
@@ -99,7 +99,7 @@ class Call:
         need(self.token, "read", has=self.token.reads)
 
     def admin(self) -> None:
-        """Raise ProblemResponse unless the token may do all."""
+        """Raise ProblemResponse unless the token has the scope admin."""
         need(self.token, "admin", has=self.token.admin)
 
     def writes_any(self) -> None:
@@ -117,13 +117,13 @@ class Call:
         if all(rows.name != REGISTRY for rows in zone.sources.values()):
             raise ProblemResponse(
                 409,
-                f'zone {name} does not take what is registered: add "{REGISTRY}" to its sources',
+                f'zone {name} does not accept registrations: add "{REGISTRY}" to its sources',
                 "not-listed",
             )
         return zone
 
     def target(self, zone: Zone, owner: str, rtype: str, name: str = "") -> Target:
-        """What a path means. Raises ProblemResponse."""
+        """Return the target of a path. Raises ProblemResponse."""
         try:
             wire = parse_owner(owner, zone.apex)
             number = parse_type(rtype)
@@ -147,7 +147,7 @@ class Call:
         return target
 
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
-        """Note a write in the log; the revision is that of records."""
+        """Log a write; the revision is the one of its records."""
         self.context.audit.wrote(self.token, action, what, revision)
 
 

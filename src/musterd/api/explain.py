@@ -1,4 +1,4 @@
-"""``/v1/explain``: why a name is answered as it is."""
+"""``/v1/explain``: reasons for the answer to a query."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -33,15 +33,15 @@ _REMOTE: Final = "127.0.0.1"
 
 
 class ExplainQuery(BaseModel):
-    """A question, and who asks it."""
+    """A query and its client."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=MAX_TEXT, description="absolute")
     type: str | None = Field(
-        None, min_length=1, max_length=20, description="default: A, or what there is of one type"
+        None, min_length=1, max_length=20, description="default: the only type of the name, or A"
     )
-    client: str = Field(_REMOTE, max_length=64, description="the address that asks")
+    client: str = Field(_REMOTE, max_length=64, description="address of the client")
 
 
 @router.get(
@@ -50,7 +50,7 @@ class ExplainQuery(BaseModel):
     responses=documented(400, 401, 403, 404, 422, 429, 503),
 )
 async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Response:
-    """Each record that is given at a name, what hides it, and the answer to a client."""
+    """Return the records of all sources at a name, what hides them, and the answer to a client."""
     call.reads()
     context = call.context
     name, client = _name(wanted.name), _client(wanted.client)
@@ -60,12 +60,12 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
     owner = _owner(zone, name)
     given = context.catalog.explain(zone.apex, owner)
     if wanted.type is None:
-        types = {one.rtype for one in given}
+        types = {entry.rtype for entry in given}
         rtype = types.pop() if len(types) == 1 else _A
     else:
         rtype = _type(wanted.type)
         # An alias answers for every type.
-        given = [one for one in given if one.rtype in {rtype, CNAME}]
+        given = [entry for entry in given if entry.rtype in {rtype, CNAME}]
     answer = _answer(context.core, name, rtype, client)
     if owner != name and not answer["records"]:
         # The wildcard doesn't count: there are names below this one.
@@ -77,14 +77,14 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
         "zone": zone_text(zone.apex),
         "state": STATE_TEXT[context.catalog.states.said(zone.apex)[0]],
         "policy": _policy(zone, owner, rtype),
-        "records": [record for one in given for record in _records(one)],
+        "records": [record for entry in given for record in _records(entry)],
         "answer": answer,
     }
     return responses.answer(found)
 
 
 def _owner(zone: Zone, name: bytes) -> bytes:
-    """The owner name whose records answer for a name: itself, or the wildcard that it matches."""
+    """Return the owner name that answers for a name: itself or a matching wildcard."""
     above = name
     while above not in zone.names and above != zone.apex:
         above = above[1 + above[0] :]
@@ -101,7 +101,7 @@ def _name(text: str) -> bytes:
 
 
 def _type(text: str) -> int:
-    """The number of a type; SOA too, which can't be registered but is answered."""
+    """Return the number of a type, including SOA, which can't be registered."""
     return dns.rdatatype.SOA if text.upper() == "SOA" else rdata.parse_type(text)
 
 
@@ -110,7 +110,9 @@ def _client(text: str) -> str:
         return str(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         raise ProblemResponse(
-            422, f'client: "{text}" is no address: expected one as 10.0.0.1', "invalid"
+            422,
+            f'client: "{text}" is not an IP address: expected, for example, 10.0.0.1',
+            "invalid",
         ) from None
 
 
@@ -138,7 +140,7 @@ def _records(given: Contribution) -> Iterator[dict[str, Any]]:
 
 
 def _answer(core: Core, name: bytes, rtype: int, client: str) -> dict[str, Any]:
-    """What the core answers to a client, over TCP so that nothing is cut off."""
+    """Return the answer of the core to a client, over TCP to avoid truncation."""
     owner, _ = dns.name.from_wire(name, 0)
     query = dns.message.make_query(
         owner,

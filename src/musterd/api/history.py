@@ -1,4 +1,4 @@
-"""``/v1/history``: who changed what, when."""
+"""``/v1/history``: changes of records, with author and time."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/history", tags=["history"])
 
 
 class HistoryQuery(BaseModel):
-    """Whose history is wanted, from a zone down to one record, and how much of it."""
+    """Filters by zone, owner, type and id, and the page."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,7 +27,9 @@ class HistoryQuery(BaseModel):
     owner: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description="needs a zone")
     type: str | None = Field(None, min_length=1, max_length=20, description="needs an owner")
     id: str | None = Field(None, pattern=f"^{keys.ID}$", description="needs a type")
-    limit: int = Field(100, ge=1, le=1000, description="the most, but of one revision all are told")
+    limit: int = Field(
+        100, ge=1, le=1000, description="maximum entries; all of one revision are returned together"
+    )
     after: int | None = Field(
         None, ge=0, le=MAX_REVISION, description="the `next` of the last page"
     )
@@ -37,7 +39,7 @@ class HistoryQuery(BaseModel):
     "", response_model=schemas.HistoryOut, responses=documented(400, 401, 403, 404, 422, 429, 503)
 )
 async def history(call: CallDep, query: Annotated[HistoryQuery, Query()]) -> Response:
-    """Changes of records, the newest first, as far back as the store keeps them."""
+    """Return changes of records, newest first, as far back as the store keeps them."""
     call.reads()
     found = await changes(
         call.context.registry.store, _prefix(call, query), query.after, query.limit
@@ -47,7 +49,7 @@ async def history(call: CallDep, query: Annotated[HistoryQuery, Query()]) -> Res
 
 
 def _prefix(call: Call, query: HistoryQuery) -> bytes:
-    """What the keys of the records begin with. Raises ProblemResponse."""
+    """Return the key prefix of the records. Raises ProblemResponse."""
     given = [query.zone, query.owner, query.type, query.id]
     if None in given and any(given[given.index(None) :]):
         raise ProblemResponse(

@@ -1,4 +1,4 @@
-"""``/v1/leases``: time for which records stay."""
+"""``/v1/leases``: time limits of records."""
 
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 @router.post("", response_model=schemas.LeaseOut, status_code=201, responses=_PROBLEMS)
 async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
-    """Grant a lease, to this token alone."""
+    """Grant a lease, which only this token can use."""
     call.writes_any()
     lease = await call.context.leases.grant(body.ttl, call.token.id)
     call.wrote("grant", f"lease {lease.id}")
@@ -26,14 +26,14 @@ async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
 
 @router.get("/{id}", response_model=schemas.LeaseOut, responses=_PROBLEMS)
 async def show(call: CallDep, id: LeasePath) -> Response:
-    """A lease and the records that hang on it."""
+    """Return a lease and the records attached to it."""
     call.reads()
     return responses.answer(_shown(await call.context.leases.show(id)))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
 async def revoke(call: CallDep, id: LeasePath) -> Response:
-    """End a lease and remove the records that hang on it."""
+    """Revoke a lease and remove the records attached to it."""
     call.writes_any()
     revision = await call.context.leases.revoke(id, _owner(call))
     await call.context.registry.applied.reached(revision)
@@ -43,7 +43,7 @@ async def revoke(call: CallDep, id: LeasePath) -> Response:
 
 @router.post("/{id}/keepalive", response_model=schemas.LeaseOut, responses=_PROBLEMS)
 async def keepalive(call: CallDep, id: LeasePath) -> Response:
-    """Give a lease its whole time again."""
+    """Renew a lease for its full TTL."""
     call.writes_any()
     return responses.answer(_shown(await call.context.leases.renew(id, _owner(call))))
 

@@ -1,4 +1,4 @@
-"""How much one client may ask: requests a second, and octets of a body."""
+"""Limits for clients: request rate and body size."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,20 +6,20 @@ from typing import Final
 from musterd.api.problems import ProblemResponse
 
 MAX_BUCKETS: Final = 10_000
-"""Tokens whose rate is remembered; beyond that all begin anew."""
+"""Maximum tokens whose rate is tracked; beyond that all start again."""
 MAX_BODIES: Final = 67_108_864
-"""Octets of all bodies that are held at once."""
+"""Maximum bytes of all bodies held at once."""
 IMPORT_TIMES: Final = 64
-"""How much larger than others the body of an import may be."""
+"""Factor by which the body of an import may be larger."""
 
 
 class Rate:
-    """Requests a second of each token; as many may come at once."""
+    """Limits the requests a second of each token; the burst size is the same."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds that never fall."""
+        """Create the limiter. ``clock`` returns monotonic seconds."""
         self.limit = 0
-        """Requests a second, 0 for any number."""
+        """Requests a second; 0 means unlimited."""
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
@@ -34,7 +34,7 @@ class Rate:
             self._buckets[token] = left, now
             raise ProblemResponse(
                 429,
-                f"the token asks more than {self.limit} times a second ([api] rate): ask later",
+                f"more than {self.limit} requests a second ([api] rate): try again later",
                 "rate",
                 {"Retry-After": "1"},
             )
@@ -44,27 +44,30 @@ class Rate:
 
 
 class Bodies:
-    """The octets of all bodies that are held now."""
+    """Counts the bytes of all bodies held now."""
 
     def __init__(self) -> None:
-        """None."""
+        """Create an empty counter."""
         self.held = 0
 
     def hold(self, octets: int) -> None:
-        """Count octets that came. Raises ProblemResponse where there are too many at once."""
+        """Add received bytes. Raises ProblemResponse if there are too many at once."""
         if self.held + octets > MAX_BODIES:
             raise ProblemResponse(
-                503, "too many large requests at once: ask later", "busy", {"Retry-After": "1"}
+                503,
+                "too many large requests at once: try again later",
+                "busy",
+                {"Retry-After": "1"},
             )
         self.held += octets
 
     def release(self, octets: int) -> None:
-        """Count octets that are let go of."""
+        """Subtract freed bytes."""
         self.held -= octets
 
 
 def too_large(most: int) -> ProblemResponse:
-    """The problem of a body that is too large."""
+    """Return the problem for a body that is too large."""
     return ProblemResponse(
-        413, f"the body is larger than {most} octets ([api] max_body): send less", "too-large"
+        413, f"the body is larger than {most} bytes ([api] max_body): send less", "too-large"
     )

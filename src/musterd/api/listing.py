@@ -1,4 +1,4 @@
-"""Lists of records: pages for those who look, streams for those who want all."""
+"""Lists of records, in pages or as a stream."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ from musterd.registry.registry import PAGE, Listed, Registry
 
 LINES: Final = "application/x-ndjson"
 REVISION: Final = "Musterd-Revision"
-"""The header with the revision at which a stream of records began: to watch from there on."""
+"""Header with the revision at which a stream of records began; watch from there."""
 LIMIT: Final = 100
 _RRSET_PARTS: Final = 3
 _LABEL: Final = Field(pattern=schemas.LABEL_QUERY, max_length=400)
@@ -24,20 +24,20 @@ Keep = Callable[[dict[str, Any]], bool]
 
 
 class Filters(BaseModel):
-    """Which records of a list are wanted, and how many at once."""
+    """Filters and page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: str | None = Field(None, description="as A", min_length=1, max_length=20)
     label: list[Annotated[str, _LABEL]] = Field(
-        [], description="k=v, each of which a record must have", max_length=16
+        [], description="k=v; a record must have each", max_length=16
     )
     registrant: str | None = Field(None, max_length=64, description="who registered it")
-    limit: int = Field(LIMIT, ge=1, le=PAGE, description="the most of one page")
+    limit: int = Field(LIMIT, ge=1, le=PAGE, description="maximum records of a page")
     after: str = Field("", max_length=2500, description="the `next` of the last page")
 
     def keep(self) -> Keep:
-        """Whether a record is wanted. Raises Invalid."""
+        """Return a predicate for wanted records. Raises Invalid."""
         rtype = None if self.type is None else type_text(parse_type(self.type))
         labels = [label.partition("=")[::2] for label in self.label]
 
@@ -52,7 +52,7 @@ class Filters(BaseModel):
 
     @property
     def all(self) -> bool:
-        """Whether every record is wanted."""
+        """True if every record is wanted."""
         return self.type is None and self.registrant is None and not self.label
 
 
@@ -62,7 +62,7 @@ FiltersQuery = Annotated[Filters, Query()]
 async def listing(
     registry: Registry, request: Request, parts: Sequence[str], filters: Filters
 ) -> Response:
-    """What is registered below parts of a key, as the client wants it."""
+    """Return the records below parts of a key, in the format that the client accepts."""
     keep = filters.keep()
     page = await registry.page(parts, filters.limit, filters.after, keep)
     if LINES in request.headers.get("accept", ""):
@@ -75,7 +75,7 @@ async def listing(
 
 
 def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The entity tag of a whole RRset, as ``registry.RRset.tags`` has it; none of no records."""
+    """Return the ETag header of an RRset (see ``RegisteredRRset.tags``), if it has records."""
     if not records:
         return {}
     return {"ETag": f'"{max(record["revision"] for record in records)}-{len(records)}"'}
@@ -84,10 +84,10 @@ def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 async def _lines(
     registry: Registry, parts: Sequence[str], page: Listed, keep: Keep
 ) -> AsyncIterator[bytes]:
-    """Every record on a line of its own.
+    """Yield every record as a line.
 
-    Page after page as the client takes them: a slow one holds nothing up, and the records of a
-    page are as they are when it is read.
+    Pages are read as the client takes them, so a slow client blocks nothing. The records of a
+    page are current when it is read.
     """
     while True:
         if page.records:

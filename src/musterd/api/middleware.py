@@ -1,6 +1,6 @@
-"""What every request passes first: its path, its token, its rate, the size of its body.
+"""ASGI middleware: error responses, authentication, rate limit, body limit.
 
-Written as plain ASGI, since it is on the way of thousands of writes a second.
+Plain ASGI, because it runs for thousands of writes a second.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = frozenset({"/openapi.json"})
-"""Paths that anyone may read."""
+"""Paths that need no token."""
 BODY_SECONDS: Final = 60.0
-"""In which a body must have come."""
+"""Time limit for receiving a body."""
 MAX_IMPORTS: Final = 2
-"""Large imports at once; others wait before their body is read."""
+"""Maximum concurrent imports; others wait before their body is read."""
 _ZONES: Final = "/v1/zones/"
 _STOPPING: Final = ProblemResponse(
     503,
@@ -38,16 +38,16 @@ _STOPPING: Final = ProblemResponse(
 )
 _NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 _SMALL: Final = 65_536
-"""Octets of a body that are not counted: all connections together have little enough of them."""
+"""Bodies up to this many bytes are not counted: all connections together hold few of them."""
 
 log = structlog.get_logger()
 
 
 class Middleware:
-    """Lets requests through to the application, or answers them itself."""
+    """Checks requests before they reach the application."""
 
     def __init__(self, app: App, context: Context, rate: limits.Rate) -> None:
-        """In front of an application."""
+        """Wrap an application."""
         self._app = app
         self._context = context
         self._rate = rate
@@ -66,14 +66,14 @@ class Middleware:
         except MusterdError as error:
             await of_error(error).response()(scope, receive, send)
         except asyncio.CancelledError:
-            # The server stops, and can't wait for it any more.
+            # The server is shutting down and the grace period is over.
             if not sent.begun:
                 await _STOPPING.response()(scope, receive, send)
         except Exception as error:
-            log.exception("a request failed", method=scope["method"], kind=type(error).__name__)
-            # What has begun can't be taken back: where it has no end, the connection is closed.
+            log.exception("request failed", method=scope["method"], kind=type(error).__name__)
+            # A started response can't be replaced; an incomplete one closes the connection.
             if not sent.begun:
-                failed = ProblemResponse(500, "the server failed: its log says more")
+                failed = ProblemResponse(500, "internal error: see the log of the server")
                 await failed.response()(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +115,7 @@ class Middleware:
     async def _read(
         self, scope: Scope, headers: dict[bytes, bytes], most: int, receive: Receive, send: Send
     ) -> None:
-        """Read a body of so many octets at most, and pass it on in one."""
+        """Read a body of at most ``most`` bytes and answer the request."""
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > most:
             raise limits.too_large(most)
@@ -152,18 +152,18 @@ class Middleware:
 
 
 class _Held:
-    """A body of which more comes."""
+    """A body that arrives in pieces."""
 
     def __init__(self, bodies: limits.Bodies, most: int) -> None:
         self.body = bytearray()
         self.gone = False
-        """Whether the client is."""
+        """True if the client disconnected."""
         self._bodies = bodies
         self._most = most
         self._counted = 0
 
     def take(self, message: Message) -> bool:
-        """Take a piece; whether more comes. Raises ProblemResponse where it is too large."""
+        """Add a piece and return whether more follow. Raises ProblemResponse if it is too large."""
         if message["type"] == "http.disconnect":
             self.gone = True
             return False
@@ -181,7 +181,7 @@ class _Held:
 
 
 class _Sent:
-    """Sends, and knows whether anything was sent."""
+    """Wraps ``send`` and records whether the response has started."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -193,7 +193,7 @@ class _Sent:
 
 
 def _once(message: Message, receive: Receive) -> Receive:
-    """Gives a body that was read already, then what follows it."""
+    """Return a ``receive`` that yields the body, then the messages that follow it."""
     waiting = [message]
 
     async def again() -> Message:
@@ -203,7 +203,7 @@ def _once(message: Message, receive: Receive) -> Receive:
 
 
 def _path(scope: Scope) -> str:
-    r"""The path, unescaped; an escaped "/" does not part it but is ``\047`` of a name."""
+    r"""Return the unescaped path. An escaped "/" is no separator but ``\047`` of a name."""
     raw: bytes = scope["raw_path"]
     if b"%" not in raw:
         return raw.decode("ascii")
@@ -211,4 +211,6 @@ def _path(scope: Scope) -> str:
     try:
         return unquote_to_bytes(escaped).decode()
     except UnicodeDecodeError:
-        raise ProblemResponse(400, "the path is not UTF-8: escape it so") from None
+        raise ProblemResponse(
+            400, "the path is not valid UTF-8: percent-encode it as UTF-8"
+        ) from None

@@ -1,4 +1,4 @@
-"""The parameters that several routes have."""
+"""Parameters shared by several routes."""
 
 from typing import Annotated
 

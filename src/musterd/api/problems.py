@@ -1,4 +1,4 @@
-"""ProblemResponse details (RFC 9457): what went wrong, where, and what to do."""
+"""Problem details of error responses (RFC 9457)."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -27,20 +27,21 @@ _LATER: Final = {"Retry-After": "1"}
 
 
 class ProblemDetails(BaseModel):
-    """What went wrong, as RFC 9457 has it."""
+    """Problem details (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="which kind of problem it is", examples=[f"{_URN}mismatch"])
-    title: str = Field(description="the kind in words")
-    status: int = Field(description="that of the response")
-    detail: str = Field(description="what, where, and what to do")
+    type: str = Field(description="URI of the kind of problem", examples=[f"{_URN}mismatch"])
+    title: str = Field(description="name of the kind")
+    status: int = Field(description="status code of the response")
+    detail: str = Field(description="cause, place and remedy")
 
 
 class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457
-    """A request that is not done: raise it anywhere below the application.
+    """An error response: raise it anywhere below the application.
 
-    name: of the kind, ``about:blank`` if empty; more: further members.
+    name: last part of the type URI; ``about:blank`` if it is empty.
+    more: other members.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        """Keep what the response will say."""
+        """Create the problem."""
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -60,7 +61,7 @@ class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457
         self.more = more
 
     def response(self) -> Response:
-        """As it is sent."""
+        """Return the HTTP response."""
         members = {
             "type": _URN + self.name if self.name else "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -68,17 +69,19 @@ class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457
             "detail": self.detail,
             **self.more,
         }
-        # Who wrote a token where it does not belong should not find it in a log of theirs.
+        # A token in the wrong place must not end up in a log of the client.
         body = TEXT.sub(b"mst_[hidden]", to_json(members)) + b"\n"
         return Response(body, self.status, self.headers, MEDIA)
 
 
 def of_error(error: MusterdError) -> ProblemResponse:
-    """What an error of ours means to the client."""
+    """Return the problem for an error."""
     for kind, make in _KINDS:
         if isinstance(error, kind):
             return make(error)
-    return ProblemResponse(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed: its log says more")
+    return ProblemResponse(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the log of the server"
+    )
 
 
 def _kind(
@@ -107,7 +110,7 @@ _KINDS: Final[tuple[tuple[type[MusterdError], Callable[[Any], ProblemResponse]],
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route can answer with, for its description."""
+    """Describe the problems that a route can respond with."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,

@@ -1,4 +1,4 @@
-"""``/v1/records``: what is registered."""
+"""``/v1/records``: registered records."""
 
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ _ONE: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "The record
 _CREATED: Final[dict[int | str, dict[str, Any]]] = {
     **_ONE,
     201: {
-        "description": "The record, which was not there before",
+        "description": "The new record",
         "model": schemas.RecordOut,
         "headers": {**_TAG, "Location": {"schema": {"type": "string"}}},
     },
@@ -41,7 +41,7 @@ _CREATED: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("", response_model=schemas.RecordListOut, responses=_LISTED)
 async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
-    """All records, in pages or as a stream."""
+    """List all records, in pages or as a stream."""
     call.reads()
     return await listing(call.context.registry, request, (), filters)
 
@@ -50,7 +50,7 @@ async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Re
 async def list_zone(
     call: CallDep, request: Request, zone: ZoneName, filters: FiltersQuery
 ) -> Response:
-    """The records of a zone."""
+    """List the records of a zone."""
     call.reads()
     parts = (zone_text(call.context.zone(zone).apex),)
     return await listing(call.context.registry, request, parts, filters)
@@ -60,7 +60,7 @@ async def list_zone(
 async def list_owner(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, filters: FiltersQuery
 ) -> Response:
-    """The records of an owner."""
+    """List the records of an owner name."""
     call.reads()
     key = call.target(call.context.zone(zone), owner, "A").key
     return await listing(call.context.registry, request, key[:2], filters)
@@ -70,7 +70,7 @@ async def list_owner(
 async def list_rrset(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
 ) -> Response:  # fmt: skip
-    """The records of an owner and a type."""
+    """List the records of an owner name and a type."""
     call.reads()
     key = call.target(call.context.zone(zone), owner, type).key
     return await listing(call.context.registry, request, key[:3], filters)
@@ -86,7 +86,7 @@ async def put_rrset(
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Make these all records of an owner and a type, at once."""
+    """Replace all records of an owner name and a type in one transaction."""
     target = call.write_target(zone, owner, type)
     key = target.key
     wanted: dict[str, RecordSpec] = {}
@@ -95,7 +95,7 @@ async def put_rrset(
         name = checked.id if record.id is None else check_id(record.id)
         if name in wanted:
             what = f"data {checked.data}" if record.id is None else f"id {name}"
-            raise Invalid(f"two of the records have the {what}: leave one out")
+            raise Invalid(f"two records have the {what}: remove one of them")
         wanted[name] = checked
     expected = preconditions.parse(if_match, if_none_match)
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
@@ -109,7 +109,7 @@ async def put_rrset(
 async def delete_rrset(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
-    """Remove all records of an owner and a type."""
+    """Remove all records of an owner name and a type."""
     key = call.write_target(zone, owner, type).key
     expected = preconditions.parse(if_match, None)
     done = await call.context.registry.delete_rrset(key, call.token.name, expected)
@@ -121,7 +121,7 @@ async def delete_rrset(
 async def add_record(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: schemas.RecordIn
 ) -> Response:  # fmt: skip
-    """Add a record, whose id is a hash of its data; or change the one that has the same data."""
+    """Add a record whose id is a hash of its data, or change the record with the same data."""
     target = call.write_target(zone, owner, type)
     checked = await _draft(call, target.rtype, body)
     key = target.key._replace(id=checked.id)
@@ -130,7 +130,7 @@ async def add_record(
 
 @router.get(RECORD, response_model=schemas.RecordOut, responses={**_READ, **_ONE})
 async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
-    """One record."""
+    """Return a record."""
     call.reads()
     key = call.target(call.context.zone(zone), owner, type, check_id(id)).key
     return responses.record(await call.context.registry.get(key))
@@ -147,7 +147,7 @@ async def put_record(
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Set one record."""
+    """Create or replace a record."""
     target = call.write_target(zone, owner, type, check_id(id))
     checked = await _draft(call, target.rtype, body)
     return await _put(call, target, checked, preconditions.parse(if_match, if_none_match))
@@ -157,7 +157,7 @@ async def put_record(
 async def delete_record(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
-    """Remove one record."""
+    """Remove a record."""
     key = call.write_target(zone, owner, type, check_id(id)).key
     expected = preconditions.parse(if_match, None)
     revision = await call.context.registry.delete(key, call.token.name, expected)
@@ -166,7 +166,7 @@ async def delete_record(
 
 
 async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> RecordSpec:
-    """Check what is to be registered. Raises Invalid, LeaseNotFound, Clash."""
+    """Check a record to register. Raises Invalid, LeaseNotFound, Clash."""
     lease, lease_ttl = NO_LEASE, None
     if body.lease is not None:
         owner = None if call.token.admin else call.token.id

@@ -1,4 +1,4 @@
-"""Answers as they are sent."""
+"""Success responses."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,12 +14,12 @@ _SAFE: Final = "/*@"
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON value, which ends its line for who reads it on a terminal."""
+    """Return a JSON response that ends with a newline."""
     return Response(to_json(value) + b"\n", status, headers, JSON)
 
 
 def record(value: Mapping[str, Any], *, created: bool = False) -> Response:
-    """A record, with its tag, and where it is if it was just created."""
+    """Return a record with its ETag, and its Location if it was created."""
     headers = {"ETag": f'"{value["revision"]}"'}
     if created:
         key = RecordKey(value["zone"], value["owner"], value["type"], value["id"])
@@ -28,5 +28,5 @@ def record(value: Mapping[str, Any], *, created: bool = False) -> Response:
 
 
 def nothing() -> Response:
-    """The answer to what is done and has nothing to say."""
+    """Return 204 No Content."""
     return Response(status_code=204)

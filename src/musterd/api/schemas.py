@@ -1,4 +1,4 @@
-"""What goes in and out of the API, as its description has it."""
+"""Request and response bodies of the API."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ EXPECTED = {
     LABEL_QUERY: "NAME=VALUE",
     EVENT_ID: "a revision",
 }
-"""What patterns stand for, in words."""
+"""Explanations of patterns for error messages."""
 
 LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
@@ -39,7 +39,7 @@ class _In(BaseModel):
 
 
 class RecordIn(_In):
-    """A record to register; what is left out is the zone's to say."""
+    """A record to register. The zone has the defaults."""
 
     data: str = Field(
         description="rdata in presentation form, its names absolute",
@@ -47,13 +47,13 @@ class RecordIn(_In):
         examples=["10.0.0.1"],
     )
     ttl: int | None = Field(None, ge=0, le=MAX_TTL, description="seconds")
-    weight: int | None = Field(None, ge=0, le=65535, description="for the policies that weigh")
+    weight: int | None = Field(None, ge=0, le=65535, description="for policies that use weights")
     policy: str | None = Field(
         None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"
     )
     description: str = Field("", max_length=1000)
-    labels: Labels = Field(default_factory=dict, description="of your own, to find it again")
-    lease: LeaseId | None = Field(None, description="with whose end it goes")
+    labels: Labels = Field(default_factory=dict, description="your own labels, for searching")
+    lease: LeaseId | None = Field(None, description="the record is removed when this lease ends")
 
 
 class RecordOfRRset(RecordIn):
@@ -63,7 +63,7 @@ class RecordOfRRset(RecordIn):
 
 
 class RRsetIn(_In):
-    """All records that an owner and a type are to have."""
+    """All records of an owner name and a type."""
 
     records: list[RecordOfRRset] = Field(max_length=MAX_RRSET)
 
@@ -100,15 +100,15 @@ class HistoryEntryOut(BaseModel):
     """One change of one record."""
 
     revision: int
-    time: float | None = Field(description="seconds since 1970; null where nothing tells it")
-    who: str = Field(description="the name of a token; empty if the end of a lease did it")
+    time: float | None = Field(description="seconds since 1970; null if unknown")
+    who: str = Field(description="name of the token; empty if a lease expired")
     action: Literal["created", "changed", "deleted", "expired"]
     record: RecordOut | None = Field(description="after")
     before: RecordOut | None
 
 
 class HistoryOut(BaseModel):
-    """Changes, the newest first; those of one revision are all on one page."""
+    """Changes, newest first; a page never splits a revision."""
 
     entries: list[HistoryEntryOut]
     next: str | None = Field(description="the `after` of the next page; null at the end")
@@ -121,12 +121,12 @@ class LeaseIn(_In):
 
 
 class LeaseOut(BaseModel):
-    """Time for which records stay."""
+    """A time limit of records."""
 
     id: str
     ttl: int = Field(description="seconds, as granted")
     remaining: float = Field(description="seconds until it ends, if it isn't renewed")
-    keys: list[str] | None = Field(None, description="records that go with it; where asked for")
+    keys: list[str] | None = Field(None, description="records attached to it; only for one lease")
 
 
 class ZoneOut(BaseModel):
@@ -136,7 +136,7 @@ class ZoneOut(BaseModel):
     state: Literal["live", "loading", "stale", "restoring"]
     since: float = Field(description="of its state, seconds since 1970")
     serial: int
-    records: dict[str, int] = Field(description="by source, hidden ones too")
+    records: dict[str, int] = Field(description="by source, including hidden records")
     names: int
     sources: list[str] = Field(description="the first has precedence")
     policy: str
@@ -144,20 +144,20 @@ class ZoneOut(BaseModel):
 
 
 class ZoneListOut(BaseModel):
-    """Every declared zone."""
+    """All declared zones."""
 
     zones: list[ZoneOut]
 
 
 class FaultOut(BaseModel):
-    """What is wrong with a line of a master file."""
+    """A problem in a line of a master file."""
 
     line: int
     problem: str
 
 
 class ImportedOut(BaseModel):
-    """What an import did, or would do."""
+    """Changes of an import, or of a dry run."""
 
     added: int
     changed: int
@@ -167,7 +167,7 @@ class ImportedOut(BaseModel):
 
 
 class GivenOut(BaseModel):
-    """A record that a source gives."""
+    """A record of a source."""
 
     source: str
     key: str
@@ -182,14 +182,14 @@ class GivenOut(BaseModel):
 
 
 class AnswerOut(BaseModel):
-    """What a client gets."""
+    """The answer to a client."""
 
     rcode: str
     records: list[str] = Field(description="lines of a master file")
 
 
 class ExplanationOut(BaseModel):
-    """Why a name is answered as it is."""
+    """Reasons for the answer to a query."""
 
     name: str
     type: str
@@ -211,18 +211,18 @@ class SourceStateOut(BaseModel):
     reason: str
     revision: int = Field(description="at which it was last complete; it may be further")
     keys: int
-    problems: int = Field(description="keys and records that were left out since the start")
+    problems: int = Field(description="ignored keys and records since the start")
 
 
 class StoreStateOut(BaseModel):
-    """Where the registry keeps its records."""
+    """The store of the registry."""
 
     kind: str
-    revision: int = Field(description="up to which it is in answers")
+    revision: int = Field(description="last revision that answers include")
 
 
 class ServerOut(BaseModel):
-    """A server that shares the store, or did."""
+    """A server that shares the store, or shared it."""
 
     name: str
     running: bool
@@ -240,7 +240,7 @@ class ServerOut(BaseModel):
 
 
 class StatusOut(BaseModel):
-    """How the server is."""
+    """State of the server."""
 
     version: str
     started: float
@@ -248,12 +248,12 @@ class StatusOut(BaseModel):
     zones: list[ZoneOut]
     sources: list[SourceStateOut]
     store: StoreStateOut
-    servers: list[ServerOut] = Field(description="none where the store is not shared")
+    servers: list[ServerOut] = Field(description="empty if the store is not shared")
     problems: list[str]
 
 
 class TokenIn(_In):
-    """A token to make."""
+    """A token to create."""
 
     name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
     scopes: list[Scope] = Field(
@@ -274,12 +274,12 @@ class TokenOut(BaseModel):
 
 
 class NewTokenOut(TokenOut):
-    """A token just made."""
+    """A new token."""
 
-    token: str = Field(description="its text, which is shown this once")
+    token: str = Field(description="text of the token, returned only now")
 
 
 class TokenListOut(BaseModel):
-    """Every token."""
+    """All tokens."""
 
     tokens: list[TokenOut]

@@ -1,4 +1,4 @@
-"""``/v1/status``: how the server is."""
+"""``/v1/status``: state of the server."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,7 +26,7 @@ MAX_PROBLEMS: Final = 100
     "", response_model=schemas.StatusOut, responses=documented(400, 401, 403, 422, 429, 503)
 )
 async def status(call: CallDep) -> Response:
-    """The version, zones, sources, store, and what is not as it should be."""
+    """Return the version, zones, sources, store and current problems."""
     call.reads()
     context = call.context
     sources = context.catalog.source_reports()
@@ -48,19 +48,19 @@ async def status(call: CallDep) -> Response:
 
 
 def _revision(applied: Applied, servers: list[dict[str, Any]]) -> int:
-    """Up to which this server's answers are: where they don't lag, that of etcd as it was read."""
+    """Return the revision that answers include: without lag, the last one read from etcd."""
     shown = [] if applied.lag else [server["revision"] or 0 for server in servers]
     return max([applied.revision, *shown])
 
 
 async def _servers(context: Context) -> tuple[list[dict[str, Any]], list[str]]:
-    """The servers that share the store, and why only this one is known."""
+    """Return the servers that share the store, and problems in reading them."""
     if context.servers is None:
         return [], []
     try:
         return [asdict(server) for server in await context.servers.all()], []
     except StoreError as error:
-        reason = f"the other servers that share the store are not known: {error}"
+        reason = f"the other servers that share the store are unknown: {error}"
         return [asdict(context.servers.own())], [reason]
 
 

@@ -1,4 +1,4 @@
-"""``/v1/tokens``: who may do what."""
+"""``/v1/tokens``: tokens and their scopes."""
 
 from typing import Annotated, Any, Final
 
@@ -17,14 +17,14 @@ _Id = Annotated[str, Path(min_length=1, max_length=64)]
 
 @router.get("", response_model=schemas.TokenListOut, responses=_PROBLEMS)
 async def list_tokens(call: CallDep) -> Response:
-    """Every token, without its text."""
+    """List all tokens, without their texts."""
     call.admin()
     return responses.answer({"tokens": [_shown(token) for token in call.context.tokens.all()]})
 
 
 @router.post("", response_model=schemas.NewTokenOut, status_code=201, responses=_PROBLEMS)
 async def create(call: CallDep, body: schemas.TokenIn) -> Response:
-    """Make a token; its text is shown this once."""
+    """Create a token. Its text is returned only now."""
     call.admin()
     text, token = await call.context.tokens.create(body.name, body.scopes, body.expires)
     call.wrote("create", f"credential {token.name}")
@@ -33,7 +33,7 @@ async def create(call: CallDep, body: schemas.TokenIn) -> Response:
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
 async def revoke(call: CallDep, id: _Id) -> Response:
-    """End a token."""
+    """Revoke a token."""
     call.admin()
     token = await call.context.tokens.revoke(id)
     call.wrote("revoke", f"credential {token.name}")

@@ -1,4 +1,4 @@
-"""``/v1/watch``: what changes, as it changes (server-sent events)."""
+"""``/v1/watch``: changes of records as server-sent events."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from musterd.registry.record import show
 router = APIRouter(prefix="/v1/watch", tags=["watch"])
 MEDIA: Final = "text/event-stream"
 ALIVE: Final = 15.0
-"""Seconds after which a comment tells a quiet client that the connection lives."""
+"""Seconds without events after which a keepalive comment is sent."""
 PATIENCE: Final = 30.0
-"""Seconds for which a client may take nothing; then it is cut off, and may resume."""
+"""Seconds that a client may read nothing before it is disconnected; it may resume."""
 MAX_WATCHERS: Final = 500
 PIECE: Final = 65_536
-"""Octets of events after which the client must have taken them before more are made."""
+"""Bytes of events that are encoded before the client has to read them."""
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Events without end", "content": {MEDIA: {"schema": {"type": "string"}}}},
 }
@@ -41,17 +41,17 @@ async def watch(
     call: CallDep,
     zone: Annotated[str | None, Query(min_length=1, max_length=MAX_TEXT)] = None,
     from_: Annotated[
-        int | None, Query(alias="from", ge=1, le=MAX_REVISION, description="the first to tell")
+        int | None, Query(alias="from", ge=1, le=MAX_REVISION, description="first revision")
     ] = None,
     last_event_id: Annotated[
-        str | None, Header(pattern=schemas.EVENT_ID, description="the last that was seen")
+        str | None, Header(pattern=schemas.EVENT_ID, description="id of the last event received")
     ] = None,
 ) -> Response:
-    """Each put and delete of a record, with the record: of a deletion, as it was.
+    """Stream each put and delete of a record. A delete has the record as it was.
 
-    The id is the revision, on the last event of each; what comes with none is of the same
-    revision as the next that has one. Without ``from``, what changes from now on. 410 says that
-    changes from then on are not known any more: list again, and watch from the list's revision.
+    The id is the revision, on the last event of each revision; an event without id belongs to the
+    same revision as the next event with one. Without ``from``, the stream starts now. 410 means
+    that older changes were compacted: list again, and watch from the revision of the list.
     """
     call.reads()
     below = prefix() if zone is None else prefix(zone_text(call.context.zone(zone).apex))
@@ -60,7 +60,7 @@ async def watch(
 
 
 class _Events(Response):
-    """Sends what a watch gives for as long as the client takes it."""
+    """Streams a watch until the client disconnects."""
 
     def __init__(self, context: Context, below: bytes, first: int | None) -> None:
         super().__init__(None, headers={"Cache-Control": "no-store"}, media_type=MEDIA)
@@ -107,34 +107,34 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _pump(send: Send, watch: Watch) -> None:
-    """Send until the client takes nothing any more, or what it needs is gone."""
+    """Send until the client stops reading or the watch ends."""
     try:
         while True:
             try:
                 async with asyncio.timeout(ALIVE):
                     batch = await anext(watch)
             except StoreLost:
-                # It goes on when the store is back.
+                # The watch resumes when the store is back.
                 continue
             except TimeoutError:
                 # The id lets a client of a quiet zone resume where others have gone on.
                 await _send(send, f": alive\nid: {watch.revision}\n\n".encode())
             else:
-                for piece in _told(batch):
+                for piece in _encode(batch):
                     await _send(send, piece)
     except (Compacted, StoreError, TimeoutError):
-        # When it comes back, its first revision says what becomes of it.
+        # A client that reconnects gets 410 if its revision was compacted.
         return
 
 
 async def _send(send: Send, body: bytes) -> None:
-    """Send, waiting for a slow client for a while. Raises TimeoutError."""
+    """Send, and wait ``PATIENCE`` for a slow client. Raises TimeoutError."""
     async with asyncio.timeout(PATIENCE):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _told(batch: EventBatch) -> Iterator[bytes]:
-    """The events of a batch, in pieces: all slow clients together hold no more than one each."""
+def _encode(batch: EventBatch) -> Iterator[bytes]:
+    """Yield the events of a batch in pieces, so that a slow client holds only one."""
     piece = b""
     for event in batch.events:
         entry = event.entry or event.previous

@@ -1,4 +1,4 @@
-"""A whole master file into the registry."""
+"""Import of a master file into the registry."""
 
 import asyncio
 import re
@@ -43,7 +43,7 @@ _Wanted = dict[_Set, _Data]
 
 @dataclass(slots=True)
 class ImportPlan:
-    """What an import would do, or what is wrong with its file."""
+    """The changes of an import, or the problems of its file."""
 
     problems: list[Fault] = field(default_factory=list)
     added: int = 0
@@ -52,7 +52,7 @@ class ImportPlan:
     unchanged: int = 0
     add: list[tuple[RecordKey, RecordSpec]] = field(default_factory=list)
     change: list[tuple[Entry, int]] = field(default_factory=list)
-    """What is there, and the TTL it is to have."""
+    """Existing entries and their new TTLs."""
     remove: list[bytes] = field(default_factory=list)
 
 
@@ -60,7 +60,7 @@ class Importer:
     """Imports into one zone."""
 
     def __init__(self, registry: Registry, zones: Mapping[bytes, Zone], into: Zone) -> None:
-        """``zones``: all that are declared, by apex."""
+        """Create an importer. ``zones`` are all declared zones by apex."""
         self._registry = registry
         self._zones = zones
         self._into = into
@@ -77,7 +77,7 @@ class Importer:
             plan.problems.append(
                 (
                     line,
-                    "$INCLUDE reads files of the server, which is not allowed: put them together",
+                    "$INCLUDE is not allowed, because it reads files of the server: use one file",
                 )
             )
             return plan
@@ -112,7 +112,7 @@ class Importer:
             yield PutOp(new.octets, encode(draft, who, now, None))
 
     async def _read(self, text: bytes, plan: ImportPlan) -> _Wanted:
-        """The records of a file by owner and type; what is wrong goes to the plan."""
+        """Return the records of a file by owner and type. Problems go to the plan."""
         found = await asyncio.to_thread(_parse, text, self._into.apex, self._into.settings.ttl)
         plan.problems += [(line, reason) for _, line, reason in found.problems]
         wanted: _Wanted = {}
@@ -134,13 +134,13 @@ class Importer:
         return wanted
 
     def _made(self) -> _Data:
-        """The NS records that the zone gives itself, and so are in what it exports."""
+        """Return the NS records that the zone makes itself, which an export contains."""
         given = explain(self._into, self._into.apex, NS)
         return {
-            rdata.equal_form(NS, wire): (wire, one.rrset.ttl or 0)
-            for one in given
-            if one.source == MADE
-            for _, wire in one.rrset.records
+            rdata.equal_form(NS, wire): (wire, entry.rrset.ttl or 0)
+            for entry in given
+            if entry.source == MADE
+            for _, wire in entry.rrset.records
         }
 
     def _take(
@@ -185,14 +185,14 @@ class Importer:
     def _compare_one(
         self, wanted: _Wanted, plan: ImportPlan, entry: Entry, *, replace: bool
     ) -> RecordKey | None:
-        """What becomes of a record that is there and is not wanted again; its key if it stays."""
+        """Plan the change of an existing record. Return its key if it stays."""
         try:
             key = parse(entry.key)
             value = decode(entry.value)
             rtype = rdata.parse_type(key.rtype)
             form = rdata.equal_form(rtype, rdata.parse(rtype, value["data"]))
         except ValueError:
-            # Not written by us, and no record.
+            # A foreign value, not a record.
             if replace:
                 plan.remove.append(entry.key)
             return None
@@ -209,7 +209,7 @@ class Importer:
 
 
 def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:
-    """Read a file; in a thread."""
+    """Read a file. Blocks: call it in a thread."""
     with tempfile.NamedTemporaryFile(prefix="musterd-import-") as file:
         file.write(text)
         file.flush()
@@ -217,7 +217,7 @@ def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:
 
 
 def _foreign(origin: bytes, word: str, words: str) -> tuple[int, bytes]:
-    """A record of a type whose text the core can't read."""
+    """Parse a record of a type that the core can't parse."""
     rtype = dns.rdatatype.from_text(word)
     base, _ = dns.name.from_wire(origin, 0)
     found = dns.rdata.from_text("IN", rtype, words, origin=base, relativize=False)
@@ -225,7 +225,7 @@ def _foreign(origin: bytes, word: str, words: str) -> tuple[int, bytes]:
 
 
 def _transactions(steps: Iterator[Operation], most: int) -> Iterator[list[Operation]]:
-    """Steps in pieces of a number at most, which a store takes at once."""
+    """Split steps into transactions of at most ``most`` steps."""
     piece: list[Operation] = []
     size = 0
     for step in steps:

@@ -1,4 +1,4 @@
-"""``/v1/zones``: what is declared, what it answers, and a whole zone at once."""
+"""``/v1/zones``: declared zones, export and import."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from musterd.rr.types import SOA
 router = APIRouter(prefix="/v1/zones", tags=["zones"])
 TEXT: Final = "text/dns"
 CHUNK: Final = 200
-"""Owner names of an export that are written without a break."""
+"""Owner names of an export between two yields to the event loop."""
 MAX_PROBLEMS: Final = 100
 _READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
 _WRITE: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
@@ -36,7 +36,7 @@ _TEXT_BODY: Final = {"requestBody": {"required": True, "content": {TEXT: {"schem
     "", response_model=schemas.ZoneListOut, responses=documented(400, 401, 403, 422, 429, 503)
 )
 async def list_zones(call: CallDep) -> Response:
-    """Every declared zone."""
+    """List the declared zones."""
     call.reads()
     reports = call.context.catalog.zone_reports()
     return responses.answer({"zones": [shown(call.context, report) for report in reports]})
@@ -44,7 +44,7 @@ async def list_zones(call: CallDep) -> Response:
 
 @router.get("/{zone}", response_model=schemas.ZoneOut, responses=_READ)
 async def show_zone(call: CallDep, zone: ZoneName) -> Response:
-    """One zone."""
+    """Return a zone."""
     call.reads()
     found = call.context.zone(zone)
     for report in call.context.catalog.zone_reports():
@@ -62,7 +62,7 @@ async def show_zone(call: CallDep, zone: ZoneName) -> Response:
     },
 )
 async def export(call: CallDep, zone: ZoneName) -> Response:
-    """What the zone answers, as a master file (RFC 1035 section 5)."""
+    """Export the answers of a zone as a master file (RFC 1035 section 5)."""
     call.reads()
     return StreamingResponse(_lines(call.context.zone(zone)), media_type=TEXT)
 
@@ -74,10 +74,10 @@ async def import_zone(
     call: CallDep,
     request: Request,
     zone: ZoneName,
-    replace: Annotated[bool, Query(description="remove what the file does not have")] = False,
-    dry_run: Annotated[bool, Query(description="only say what would be done")] = False,
+    replace: Annotated[bool, Query(description="remove records that are not in the file")] = False,
+    dry_run: Annotated[bool, Query(description="report the changes without making them")] = False,
 ) -> Response:
-    """Register all records of a master file; nothing of it if one of them is wrong."""
+    """Register all records of a master file, or none if one is invalid."""
     into = call.zone_to_write(zone)
     importer = Importer(call.context.registry, call.context.catalog.zones, into)
     text = await request.body()
@@ -88,7 +88,7 @@ async def import_zone(
     if problems and not dry_run:
         raise ProblemResponse(
             422,
-            "nothing of the file was registered, as there are problems in it "
+            "nothing was registered, because the file has problems "
             f"({len(problems)}); the first: line {problems[0]['line']}: {problems[0]['problem']}",
             "bad-file",
             problems=problems[:MAX_PROBLEMS],
@@ -103,7 +103,7 @@ async def import_zone(
 
 
 def shown(context: Context, report: ZoneReport) -> dict[str, Any]:
-    """A zone as the API shows it."""
+    """Return the JSON form of a zone."""
     zone = context.catalog.zones[fold(name_from_text(report.name))]
     return {
         "name": zone_text(zone.apex),
@@ -119,7 +119,7 @@ def shown(context: Context, report: ZoneReport) -> dict[str, Any]:
 
 
 async def _lines(zone: Zone) -> AsyncIterator[bytes]:
-    yield f"; {zone.text} as it is answered, without policies and weights\n".encode()
+    yield f"; {zone.text} as answered, without policies and weights\n".encode()
     yield _rrsets(zone, zone.apex)
     owners = sorted(zone.names.keys() - {zone.apex})
     for at in range(0, len(owners), CHUNK):
@@ -128,7 +128,7 @@ async def _lines(zone: Zone) -> AsyncIterator[bytes]:
 
 
 def _rrsets(zone: Zone, owner: bytes) -> bytes:
-    """The lines of one owner name; the SOA record comes first."""
+    """Return the lines of an owner name, SOA first."""
     given: RRsets = resolve(zone, owner)
     types = sorted(given, key=lambda rtype: (rtype != SOA, rtype))
     lines: list[str] = []

@@ -1,14 +1,14 @@
-"""Why the registry can't do what was asked.
+"""Errors of the registry.
 
 ::
 
     MusterdError
-    └── RegistryError    nothing of the request was done
-        ├── Invalid      a record that can't be, or a name, or a type
-        ├── TooLarge     more records than the store changes in one step
-        ├── NotRegistered what was asked for is not there
-        ├── Clash        what is there stands against it
-        └── Mismatch     it is not at the revision that was expected
+    └── RegistryError    no part of the request was applied
+        ├── Invalid      an invalid record, name or type
+        ├── TooLarge     too many records for one transaction
+        ├── NotRegistered the record or lease does not exist
+        ├── Clash        existing records rule it out
+        └── Mismatch     it is not at the expected revision
 """
 # ruff: noqa: N818 - a clash or a mismatch is an outcome that callers handle, no fault.
 
@@ -16,32 +16,32 @@ from musterd.errors import MusterdError
 
 
 class RegistryError(MusterdError):
-    """The registry can't do what was asked; nothing of it was done."""
+    """The registry can't apply a request; no part of it was applied."""
 
 
 class Invalid(RegistryError, ValueError):
-    """A record, a name or a type is not right."""
+    """A record, a name or a type is invalid."""
 
 
 class TooLarge(RegistryError):
-    """More records are to be changed in one step than the store takes."""
+    """A transaction would exceed a limit of the store."""
 
 
 class NotRegistered(RegistryError):
-    """What was asked for is not there."""
+    """The record or lease does not exist."""
 
 
 class Clash(RegistryError):
-    """What is there already stands against what was asked."""
+    """Existing records rule out the request."""
 
 
 class Mismatch(RegistryError):
-    """What is there is not what the request expected.
+    """A precondition of the request failed.
 
-    revision: that of what is there, 0 for nothing.
+    revision: the current one, 0 if nothing exists.
     """
 
     def __init__(self, problem: str, revision: int) -> None:
-        """Keep the revision."""
+        """Create the error."""
         super().__init__(problem)
         self.revision = revision

@@ -1,4 +1,4 @@
-"""Who changed what, when: from the store's log of changes, as far back as that goes."""
+"""History of records, from the change log of the store."""
 
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -11,16 +11,16 @@ from musterd.registry.record import decode, show, who
 
 
 class RecordHistory(NamedTuple):
-    """RecordHistory, the newest first. before: the revision below which older ones are, if any."""
+    """Changes, newest first. before: the revision below which older changes are, if any."""
 
     entries: list[dict[str, Any]]
     before: int | None
 
 
 async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -> RecordHistory:
-    """The last changes of records whose keys have a prefix, below a revision.
+    """Return the last changes below a revision of records whose keys have a prefix.
 
-    Those of one revision are told together, so that there may be more than ``limit``.
+    A revision is never split, so there may be more than ``limit``.
     """
     past = await store.history(prefix, before=before, limit=limit)
     entries = [entry for batch in past.batches for entry in _of_batch(batch, prefix)]
@@ -34,7 +34,7 @@ def _of_batch(batch: EventBatch, prefix: bytes) -> list[dict[str, Any]]:
 
 
 def _deleter(batch: EventBatch) -> str:
-    """Who did the deletions of a transaction; empty where nobody did."""
+    """Return who made the deletions of a transaction; empty if nobody did."""
     for event in batch.events:
         if event.key == DELETED and event.entry is not None:
             return str(from_json(event.entry.value).get("by", ""))
@@ -42,7 +42,7 @@ def _deleter(batch: EventBatch) -> str:
 
 
 def _time(batch: EventBatch) -> float | None:
-    """When a transaction was, by what it wrote, where its store keeps no times."""
+    """Return the time of a transaction from its values, for stores that keep no times."""
     found: list[float] = []
     for entry in (event.entry for event in batch.events if event.entry is not None):
         with suppress(ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""Where the registry keeps what: ``/musterd/v1/records/ZONE/OWNER/TYPE/ID``, and its neighbours."""
+"""Keys of the registry: ``/musterd/v1/records/ZONE/OWNER/TYPE/ID`` and others."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,8 +9,8 @@ from musterd.registry.errors import Invalid
 ROOT: Final = b"/musterd/v1/"
 RECORDS: Final = ROOT + b"records/"
 DELETED: Final = ROOT + b"deleted"
-"""Who did the last deletion: written in each deletion's transaction, as the deleted key itself
-can't say it, so that the log of the store has it."""
+"""Key of the author of the last deletion. Each deleting transaction writes it, so that the change
+log of the store has the author."""
 
 ID: Final = r"[A-Za-z0-9_.:-]{1,64}"
 _ID: Final = re.compile(ID)
@@ -27,30 +27,32 @@ class RecordKey(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Its parts, joined by "/"."""
+        """The parts, joined by "/"."""
         return "/".join(self)
 
     @property
     def octets(self) -> bytes:
-        """As the store has it."""
+        """The key in the store."""
         return RECORDS + "/".join(self).encode()
 
 
 def prefix(*parts: str) -> bytes:
-    """What the keys of all records of a zone, an owner in it, a type of that, begin with."""
+    """Return the common key prefix of a zone, an owner name or a type."""
     return RECORDS + "".join(f"{part}/" for part in parts).encode()
 
 
 def parse(key: bytes) -> RecordKey:
-    """The parts of a key of the store. Raises ValueError where it is no record's."""
+    """Parse a key of the store. Raises ValueError if it is not a record key."""
     parts = key[len(RECORDS) :].decode().split("/")
     if len(parts) != _PARTS:
-        raise ValueError(f"{key!r} is no key of a record: expected {RECORDS!r} ZONE/OWNER/TYPE/ID")
+        raise ValueError(f"{key!r} is not a record key: expected {RECORDS!r} ZONE/OWNER/TYPE/ID")
     return RecordKey._make(parts)
 
 
 def check_id(text: str) -> str:
-    """The id of a record, if it can be one. Raises Invalid."""
+    """Return a record id if it is valid. Raises Invalid."""
     if not _ID.fullmatch(text) or text in (".", ".."):
-        raise Invalid(f'"{excerpt(text)}" is no id: expected 1 to 64 of A-Z a-z 0-9 _ . : -')
+        raise Invalid(
+            f'"{excerpt(text)}" is not a valid id: expected 1 to 64 of A-Z a-z 0-9 _ . : -'
+        )
     return text

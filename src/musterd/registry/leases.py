@@ -1,6 +1,6 @@
-"""Leases of the API: who was granted one, so that nobody else can end it or let records hang on it.
+"""Leases of the API, each owned by the token it was granted to.
 
-Beside the lease of the store is a key that hangs on it, ``leases/ID``.
+The owner is kept under the key ``leases/ID``, which is attached to the lease of the store.
 """
 
 import re
@@ -16,7 +16,7 @@ from musterd.registry.record import lease_text
 
 LEASES: Final = ROOT + b"leases/"
 MAX_TTL: Final = 31_536_000
-"""Of a lease, seconds."""
+"""Maximum TTL of a lease, seconds."""
 ID: Final = "[0-9a-f]{16}"
 _ID: Final = re.compile(ID)
 
@@ -31,23 +31,23 @@ class Granted(NamedTuple):
 
 
 class LeaseService:
-    """The leases of a store; an owner is the id of the token to which one was granted."""
+    """The leases of a store. An owner is the id of a token."""
 
     def __init__(self, store: Store) -> None:
-        """Of a store."""
+        """Create the service over a store."""
         self._store = store
 
     async def grant(self, ttl: int, owner: str) -> Granted:
-        """A new lease. Raises StoreError."""
+        """Grant a lease. Raises StoreError."""
         lease = await self._store.lease_grant(ttl)
         value = to_json({"ttl": ttl, "owner": owner})
         await self._store.put(_key(lease.id), value, lease=lease.id)
         return Granted(lease_text(lease.id), lease.ttl, lease.remaining)
 
     async def use(self, text: str, owner: str | None) -> tuple[int, int]:
-        """The number and the ttl of a lease on which an owner (None: anyone) lets something hang.
+        """Return the number and the TTL of a lease for an owner (None: any).
 
-        Raises LeaseNotFound, Clash where it is another's.
+        Raises LeaseNotFound; raises Clash if it has another owner.
         """
         number = int(text, 16) if _ID.fullmatch(text) else 0
         found = await self._store.get(_key(number)) if number else None
@@ -59,7 +59,7 @@ class LeaseService:
         return number, int(value["ttl"])
 
     async def renew(self, text: str, owner: str | None) -> Granted:
-        """Start its time anew. Raises NotRegistered, Clash."""
+        """Renew a lease. Raises NotRegistered, Clash."""
         number, _ = await self._known(text, owner)
         try:
             lease = await self._store.lease_keepalive(number)
@@ -68,7 +68,7 @@ class LeaseService:
         return Granted(text, lease.ttl, lease.remaining)
 
     async def show(self, text: str) -> Granted:
-        """A lease and what hangs on it. Raises NotRegistered."""
+        """Return a lease and the keys attached to it. Raises NotRegistered."""
         number, _ = await self._known(text, None)
         try:
             lease = await self._store.lease_info(number)
@@ -78,7 +78,7 @@ class LeaseService:
         return Granted(text, lease.ttl, lease.remaining, tuple(keys))
 
     async def revoke(self, text: str, owner: str | None) -> int:
-        """End it, with all that hangs on it; the revision of that. Raises NotRegistered, Clash."""
+        """Revoke a lease and return the revision. Raises NotRegistered, Clash."""
         number, _ = await self._known(text, owner)
         try:
             return await self._store.lease_revoke(number)
@@ -87,7 +87,7 @@ class LeaseService:
 
     async def _known(self, text: str, owner: str | None) -> tuple[int, int]:
         if not _ID.fullmatch(text):
-            raise Invalid(f'"{excerpt(text)}" is no id of a lease: expected 16 hexadecimal digits')
+            raise Invalid(f'"{excerpt(text)}" is not a lease id: expected 16 hexadecimal digits')
         try:
             return await self.use(text, owner)
         except LeaseNotFound as error:

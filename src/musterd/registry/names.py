@@ -1,4 +1,4 @@
-r"""Names of zones and owners as the keys of the store hold them, and as people write them.
+r"""Names of zones and owners in store keys and as users write them.
 
 In keys a name is folded and without its final dot, and all but ``a-z 0-9 _ - *`` of a label is
 written ``\DDD``: so one name has one form, and "/" is never part of it. An owner is relative to
@@ -31,38 +31,38 @@ _DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
 
 @lru_cache(maxsize=1024)
 def zone_text(apex: bytes) -> str:
-    """A folded wire name as keys hold that of a zone."""
+    """Return the key form of the folded wire name of a zone."""
     return _text(apex) or "."
 
 
 def owner_text(owner: bytes, apex: bytes) -> str:
-    """A folded wire name as keys hold that of an owner in a zone."""
+    """Return the key form of a folded owner name in a zone."""
     return _text(owner[: len(owner) - len(apex)]) or APEX
 
 
 def owner_wire(owner: str, zone: str) -> bytes:
-    """The wire name of an owner and a zone as keys hold them. Raises ValueError."""
+    """Return the wire name of an owner and a zone in key form. Raises ValueError."""
     apex = zone_wire(zone)
     return apex if owner == APEX else _join(owner, apex)
 
 
 @lru_cache(maxsize=1024)
 def zone_wire(zone: str) -> bytes:
-    """The wire name of a zone as keys hold it. Raises ValueError."""
+    """Return the wire name of a zone in key form. Raises ValueError."""
     return fold(name_from_text(zone))
 
 
 @lru_cache(maxsize=1024)
 def parse_zone(text: str) -> bytes:
-    """The folded wire name of a zone as people write it. Raises ValueError."""
+    """Parse the name of a zone into its folded wire name. Raises ValueError."""
     return fold(_parse(text, ROOT))
 
 
 def parse_owner(text: str, apex: bytes) -> bytes:
-    """The folded wire name of an owner as people write it.
+    """Parse an owner name into its folded wire name.
 
     A final dot makes it absolute, else it is relative to the zone; ``@`` is the apex; what is not
-    ASCII is written by IDNA (RFC 5891). Raises ValueError, also where it is not in the zone.
+    ASCII is written by IDNA (RFC 5891). Raises ValueError, also if it is not in the zone.
     """
     if text == APEX:
         return apex
@@ -76,12 +76,12 @@ def parse_owner(text: str, apex: bytes) -> bytes:
 
 
 def parse_name(text: str) -> bytes:
-    """The folded wire name of an absolute name. Raises ValueError."""
+    """Parse an absolute name into its folded wire name. Raises ValueError."""
     return parse_zone(text)
 
 
 def within(name: bytes, apex: bytes) -> bool:
-    """Whether a folded wire name is that of a zone, or below it."""
+    """Return whether a folded wire name is in a zone."""
     if not name.endswith(apex):
         return False
     at, end = 0, len(name) - len(apex)
@@ -107,7 +107,7 @@ def _escaped(label: bytes) -> str:
 
 
 def _join(owner: str, apex: bytes) -> bytes:
-    """The wire name of a relative name in a zone."""
+    """Return the wire name of a relative name in a zone."""
     if not _PLAIN.fullmatch(owner):
         return _limited(name_from_text(owner)[:-1] + apex, owner)
     if "." not in owner:
@@ -119,7 +119,7 @@ def _join(owner: str, apex: bytes) -> bytes:
 def _limited(wire: bytes, text: str) -> bytes:
     if len(wire) > NAME_OCTETS:
         raise ValueError(
-            f'"{excerpt(text)}" is too long: with its zone it has {len(wire)} octets, at most 255'
+            f'"{excerpt(text)}" is too long: with its zone it has {len(wire)} bytes, at most 255'
         )
     return wire
 

@@ -1,4 +1,4 @@
-"""What a write expects to find: If-Match and If-None-Match (RFC 9110 section 13.1)."""
+"""Preconditions of writes: If-Match and If-None-Match (RFC 9110 section 13.1)."""
 
 import re
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ _ETAG: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """Tags of which the present one must be one, and of which it must be none; ANY: of anything."""
+    """Tags that must match, and tags that must not; ANY matches everything that exists."""
 
     match: frozenset[str] | None = None
     none: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is expected."""
+        """Return whether there are any preconditions."""
         return self.match is not None or self.none is not None
 
     def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
-        """Raise Mismatch unless the tags of what is there (none of what isn't) are as expected."""
+        """Raise Mismatch unless the current tags (empty if nothing exists) meet the preconditions."""
         if self.match is not None and not self._meets(self.match, tags):
             raise Mismatch(_differs(what, tags, self.match, ""), revision)
         if self.none is not None and self._meets(self.none, tags):
@@ -35,7 +35,7 @@ class Preconditions:
 
 
 def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation: str) -> str:
-    """What is wrong, told in tags of the form of those that were given."""
+    """Describe the mismatch with tags of the form that the client used."""
     is_ = "is not there"
     if tags:
         strict = any("-" in tag for tag in wanted)
@@ -48,7 +48,7 @@ NOTHING: Final = Preconditions()
 
 
 def parse(if_match: str | None, if_none_match: str | None) -> Preconditions:
-    """From the values of the headers. Raises Invalid."""
+    """Parse the values of the headers. Raises Invalid."""
     if if_match is None and if_none_match is None:
         return NOTHING
     return Preconditions(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
@@ -64,7 +64,9 @@ def _tags(name: str, value: str | None) -> frozenset[str] | None:
     while at < len(value):
         found = _ETAG.match(value, at)
         if found is None:
-            raise Invalid(f'{name}: "{excerpt(value)}" is no list of tags: expected "12" or *')
+            raise Invalid(
+                f'{name}: "{excerpt(value)}" is not a list of entity tags: expected "12" or *'
+            )
         # A weak tag never matches in If-Match; we give none, so none is ever right.
         if not found[1]:
             tags.add(found[2])

@@ -1,4 +1,4 @@
-"""A record: what is asked for, what the store keeps of it, and what is shown of it."""
+"""Records: requested, stored and shown form."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from musterd.rr.rrset import Policy
 
 ID_OCTETS: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lease_ttl")
-"""What of a value is asked for, and not who and when."""
+"""User-supplied fields, excluding audit metadata."""
 
 
 class RecordSpec(NamedTuple):
-    """A record that somebody wants, checked.
+    """A requested record, checked.
 
     wire: rdata; ttl: seconds; lease: of the store, whose granted time is lease_ttl, seconds.
-    None, and what is empty, leave it to the zone.
+    None and empty values stand for the defaults of the zone.
     """
 
     rtype: int
@@ -37,12 +37,12 @@ class RecordSpec(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The id of a record of which nobody says one: a hash of its data."""
+        """The default id of a record: a hash of its data."""
         form = rdata.equal_form(self.rtype, self.wire)
         return hashlib.blake2b(form, digest_size=ID_OCTETS).hexdigest()
 
     def fields(self) -> dict[str, Any]:
-        """What the store keeps of it; nothing for what was left out."""
+        """Return the stored fields, without those left out."""
         found: dict[str, Any] = {"data": self.data}
         for name in _KEPT[1:]:
             value = getattr(self, name)
@@ -52,7 +52,7 @@ class RecordSpec(NamedTuple):
 
 
 def record_spec(rtype: int, data: str, policy: str | None = None, **more: Any) -> RecordSpec:
-    """Check a record; ``more`` are fields of RecordSpec. Raises Invalid."""
+    """Check a record. ``more`` are fields of RecordSpec. Raises Invalid."""
     wire = rdata.parse(rtype, data)
     if policy is not None:
         try:
@@ -63,12 +63,12 @@ def record_spec(rtype: int, data: str, policy: str | None = None, **more: Any) -
 
 
 def encode(wanted: RecordSpec, who: str, now: float, before: Entry | None) -> bytes:
-    """As ``new_value``, for the store."""
+    """Return the encoded ``new_value``."""
     return to_json(new_value(wanted, who, now, before))
 
 
 def new_value(wanted: RecordSpec, who: str, now: float, before: Entry | None) -> dict[str, Any]:
-    """The value of a record that somebody writes now (epoch seconds) in place of another."""
+    """Return the value of a record written now (epoch seconds) in place of another."""
     value = wanted.fields()
     value["registrant"], value["created"] = who, now
     if before is not None:
@@ -81,7 +81,7 @@ def new_value(wanted: RecordSpec, who: str, now: float, before: Entry | None) ->
 
 
 def decode(value: bytes) -> dict[str, Any]:
-    """What a value says. Raises ValueError where it is none."""
+    """Decode a value. Raises ValueError if it is not a record."""
     found = from_json(value)
     if isinstance(found, dict) and isinstance(found.get("data"), str):
         return found
@@ -89,7 +89,7 @@ def decode(value: bytes) -> dict[str, Any]:
 
 
 def unchanged(wanted: RecordSpec, entry: Entry) -> bool:
-    """Whether a record is there already just as it is wanted."""
+    """Return whether an entry already equals a requested record."""
     try:
         value = decode(entry.value)
     except ValueError:
@@ -99,14 +99,14 @@ def unchanged(wanted: RecordSpec, entry: Entry) -> bool:
 
 
 def show(entry: Entry) -> dict[str, Any]:
-    """A record as the API shows it. Raises ValueError where the entry is none."""
+    """Return the API form of an entry. Raises ValueError if it is not a record."""
     return show_value(parse(entry.key), decode(entry.value), entry.mod_revision, entry.lease)
 
 
 def show_value(
     key: RecordKey, value: Mapping[str, Any], revision: int, lease: int
 ) -> dict[str, Any]:
-    """A record as the API shows it, from its parts."""
+    """Return the API form of a record from its parts."""
     modified = value.get("modified", 0.0)
     return {
         "zone": key.zone,
@@ -128,17 +128,17 @@ def show_value(
 
 
 def who(value: Mapping[str, Any]) -> str:
-    """Who wrote a value."""
+    """Return the author of a value."""
     return str(value.get("by") or value.get("registrant", ""))
 
 
 def lease_text(lease: int) -> str:
-    """The id of a lease as people see it: 16 hexadecimal digits."""
+    """Return the id of a lease: 16 hexadecimal digits."""
     return f"{lease:016x}"
 
 
 def encode_ttl(entry: Entry, ttl: int, who: str, now: float) -> bytes:
-    """The value of a record of which only the TTL is changed. Raises ValueError."""
+    """Return the value of a record with another TTL. Raises ValueError."""
     value = {**decode(entry.value), "ttl": ttl, "modified": now, "by": who}
     if value["by"] == value.get("registrant"):
         del value["by"]

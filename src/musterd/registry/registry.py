@@ -1,4 +1,4 @@
-"""The registry: records that people and programs register, read and written in the store."""
+"""The registry: records registered by users, in the store."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,16 +16,16 @@ from musterd.registry.write_cache import WriteCache
 from musterd.rr.types import CNAME
 
 MAX_RRSET: Final = 1000
-"""The most records of an owner and a type that are written together."""
+"""Maximum records of an RRset."""
 MAX_SCAN: Final = 20_000
-"""The most records that are looked at for one page of a list."""
+"""Maximum records scanned for one page of a list."""
 PAGE: Final = 1000
 _MAX_TRIES: Final = 16
-"""How often a write is tried again, where others write the same record at once."""
+"""Maximum attempts of a write when others write the same record."""
 
 
 class Written(NamedTuple):
-    """A record as it is now. created: it was not there before; changed: it differs."""
+    """The result of a write. created: the record is new; changed: it differs."""
 
     record: dict[str, Any]
     created: bool
@@ -52,7 +52,7 @@ class RegisteredRRset(NamedTuple):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Its entity tags. The strict one tells a deletion too, the other is what people know."""
+        """The entity tags. The first changes after a deletion too; the second is the revision."""
         if not self.entries:
             return ()
         return f"{self.revision}-{len(self.entries)}", str(self.revision)
@@ -78,25 +78,25 @@ class Registry:
     """
 
     def __init__(self, store: Store, applied: Applied, clock: Callable[[], float]) -> None:
-        """``clock`` gives epoch seconds."""
+        """Create the registry. ``clock`` returns epoch seconds."""
         self.store = store
         self.applied = applied
         self._clock = clock
         self._write_cache = WriteCache()
 
     def now(self) -> float:
-        """Epoch seconds."""
+        """Return the current time, epoch seconds."""
         return self._clock()
 
     async def get(self, key: RecordKey) -> dict[str, Any]:
-        """One record. Raises NotRegistered."""
+        """Return a record. Raises NotRegistered."""
         entry = await self.store.get(key.octets)
         if entry is None:
             raise NotRegistered(f"{_named(key)} is not registered")
         return show(entry)
 
     async def rrset(self, zone: str, owner: str, rtype: str) -> RegisteredRRset:
-        """The records of an owner and a type."""
+        """Return the records of an owner and a type."""
         below = prefix(zone, owner, rtype)
         page = await self.store.range(below, limit=PAGE)
         found, seen = list(page.entries), page.revision
@@ -136,10 +136,10 @@ class Registry:
     async def put(
         self, key: RecordKey, wanted: RecordSpec, who: str, expect: Preconditions = NOTHING
     ) -> Written:
-        """Set one record. Raises Mismatch, Clash, LeaseNotFound."""
+        """Create or replace a record. Raises Mismatch, Clash, LeaseNotFound."""
         octets = key.octets
-        # Mostly what is there can be guessed, and the transaction says whether that was right: to
-        # read it first would cost more than all else here, as the store is written meanwhile.
+        # The cache usually knows the current entry, and the transaction confirms it. Reading it
+        # first would cost more than the rest, because the store is being written.
         before, sure = self._write_cache.get(octets), False
         if expect or wanted.rtype in rdata.SINGLE:
             before, sure = await self.store.get(octets), True
@@ -166,7 +166,7 @@ class Registry:
         raise _contended(key)
 
     async def delete(self, key: RecordKey, who: str, expect: Preconditions = NOTHING) -> int:
-        """Remove one record; the revision of that. Raises NotRegistered, Mismatch."""
+        """Remove a record and return the revision. Raises NotRegistered, Mismatch."""
         octets = key.octets
         for _ in range(_MAX_TRIES):
             before = await self.store.get(octets)
@@ -242,7 +242,7 @@ class Registry:
     def _replacement(
         self, rrset: RecordKey, before: RegisteredRRset, wanted: dict[str, RecordSpec], who: str
     ) -> list[Operation]:
-        """The steps from what is there to what is wanted."""
+        """Return the operations from the current to the wanted records."""
         now = self._clock()
         there = {entry.key: entry for entry in before.entries}
         steps: list[Operation] = []
@@ -285,7 +285,7 @@ class Registry:
 
 
 def tombstone(who: str, now: float) -> bytes:
-    """The value of DELETED: who deleted, and when (epoch seconds)."""
+    """Return the value of DELETED: author and time (epoch seconds)."""
     return to_json({"by": who, "time": now})
 
 
@@ -309,18 +309,18 @@ def _as_found(key: bytes, entry: Entry | None) -> Compare:
 
 
 def _type(key: bytes) -> str:
-    """The type that a key below an owner has."""
+    """Return the type in a key."""
     return key[len(RECORDS) :].split(b"/")[2].decode("ascii", "backslashreplace")
 
 
 def _look_for_alias(key: RecordKey, found: Iterable[Entry | None]) -> None:
-    """Raise Clash where a CNAME is why a record has no room."""
+    """Raise Clash if a CNAME blocks a record."""
     if key.rtype != "CNAME" and any(entry and _type(entry.key) == "CNAME" for entry in found):
         raise Clash(f"{key.owner} has a CNAME record, which stands alone: delete that first")
 
 
 def _contended(key: RecordKey) -> Mismatch:
-    return Mismatch(f"{_rrset_named(key)}: others change it all the time: try again", 0)
+    return Mismatch(f"{_rrset_named(key)}: too many concurrent writes: try again", 0)
 
 
 def _shown(entry: Entry) -> dict[str, Any] | None:
@@ -336,14 +336,14 @@ def _path(key: bytes) -> str:
 
 
 def _entry(step: PutOp, revision: int) -> Entry:
-    """What a step wrote, without what the store alone knows of it."""
+    """Return the written entry, without fields that only the store knows."""
     return Entry(step.key, step.value, 0, revision, 0, step.lease)
 
 
 def _after(
     before: RegisteredRRset, steps: Sequence[Operation], revision: int
 ) -> list[dict[str, Any]]:
-    """The records after steps were done at a revision, in the order of their keys."""
+    """Return the records after operations at a revision, in key order."""
     now = {entry.key: entry for entry in before.entries}
     for step in steps:
         if isinstance(step, DeleteOp):

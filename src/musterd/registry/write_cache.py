@@ -1,28 +1,28 @@
-"""What was written here last: guesses of what is there, which a transaction has to confirm."""
+"""Cache of the last writes: guesses that a transaction has to confirm."""
 
 from typing import Final
 
 from musterd.kv import Entry
 
 MAX_ENTRIES: Final = 10_000
-"""Entries that are kept; the oldest go first."""
+"""Maximum entries; the oldest are dropped first."""
 MAX_VALUE: Final = 1024
-"""Octets of the largest value that is kept."""
+"""Maximum bytes of a cached value."""
 
 
 class WriteCache:
-    """The entries of the last writes, by key. Others may have changed them since."""
+    """The entries of the last writes by key. Others may have changed them since."""
 
     def __init__(self) -> None:
-        """None."""
+        """Create an empty cache."""
         self._entries: dict[bytes, Entry] = {}
 
     def get(self, key: bytes) -> Entry | None:
-        """As it was last written here, if that is known."""
+        """Return the entry as last written here, if cached."""
         return self._entries.get(key)
 
     def keep(self, entry: Entry) -> None:
-        """Note what was written."""
+        """Add a written entry."""
         self.drop(entry.key)
         if len(entry.value) > MAX_VALUE:
             return
@@ -31,5 +31,5 @@ class WriteCache:
         self._entries[entry.key] = entry
 
     def drop(self, key: bytes) -> None:
-        """Forget an entry, if it is there."""
+        """Remove an entry, if cached."""
         self._entries.pop(key, None)
