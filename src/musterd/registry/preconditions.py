@@ -23,7 +23,7 @@ class Preconditions:
         return self.match is not None or self.none is not None
 
     def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
-        """Raise Mismatch unless the current tags (empty if nothing exists) meet the preconditions."""
+        """Raise Mismatch unless the current tags (none if nothing exists) are as required."""
         if self.match is not None and not self._meets(self.match, tags):
             raise Mismatch(_differs(what, tags, self.match, ""), revision)
         if self.none is not None and self._meets(self.none, tags):
