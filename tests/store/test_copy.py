@@ -44,15 +44,15 @@ async def values_and_ttls(store: Store) -> dict[bytes, tuple[bytes, int]]:
 async def test_copy_to_another_store_and_back_keeps_all(
     source: Embedded, backend: Backend, tmp_path: Path
 ) -> None:
-    copied = await copy(source, backend.store, no_progress, overwrite=False)
+    copied = await copy(source, backend.store, no_progress, root=ROOT, overwrite=False)
     assert (copied.missing, copied.same, len(copied.leases)) == (KEYS + 10, 0, 2)
     assert await values_and_ttls(backend.store) == await values_and_ttls(source)
     assert {*copied.leases} == {e.lease for e in (await everything(source, ROOT)).values()} - {0}
     assert await backend.store.get(b"/other") is None
     async with await Embedded.open(tmp_path / "back.db") as back:
-        await copy(backend.store, back, no_progress, overwrite=False)
+        await copy(backend.store, back, no_progress, root=ROOT, overwrite=False)
         assert await values_and_ttls(back) == await values_and_ttls(source)
-    again = await copy(source, backend.store, no_progress, overwrite=False)
+    again = await copy(source, backend.store, no_progress, root=ROOT, overwrite=False)
     assert (again.missing, again.same) == (0, KEYS + 10)
 
 
@@ -62,9 +62,9 @@ async def test_stopped_copy_resumes(source: Embedded, backend: Backend) -> None:
             raise StoreUnavailable("stopped")
 
     with pytest.raises(StoreUnavailable, match="stopped"):
-        await copy(source, backend.store, stop, overwrite=False)
+        await copy(source, backend.store, stop, root=ROOT, overwrite=False)
     before = len(await everything(backend.store, ROOT))
-    copied = await copy(source, backend.store, no_progress, overwrite=False)
+    copied = await copy(source, backend.store, no_progress, root=ROOT, overwrite=False)
     assert copied.same == before
     assert await values_and_ttls(backend.store) == await values_and_ttls(source)
 
@@ -89,7 +89,7 @@ async def test_lease_that_expires_during_copy_is_granted_again(
         return await write(compares, steps)
 
     monkeypatch.setattr(target, "transaction", transaction_after_expiry)
-    copied = await copy(source, target, no_progress, overwrite=False)
+    copied = await copy(source, target, no_progress, root=ROOT, overwrite=False)
     assert len(revoked) == 2
     assert copied.expired == (10 if expired_in_source else 0)
     assert await values_and_ttls(target) == (
@@ -101,9 +101,9 @@ async def test_copy_to_used_target_needs_overwrite(source: Embedded, backend: Ba
     await backend.store.put(ROOT + b"0001", b"another")
     await backend.store.put(ROOT + b"more", b"1")
     with pytest.raises(NotEmpty, match="1 keys that the source has not, and 1 that differ"):
-        await copy(source, backend.store, no_progress, overwrite=False)
+        await copy(source, backend.store, no_progress, root=ROOT, overwrite=False)
     assert len(await everything(backend.store, ROOT)) == 2
-    copied = await copy(source, backend.store, no_progress, overwrite=True)
+    copied = await copy(source, backend.store, no_progress, root=ROOT, overwrite=True)
     assert (copied.different, copied.extra, copied.missing) == (1, 1, KEYS + 9)
     assert await values_and_ttls(backend.store) == await values_and_ttls(source)
 
@@ -113,12 +113,12 @@ async def test_copy_refuses_source_without_registry(backend: Backend, tmp_path: 
     async with await Embedded.open(tmp_path / "empty.db") as empty:
         await empty.put(b"/other", b"not ours")
         with pytest.raises(StoreError, match="holds no registry: nothing was written"):
-            await copy(empty, backend.store, no_progress, overwrite=True)
+            await copy(empty, backend.store, no_progress, root=ROOT, overwrite=True)
     assert len(await everything(backend.store, ROOT)) == 1
 
 
 async def test_copy_refuses_source_as_target(source: Embedded, backend: Backend) -> None:
     for origin, target in ((source, source), (backend.store, await backend.second_client())):
         with pytest.raises(StoreError, match="the same store"):
-            await copy(origin, target, no_progress, overwrite=True)
+            await copy(origin, target, no_progress, root=ROOT, overwrite=True)
     assert len(await everything(source, ROOT)) == KEYS + 10

@@ -50,6 +50,7 @@ def copy(
     with server_side("musterd store copy"):
         import asyncio
 
+        from musterd.registry.keys import ROOT
         from musterd.store.copy import copy as copy_store
 
     for where in (from_, to):
@@ -67,7 +68,7 @@ def copy(
     async def run() -> "Copied":
         async with _opened(from_, login) as source, _opened(to, login) as target:
             with _progress() as progress:
-                return await copy_store(source, target, progress, overwrite=overwrite)
+                return await copy_store(source, target, progress, root=ROOT, overwrite=overwrite)
 
     _print_result(asyncio.run(run()), to, json=json)
 

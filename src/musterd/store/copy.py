@@ -9,12 +9,11 @@ from typing import Final
 from musterd.kv.errors import LeaseNotFound, StoreError
 from musterd.kv.protocol import Store
 from musterd.kv.values import NO_LEASE, DeleteOp, Entry, Operation, PutOp, octets
-from musterd.registry.keys import ROOT
 
 OCTETS: Final = 500_000
 """Of the keys and values of a transaction."""
-_PROBE: Final = ROOT + b"copying"
-"""A key that is put into one store to see whether it comes up in the other."""
+_PROBE: Final = b"copying"
+"""Ends the key that is put into one store to see whether it appears in the other."""
 
 Pair = tuple[Entry | None, Entry | None]
 Tell = Callable[[int, int], None]
@@ -49,14 +48,14 @@ class Copied:
         return self.same + self.missing + self.different + self.extra + self.ending
 
 
-async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> Copied:
+async def copy(source: Store, target: Store, tell: Tell, *, root: bytes, overwrite: bool) -> Copied:
     """Make all keys of a target those of a source; nobody may write to either meanwhile.
 
     Raises NotEmpty where the target has other keys or values, and ``overwrite`` isn't set; then
     it is as it was, too where the source has nothing. Raises StoreError.
     """
-    await _see_that_they_differ(source, target)
-    plan = await _plan(source, target)
+    await _see_that_they_differ(source, target, root + _PROBE)
+    plan = await _plan(source, target, root)
     if not plan.missing + plan.same + plan.different:
         raise StoreError(
             "the source holds no registry: nothing was written; see that it is the right one, and"
@@ -71,7 +70,7 @@ async def copy(source: Store, target: Store, tell: Tell, *, overwrite: bool) -> 
         )
     done = size = 0
     steps: list[Operation] = []
-    async with aclosing(_pairs(source, target)) as pairs:
+    async with aclosing(_pairs(source, target, root)) as pairs:
         async for here, there in pairs:
             step = await _step(source, target, plan, here, there)
             if there is not None and here is None and there.lease != NO_LEASE and not overwrite:
@@ -105,21 +104,21 @@ async def _write(source: Store, target: Store, plan: Copied, steps: list[Operati
             return
 
 
-async def _see_that_they_differ(source: Store, target: Store) -> None:
+async def _see_that_they_differ(source: Store, target: Store, probe: bytes) -> None:
     nonce = secrets.token_bytes(16)
-    await target.put(_PROBE, nonce)
+    await target.put(probe, nonce)
     try:
-        found = await source.get(_PROBE)
+        found = await source.get(probe)
     finally:
-        await target.delete(_PROBE)
+        await target.delete(probe)
     if found is not None and found.value == nonce:
         raise StoreError("source and target are the same store: nothing was copied")
 
 
-async def _plan(source: Store, target: Store) -> Copied:
+async def _plan(source: Store, target: Store, root: bytes) -> Copied:
     plan = Copied()
     ended: dict[int, bool] = {}
-    async with aclosing(_pairs(source, target)) as pairs:
+    async with aclosing(_pairs(source, target, root)) as pairs:
         async for here, there in pairs:
             if here is None:
                 lease = NO_LEASE if there is None else there.lease
@@ -176,9 +175,9 @@ def _same(here: Entry, there: Entry) -> bool:
     return here.value == there.value and here.lease == there.lease
 
 
-async def _pairs(source: Store, target: Store) -> AsyncGenerator[Pair]:
+async def _pairs(source: Store, target: Store, root: bytes) -> AsyncGenerator[Pair]:
     """The keys of both stores in order: as each has them, None where it has not."""
-    async with aclosing(_entries(source)) as ours, aclosing(_entries(target)) as theirs:
+    async with aclosing(_entries(source, root)) as ours, aclosing(_entries(target, root)) as theirs:
         here, there = await anext(ours, None), await anext(theirs, None)
         while here is not None or there is not None:
             if there is None or (here is not None and here.key < there.key):
@@ -192,8 +191,8 @@ async def _pairs(source: Store, target: Store) -> AsyncGenerator[Pair]:
                 here, there = await anext(ours, None), await anext(theirs, None)
 
 
-async def _entries(store: Store) -> AsyncGenerator[Entry]:
-    async with aclosing(store.scan(ROOT)) as pages:
+async def _entries(store: Store, root: bytes) -> AsyncGenerator[Entry]:
+    async with aclosing(store.scan(root)) as pages:
         async for page in pages:
             for entry in page.entries:
                 yield entry
