@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that was rejected: its location in the source, the reason, the time (epoch seconds)."""
+"""Maximum problems of a source that are kept, and logged for a full list; all are counted."""
 
     where: str
     reason: str

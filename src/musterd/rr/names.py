@@ -8,14 +8,14 @@ import re
 from typing import Final
 
 NAME_OCTETS: Final = 255
-"""The most octets of a wire name (RFC 1035 section 2.3.4)."""
+"""Maximum bytes of a wire name (RFC 1035 section 2.3.4)."""
 LABEL_OCTETS: Final = 63
-"""The most octets of a label (RFC 1035 section 2.3.4)."""
+"""Maximum bytes of a label (RFC 1035 section 2.3.4)."""
 ROOT: Final = b"\0"
 IN_ADDR: Final = b"\x07in-addr\x04arpa\0"
 IP6: Final = b"\x03ip6\x04arpa\0"
 _IPV4, _IPV6 = 4, 16
-"""Octets of an address."""
+"""Bytes of an address."""
 _DECIMAL = tuple(bytes([len(str(n))]) + str(n).encode() for n in range(256))
 _NIBBLES = tuple(b"\x01%x\x01%x" % (n & 15, n >> 4) for n in range(256))
 _ESCAPE = re.compile(rb"\\([0-9]{3}|[^0-9])|([^\\.])|(\.)")
@@ -23,9 +23,9 @@ _SPECIAL = frozenset(b'.\\"();@$')
 
 
 def name_from_text(text: str) -> bytes:
-    r"""A wire name from ASCII text, which is absolute with or without its final dot.
+    r"""Parse a wire name from ASCII text, which is absolute with or without its final dot.
 
-    ``\.`` and ``\DDD`` are escapes (RFC 1035 section 5.1). Raises ValueError saying what is wrong.
+    ``\.`` and ``\DDD`` are escapes (RFC 1035 section 5.1). Raises ValueError with the reason.
     """
     if text == ".":
         return ROOT
@@ -65,7 +65,7 @@ def _labels(octets: bytes, text: str) -> list[bytes]:
 
 
 def name_to_text(wire: bytes) -> str:
-    """A wire name as text with its final dot and what needs it escaped. Raises ValueError."""
+    """Return a wire name as text with its final dot, escaped. Raises ValueError."""
     if wire == ROOT:
         return "."
     check_name(wire)
@@ -84,13 +84,13 @@ def _octet_text(octet: int) -> str:
 
 
 def check_name(wire: bytes) -> None:
-    """Raises ValueError where bytes are no wire name."""
+    """Raise ValueError unless the bytes are a wire name."""
     if split_name(wire)[1]:
         raise ValueError(f"{wire[:NAME_OCTETS]!r} is no wire name: something follows it")
 
 
 def split_name(octets: bytes) -> tuple[bytes, bytes]:
-    """The wire name that octets begin with, and the rest of them. Raises ValueError."""
+    """Return the wire name at the start of bytes, and the rest. Raises ValueError."""
     at = 0
     while at < len(octets) and 0 < octets[at] <= LABEL_OCTETS:
         at += 1 + octets[at]
@@ -100,20 +100,20 @@ def split_name(octets: bytes) -> tuple[bytes, bytes]:
 
 
 def fold(wire: bytes) -> bytes:
-    """A wire name in lower case, as names are compared (RFC 4343).
+    """Return a wire name in lower case, as names are compared (RFC 4343).
 
-    A length octet is below 64, so it is no letter and stays.
+    Length bytes are below 64, so they are not letters and stay.
     """
     return wire.lower()
 
 
 def is_wildcard(wire: bytes) -> bool:
-    """Whether the first label is ``*`` (RFC 4592 section 2.1.1)."""
+    """Return whether the first label is ``*`` (RFC 4592 section 2.1.1)."""
     return wire.startswith(b"\x01*")
 
 
 def reverse_name(address: bytes) -> bytes:
-    """The wire name of an address (4 or 16 octets) under in-addr.arpa or ip6.arpa.
+    """Return the wire name of an address (4 or 16 octets) under in-addr.arpa or ip6.arpa.
 
     RFC 1035 section 3.5, RFC 3596 section 2.5. Raises ValueError.
     """

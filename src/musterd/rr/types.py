@@ -28,5 +28,5 @@ _TYPES: Final = {
 
 
 def type_text(rtype: int) -> str:
-    """The mnemonic of a record type, else ``TYPE65280`` (RFC 3597 section 5)."""
+    """Return the mnemonic of a record type, else ``TYPE65280`` (RFC 3597 section 5)."""
     return _TYPES.get(rtype) or f"TYPE{rtype}"
