@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-"""Maximum problems of a source that are kept, and logged for a full list; all are counted."""
+    """A rejected part of a source: its location, the reason, and the time (epoch seconds)."""
 
     where: str
     reason: str
