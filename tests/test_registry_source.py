@@ -309,7 +309,7 @@ class Flaky:
         return step
 
 
-async def test_the_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
+async def test_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
     watch, applied = Flaky(), Applied()
 
     class Lossy:

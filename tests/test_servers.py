@@ -222,7 +222,7 @@ async def test_servers_of_one_name_get_distinct_names(
 async def test_server_keeps_its_lease_on_full_etcd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It couldn't get a new lease; the existing first is renewed."""
+    """It couldn't get a new lease; its existing lease is renewed."""
     monkeypatch.setattr(directory, "BEAT", 0.3)
     monkeypatch.setattr(directory, "TTL", 2)
     reporter = Reporter()
