@@ -222,9 +222,13 @@ async def test_a_lookalike_is_outside() -> None:
 @pytest.mark.parametrize(
     ("owner", "packed", "reason"),
     [
-        (b"\x05a", pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
-        (b"", pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
-        (b"\x3f" + b"a" * 63 + b"\0" * 300, pack(5, [(1, b"\1\2\3\4")]), "is no wire name"),
+        (b"\x05a", pack(5, [(1, b"\1\2\3\4")]), "is not a valid wire name"),
+        (b"", pack(5, [(1, b"\1\2\3\4")]), "is not a valid wire name"),
+        (
+            b"\x3f" + b"a" * 63 + b"\0" * 300,
+            pack(5, [(1, b"\1\2\3\4")]),
+            "is not a valid wire name",
+        ),
         (b"\x01b\x06muster\x05local\0", b"short", "expected at least"),
         (b"\x01b\x06muster\x05local\0", pack(5, [(1, b"\1\2\3\4")])[:-1], "cut off"),
     ],

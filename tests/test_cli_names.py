@@ -30,12 +30,12 @@ def test_path_of_a_name(text: str, path: str) -> None:
     ("text", "expected"),
     [
         ("straße.test", "xn--strae-oqa"),
-        ("a..b", "is no name"),
-        ("x" * 64, "64 octets"),
+        ("a..b", "is not a valid name"),
+        ("x" * 64, "64 bytes"),
         ("ü" * 64, "can't be encoded"),
         ("\u2192\ue000.test", "can't be encoded"),
         ("ü\\.x.test", "escape"),
-        ("", "is no name"),
+        ("", "is not a valid name"),
     ],
 )
 def test_invalid_name_is_rejected(text: str, expected: str) -> None:

@@ -122,7 +122,7 @@ def test_invalid_data_is_reported(api: Api) -> None:
     [
         (["set", "web.muster.local", "A"], "musterd record delete web.muster.local A"),
         (["set", "web.muster.local", "A/B", "x"], '"A/B" is not a record type'),
-        (["set", "a..b", "A", "x"], "is no name"),
+        (["set", "a..b", "A", "x"], "is not a valid name"),
         (["set", "web.muster.local", "A", "x", "--label", "x"], "expected KEY=VALUE"),
         (["set", "web.muster.local", "A", "x", "--lease", "soon"], "expected a duration"),
         (["set", "web.muster.local", "A", "x", "--add", "--if-revision", "1"], "omit it"),

@@ -6,7 +6,6 @@ import pytest
 
 from musterd._core import POLICY_SUBSET, pack_records
 from musterd.rr.names import (
-    ROOT,
     check_name,
     fold,
     is_wildcard,
@@ -21,60 +20,12 @@ LABEL = "a" * 63
 
 
 @pytest.mark.parametrize(
-    ("text", "wire"),
-    [
-        (".", ROOT),
-        ("muster.local", b"\x06muster\x05local\0"),
-        ("Muster.Local.", b"\x06Muster\x05Local\0"),
-        (r"a\.b.c", b"\x03a.b\x01c\0"),
-        (r"a\\b", b"\x03a\\b\0"),
-        (r"\046\000\255", b"\x03.\x00\xff\0"),
-        (r"\a", b"\x01a\0"),
-        ("*.x", b"\x01*\x01x\0"),
-        ("_http._tcp.x", b"\x05_http\x04_tcp\x01x\0"),
-        (LABEL, b"\x3f" + LABEL.encode() + b"\0"),
-    ],
-)
-def test_names_in_text(text: str, wire: bytes) -> None:
-    assert name_from_text(text) == wire
-    assert name_from_text(name_to_text(wire)) == wire
-
-
-@pytest.mark.parametrize(
-    "wire", [b"\0", b"\x01.\0", b"\x05a b@\\\x02\x00\x7f\0", bytes([4, 34, 59, 40, 36, 0])]
-)
-def test_text_is_as_others_write_it(wire: bytes) -> None:
-    assert name_to_text(wire) == dns.name.from_wire(wire, 0)[0].to_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "a label has 0 octets"),
-        ("a..b", "a label has 0 octets"),
-        (".a", "a label has 0 octets"),
-        (LABEL + "a", "a label has 64 octets"),
-        (".".join([LABEL] * 4), "257 octets"),
-        ("a\\", "escapes nothing"),
-        (r"\25", "escapes nothing"),
-        (r"\256", "256 is no octet"),
-        ("müster", "not ASCII"),
-    ],
-)
-def test_what_is_no_name(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        name_from_text(text)
-
-
-@pytest.mark.parametrize(
     "wire", [b"", b"\x01", b"\x01a", b"\x01a\0\0", b"\x40" + b"a" * 64 + b"\0", b"\xc0\x0c",
              b"\x01a" * 127 + b"\x01a\0"],
 )  # fmt: skip
-def test_what_is_no_wire_name(wire: bytes) -> None:
-    with pytest.raises(ValueError, match="no wire name"):
+def test_invalid_wire_name_is_rejected(wire: bytes) -> None:
+    with pytest.raises(ValueError, match="not a valid wire name"):
         check_name(wire)
-    with pytest.raises(ValueError, match="no wire name"):
-        name_to_text(wire)
 
 
 def test_longest_name() -> None:
@@ -102,7 +53,7 @@ def test_reverse_names(address: str) -> None:
 
 
 def test_what_is_no_address() -> None:
-    with pytest.raises(ValueError, match="3 octets"):
+    with pytest.raises(ValueError, match="got 3"):
         reverse_name(b"abc")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -211,23 +210,18 @@ def inspect(file: Path, zone: str) -> ZoneFileReport:
 
 
 def _report(origin: "dns.name.Name", found: "ZoneFile") -> ZoneFileReport:
+    from musterd.rr.rrset import count
     from musterd.rr.types import type_text
     from musterd.sources.zonefile import foreign_rrsets
 
     foreign, wrong = foreign_rrsets(found)
     counts: Counter[str] = Counter()
     for _, rtype, packed in [*found.rrsets, *foreign]:
-        counts[type_text(rtype)] += _records_in(packed)
+        counts[type_text(rtype)] += count(packed)
     problems = [ZoneFileProblem(*problem) for problem in [*found.problems, *wrong]]
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
     return ZoneFileReport(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
-
-
-def _records_in(packed: bytes) -> int:
-    """Return the number of records of a packed RRset."""
-    (count,) = struct.unpack_from(">14xH", packed)
-    return int(count)
 
 
 def _print_text(file: Path, report: ZoneFileReport) -> None:
@@ -238,8 +232,8 @@ def _print_text(file: Path, report: ZoneFileReport) -> None:
         print(problem)
     table = Table("type", "records", box=None)
     table.columns[1].justify = "right"
-    for rtype, count in report.records.items():
-        table.add_row(rtype, str(count))
+    for rtype, number in report.records.items():
+        table.add_row(rtype, str(number))
     if report.records:
         Console().print(table)
     total, faults = sum(report.records.values()), len(report.problems)

@@ -13,7 +13,7 @@ import dns.exception
 import dns.name
 
 from musterd.display import excerpt
-from musterd.rr.names import NAME_OCTETS, ROOT, fold, name_from_text, name_to_text
+from musterd.rr.names import MAX_NAME_BYTES, ROOT, fold, name_from_text, name_to_text
 
 APEX: Final = "@"
 MAX_TEXT: Final = 1100
@@ -117,7 +117,7 @@ def _join(owner: str, apex: bytes) -> bytes:
 
 
 def _limited(wire: bytes, text: str) -> bytes:
-    if len(wire) > NAME_OCTETS:
+    if len(wire) > MAX_NAME_BYTES:
         raise ValueError(
             f'"{excerpt(text)}" is too long: with its zone it has {len(wire)} bytes, at most 255'
         )
@@ -135,7 +135,7 @@ def _parse(text: str, origin: bytes) -> bytes:
             name = dns.name.from_text(_ascii_dots(text), None, dns.name.IDNA_2008_Practical)
             wire = name.derelativize(dns.name.root).to_wire() or ROOT
         except (dns.exception.DNSException, UnicodeError) as error:
-            raise ValueError(f'"{excerpt(text)}" is no name: {error}') from None
+            raise ValueError(f'"{excerpt(text)}" is not a valid name: {error}') from None
     if origin == ROOT or text == ".":
         return wire
     return _limited(wire[:-1] + origin, text)

@@ -19,7 +19,7 @@ import dns.rdatatype
 from musterd._core import pack_records
 from musterd.display import excerpt
 from musterd.registry.errors import Invalid
-from musterd.rr.names import NAME_OCTETS
+from musterd.rr.names import MAX_NAME_BYTES
 from musterd.rr.types import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, SRV, TXT, A
 
 SINGLE: Final = frozenset({CNAME, DNAME})
@@ -103,7 +103,7 @@ def _host(text: str) -> bytes | None:
         return None
     labels = [label.encode() for label in text.removesuffix(".").split(".")]
     wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    return wire if len(wire) <= NAME_OCTETS else None
+    return wire if len(wire) <= MAX_NAME_BYTES else None
 
 
 def _srv(text: str) -> bytes | None:

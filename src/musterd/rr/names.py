@@ -4,12 +4,13 @@ A *wire name* is a sequence of length-prefixed labels that ends in a zero byte, 
 most 255 bytes (RFC 1035 section 3.1).
 """
 
-import re
 from typing import Final
 
-NAME_OCTETS: Final = 255
+from musterd._core import name_from_text, name_to_text
+
+MAX_NAME_BYTES: Final = 255
 """Maximum bytes of a wire name (RFC 1035 section 2.3.4)."""
-LABEL_OCTETS: Final = 63
+MAX_LABEL_BYTES: Final = 63
 """Maximum bytes of a label (RFC 1035 section 2.3.4)."""
 ROOT: Final = b"\0"
 IN_ADDR: Final = b"\x07in-addr\x04arpa\0"
@@ -18,85 +19,37 @@ _IPV4, _IPV6 = 4, 16
 """Bytes of an address."""
 _DECIMAL = tuple(bytes([len(str(n))]) + str(n).encode() for n in range(256))
 _NIBBLES = tuple(b"\x01%x\x01%x" % (n & 15, n >> 4) for n in range(256))
-_ESCAPE = re.compile(rb"\\([0-9]{3}|[^0-9])|([^\\.])|(\.)")
-_SPECIAL = frozenset(b'.\\"();@$')
 
-
-def name_from_text(text: str) -> bytes:
-    r"""Parse a wire name from ASCII text, which is absolute with or without its final dot.
-
-    ``\.`` and ``\DDD`` are escapes (RFC 1035 section 5.1). Raises ValueError with the reason.
-    """
-    if text == ".":
-        return ROOT
-    try:
-        octets = text.encode("ascii")
-    except UnicodeEncodeError:
-        raise ValueError(f'"{text}" is no name: it is not ASCII') from None
-    wire = b"".join(bytes([len(label)]) + label for label in _labels(octets, text)) + ROOT
-    if len(wire) > NAME_OCTETS:
-        raise ValueError(f'"{text}" is no name: it has {len(wire)} octets, at most {NAME_OCTETS}')
-    return wire
-
-
-def _labels(octets: bytes, text: str) -> list[bytes]:
-    labels = [bytearray()]
-    at = 0
-    while at < len(octets):
-        found = _ESCAPE.match(octets, at)
-        if found is None:
-            raise ValueError(f'"{text}" is no name: a "\\" escapes nothing')
-        at = found.end()
-        escaped, plain, dot = found.groups()
-        if dot:
-            labels.append(bytearray())
-        elif escaped and escaped.isdigit():
-            if int(escaped) > 255:  # noqa: PLR2004
-                raise ValueError(f'"{text}" is no name: \\{int(escaped)} is no octet')
-            labels[-1].append(int(escaped))
-        else:
-            labels[-1] += escaped or plain
-    if len(labels) > 1 and not labels[-1]:
-        labels.pop()
-    for label in labels:
-        if not 0 < len(label) <= LABEL_OCTETS:
-            raise ValueError(f'"{text}" is no name: a label has {len(label)} octets, not 1 to 63')
-    return [bytes(label) for label in labels]
-
-
-def name_to_text(wire: bytes) -> str:
-    """Return a wire name as text with its final dot, escaped. Raises ValueError."""
-    if wire == ROOT:
-        return "."
-    check_name(wire)
-    text, at = "", 0
-    while wire[at]:
-        label = wire[at + 1 : at + 1 + wire[at]]
-        text += "".join(map(_octet_text, label)) + "."
-        at += 1 + wire[at]
-    return text
-
-
-def _octet_text(octet: int) -> str:
-    if octet in _SPECIAL:
-        return "\\" + chr(octet)
-    return chr(octet) if 0x20 < octet < 0x7F else f"\\{octet:03}"  # noqa: PLR2004
+__all__ = [
+    "IN_ADDR",
+    "IP6",
+    "MAX_LABEL_BYTES",
+    "MAX_NAME_BYTES",
+    "ROOT",
+    "check_name",
+    "fold",
+    "is_wildcard",
+    "name_from_text",
+    "name_to_text",
+    "reverse_name",
+    "split_name",
+]
 
 
 def check_name(wire: bytes) -> None:
     """Raise ValueError unless the bytes are a wire name."""
     if split_name(wire)[1]:
-        raise ValueError(f"{wire[:NAME_OCTETS]!r} is no wire name: something follows it")
+        raise ValueError(f"{wire[:MAX_NAME_BYTES]!r} is not a valid wire name: more data follows")
 
 
-def split_name(octets: bytes) -> tuple[bytes, bytes]:
+def split_name(data: bytes) -> tuple[bytes, bytes]:
     """Return the wire name at the start of bytes, and the rest. Raises ValueError."""
     at = 0
-    while at < len(octets) and 0 < octets[at] <= LABEL_OCTETS:
-        at += 1 + octets[at]
-    if at >= min(len(octets), NAME_OCTETS) or octets[at]:
-        raise ValueError(f"{octets[:NAME_OCTETS]!r} is no wire name")
-    return octets[: at + 1], octets[at + 1 :]
+    while at < len(data) and 0 < data[at] <= MAX_LABEL_BYTES:
+        at += 1 + data[at]
+    if at >= min(len(data), MAX_NAME_BYTES) or data[at]:
+        raise ValueError(f"{data[:MAX_NAME_BYTES]!r} is not a valid wire name")
+    return data[: at + 1], data[at + 1 :]
 
 
 def fold(wire: bytes) -> bytes:
@@ -113,7 +66,7 @@ def is_wildcard(wire: bytes) -> bool:
 
 
 def reverse_name(address: bytes) -> bytes:
-    """Return the wire name of an address (4 or 16 octets) under in-addr.arpa or ip6.arpa.
+    """Return the wire name of an address (4 or 16 bytes) under in-addr.arpa or ip6.arpa.
 
     RFC 1035 section 3.5, RFC 3596 section 2.5. Raises ValueError.
     """
@@ -121,4 +74,4 @@ def reverse_name(address: bytes) -> bytes:
         return b"".join(map(_DECIMAL.__getitem__, reversed(address))) + IN_ADDR
     if len(address) == _IPV6:
         return b"".join(map(_NIBBLES.__getitem__, reversed(address))) + IP6
-    raise ValueError(f"{len(address)} octets are no address: expected 4 or 16")
+    raise ValueError(f"an address has 4 or 16 bytes, got {len(address)}")

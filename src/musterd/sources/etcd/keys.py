@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from musterd.rr.names import IN_ADDR, IP6, LABEL_OCTETS, NAME_OCTETS
+from musterd.rr.names import IN_ADDR, IP6, MAX_LABEL_BYTES, MAX_NAME_BYTES
 from musterd.rr.types import MX, NS, TXT, A
 
-PATH_OCTETS: Final = NAME_OCTETS - 2
+PATH_OCTETS: Final = MAX_NAME_BYTES - 2
 """The most octets of a path: its name has an octet before the first label and one at the end."""
 _PLAIN = rb"[!-,\-0-@\[-~]{1,63}"
 """A label as such keys have it: printable, in lower case, without dots."""
 _LABEL = re.compile(_PLAIN)
 _ANY = re.compile(rb"[!-.0-~]+(?:/[!-.0-~]+)*/?")
-_LENGTHS = tuple(bytes([octets]) for octets in range(LABEL_OCTETS + 1))
+_LENGTHS = tuple(bytes([octets]) for octets in range(MAX_LABEL_BYTES + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Keys:
         if not plain:
             _check(rest, path)
         if len(path) > PATH_OCTETS:
-            raise ValueError(f"its name has {len(path) + 2} octets, at most {NAME_OCTETS}")
+            raise ValueError(f"its name has {len(path) + 2} octets, at most {MAX_NAME_BYTES}")
         return ServiceKey(path, rest + b"\0\0", odd=False) if plain else self.odd(path, raw)
 
     def child(self, raw: bytes) -> tuple[bytes, bytes, Sequence[bytes]] | None:
@@ -238,7 +238,9 @@ def _straight(rest: bytes) -> bytes:
 def _check(rest: bytes, path: bytes) -> None:
     if not _ANY.fullmatch(rest):
         raise ValueError("its name has an empty label, or octets that are no printable ASCII")
-    wrong = next((label for label in path.split(b"/") if not 0 < len(label) <= LABEL_OCTETS), None)
+    wrong = next(
+        (label for label in path.split(b"/") if not 0 < len(label) <= MAX_LABEL_BYTES), None
+    )
     if wrong is not None:
         raise ValueError(f"its name has a label of {len(wrong)} octets, expected 1 to 63")
 
