@@ -32,7 +32,7 @@ async def bootstrap_token(tokens: Tokens, settings: Settings) -> None:
     elif not len(tokens) and path:
         text = await asyncio.to_thread(_read_or_create, path)
         await tokens.ensure_first(text)
-        log.info("the first credential, an admin's, is in a file", file=_normal(path))
+        log.info("admin token created", file=_normal(path))
 
 
 def _normal(path: Path) -> str:
