@@ -170,8 +170,11 @@ class Index:
             key = self.keys.read(raw)
         except ValueError:
             return None
-        if key and not key.odd and raw in self.odd:
-            return self.keys.odd(key.path.rpartition(b"/")[0], raw)
+        if key and raw in self.odd:
+            hashed = self.keys.odd(key.path.rpartition(b"/")[0], raw)
+            # A key that is irregular by itself may be known at its own path or at the parent's.
+            if not key.odd or self._tree.get(hashed.head) is not None:
+                return hashed
         return key
 
     def _replace(self, key: ServiceKey, item: bytes | None, revision: int) -> None:
