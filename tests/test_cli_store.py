@@ -149,7 +149,7 @@ async def test_killed_copy_resumes(tmp_path: Path, capsys: pytest.CaptureFixture
         # Keys without a lease are not affected.
         await target.put(ROOT + b"more", b"")
         _, err = await asyncio.to_thread(command, capsys, str(path), url, code=1)
-        assert "has 1 keys that the source has not" in err
+        assert "has 1 keys that the source lacks" in err
         out, _ = await asyncio.to_thread(command, capsys, str(path), url, "--json", "--overwrite")
         assert json.loads(out)["removed"] == 2
         assert len(await everything(target, ROOT)) == KEYS + 1

@@ -39,7 +39,10 @@ async def fill(client: httpx.AsyncClient) -> set[int]:
                 problem = response.json()
                 assert response.status_code == 503, problem
                 assert problem["type"] == "urn:musterd:problem:store-full"
-                assert "the disk is full: nothing was written; make room there" in problem["detail"]
+                assert (
+                    "the disk is full: nothing was written; free some space there"
+                    in problem["detail"]
+                )
                 assert response.headers["retry-after"]
                 refused += 1
     return kept

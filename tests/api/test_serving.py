@@ -170,7 +170,7 @@ async def test_an_address_that_is_taken(fixture: ServerFixture) -> None:
 
 async def test_a_store_that_is_taken(fixture: ServerFixture) -> None:
     async with fixture.serve():
-        await fails(fixture, StoreLocked, "has this store")
+        await fails(fixture, StoreLocked, "uses this store")
 
 
 async def test_reload(fixture: ServerFixture) -> None:

@@ -61,7 +61,7 @@ def of_another_program(path: Path) -> None:
     db.close()
 
 
-CORRUPT = r"store\.db: is damaged or no store of musterd: .*bring back a backup"
+CORRUPT = r"store\.db: damaged, or not a musterd store: .*from a backup"
 DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("a text", lambda path: path.write_text("a file of someone else\n" * 1000), CORRUPT),
     ("a header", lambda path: put_octets(path, 0, bytes(100)), CORRUPT),
@@ -104,7 +104,7 @@ async def test_two_servers_of_one_directory(fixture: ServerFixture) -> None:
         async with fixture.process() as other:
             await refused(
                 other,
-                rf"store\.db\.lock: process {server.process.pid} has this store: stop that one",
+                rf"store\.db\.lock: process {server.process.pid} uses this store: stop it",
             )
         assert await server.answers("nope.muster.local", "A") == []
 

@@ -100,7 +100,7 @@ async def test_lease_that_expires_during_copy_is_granted_again(
 async def test_copy_to_used_target_needs_overwrite(source: Embedded, backend: Backend) -> None:
     await backend.store.put(ROOT + b"0001", b"another")
     await backend.store.put(ROOT + b"more", b"1")
-    with pytest.raises(NotEmpty, match="1 keys that the source has not, and 1 that differ"):
+    with pytest.raises(NotEmpty, match="1 keys that the source lacks, and 1 that differ"):
         await copy(source, backend.store, no_progress, root=ROOT, overwrite=False)
     assert len(await everything(backend.store, ROOT)) == 2
     copied = await copy(source, backend.store, no_progress, root=ROOT, overwrite=True)
@@ -112,7 +112,7 @@ async def test_copy_refuses_source_without_registry(backend: Backend, tmp_path: 
     await backend.store.put(ROOT + b"0001", b"kept")
     async with await Embedded.open(tmp_path / "empty.db") as empty:
         await empty.put(b"/other", b"not ours")
-        with pytest.raises(StoreError, match="holds no registry: nothing was written"):
+        with pytest.raises(StoreError, match="has no registry: nothing was written"):
             await copy(empty, backend.store, no_progress, root=ROOT, overwrite=True)
     assert len(await everything(backend.store, ROOT)) == 1
 

@@ -75,7 +75,7 @@ async def test_damaged_file_is_refused_and_left_unchanged(
     await fill(path)
     damage(path)
     before = digest(path)
-    with pytest.raises(StoreCorrupt, match=r"s\.db: is damaged or no store of musterd: .*backup"):
+    with pytest.raises(StoreCorrupt, match=r"s\.db: damaged, or not a musterd store: .*backup"):
         await Embedded.open(path)
     assert digest(path) == before
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import grpc
 from google.protobuf.message import Message
 
+from musterd.display import printable
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.options import EtcdOptions
 from musterd.kv.errors import (
@@ -25,7 +26,6 @@ from musterd.kv.errors import (
     StoreUnavailable,
     StoreUncertain,
 )
-from musterd.kv.values import shown
 
 Code = grpc.StatusCode
 
@@ -143,7 +143,7 @@ def _keys(*keys: bytes) -> str:
     """What they all begin with."""
     pairs = zip(min(keys), max(keys), strict=False)
     alike = bytes(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return shown(alike.rstrip(b"\0")) or "all keys"
+    return printable(alike.rstrip(b"\0")) or "all keys"
 
 
 def _unsure(endpoint: str, why: str, *, writes: bool) -> StoreUnavailable:

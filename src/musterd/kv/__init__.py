@@ -1,6 +1,6 @@
-"""What is kept: keys and values with revisions, leases and watches.
+"""Keys and values with revisions, leases and watches.
 
-``Store`` is the one interface; ``musterd.store.embedded`` keeps them in one file, for one process.
+``Store`` is the interface of all stores; ``musterd.store`` has the implementations.
 """
 
 from musterd.kv.errors import (

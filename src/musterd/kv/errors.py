@@ -1,31 +1,32 @@
-"""Every error that a store raises.
+"""Errors that a store raises.
 
 ::
 
     MusterdError
     └── StoreError
-        ├── StoreUnavailable  it can't be read or written now; the same request may work later
-        │   ├── StoreBusy     more is asked of it at once than it takes
+        ├── StoreUnavailable  it can't be read or written now; retry later
+        │   ├── StoreBusy     too many requests at once
         │   ├── StoreFull     its disk is full
-        │   ├── StoreLocked   another process has it
-        │   ├── StoreDenied   it doesn't let us in, or not to this key
-        │   ├── StoreLost     a watch hears nothing of it, and goes on when it does again
-        │   └── StoreUncertain  no answer came: a write may have happened or not
-        ├── StoreCorrupt      what is on disk is damaged, or no store
-        ├── StoreNewer        what is on disk was written by a newer musterd
-        ├── StoreLimit        a request is larger than a store takes, or contradicts itself
-        ├── Conflict          a key is not at the revision that was expected
-        ├── Compacted         the past that was asked for is gone
-        └── LeaseNotFound     a lease has ended, or never was
+        │   ├── StoreLocked   another process uses it
+        │   ├── StoreDenied   authentication failed, or access to the key is denied
+        │   ├── StoreLost     a watch lost contact, and continues when it is back
+        │   └── StoreUncertain  no answer: a write may have happened or not
+        ├── StoreCorrupt      the file is damaged, or not a store
+        ├── StoreNewer        the file was written by a newer musterd
+        ├── StoreLimit        a request is too large, or contradicts itself
+        ├── Conflict          a key is not at the expected revision
+        ├── Compacted         the requested revisions are no longer kept
+        └── LeaseNotFound     a lease has expired, or never existed
 """
-# ruff: noqa: N818 - a conflict or a compacted past is an outcome that callers handle, no fault.
+# ruff: noqa: N818 - callers handle a conflict or a compacted revision as an outcome.
 
+from musterd.display import printable
 from musterd.errors import MusterdError
-from musterd.kv.values import Entry, shown
+from musterd.kv.values import Entry
 
 
 class StoreError(MusterdError):
-    """A store can't do what was asked; nothing of it was done, unless the error says more."""
+    """A request failed, and nothing was changed unless the subclass says otherwise."""
 
 
 class StoreUnavailable(StoreError):
@@ -33,65 +34,67 @@ class StoreUnavailable(StoreError):
 
 
 class StoreBusy(StoreUnavailable):
-    """More is asked of the store at once than it takes; ask again a little later."""
+    """Too many requests at once; retry a little later."""
 
 
 class StoreFull(StoreUnavailable):
-    """The disk is full; nothing was written, and writes work again when there is room."""
+    """The disk is full; nothing was written. Writes work again once there is space."""
 
 
 class StoreLocked(StoreUnavailable):
-    """Another process has the store."""
+    """Another process uses the store."""
 
 
 class StoreDenied(StoreUnavailable):
-    """The store doesn't let us in, or not to what was asked for; nothing was done."""
+    """Authentication failed, or access to the keys is denied; nothing was done."""
 
 
 class StoreLost(StoreUnavailable):
-    """Nothing was heard of the store for some seconds; a watch that says so goes on: ask again."""
+    """A watch lost contact with the store for some seconds; it continues if read again."""
 
 
 class StoreUncertain(StoreUnavailable):
-    """No answer came to a write: it may have happened or not, but never by half. Read to know."""
+    """A write got no answer: it happened completely or not at all. Read to find out."""
 
 
 class StoreCorrupt(StoreError):
-    """What is on disk is damaged, or is no store."""
+    """The file is damaged, or is not a store."""
 
 
 class StoreNewer(StoreError):
-    """What is on disk was written by a newer musterd; it was left as it is."""
+    """The file was written by a newer musterd; it was not changed."""
 
 
 class StoreLimit(StoreError):
-    """A request is larger than the store takes, or contradicts itself."""
+    """A request is larger than the store accepts, or contradicts itself."""
 
 
 class Conflict(StoreError):
-    """A key is not at the revision that was expected; nothing was done.
+    """A key is not at the expected revision; nothing was done.
 
-    key: which; expected: the revision, 0 for none; entry: what is there, None if nothing.
+    expected: the revision, 0 for absent; entry: the present entry, None if absent.
     """
 
     def __init__(self, key: bytes, expected: int, entry: Entry | None) -> None:
-        """Say what was expected and what was found."""
+        """Create the error from the expected revision and the present entry."""
         wanted = f"at revision {expected}" if expected else "absent"
         found = f"at revision {entry.mod_revision}" if entry else "absent"
-        super().__init__(f"{shown(key)}: expected it {wanted}, but it is {found}: read it again")
+        super().__init__(
+            f"{printable(key)}: expected it {wanted}, but it is {found}: read it again"
+        )
         self.key = key
         self.expected = expected
         self.entry = entry
 
 
 class Compacted(StoreError):
-    """Revisions that were asked for are not known: list what is there, and watch from there on.
+    """Requested revisions are no longer known: list the keys, and watch from there on.
 
-    revision: the oldest from which a watch can start now.
+    revision: the oldest revision that a watch can start from.
     """
 
     def __init__(self, asked: int, revision: int) -> None:
-        """Say what was asked, and what there is."""
+        """Create the error from the requested and the oldest known revision."""
         super().__init__(
             f"revision {asked} is not known, changes are kept from {revision} on: list again"
         )
@@ -99,12 +102,12 @@ class Compacted(StoreError):
 
 
 class LeaseNotFound(StoreError):
-    """A lease has ended, or never was; what hung on it is gone.
+    """A lease has expired or never existed; the keys attached to it are gone.
 
     lease: its ID.
     """
 
     def __init__(self, lease: int) -> None:
-        """Name the lease."""
+        """Create the error for a lease ID."""
         super().__init__(f"lease {lease:016x} has ended or never was: grant a new one")
         self.lease = lease

@@ -36,18 +36,18 @@ class WatchLike(Protocol[B_co]):
 
     @property
     def revision(self) -> int:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
 
     @property
     def ready(self) -> bool:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
 
     @property
     def current(self) -> bool:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
 
     async def __anext__(self) -> B_co:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
 
 
 class PageLike(Protocol):
@@ -55,22 +55,22 @@ class PageLike(Protocol):
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """As of `Page`."""
+        """Same as in `Page`."""
 
     @property
     def revision(self) -> int:
-        """As of `Page`."""
+        """Same as in `Page`."""
 
     @property
     def more(self) -> bool:
-        """As of `Page`."""
+        """Same as in `Page`."""
 
 
 class Followed(Protocol[B_co]):
     """A range of keys that can be listed and watched."""
 
     def pages(self) -> AsyncGenerator[PageLike]:
-        """List the keys in pages of one revision; at least one page, if empty."""
+        """List the keys in pages of one revision; at least one page, even if empty."""
 
     def watch(self, from_revision: int) -> AbstractAsyncContextManager[WatchLike[B_co]]:
         """Watch the keys from a revision on, that one included."""
@@ -84,16 +84,16 @@ class StoreKeys:
     prefix: bytes
 
     def pages(self) -> AsyncGenerator[Page]:
-        """As of `Followed`."""
+        """Same as in `Followed`."""
         return self.store.scan(self.prefix)
 
     def watch(self, from_revision: int) -> AbstractAsyncContextManager[Watch]:
-        """As of `Followed`."""
+        """Same as in `Followed`."""
         return self.store.watch(self.prefix, from_revision)
 
 
 class ListPage(NamedTuple):
-    """A page of a list, in the order of its keys. A list replaces all that was known before.
+    """A page of a list, in the order of its keys. A list replaces everything known before.
 
     first: the first page of its list; more: the list has further pages.
     """
@@ -123,7 +123,7 @@ class Changed(NamedTuple, Generic[B]):
 
 
 class Interrupted(NamedTuple):
-    """Changes can't be followed now. What comes next is a list, or the rest of the watch."""
+    """Changes can't be followed now. Next comes a list, or the rest of the watch."""
 
     error: StoreError
 
@@ -142,8 +142,8 @@ async def follow(
 ) -> AsyncGenerator[Step[B]]:
     """Yield all keys and then every change, without end.
 
-    since: a revision up to which all is known, so that no list is needed at first; retry: the
-    delays after an error; take: reads the next batch of a watch, in place of `anext`.
+    since: a revision up to which everything is known, so that no list is needed at first; retry:
+    delays after an error; take: reads the next batch of a watch, instead of `anext`.
 
     Close it (`contextlib.aclosing`), after a pending `anext` of it has ended.
     """

@@ -1,9 +1,9 @@
-"""What every store does, whichever it is: the contract that ``tests/store`` holds them to.
+"""The contract of all stores; ``tests/store`` checks each implementation against it.
 
-All methods belong to one asyncio loop. Every one raises StoreUnavailable where the store can't be
-used now, and StoreCorrupt where it is damaged. A write that returns is kept: it is on disk, or in
-the quorum. A write whose call was cancelled, or that raises StoreUncertain, may have happened or
-not, but never by half.
+All methods belong to one asyncio loop. Every one raises StoreUnavailable if the store can't be
+used now, and StoreCorrupt if it is damaged. A write that returned is durable: it is on disk, or in
+the quorum. A write that was cancelled, or that raises StoreUncertain, has happened completely or
+not at all.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -25,71 +25,71 @@ from musterd.kv.values import (
 
 
 class Watch(Protocol):
-    """The changes below a prefix, in order, none left out and none twice; without end."""
+    """Endless stream of the changes of keys with a prefix: ordered, each exactly once."""
 
     @property
     def revision(self) -> int:
-        """Up to here all that changed was given; a later watch goes on from the next."""
+        """Revision up to which all changes were returned; a later watch continues after it."""
 
     @property
     def ready(self) -> bool:
-        """Whether the next changes are here already, so that nothing needs to be waited for."""
+        """True if the next batch can be read without waiting."""
 
     @property
     def current(self) -> bool:
-        """Whether the store is heard, and its reader has all that it had when that began."""
+        """True if connected, and the reader has all changes made before the connection."""
 
     def __aiter__(self) -> Self:
-        """Itself."""
+        """Return the watch itself."""
 
     async def __anext__(self) -> EventBatch:
-        """The changes of the next transaction that has any.
+        """Return the changes of the next transaction that has any.
 
-        Raises StoreLost where nothing was heard of the store for some seconds: asked again, it
-        goes on when the store is back, with what changed, until it is ``current``; where no change
-        makes it so there is a batch without events. Raises
-        Compacted where its reader was so slow, or came from so far back, that the changes to go on
-        with are gone; StoreUnavailable once the store is closed.
+        Raises StoreLost if the store was silent for some seconds. The next call continues when
+        the store is back, with the missed changes, until the watch is ``current``; if there are
+        none, it returns a batch without events. Raises Compacted if the next changes are no longer
+        kept, because the reader was too slow or started too far back; StoreUnavailable once the
+        store is closed.
         """
 
 
 class Store(Protocol):
-    """Keys and values with revisions, leases and watches, as of etcd."""
+    """Keys and values with revisions, leases and watches, as in etcd."""
 
     @property
     def limits(self) -> Limits:
-        """The largest that it takes; beyond that each method raises StoreLimit."""
+        """Largest requests accepted; methods raise StoreLimit beyond them."""
 
     async def get(self, key: bytes) -> Entry | None:
-        """What is at a key. A write that was acknowledged before is seen."""
+        """Return the entry of a key; every write acknowledged before is visible."""
 
     async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
-        """The entries whose keys start with a prefix, in order, those after one key.
+        """Return the entries whose keys start with a prefix, in order, after a key.
 
         A page is of one revision, which may differ from the last page's. It holds at most `limit`
-        entries and may hold fewer though there are more, where values are large; never none.
+        entries. If values are large it may hold fewer, though never none, while there are more.
         """
 
     def scan(self, prefix: bytes) -> AsyncGenerator[Page]:
-        """All entries whose keys start with a prefix, in pages that are all of one revision.
+        """Yield all entries whose keys start with a prefix, in pages of the same revision.
 
-        There is at least one page, if empty. Close it (`contextlib.aclosing`) where it isn't
-        read to its end. Raises Compacted where the reader takes too long.
+        There is at least one page, even if empty. Close it (`contextlib.aclosing`) unless it is
+        read to its end. Raises Compacted if the reader takes too long.
         """
 
     async def put(
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
-        """Set a key, and give the revision of that.
+        """Set a key and return the new revision.
 
-        expect: only if its mod_revision is this, or if it is not there for 0; else raises
-        Conflict. Raises LeaseNotFound.
+        expect: the required mod_revision, 0 for an absent key; else raises Conflict. Raises
+        LeaseNotFound.
         """
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
-        """Remove a key, and give the revision of that; None where it was not there.
+        """Remove a key and return the new revision, None if it was absent.
 
-        expect: only if its mod_revision is this; else raises Conflict.
+        expect: the required mod_revision; else raises Conflict.
         """
 
     async def transaction(
@@ -97,45 +97,45 @@ class Store(Protocol):
     ) -> Result:
         """Do all operations at one revision if all comparisons hold, else nothing.
 
-        No key may be in two operations. Raises LeaseNotFound.
+        A key may occur in one operation only. Raises LeaseNotFound.
         """
 
     async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
-        """A new lease of a number of seconds, counted from its last renewal.
+        """Create a lease that expires a number of seconds after its last renewal.
 
-        lease: its ID where it must be one; raises StoreLimit if there is such a lease.
+        lease: its ID, chosen by the store if not given; raises StoreLimit if it is in use.
 
-        After a restart of the store each lease has all its time again. An etcd makes the shortest
-        as long as it needs for a new leader, two seconds if it isn't told otherwise.
+        After a restart of the store each lease has its full TTL again. An etcd raises short TTLs
+        to the time it needs to elect a leader, by default two seconds.
         """
 
     async def lease_keepalive(self, lease: int) -> Lease:
-        """Renew a lease. Raises LeaseNotFound: from then on nothing may rely on it."""
+        """Renew a lease. Raises LeaseNotFound; its keys are then gone, or about to be."""
 
     async def lease_revoke(self, lease: int) -> int:
-        """End a lease, remove its keys in one transaction, and give the revision of that.
+        """End a lease, remove its keys in one transaction and return the revision.
 
-        It is the store's revision where no key hung on the lease. Raises LeaseNotFound.
+        If no key was attached it is the store's revision. Raises LeaseNotFound.
         """
 
     async def lease_info(self, lease: int) -> Lease:
-        """A lease and the keys that hang on it. Raises LeaseNotFound."""
+        """Return a lease and the keys attached to it. Raises LeaseNotFound."""
 
     def watch(
         self, prefix: bytes, from_revision: int | None = None
     ) -> AbstractAsyncContextManager[Watch]:
-        """Every change below a prefix, from a revision on, that one too; or from entering on.
+        """Watch keys with a prefix, from a revision on (inclusive) or from entering on.
 
-        Raises Compacted, on entering or later, where the revision is too old, or is more than one
-        ahead of the store: then it was seen in another, as before a backup was restored.
+        Raises Compacted, on entering or later, if the revision is too old, or is more than one
+        ahead of the store, for example after a backup was restored.
         """
 
     async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
-        """The last transactions that changed keys with a prefix, of revisions below `before`.
+        """Return the last transactions that changed keys with a prefix, below revision `before`.
 
-        It ends with the one that makes the changes of such keys `limit` or more. Only what is kept
-        for watches is found, of an etcd the last 100,000 revisions at most.
+        It stops at the transaction with which the changes of such keys reach `limit`. It finds
+        only what is kept for watches; in etcd at most the last 100,000 revisions.
         """
 
     async def close(self) -> None:
-        """Finish what was asked, and let go of the store."""
+        """Finish pending requests and release the store."""

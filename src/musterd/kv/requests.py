@@ -1,19 +1,20 @@
-"""What every store makes of a request before it does it."""
+"""Checks of requests, shared by all stores."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from musterd.display import printable
 from musterd.kv.errors import Conflict, StoreLimit
-from musterd.kv.values import ABSENT, Compare, Is, Limits, Operation, PutOp, Result, octets, shown
+from musterd.kv.values import ABSENT, Compare, Is, Limits, Operation, PutOp, Result, octets
 
 MAX_LEASE: Final = 2**63 - 1
-"""The greatest ID of a lease."""
+"""Largest lease ID."""
 
 Transaction = Callable[[Sequence[Compare], Sequence[Operation]], Awaitable[Result]]
 
 
-async def one(transaction: Transaction, step: Operation, expect: int | None) -> Result:
-    """Do one operation, if its key is as expected. Raises Conflict."""
+async def apply_single(transaction: Transaction, step: Operation, expect: int | None) -> Result:
+    """Do one operation if its key is at the expected revision. Raises Conflict."""
     if expect is None:
         return await transaction((), (step,))
     test = Is.MODIFIED_AT if expect != ABSENT else Is.ABSENT
@@ -24,32 +25,32 @@ async def one(transaction: Transaction, step: Operation, expect: int | None) -> 
 
 
 def check_page(limits: Limits, limit: int) -> None:
-    """Raise StoreLimit where a page is too large, or none."""
+    """Raise StoreLimit if a page size is out of range."""
     if not 0 < limit <= limits.page:
         raise StoreLimit(f"a page of {limit} entries: expected 1 to {limits.page}")
 
 
 def check_ttl(limits: Limits, ttl: int) -> None:
-    """Raise StoreLimit where a lease is too long, or none."""
+    """Raise StoreLimit if a TTL is out of range."""
     if not 0 < ttl <= limits.ttl:
         raise StoreLimit(f"a lease of {ttl} s: expected 1 to {limits.ttl}")
 
 
 def check_new_lease(lease: int) -> None:
-    """Raise StoreLimit where an ID is none that a lease can have; 0 is for any."""
+    """Raise StoreLimit if a lease ID is out of range; 0 lets the store choose one."""
     if not 0 <= lease <= MAX_LEASE:
-        raise StoreLimit(f"a lease of the ID {lease}: expected 1 to {MAX_LEASE}")
+        raise StoreLimit(f"lease ID {lease}: expected 1 to {MAX_LEASE}")
 
 
-def taken(lease: int) -> StoreLimit:
-    """There is such a lease already."""
-    return StoreLimit(f"there is a lease of the ID {lease:016x} already: take another")
+def lease_exists(lease: int) -> StoreLimit:
+    """Return the error for a lease ID that is in use."""
+    return StoreLimit(f"lease {lease:016x} already exists: choose another ID")
 
 
 def check_transaction(
     limits: Limits, compares: Sequence[Compare], operations: Sequence[Operation]
 ) -> int:
-    """The octets of a transaction. Raises StoreLimit."""
+    """Check a transaction and return its size in bytes. Raises StoreLimit."""
     if max(len(compares), len(operations)) > limits.operations:
         raise StoreLimit(
             f"{len(compares)} comparisons and {len(operations)} operations in a transaction:"
@@ -57,16 +58,16 @@ def check_transaction(
         )
     keys = [step.key for step in operations]
     if len(set(keys)) != len(keys):
-        raise StoreLimit("two operations of a transaction are on the same key")
+        raise StoreLimit("two operations of a transaction have the same key")
     for key in (*keys, *(compare.key for compare in compares)):
         if not 0 < len(key) <= limits.key:
-            raise StoreLimit(f"a key of {len(key)} octets: expected 1 to {limits.key}")
+            raise StoreLimit(f"a key of {len(key)} bytes: expected 1 to {limits.key}")
     for step in operations:
         if isinstance(step, PutOp) and len(step.value) > limits.value:
             raise StoreLimit(
-                f"{shown(step.key)}: a value of {len(step.value)} octets: at most {limits.value}"
+                f"{printable(step.key)}: a value of {len(step.value)} bytes: at most {limits.value}"
             )
     size = octets(operations)
     if size > limits.octets:
-        raise StoreLimit(f"a transaction of {size} octets: at most {limits.octets}")
+        raise StoreLimit(f"a transaction of {size} bytes: at most {limits.octets}")
     return size

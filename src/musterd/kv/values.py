@@ -1,7 +1,7 @@
-"""What goes into a store and comes out of it: frozen values.
+"""Frozen values that stores take and return.
 
-A *revision* counts the transactions that changed something, in the whole store. A *lease* is a
-number above 0; where a key hangs on none, it is 0.
+A *revision* counts the transactions that changed anything in the whole store. A *lease* is a
+number above 0; a key without a lease has 0.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 
 NO_LEASE: Final = 0
 ABSENT: Final = 0
-"""The revision to expect of a key that must not be there."""
+"""Expected revision of a key that must be absent."""
 
 
 class Entry(NamedTuple):
-    """A key and all that the store knows of it.
+    """A key with its value and metadata.
 
-    create_revision, mod_revision: of the transaction that created and last changed it; version:
-    how many times it was put since it was created, from 1; lease: on which it hangs.
+    create_revision, mod_revision: of the transactions that created and last changed it; version:
+    number of puts since it was created, from 1; lease: the one it is attached to.
     """
 
     key: bytes
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Entries in the order of their keys, all as they were at one revision.
+    """Entries in key order, as of one revision.
 
     more: there are more after the last.
     """
@@ -41,23 +41,23 @@ class Page(NamedTuple):
 
 
 class Is(Enum):
-    """What a comparison asks of a key."""
+    """Condition that a comparison checks."""
 
     ABSENT = "absent"
     PRESENT = "present"
     MODIFIED_AT = "modified at"
-    """Its mod_revision is the one given."""
+    """The mod_revision is the given one."""
     CREATED_AT = "created at"
-    """Its create_revision is the one given: still the same claim, whatever its value."""
+    """The create_revision is the given one: it is the same claim, whatever its value."""
     NONE_SINCE = "none since"
-    """Of a prefix: no key that starts with it was put after the revision given. That some were
-    removed does not count; after 0, there is none."""
+    """No key with the prefix was put after the given revision. Removals don't count; with revision
+    0 no such key exists."""
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction; the revision counts only where a comparison has one.
+    """A condition of a transaction.
 
-    key: or a prefix, where that is what is compared.
+    key: a prefix for NONE_SINCE; revision: ignored by tests without one.
     """
 
     key: bytes
@@ -66,7 +66,7 @@ class Compare(NamedTuple):
 
 
 class PutOp(NamedTuple):
-    """Set a key; what lease it hung on before does not count."""
+    """Set a key, and replace the lease it was attached to."""
 
     key: bytes
     value: bytes
@@ -74,7 +74,7 @@ class PutOp(NamedTuple):
 
 
 class DeleteOp(NamedTuple):
-    """Remove a key, if it is there."""
+    """Remove a key if it exists."""
 
     key: bytes
 
@@ -83,12 +83,11 @@ Operation = PutOp | DeleteOp
 
 
 class Result(NamedTuple):
-    """What became of a transaction.
+    """Outcome of a transaction.
 
-    succeeded: all its comparisons held, and all its operations are done; revision: at which, or
-    that of the store where nothing was changed; entries: where it succeeded, what each operation
-    found before it; else what each comparison found: of a prefix, the first key that
-    speaks against it.
+    succeeded: all comparisons held and all operations are done; revision: of the transaction, or
+    of the store if nothing was changed; entries: after success the entry before each operation,
+    else the entry that each comparison found (for a prefix, the first key that violates it).
     """
 
     succeeded: bool
@@ -97,22 +96,22 @@ class Result(NamedTuple):
 
 
 class EventKind(Enum):
-    """What an event did to its key. The values are those of the embedded store's log."""
+    """Effect of an event on its key. The embedded store's log has the values."""
 
     PUT = 0
     DELETED = 1
     """By a request."""
     EXPIRED = 2
-    """Because its lease ended: its time was up, or it was revoked.
+    """By the end of its lease: it expired or was revoked.
 
-    An etcd doesn't tell: there it is what a transaction deleted that hung on one lease, if all that
-    is known of that transaction is such deletions."""
+    etcd doesn't report this. There it is a deletion of a key with a lease, if the known part of its
+    transaction only deletes keys of that lease."""
 
 
 class Event(NamedTuple):
     """One change of one key.
 
-    entry: as it is now, None where it is gone; previous: as it was, None where it was not there.
+    entry: the new state, None if deleted; previous: the state before, None if absent.
     """
 
     kind: EventKind
@@ -122,10 +121,10 @@ class Event(NamedTuple):
 
 
 class EventBatch(NamedTuple):
-    """Those changes of one transaction that a watch asked for, one for each key.
+    """Changes of one transaction that match a watch, at most one for each key.
 
-    time: of the transaction, seconds since 1970; it may be behind that of an earlier one. It is 0
-    in an etcd, which keeps none. Without events it only says that the store is heard again.
+    time: of the transaction, seconds since 1970; it may be lower than an earlier one's. It is 0
+    in etcd, which keeps no time. A batch without events reports that the store is back.
     """
 
     revision: int
@@ -134,7 +133,7 @@ class EventBatch(NamedTuple):
 
 
 class Past(NamedTuple):
-    """Changes of the past, the newest first, each with all that its transaction changed.
+    """Past transactions with all their changes, newest first.
 
     more: older ones are kept too.
     """
@@ -144,9 +143,9 @@ class Past(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Time for which keys stay.
+    """A lease; its keys are removed when it ends.
 
-    ttl: seconds granted; remaining: seconds left; keys: that hang on it, only where asked for.
+    ttl: seconds granted; remaining: seconds left; keys: attached keys, only if requested.
     """
 
     id: int
@@ -157,10 +156,10 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest that a store takes.
+    """Largest requests that a store accepts.
 
-    key, value: octets; operations: of a transaction, its comparisons apart and as many;
-    octets: of all keys and values of a transaction; ttl: of a lease, seconds; page: entries.
+    key, value: bytes; operations: per transaction, and as many comparisons; octets: bytes of all
+    keys and values of a transaction; ttl: of a lease, seconds; page: entries.
     """
 
     key: int = 1024
@@ -177,11 +176,6 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
-def shown(key: bytes) -> str:
-    """A key for people."""
-    return key.decode("utf-8", "backslashreplace")
-
-
 def octets(operations: Sequence[Operation]) -> int:
-    """The octets of the keys and values of operations."""
+    """Return the size of the keys and values of operations, in bytes."""
     return sum(len(part) for step in operations for part in step[:2])

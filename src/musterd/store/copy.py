@@ -1,4 +1,4 @@
-"""One store into another: what differs is written, so that it can go on where it was stopped."""
+"""Copy a store into another. Only differences are written, so a stopped copy can be resumed."""
 
 import secrets
 from collections.abc import AsyncGenerator, Callable
@@ -11,26 +11,26 @@ from musterd.kv.protocol import Store
 from musterd.kv.values import NO_LEASE, DeleteOp, Entry, Operation, PutOp, octets
 
 OCTETS: Final = 500_000
-"""Of the keys and values of a transaction."""
+"""Bytes of keys and values in a transaction."""
 _PROBE: Final = b"copying"
 """Ends the key that is put into one store to see whether it appears in the other."""
 
 Pair = tuple[Entry | None, Entry | None]
-Tell = Callable[[int, int], None]
-"""Hears how many keys are done, and of how many."""
+Progress = Callable[[int, int], None]
+"""Receives the number of finished keys and of all keys."""
 
 
-class NotEmpty(StoreError):  # noqa: N818 - the outcome that is asked about
-    """The target has keys that the source doesn't have so."""
+class NotEmpty(StoreError):  # noqa: N818 - an outcome that callers handle
+    """The target has keys that the source lacks, or with other values."""
 
 
 @dataclass(slots=True)
 class Copied:
-    """What a copy does, or did, in keys.
+    """Numbers of keys in a copy.
 
-    same: were there already; missing, different: are to be written; extra: are in the target
-    alone; ending: too, on leases that ended in the source after an earlier copy; expired: their
-    lease ended before they were copied.
+    same: present already; missing, different: to be written; extra: only in the target; ending:
+    only in the target, on leases that ended in the source after an earlier copy; expired: not
+    copied because their lease ended.
     """
 
     same: int = 0
@@ -40,32 +40,34 @@ class Copied:
     ending: int = 0
     expired: int = 0
     leases: set[int] = field(default_factory=set)
-    """Granted in the target, of the same IDs and times."""
+    """Leases granted in the target, with the same IDs and TTLs."""
 
     @property
     def total(self) -> int:
-        """All keys that are looked at."""
+        """Number of all keys."""
         return self.same + self.missing + self.different + self.extra + self.ending
 
 
-async def copy(source: Store, target: Store, tell: Tell, *, root: bytes, overwrite: bool) -> Copied:
-    """Make all keys of a target those of a source; nobody may write to either meanwhile.
+async def copy(
+    source: Store, target: Store, progress: Progress, *, root: bytes, overwrite: bool
+) -> Copied:
+    """Make the keys below a root in a target equal to those in a source.
 
-    Raises NotEmpty where the target has other keys or values, and ``overwrite`` isn't set; then
-    it is as it was, too where the source has nothing. Raises StoreError.
+    Nobody may write to either meanwhile. Raises NotEmpty if the target has other keys or values
+    and ``overwrite`` isn't set, and StoreError if the source is empty; then nothing is written.
     """
-    await _see_that_they_differ(source, target, root + _PROBE)
+    await _check_distinct(source, target, root + _PROBE)
     plan = await _plan(source, target, root)
     if not plan.missing + plan.same + plan.different:
         raise StoreError(
-            "the source holds no registry: nothing was written; see that it is the right one, and"
-            " that the prefix of an etcd stands behind its hosts"
+            "the source has no registry: nothing was written; check that it is the right store, and"
+            " that an etcd prefix follows the hosts"
         )
     if overwrite:
         plan.extra, plan.ending = plan.extra + plan.ending, 0
     if (plan.different or plan.extra) and not overwrite:
         raise NotEmpty(
-            f"the target has {plan.extra} keys that the source has not, and {plan.different} that"
+            f"the target has {plan.extra} keys that the source lacks, and {plan.different} that"
             " differ: nothing was written; --overwrite replaces and removes them"
         )
     done = size = 0
@@ -74,7 +76,7 @@ async def copy(source: Store, target: Store, tell: Tell, *, root: bytes, overwri
         async for here, there in pairs:
             step = await _step(source, target, plan, here, there)
             if there is not None and here is None and there.lease != NO_LEASE and not overwrite:
-                # It ends by itself, unless someone renews it in the target.
+                # It expires by itself unless a client renews the lease in the target.
                 step = None
             if step is not None:
                 size += octets((step,))
@@ -83,13 +85,13 @@ async def copy(source: Store, target: Store, tell: Tell, *, root: bytes, overwri
                     steps, size = [], octets((step,))
                 steps.append(step)
             done += 1
-            tell(done, plan.total)
+            progress(done, plan.total)
     await _write(source, target, plan, steps)
     return plan
 
 
 async def _write(source: Store, target: Store, plan: Copied, steps: list[Operation]) -> None:
-    """Write, what hangs on leases too if these ended meanwhile in the target alone."""
+    """Write operations; grant leases again that ended meanwhile in the target only."""
     while steps:
         try:
             await target.transaction((), steps)
@@ -104,7 +106,7 @@ async def _write(source: Store, target: Store, plan: Copied, steps: list[Operati
             return
 
 
-async def _see_that_they_differ(source: Store, target: Store, probe: bytes) -> None:
+async def _check_distinct(source: Store, target: Store, probe: bytes) -> None:
     nonce = secrets.token_bytes(16)
     await target.put(probe, nonce)
     try:
@@ -138,7 +140,7 @@ async def _plan(source: Store, target: Store, root: bytes) -> Copied:
 async def _step(
     source: Store, target: Store, plan: Copied, here: Entry | None, there: Entry | None
 ) -> Operation | None:
-    """What makes a key of the target that of the source."""
+    """Return the operation that makes a key of the target equal to the source's."""
     if here is None:
         return None if there is None else DeleteOp(there.key)
     if there is not None and _same(here, there):
@@ -154,7 +156,7 @@ async def _step(
 
 
 async def _grant(source: Store, target: Store, lease: int) -> None:
-    """Have a lease in the target as it is in the source. Raises LeaseNotFound."""
+    """Grant a lease of the source in the target. Raises LeaseNotFound."""
     ttl = (await source.lease_info(lease)).ttl
     try:
         await target.lease_info(lease)
@@ -163,7 +165,7 @@ async def _grant(source: Store, target: Store, lease: int) -> None:
 
 
 async def _ended(source: Store, lease: int) -> bool:
-    """Whether a lease ended in the source, or never was there."""
+    """Return whether a lease ended in the source, or never existed there."""
     try:
         await source.lease_info(lease)
     except LeaseNotFound:
@@ -176,7 +178,7 @@ def _same(here: Entry, there: Entry) -> bool:
 
 
 async def _pairs(source: Store, target: Store, root: bytes) -> AsyncGenerator[Pair]:
-    """The keys of both stores in order: as each has them, None where it has not."""
+    """Yield the entries of both stores in key order, None if a store lacks the key."""
     async with aclosing(_entries(source, root)) as ours, aclosing(_entries(target, root)) as theirs:
         here, there = await anext(ours, None), await anext(theirs, None)
         while here is not None or there is not None:

@@ -1,4 +1,4 @@
-"""The store in one SQLite file, for one process."""
+"""Store in one SQLite file, for one process."""
 
 from musterd.store.embedded.options import EmbeddedOptions
 from musterd.store.embedded.store import Embedded

@@ -1,4 +1,4 @@
-"""What writes do to the database, each at a revision of its own; in the writer's thread."""
+"""Writes to the database, each at its own revision; runs in the writer's thread."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,10 +32,10 @@ _PUT = (
     " version = excluded.version, lease = excluded.lease"
 )
 _LOG = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PRUNE_LEAST: Final = 100
-"""Events to prune at once, so that the search for them is seldom."""
-_PRUNE_MOST: Final = 5000
-"""Events to prune at once, so that a store whose limits were lowered still answers meanwhile."""
+_MIN_PRUNE: Final = 100
+"""Events to prune at once, so that pruning is rare."""
+_MAX_PRUNE: Final = 5000
+"""Events to prune at once, so that a store with lowered limits still answers meanwhile."""
 
 _HOLDS: Final[dict[Is, Callable[[Entry | None, int], bool]]] = {
     Is.ABSENT: lambda entry, _: entry is None,
@@ -51,35 +51,35 @@ _Row = tuple[object, ...]
 class ChangeLog:
     """The database between the begin and the commit of a group of transactions.
 
-    A method that raises a StoreError has changed nothing: all that can be refused is looked at
-    before the first write. After any other error the whole group has to be rolled back.
+    A method that raises a StoreError has changed nothing, because everything is checked before the
+    first write. After any other error the whole group must be rolled back.
     """
 
     def __init__(self, db: sqlite3.Connection, options: EmbeddedOptions) -> None:
-        """Over a connection that may write, which nobody else uses."""
+        """Create it on a writable connection that nobody else uses."""
         self._db = db
         self._options = options
         self.revision: int
         self.compacted: int
         self._log: list[_Row] = []
-        self._gone = 0
+        self._pruned = 0
         self._time = 0.0
         ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
         self._kept = self.revision, self.compacted
         ((self._events,),) = db.execute("SELECT count(*) FROM event")
         self.batches: list[EventBatch] = []
-        """What the group has changed so far."""
+        """Changes of the group so far."""
 
     def begin(self, time: float) -> None:
-        """Start a group whose changes are made at a time, seconds since 1970."""
+        """Start a group. time: of its changes, seconds since 1970."""
         self._db.execute("BEGIN IMMEDIATE")
         self._time = time
         self._log = []
-        self._gone = 0
+        self._pruned = 0
         self.batches = []
 
     def commit(self) -> None:
-        """Put the group on disk."""
+        """Commit the group to disk."""
         self._db.executemany(_LOG, self._log)
         if self._log:
             self._prune()
@@ -89,17 +89,17 @@ class ChangeLog:
             )
         self._db.execute("COMMIT")
         self._kept = self.revision, self.compacted
-        self._events += len(self._log) - self._gone
+        self._events += len(self._log) - self._pruned
 
     def rollback(self) -> None:
-        """Forget the group."""
+        """Roll the group back."""
         self.revision, self.compacted = self._kept
         self.batches = []
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def transaction(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Result:
-        """As of the store."""
+        """Same as `Store.transaction`."""
         found = tuple(map(self._found, compares))
         known: dict[bytes, Entry | None] = {}
         for compare, entry in zip(compares, found, strict=True):
@@ -107,7 +107,7 @@ class ChangeLog:
                 return Result(False, self.revision, found)
             if compare.test is not Is.NONE_SINCE:
                 known[compare.key] = entry
-        self._look_for_leases(operations)
+        self._check_leases(operations)
         before = tuple(
             known[step.key] if step.key in known else self._get(step.key) for step in operations
         )
@@ -116,11 +116,11 @@ class ChangeLog:
         return Result(True, self.revision, before)
 
     def grant(self, lease: int, ttl: int) -> None:
-        """Keep a new lease."""
+        """Insert a new lease."""
         self._db.execute("INSERT INTO lease VALUES (?, ?)", (lease, ttl))
 
     def end(self, leases: Iterable[int]) -> int:
-        """End leases that may have ended already, each in a transaction; the last revision."""
+        """End leases, each in its own transaction, and return the last revision."""
         for lease in leases:
             rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
             entries = [Entry._make(row) for row in rows]
@@ -129,9 +129,9 @@ class ChangeLog:
         return self.revision
 
     def compact(self, revision: int) -> None:
-        """Forget all events up to one revision, that one too."""
-        gone = self._db.execute("DELETE FROM event WHERE rev <= ?", (revision,))
-        self._gone += gone.rowcount
+        """Remove all events up to a revision (inclusive)."""
+        pruned = self._db.execute("DELETE FROM event WHERE rev <= ?", (revision,))
+        self._pruned += pruned.rowcount
         self.compacted = max(self.compacted, min(revision, self.revision))
 
     def _found(self, compare: Compare) -> Entry | None:
@@ -146,7 +146,7 @@ class ChangeLog:
         row = self._db.execute(_GET, (key,)).fetchone()
         return Entry._make(row) if row else None
 
-    def _look_for_leases(self, operations: Sequence[Operation]) -> None:
+    def _check_leases(self, operations: Sequence[Operation]) -> None:
         for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
             if not self._db.execute("SELECT 1 FROM lease WHERE id = ?", (lease,)).fetchone():
                 raise LeaseNotFound(lease)
@@ -156,7 +156,7 @@ class ChangeLog:
         steps: Sequence[tuple[Operation, Entry | None]],
         deletion: EventKind = EventKind.DELETED,
     ) -> None:
-        """Do steps at a new revision; with each is what it finds."""
+        """Apply operations at a new revision; each comes with the entry before it."""
         if not steps:
             return
         self.revision += 1
@@ -181,18 +181,18 @@ class ChangeLog:
         return Event(EventKind.PUT, step.key, entry, previous)
 
     def _prune(self) -> None:
-        """Forget the oldest events beyond what is kept."""
-        ended = self._ended()
-        if ended is not None:
-            self.compact(ended)
+        """Remove the oldest events beyond the limits."""
+        last = self._prune_revision()
+        if last is not None:
+            self.compact(last)
 
-    def _ended(self) -> int | None:
-        """The last revision to forget now, if any."""
-        surplus = self._events + len(self._log) - self._gone - self._options.history
-        if surplus >= min(_PRUNE_LEAST, self._options.history):
+    def _prune_revision(self) -> int | None:
+        """Return the last revision to remove now, if any."""
+        surplus = self._events + len(self._log) - self._pruned - self._options.history
+        if surplus >= min(_MIN_PRUNE, self._options.history):
             ((last,),) = self._db.execute(
                 "SELECT rev FROM event ORDER BY rev, seq LIMIT 1 OFFSET ?",
-                (min(surplus, _PRUNE_MOST) - 1,),
+                (min(surplus, _MAX_PRUNE) - 1,),
             )
             return int(last)
         oldest = self._db.execute("SELECT time FROM event ORDER BY rev, seq LIMIT 1").fetchone()
@@ -202,18 +202,18 @@ class ChangeLog:
         rows = self._db.execute(
             "SELECT rev FROM (SELECT rev, time FROM event ORDER BY rev, seq LIMIT ?)"
             " WHERE time < ? ORDER BY rev DESC LIMIT 1",
-            (_PRUNE_MOST, horizon),
+            (_MAX_PRUNE, horizon),
         )
         return int(rows.fetchone()[0])
 
 
 def read_leases(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
-    """All leases and their TTLs, seconds."""
+    """Yield all leases with their TTLs in seconds."""
     yield from db.execute("SELECT id, ttl FROM lease")
 
 
 def _logged(event: Event) -> _Row:
-    """An event as the log keeps it, from its kind on."""
+    """Return the log's columns of an event, from its kind on."""
     entry, previous = event.entry, event.previous
     now: _Row = ()
     if entry:

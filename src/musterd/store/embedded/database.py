@@ -1,4 +1,4 @@
-"""The SQLite file: opened, checked, laid out; its faults in our words."""
+"""Opening, checking and creating the SQLite file, and translation of its errors."""
 
 import os
 import sqlite3
@@ -17,25 +17,25 @@ from musterd.kv.errors import (
 from musterd.store.embedded.lock import unopened
 
 VERSION: Final = 1
-"""Of the layout; a file of a higher one is refused, one of a lower would be brought up here."""
+"""Layout version; a file with a higher version is rejected."""
 APPLICATION: Final = int.from_bytes(b"mstd")
-"""SQLite's application_id: tells our files from those of other programs."""
+"""SQLite's application_id, to reject files of other programs."""
 
 _SYNC_FULL = 2
 _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 512
 _WAL_KEPT_OCTETS = 16_777_216
-"""To which the WAL is cut back after it was larger."""
+"""Size that a larger WAL is truncated to."""
 _WAL_PAGES = 4000
-"""After which the WAL is brought into the database: longer stops, but fewer, as it grows."""
+"""Pages of WAL between checkpoints: a higher value gives longer pauses, but fewer."""
 _BUSY_SECONDS = 2.0
-"""To wait for a foreign program, such as the sqlite3 shell; nothing of ours locks."""
+"""Time to wait for another program's lock, such as the sqlite3 shell's."""
 _ROOM_OCTETS = 1_048_576
-"""Below this, an error of input and output is taken for a full disk."""
+"""An I/O error with less free space than this is reported as a full disk."""
 
-# An event keeps what was before it, so that a watch can tell it when the log reaches no further
-# back. The version of a deletion is one more than that of what it deleted, and its create_rev the
-# same, so that what was before has one form for both.
+# An event includes the previous state, so that a watch can report it when older events are gone.
+# A deletion has the create_rev of the deleted entry and its version plus one, so that the previous
+# state is derived in the same way for puts and deletions.
 _LAYOUT: Final = (
     """CREATE TABLE kv (
         key BLOB PRIMARY KEY, value BLOB NOT NULL, create_rev INTEGER NOT NULL,
@@ -56,10 +56,10 @@ _LAYOUT: Final = (
 
 
 def open_writer(path: Path, check_time: float) -> sqlite3.Connection:
-    """Open a database, make it where there is none, check it for damage.
+    """Open a database, create it if it doesn't exist, and check it for damage.
 
-    check_time: seconds after which the check ends, well. Raises StoreError; then the file is as
-    it was.
+    check_time: seconds after which the check stops without an error. Raises StoreError; then the
+    file is unchanged.
     """
     try:
         _create(path)
@@ -78,7 +78,7 @@ def open_writer(path: Path, check_time: float) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Another connection to an open database, which can't write. Raises StoreError."""
+    """Open a read-only connection to an open database. Raises StoreError."""
     try:
         return _connect(path, "ro", _READER_CACHE_KIB)
     except sqlite3.Error as error:
@@ -86,30 +86,30 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
-    """What an error of SQLite means to those who run the store."""
+    """Return the store error for an SQLite error."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
-        return StoreFull(f"{path}: the disk is full: nothing was written; make room there")
+        return StoreFull(f"{path}: the disk is full: nothing was written; free some space there")
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return corrupt(path, str(error))
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StoreLocked(f"{path}: another program has it locked: end that")
+        return StoreLocked(f"{path}: locked by another program: stop that program")
     return StoreUnavailable(
         f"{path}: can't be used: {error} ({getattr(error, 'sqlite_errorname', 'SQLite')}):"
-        " look at the disk and the permissions"
+        " check the disk and the permissions"
     )
 
 
 def corrupt(path: Path, how: str) -> StoreCorrupt:
-    """The error for a damaged file."""
+    """Return the error for a damaged file."""
     return StoreCorrupt(
-        f"{path}: is damaged or no store of musterd: {how}: bring back a backup of it"
-        " with its -wal file, or move both away to begin with nothing"
+        f"{path}: damaged, or not a musterd store: {how}: restore it and its -wal file from a"
+        " backup, or move both away to start with an empty store"
     )
 
 
 def _create(path: Path) -> None:
-    """Make an empty file, for its owner only: SQLite gives its other files the same mode."""
+    """Create an empty file readable by its owner only; SQLite's other files get the same mode."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -134,7 +134,7 @@ def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
 
 
 def _inspect(path: Path, check_time: float) -> int:
-    """The version of a file, 0 for an empty one, looked at without a chance to write to it."""
+    """Return the layout version of a file, 0 if empty; opens it read-only."""
     db = _connect(path, "ro", _WRITER_CACHE_KIB)
     try:
         ((version,),) = db.execute("PRAGMA user_version")
@@ -147,7 +147,7 @@ def _inspect(path: Path, check_time: float) -> int:
         if version > VERSION:
             raise StoreNewer(
                 f"{path}: was written by a newer musterd (layout {version}, this one reads up to"
-                f" {VERSION}): use that one; the file was left as it is"
+                f" {VERSION}): use the newer one; the file was not changed"
             )
         _check(db, path, check_time)
         return int(version)
@@ -156,7 +156,7 @@ def _inspect(path: Path, check_time: float) -> int:
 
 
 def _check(db: sqlite3.Connection, path: Path, seconds: float) -> None:
-    """Look for damage, for a while: a large store must still open in time."""
+    """Check for damage, for a limited time: a large store must still open quickly."""
     stop = threading.Timer(seconds, db.interrupt)
     stop.start()
     try:
@@ -172,13 +172,13 @@ def _check(db: sqlite3.Connection, path: Path, seconds: float) -> None:
 
 
 def _durable(db: sqlite3.Connection, path: Path) -> None:
-    """Have each commit reach the disk before it returns, and make sure of it."""
+    """Make each commit reach the disk before it returns, and verify the settings."""
     ((mode,),) = db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     ((sync,),) = db.execute("PRAGMA synchronous")
     if (mode, sync) != ("wal", _SYNC_FULL):
         raise StoreUnavailable(
-            f"{path}: can't be kept safely there: journal {mode}, synchronous {sync}:"
+            f"{path}: can't be stored safely there: journal {mode}, synchronous {sync}:"
             " put it on a local disk"
         )
     db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_OCTETS}")
@@ -186,7 +186,7 @@ def _durable(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _lay_out(db: sqlite3.Connection) -> None:
-    """Make the tables of an empty file, all or none."""
+    """Create the tables of an empty file, all or none."""
     db.execute("BEGIN IMMEDIATE")
     for statement in _LAYOUT:
         db.execute(statement)

@@ -1,4 +1,4 @@
-"""One process at a time: a locked file beside the database."""
+"""Lock file beside the database, so that one process at a time uses it."""
 
 import contextlib
 import errno
@@ -12,15 +12,15 @@ _PID_OCTETS = 20
 
 
 class Lock:
-    """A lock held from here on, by this process; the kernel frees it however the process ends.
+    """A lock held by this process; the kernel releases it however the process ends.
 
-    The file stays, because removing it would let two processes lock two files of one name.
+    The file is never removed: otherwise two processes could lock two files of the same name.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take it, and make its directory where there is none.
+        """Acquire the lock, and create its directory if needed.
 
-        Raises StoreLocked naming the process that has it, StoreUnavailable.
+        Raises StoreLocked naming the holding process, StoreUnavailable.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,26 +32,26 @@ class Lock:
         except BlockingIOError:
             holder = os.pread(self._file, _PID_OCTETS, 0).decode("ascii", "replace").strip()
             self.release()
-            raise StoreLocked(_taken(path, holder)) from None
+            raise StoreLocked(_locked(path, holder)) from None
         except OSError as error:
             self.release()
             raise StoreUnavailable(f"{path}: can't be locked: {error.strerror}") from error
-        # Who has it is for people only, and a full disk has no room for that.
+        # The process ID is informational; writing it fails on a full disk.
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Let others have it; once."""
+        """Release the lock; call once."""
         os.close(self._file)
 
 
-def _taken(path: Path, holder: str) -> str:
+def _locked(path: Path, holder: str) -> str:
     by = f"process {holder}" if holder.isdigit() else "another process"
-    return f"{path}: {by} has this store: stop that one, or give this one a store of its own"
+    return f"{path}: {by} uses this store: stop it, or configure a different store"
 
 
 def unopened(path: Path, error: OSError) -> StoreUnavailable:
-    """The error for a file that can't be opened or made."""
+    """Return the error for a file that can't be opened or created."""
     kind = StoreFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else StoreUnavailable
     return kind(f"{path}: can't be opened: {error.strerror}")

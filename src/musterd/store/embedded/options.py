@@ -1,4 +1,4 @@
-"""What may be set of an embedded store."""
+"""Options of the embedded store."""
 
 from dataclasses import dataclass, field
 
@@ -7,31 +7,31 @@ from musterd.kv.values import Limits
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedOptions:
-    """How much of anything an embedded store takes, keeps and waits for.
+    """Limits of an embedded store.
 
-    Each bounds memory or disk; the defaults suit 100,000 keys on a small machine.
+    Each bounds memory, disk or time; the defaults suit 100,000 keys on a small machine.
     """
 
     limits: Limits = field(default_factory=Limits)
     history: int = 100_000
-    """Changes of keys that are kept for watches to start from; the oldest go first."""
+    """Changes of keys kept for watches and history; the oldest are removed first."""
     history_age: float = 7 * 86_400.0
-    """Seconds after which a change is kept no longer."""
+    """Seconds after which a change is removed."""
     pending: int = 10_000
-    """Writes that may wait, before StoreBusy."""
+    """Pending writes before StoreBusy."""
     pending_octets: int = 67_108_864
-    """Octets of keys and values that may wait to be written, before StoreBusy."""
+    """Bytes of keys and values in pending writes before StoreBusy."""
     leases: int = 200_000
-    """Leases at once, before StoreBusy."""
+    """Leases at once before StoreBusy."""
     watches: int = 1000
-    """Watches at once, before StoreBusy."""
+    """Watches at once before StoreBusy."""
     queue: int = 10_000
-    """Events that wait in memory for a slow watch; beyond that it reads them from disk."""
+    """Events queued in memory for a slow watch; beyond that it reads them from disk."""
     queue_octets: int = 4_194_304
-    """Octets of keys and values that wait so."""
+    """Bytes of keys and values queued in memory for a slow watch."""
     snapshots: int = 64
-    """Ranges and scans at once, before StoreBusy."""
+    """Ranges and scans at once before StoreBusy."""
     scan_time: float = 20.0
-    """Seconds for which a scan may last: while it does, what is written can't leave the WAL."""
+    """Longest duration of a scan, seconds: the WAL can't be checkpointed meanwhile."""
     check_time: float = 0.5
-    """Seconds at most that the check for damage may take at opening."""
+    """Longest duration of the check for damage at opening, seconds."""

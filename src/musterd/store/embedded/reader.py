@@ -1,6 +1,6 @@
-"""Connections that only read, in the loop's own thread.
+"""Read-only connections, used in the loop's thread.
 
-A read of one key takes some µs, less than to hand it to a thread and back.
+A read of one key takes a few µs, less than a round trip to another thread.
 """
 
 import sqlite3
@@ -15,24 +15,24 @@ from musterd.store.embedded.database import open_reader, translate
 from musterd.store.embedded.snapshot import Snapshot
 
 _IDLE: Final = 4
-"""Connections to keep open while nobody reads."""
+"""Idle connections to keep open."""
 _GET = "SELECT * FROM kv WHERE key = ?"
 
 
 class Readers:
-    """The reading side of a store; belongs to the loop."""
+    """Readers of a store; belongs to the loop."""
 
-    def __init__(self, path: Path, most: int) -> None:
-        """Over an open database. most: snapshots at once. Raises StoreError."""
+    def __init__(self, path: Path, max_snapshots: int) -> None:
+        """Create readers of an open database. Raises StoreError."""
         self._path = path
-        self._most = most
+        self._max_snapshots = max_snapshots
         self._point = open_reader(path)
         self._idle: list[sqlite3.Connection] = []
         self._used: set[Snapshot] = set()
         self._closed = False
 
     def get(self, key: bytes) -> Entry | None:
-        """What is at a key now. Raises StoreError."""
+        """Return the current entry of a key. Raises StoreError."""
         self.check()
         try:
             row = self._point.execute(_GET, (key,)).fetchone()
@@ -42,10 +42,10 @@ class Readers:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """The store as it is now, until the end of the block or `release`. Raises StoreError."""
+        """Open a snapshot, until the end of the block or `release`. Raises StoreError."""
         self.check()
-        if len(self._used) >= self._most:
-            raise StoreBusy(f"{self._path}: {self._most} readers at once: ask again later")
+        if len(self._used) >= self._max_snapshots:
+            raise StoreBusy(f"{self._path}: {self._max_snapshots} readers at once: retry later")
         db = self._idle.pop() if self._idle else open_reader(self._path)
         try:
             snapshot = Snapshot(db)
@@ -58,7 +58,7 @@ class Readers:
             raise translate(error, self._path) from error
 
     def release(self, snapshot: Snapshot) -> None:
-        """End a snapshot now, whoever still reads it; no effect if it has ended."""
+        """End a snapshot, even while it is read; no effect if it has ended."""
         self._used.discard(snapshot)
         db = snapshot.end()
         if db and len(self._idle) < _IDLE and not self._closed:
@@ -67,7 +67,7 @@ class Readers:
             db.close()
 
     def close(self) -> None:
-        """Close all connections; whoever still reads gets an error."""
+        """Close all connections; open snapshots fail."""
         self._closed = True
         for snapshot in tuple(self._used):
             self.release(snapshot)
@@ -76,6 +76,6 @@ class Readers:
         self._idle.clear()
 
     def check(self) -> None:
-        """Raises StoreUnavailable once closed."""
+        """Raise StoreUnavailable if closed."""
         if self._closed:
             raise StoreUnavailable(f"{self._path}: the store is closed")

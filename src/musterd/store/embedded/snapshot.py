@@ -1,7 +1,7 @@
-"""The store as it is at one revision, read in slices that don't hold the loop.
+"""Snapshot of the store at one revision, read in slices that don't block the loop.
 
-Each slice is a query of its own within one read transaction: nothing is left half read where a
-reader gives up, and the transaction can be ended at any time.
+Each slice is its own query within one read transaction: no query stays open when a reader gives
+up, and the transaction can be ended at any time.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from musterd.kv.errors import Compacted
 from musterd.kv.values import Entry, Event, EventBatch, EventKind, Page, Past, prefix_end
 
 _SLICE: Final = 0.002
-"""Seconds for which the loop may be held."""
+"""Longest time to block the loop, seconds."""
 _ROWS: Final = 2000
-"""Rows of a slice at most; SQLite doesn't look further ahead."""
-_LOOK: Final = 16
-"""Rows, of which each may hold 64 KiB, between two looks at the clock."""
+"""Most rows of a slice."""
+_CHECK_ROWS: Final = 16
+"""Rows, each of up to 64 KiB, between two checks of the clock."""
 _OCTETS: Final = 1_048_576
-"""Of values, after which a page is full."""
+"""Bytes of values that fill a page."""
 
 _RANGE = "SELECT * FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _RANGE_UPWARD = "SELECT * FROM kv WHERE key >= ? ORDER BY key LIMIT ?"
@@ -46,16 +46,16 @@ _CHANGED_UPWARD = (
     " GROUP BY rev ORDER BY rev DESC LIMIT ?"
 )
 _WINDOW: Final = 2000
-"""Revisions of which those that changed some keys are looked for without a break."""
+"""Revisions searched for changes in one query."""
 
 _Row = tuple[Any, ...]
 
 
 class Snapshot:
-    """One read transaction; ``end`` it."""
+    """One read transaction; must be ended with ``end``."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        """Begin it on a connection that nobody else uses meanwhile."""
+        """Begin a transaction on a connection that nobody else uses meanwhile."""
         self._db: sqlite3.Connection | None = db
         self.revision: int
         self.compacted: int
@@ -63,29 +63,29 @@ class Snapshot:
         ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
 
     def end(self) -> sqlite3.Connection | None:
-        """Give the connection back, None where that was done."""
+        """End the transaction and return the connection, None if already ended."""
         db, self._db = self._db, None
         if db:
             db.execute("ROLLBACK")
         return db
 
     async def page(self, prefix: bytes, after: bytes, limit: int) -> Page:
-        """As `Store.range`. Raises Compacted where the snapshot was ended."""
+        """Same as `Store.range`. Raises Compacted if the snapshot was ended."""
         lower = max(prefix, after + b"\0") if after else prefix
         upper = prefix_end(prefix)
         entries: list[Entry] = []
         octets, dry = 0, False
         while not dry:
-            # Before each slice, so that those who read page upon page leave room as well.
+            # Before each slice, so that reading page after page lets other tasks run too.
             await asyncio.sleep(0)
-            most = limit + 1 - len(entries)
+            wanted = limit + 1 - len(entries)
             if upper is None:
-                rows, dry = self._slice(_RANGE_UPWARD, (lower,), most)
+                rows, dry = self._slice(_RANGE_UPWARD, (lower,), wanted)
             else:
-                rows, dry = self._slice(_RANGE, (lower, upper), most)
+                rows, dry = self._slice(_RANGE, (lower, upper), wanted)
             for row in rows:
                 octets += len(row[1])
-                # What has no room on the page shows that there is more.
+                # A row that doesn't fit shows that there are more.
                 if len(entries) == limit or (entries and octets > _OCTETS):
                     return Page(tuple(entries), self.revision, True)
                 entries.append(Entry._make(row))
@@ -94,7 +94,7 @@ class Snapshot:
         return Page(tuple(entries), self.revision, False)
 
     async def keys(self, lease: int) -> tuple[bytes, ...]:
-        """The keys that hang on a lease."""
+        """Return the keys attached to a lease."""
         keys, dry = [b""], False
         while not dry:
             await asyncio.sleep(0)
@@ -103,9 +103,9 @@ class Snapshot:
         return tuple(keys[1:])
 
     async def history(self, first: int, last: int, prefix: bytes) -> tuple[list[EventBatch], int]:
-        """Changes below a prefix, from one revision to another, or a page's worth of them.
+        """Return changes of keys with a prefix between two revisions, at most a page.
 
-        Also the revision up to which they are all. Raises Compacted.
+        The second value is the revision up to which they are complete. Raises Compacted.
         """
         if first <= self.compacted:
             raise Compacted(first, self.compacted + 1)
@@ -124,7 +124,7 @@ class Snapshot:
         return _batches(found), last
 
     async def past(self, prefix: bytes, before: int | None, limit: int) -> Past:
-        """As `Store.history`. Raises Compacted where the snapshot was ended."""
+        """Same as `Store.history`. Raises Compacted if the snapshot was ended."""
         end = self.revision + 1 if before is None else min(before, self.revision + 1)
         batches: list[EventBatch] = []
         octets = 0
@@ -141,13 +141,13 @@ class Snapshot:
             await asyncio.sleep(0)
         return Past(tuple(batches), False)
 
-    def _changed(self, prefix: bytes, start: int, end: int, most: int) -> list[tuple[int, int]]:
-        """Revisions in a window that changed keys with a prefix, and how many of these."""
+    def _changed(self, prefix: bytes, start: int, end: int, limit: int) -> list[tuple[int, int]]:
+        """Return the revisions that changed keys with a prefix, with the number of changes."""
         upper = prefix_end(prefix)
         if upper is None:
-            found = self._open().execute(_CHANGED_UPWARD, (start, end, prefix, most))
+            found = self._open().execute(_CHANGED_UPWARD, (start, end, prefix, limit))
         else:
-            found = self._open().execute(_CHANGED, (start, end, prefix, upper, most))
+            found = self._open().execute(_CHANGED, (start, end, prefix, upper, limit))
         return found.fetchall()
 
     def _open(self) -> sqlite3.Connection:
@@ -155,19 +155,19 @@ class Snapshot:
             raise Compacted(self.revision, self.compacted + 1)
         return self._db
 
-    def _slice(self, query: str, args: _Row, most: int) -> tuple[list[_Row], bool]:
-        """Rows of a query, as many as time allows, and whether there are no more."""
+    def _slice(self, query: str, args: _Row, limit: int) -> tuple[list[_Row], bool]:
+        """Return rows of a query, as many as time allows, and whether these are the last."""
         if self._db is None:
             raise Compacted(self.revision, self.compacted + 1)
-        until, most = time.monotonic() + _SLICE, min(most, _ROWS)
-        cursor = self._db.execute(query, (*args, most))
+        until, limit = time.monotonic() + _SLICE, min(limit, _ROWS)
+        cursor = self._db.execute(query, (*args, limit))
         rows: list[_Row] = []
         for row in cursor:
             rows.append(row)
-            if not len(rows) % _LOOK and time.monotonic() > until:
+            if not len(rows) % _CHECK_ROWS and time.monotonic() > until:
                 cursor.close()
                 return rows, False
-        return rows, len(rows) < most
+        return rows, len(rows) < limit
 
 
 def _batches(rows: Iterable[_Row]) -> list[EventBatch]:

@@ -1,4 +1,4 @@
-"""The embedded store: what the contract asks, put together from its parts."""
+"""Embedded store: implements the contract with its parts."""
 
 import asyncio
 import secrets
@@ -12,12 +12,12 @@ from typing import Final, NamedTuple, Self
 from musterd.clock import BootClock, Clock
 from musterd.kv.errors import StoreBusy, StoreLimit
 from musterd.kv.requests import (
+    apply_single,
     check_new_lease,
     check_page,
     check_transaction,
     check_ttl,
-    one,
-    taken,
+    lease_exists,
 )
 from musterd.kv.values import (
     NO_LEASE,
@@ -42,12 +42,12 @@ from musterd.store.embedded.watches import EmbeddedWatch, Hub
 from musterd.store.embedded.writer import Writer
 
 _SCAN_PAGE: Final = 1000
-"""Entries of a page of a scan."""
+"""Entries in a page of a scan."""
 _LEASE_BITS: Final = 63
 
 
 class _Opened(NamedTuple):
-    """What opening takes time for."""
+    """Result of the blocking part of opening."""
 
     lock: Lock
     db: sqlite3.Connection
@@ -78,11 +78,11 @@ class Embedded:
     async def open(
         cls, path: Path, options: EmbeddedOptions | None = None, clock: Clock | None = None
     ) -> Self:
-        """Open a store, and make it with its directory where there is none.
+        """Open a store, and create it and its directory if they don't exist.
 
-        clock: its seconds must go on while the machine sleeps; the boot-time clock if not given.
-        Raises StoreLocked, StoreNewer, StoreCorrupt, StoreFull, StoreUnavailable; what was on
-        disk then is as it was.
+        clock: must advance while the machine sleeps; by default the boot-time clock.
+        Raises StoreLocked, StoreNewer, StoreCorrupt, StoreFull, StoreUnavailable; then the
+        files are unchanged.
         """
         options = options or EmbeddedOptions()
         opened = await asyncio.to_thread(_open, path, options)
@@ -94,7 +94,7 @@ class Embedded:
             raise
 
     async def __aenter__(self) -> Self:
-        """Itself."""
+        """Return the store itself."""
         return self
 
     async def __aexit__(
@@ -103,11 +103,11 @@ class Embedded:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the store."""
         await self.close()
 
     async def close(self) -> None:
-        """As of `Store`: watches end with StoreUnavailable; closing again does nothing."""
+        """Same as in `Store`: watches end with StoreUnavailable; closing again has no effect."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -116,28 +116,28 @@ class Embedded:
         self._leases.close()
         await self._writer.close()
         self._hub.close()
-        # The last connection to close brings the WAL into the database, which only a writer can.
+        # The last connection to close checkpoints the WAL, so it must be the writer.
         self._readers.close()
         await asyncio.to_thread(self._db.close)
         self._lock.release()
 
     @property
     def limits(self) -> Limits:
-        """As of `Store`."""
+        """Same as in `Store`."""
         return self._options.limits
 
     async def get(self, key: bytes) -> Entry | None:
-        """As of `Store`."""
+        """Same as in `Store`."""
         return self._readers.get(key)
 
     async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
-        """As of `Store`."""
+        """Same as in `Store`."""
         check_page(self.limits, limit)
         with self._readers.snapshot() as snapshot:
             return await snapshot.page(prefix, after, limit)
 
     async def scan(self, prefix: bytes) -> AsyncGenerator[Page]:
-        """As of `Store`; may last as long as the options allow."""
+        """Same as in `Store`; may last as long as the options allow."""
         with self._readers.snapshot() as snapshot:
             late = self._clock.call_later(
                 self._options.scan_time, lambda: self._readers.release(snapshot)
@@ -154,18 +154,18 @@ class Embedded:
     async def put(
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
-        """As of `Store`."""
-        return (await one(self.transaction, PutOp(key, value, lease), expect)).revision
+        """Same as in `Store`."""
+        return (await apply_single(self.transaction, PutOp(key, value, lease), expect)).revision
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
-        """As of `Store`."""
-        result = await one(self.transaction, DeleteOp(key), expect)
+        """Same as in `Store`."""
+        result = await apply_single(self.transaction, DeleteOp(key), expect)
         return result.revision if result.entries[0] else None
 
     async def transaction(
         self, compares: Sequence[Compare], operations: Sequence[Operation]
     ) -> Result:
-        """As of `Store`."""
+        """Same as in `Store`."""
         compares, operations = tuple(compares), tuple(operations)
         size = check_transaction(self.limits, compares, operations)
         for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
@@ -175,17 +175,17 @@ class Embedded:
         )
 
     async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
-        """As of `Store`."""
+        """Same as in `Store`."""
         check_ttl(self.limits, ttl)
         if len(self._leases) >= self._options.leases:
-            raise StoreBusy(f"{len(self._leases)} leases at once: revoke some, or wait for an end")
+            raise StoreBusy(f"{len(self._leases)} leases at once: revoke some, or retry later")
         check_new_lease(lease)
         if lease in self._leases:
-            raise taken(lease)
+            raise lease_exists(lease)
         while not lease or lease in self._leases:
             lease = secrets.randbits(_LEASE_BITS)
         granted = self._writer.submit(lambda changes: changes.grant(lease, ttl))
-        # Known before it is written: so it ends in time even if its caller doesn't wait for it.
+        # Added before it is written, so that it expires in time even if the caller is cancelled.
         self._leases.add(lease, ttl)
         try:
             await granted
@@ -195,19 +195,19 @@ class Embedded:
         return self._leases.renew(lease)
 
     async def lease_keepalive(self, lease: int) -> Lease:
-        """As of `Store`; it costs no write."""
+        """Same as in `Store`; costs no write."""
         self._readers.check()
         return self._leases.renew(lease)
 
     async def lease_revoke(self, lease: int) -> int:
-        """As of `Store`."""
+        """Same as in `Store`."""
         self._leases.get(lease)
         revision = await self._end((lease,))
         self._leases.drop(lease)
         return revision
 
     async def lease_info(self, lease: int) -> Lease:
-        """As of `Store`."""
+        """Same as in `Store`."""
         self._leases.get(lease)
         with self._readers.snapshot() as snapshot:
             keys = await snapshot.keys(lease)
@@ -217,19 +217,19 @@ class Embedded:
     async def watch(
         self, prefix: bytes, from_revision: int | None = None
     ) -> AsyncIterator[EmbeddedWatch]:
-        """As of `Store`."""
+        """Same as in `Store`."""
         with self._hub.watch(prefix, from_revision) as watch:
             yield watch
 
     async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
-        """As of `Store`."""
+        """Same as in `Store`."""
         if limit < 1:
             raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
         with self._readers.snapshot() as snapshot:
             return await snapshot.past(prefix, before, min(limit, self.limits.page))
 
     async def compact(self, revision: int) -> None:
-        """Forget all changes up to a revision, that one too; it happens by itself as well."""
+        """Remove all changes up to a revision (inclusive); also happens automatically."""
         await self._writer.submit(lambda changes: changes.compact(revision))
 
     def _end(self, leases: Sequence[int]) -> asyncio.Future[int]:
@@ -237,7 +237,7 @@ class Embedded:
 
 
 def _open(path: Path, options: EmbeddedOptions) -> _Opened:
-    """In a thread: all of opening that waits for the disk."""
+    """Open the files; runs in a thread, as it waits for the disk."""
     lock = Lock(path.with_name(path.name + ".lock"))
     try:
         db = open_writer(path, options.check_time)

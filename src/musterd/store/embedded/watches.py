@@ -1,9 +1,9 @@
-"""Who watches, and what waits for them.
+"""Watches and their queues.
 
-A watch is *live* while what is committed is queued for it in memory. Where it starts in the past,
-or its queue is full because its reader is slow, it reads the log on disk instead, page by page as
-its reader asks, until it has caught up. So a slow reader costs a bounded queue and loses nothing,
-until what it needs next is forgotten there: then it is told so, and has to list again.
+A watch is *live* while commits are queued for it in memory. If it starts in the past, or its queue
+is full because its reader is slow, it reads the log on disk instead, page by page on demand, until
+it has caught up. So a slow reader costs a bounded queue and loses nothing, until the changes it
+needs next are removed from the log: then it gets Compacted, and must list again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Hub:
     def __init__(
         self, readers: Readers, options: EmbeddedOptions, revision: int, compacted: int
     ) -> None:
-        """Without watches yet. revision: the store's; compacted: the last that is forgotten."""
+        """Create a hub without watches. compacted: the last revision removed from the log."""
         self.readers = readers
         self.options = options
         self.revision = revision
@@ -33,7 +33,7 @@ class Hub:
         self._watches: set[EmbeddedWatch] = set()
 
     def publish(self, batches: Sequence[EventBatch], compacted: int) -> None:
-        """Tell what was committed, and the last revision that is forgotten."""
+        """Publish committed changes, and the last revision removed from the log."""
         self.compacted = compacted
         for batch in batches:
             self.revision = batch.revision
@@ -42,7 +42,7 @@ class Hub:
 
     @contextmanager
     def watch(self, prefix: bytes, from_revision: int | None) -> "Iterator[EmbeddedWatch]":
-        """As `Store.watch`."""
+        """Same as `Store.watch`."""
         if self.closed:
             raise StoreUnavailable("the store is closed")
         if len(self._watches) >= self.options.watches:
@@ -58,7 +58,7 @@ class Hub:
             self._watches.discard(watch)
 
     def _committed(self, wanted: int) -> int:
-        """The last revision, which readers see on disk a little before it is published."""
+        """Return the last committed revision; it is on disk slightly before it is published."""
         if wanted <= self.revision + 1:
             return self.revision
         with self.readers.snapshot() as snapshot:
@@ -72,50 +72,50 @@ class Hub:
 
 
 class EmbeddedWatch:
-    """As `Watch`."""
+    """A `Watch` of the embedded store."""
 
     def __init__(self, hub: Hub, prefix: bytes, first: int) -> None:
-        """From a revision on that is known, or is the next."""
+        """Start at a revision that is kept, or at the next one."""
         self._hub = hub
         self._prefix = prefix
         self._next = first
-        """The first revision that was not queued; while live, at least that."""
+        """Lowest revision not queued yet; while live, a lower bound of it."""
         self._live = first > hub.revision
         self._queue: deque[EventBatch] = deque()
         self._events = self._octets = 0
-        """Of the queue."""
+        """Size of the queue."""
         self._reader: asyncio.Future[None] | None = None
 
     @property
     def revision(self) -> int:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         if self._queue:
             return self._queue[0].revision - 1
         return max(self._hub.revision, self._next - 1) if self._live else self._next - 1
 
     @property
     def ready(self) -> bool:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return bool(self._queue)
 
     @property
     def current(self) -> bool:
-        """As of `Watch`: it is never lost."""
+        """Same as in `Watch`; contact is never lost."""
         return True
 
     def __aiter__(self) -> Self:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return self
 
     async def __anext__(self) -> EventBatch:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         while not self._queue:
             if self._hub.closed:
                 raise StoreUnavailable("the store that was watched is closed")
             if self._live:
                 await self._wait()
             elif self._next > self._hub.revision:
-                # Nothing is published between this look and the next batch's offer.
+                # Nothing is published between this check and the next call of offer().
                 self._live = True
             else:
                 await self._catch_up()
@@ -124,7 +124,7 @@ class EmbeddedWatch:
         return batch
 
     def offer(self, batch: EventBatch) -> None:
-        """Queue what of a batch is watched, or stop being live if there is no room."""
+        """Queue the matching events of a batch, or stop being live if the queue is full."""
         if not self._live or batch.revision < self._next:
             return
         events = tuple(event for event in batch.events if event.key.startswith(self._prefix))
@@ -138,7 +138,7 @@ class EmbeddedWatch:
         self.wake()
 
     def wake(self) -> None:
-        """Let the reader look again."""
+        """Wake the reader."""
         if self._reader and not self._reader.done():
             self._reader.set_result(None)
 
@@ -150,7 +150,7 @@ class EmbeddedWatch:
             self._reader = None
 
     async def _catch_up(self) -> None:
-        """Queue a page of the log."""
+        """Queue a page of changes from the log."""
         last = self._hub.revision
         with self._hub.readers.snapshot() as snapshot:
             batches, upto = await snapshot.history(self._next, last, self._prefix)

@@ -1,7 +1,7 @@
-"""The one thread that writes, and what is written together.
+"""Writer thread, with group commit.
 
-All requests of one turn of the loop are handed over at once, and all that wait become one commit:
-that is what makes thousands of safe writes a second possible. Only the thread touches the
+All requests of one loop iteration are handed over at once, and all waiting requests become one
+commit: this makes thousands of durable writes a second possible. Only the thread touches the
 database; only the loop touches futures, counts and the hub of the watches.
 """
 
@@ -23,7 +23,7 @@ from musterd.store.embedded.database import translate
 from musterd.store.embedded.options import EmbeddedOptions
 
 _GROUP: Final = 500
-"""Requests in a commit at most, so that the first doesn't wait long for the last."""
+"""Most requests in a commit, so that the first doesn't wait long for the last."""
 
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class _Request(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What became of a group: what it changed, and for each request its result or error."""
+    """Outcome of a group: its changes, and the result or error of each request."""
 
     batches: list[EventBatch]
     compacted: int
@@ -44,7 +44,7 @@ class _Outcome(NamedTuple):
 
 
 class Writer:
-    """Applies requests in the order in which they were submitted."""
+    """Applies requests in the order of their submission."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Writer:
         clock: Clock,
         publish: Callable[[list[EventBatch], int], None],
     ) -> None:
-        """Start its thread.
+        """Start the thread.
 
-        publish: is called in the loop with what was committed and the last revision whose events
-        are forgotten, before the requests are answered.
+        publish: called in the loop with the committed changes and the last revision whose events
+        are removed, before the requests are answered.
         """
         self._path = path
         self._changes = changes
@@ -74,14 +74,17 @@ class Writer:
         self._thread.start()
 
     def submit(self, apply: Callable[[ChangeLog], T], octets: int = 0) -> asyncio.Future[T]:
-        """What a change returns, once it is on disk. Raises StoreBusy, StoreUnavailable."""
+        """Submit a change and return a future, done once the change is on disk.
+
+        Raises StoreBusy, StoreUnavailable.
+        """
         if self._closed:
             raise StoreUnavailable(f"{self._path}: the store is closed")
         full = self._waiting >= self._options.pending
         if full or self._waiting_octets + octets > self._options.pending_octets:
             raise StoreBusy(
-                f"{self._path}: {self._waiting} writes of {self._waiting_octets} octets wait"
-                " already: ask again later"
+                f"{self._path}: {self._waiting} writes of {self._waiting_octets} bytes are"
+                " pending: retry later"
             )
         if not self._turn:
             self._loop.call_soon(self._hand_over)
@@ -92,7 +95,7 @@ class Writer:
         return request.future
 
     async def close(self) -> None:
-        """Write what was submitted, and take no more; once."""
+        """Write all submitted requests and accept no more; call once."""
         self._closed = True
         self._hand_over()
         self._inbox.put(None)
@@ -104,7 +107,7 @@ class Writer:
             self._turn = []
 
     def _answer(self, outcome: _Outcome) -> None:
-        """In the loop: tell what was committed."""
+        """Publish a group and answer its requests; runs in the loop."""
         self._publish(outcome.batches, outcome.compacted)
         for request, answer in outcome.answers:
             self._waiting -= 1
@@ -117,7 +120,7 @@ class Writer:
                 request.future.set_result(answer)
 
     def _run(self) -> None:
-        """The thread."""
+        """Run the thread."""
         open_ = True
         while open_:
             turns = self._take()
@@ -125,22 +128,22 @@ class Writer:
             requests = [request for turn in turns if turn for request in turn]
             for start in range(0, len(requests), _GROUP):
                 outcome = self._group(requests[start : start + _GROUP])
-                # Where the loop was closed without the store, there is nobody left to tell.
+                # The loop may have been closed without closing the store.
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._answer, outcome)
 
     def _take(self) -> list[list[_Request] | None]:
-        """All that waits, at least one turn; None is the end."""
+        """Return all waiting turns, at least one; None marks the end."""
         turns = [self._inbox.get()]
         while not self._inbox.empty():
             turns.append(self._inbox.get())
         return turns
 
     def _group(self, requests: Sequence[_Request]) -> _Outcome:
-        """Commit requests together: all that can be done, or none where the disk fails."""
+        """Commit requests together: all valid ones, or none if the disk fails."""
         changes = self._changes
         try:
-            self._still_there()
+            self._check_file()
             changes.begin(self._clock.time())
             answers: list[tuple[_Request, object]]
             answers = [(request, self._apply(request)) for request in requests]
@@ -160,12 +163,12 @@ class Writer:
             return error
 
     def _roll_back(self) -> None:
-        # Where it fails, the next begin() does too, and tells why.
+        # If this fails, the next begin() fails too, and reports the reason.
         with contextlib.suppress(sqlite3.Error):
             self._changes.rollback()
 
-    def _still_there(self) -> None:
-        """A file that was removed while open takes writes, and loses them."""
+    def _check_file(self) -> None:
+        """Raise StoreUnavailable if the file was removed or replaced: writes would be lost."""
         try:
             same = os.stat(self._path).st_ino == self._inode
         except OSError:

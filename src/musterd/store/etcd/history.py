@@ -1,4 +1,4 @@
-"""The past of some keys, found by replaying what etcd keeps, the newest part first."""
+"""History of keys, found by replaying the revisions that etcd keeps, newest part first."""
 
 from collections import deque
 from contextlib import aclosing
@@ -11,20 +11,20 @@ from musterd.kv.values import EventBatch, Past
 from musterd.store.etcd.watch import batch
 
 REVISIONS: Final = 100_000
-"""The last revisions of an etcd, of which it tells; whoever's."""
+"""Most revisions searched, counted back from the last one of the whole etcd."""
 WINDOWS: Final = (1000, 10_000, REVISIONS)
-"""Revisions that are replayed at once, one part before the other, while there is not enough."""
+"""Sizes of the parts replayed one after another, from the newest, until there is enough."""
 FIRST: Final = 2
-"""The revision of the first change: an etcd without any is at 1."""
+"""Revision of the first change: an empty etcd is at 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose past it is, and since when.
+    """Keys and revisions to search.
 
-    first: its first revision; span: the keys of which each transaction tells all changes; base:
-    octets of a key at etcd that the store doesn't show; prefix: of the keys, as the store has them,
-    that are asked for.
+    first: the first revision; span: range of the keys whose changes are returned with a
+    transaction; base: length of the key prefix in etcd that the store hides; prefix: of the
+    requested keys, as in the store.
     """
 
     client: EtcdClient
@@ -33,33 +33,33 @@ class Scope:
     base: int
     prefix: bytes
 
-    def matching(self, one: EventBatch) -> int:
-        """How many changes of a transaction were asked for."""
-        return sum(event.key.startswith(self.prefix) for event in one.events)
+    def matching(self, found: EventBatch) -> int:
+        """Return the number of requested changes in a transaction."""
+        return sum(event.key.startswith(self.prefix) for event in found.events)
 
 
 async def past(scope: Scope, before: int, limit: int) -> Past:
-    """The last transactions below a revision that is not to come, as of `Store.history`."""
-    taken: list[EventBatch] = []
+    """Return the last transactions below a past revision; see `Store.history`."""
+    collected: list[EventBatch] = []
     count, last = 0, before - 1
     for window in WINDOWS:
         first = max(last - window + 1, scope.first)
         part, all_known = await _part(scope, first, last, limit)
-        for one in reversed(part):
+        for transaction in reversed(part):
             if count >= limit:
-                return Past(tuple(taken), True)
-            taken.append(one)
-            count += scope.matching(one)
+                return Past(tuple(collected), True)
+            collected.append(transaction)
+            count += scope.matching(transaction)
         last = first - 1
         if not all_known or last < scope.first:
             break
-    return Past(tuple(taken), False)
+    return Past(tuple(collected), False)
 
 
 async def _part(scope: Scope, first: int, last: int, limit: int) -> tuple[deque[EventBatch], bool]:
-    """Transactions between two revisions, oldest first; whether all since the first are known.
+    """Return transactions between two revisions, oldest first, and whether they are complete.
 
-    Of more than are needed for one more than ``limit`` changes the last are given.
+    At most as many are returned as needed for one change more than ``limit``, the last ones.
     """
     all_known = True
     while first <= last:
@@ -68,15 +68,15 @@ async def _part(scope: Scope, first: int, last: int, limit: int) -> tuple[deque[
         try:
             async with aclosing(scope.client.replay(*scope.span, first=first, last=last)) as past:
                 async for events in past:
-                    one = batch(events, scope.base)
-                    matching = scope.matching(one)
+                    transaction = batch(events, scope.base)
+                    matching = scope.matching(transaction)
                     if matching:
-                        found.append(one)
+                        found.append(transaction)
                         count += matching
                     while found and count - scope.matching(found[0]) > limit:
                         count -= scope.matching(found.popleft())
         except Compacted as error:
-            # It may be compacted while it is read, too.
+            # It may also be compacted while it is read.
             all_known, first = False, error.revision
         else:
             return found, all_known

@@ -1,4 +1,4 @@
-"""The store in an etcd: what the contract asks, in the words of etcd's API."""
+"""Store in etcd: implements the contract with etcd's API."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -12,11 +12,11 @@ from musterd.etcd.values import entry as as_entry
 from musterd.kv.errors import LeaseNotFound, StoreLimit
 from musterd.kv.requests import (
     MAX_LEASE,
+    apply_single,
     check_new_lease,
     check_page,
     check_transaction,
     check_ttl,
-    one,
 )
 from musterd.kv.values import (
     NO_LEASE,
@@ -33,17 +33,17 @@ from musterd.kv.values import (
     Result,
 )
 from musterd.store.etcd.history import FIRST, REVISIONS, Scope, past
-from musterd.store.etcd.watch import EtcdWatch, bare
+from musterd.store.etcd.watch import EtcdStoreWatch, bare
 
 LIMITS: Final = Limits(operations=128)
-"""Within etcd's ``--max-txn-ops`` and ``--max-request-bytes`` where these are not set."""
-_REVISION_MOST: Final = 2**63 - 1
+"""Within etcd's default ``--max-txn-ops`` and ``--max-request-bytes``."""
+_MAX_REVISION: Final = 2**63 - 1
 
 _Compare = rpc.Compare
 
 
 class Etcd:
-    """A `Store` in an etcd, whose clients may be many; belongs to the loop."""
+    """A `Store` in etcd, which may have many clients; belongs to the loop."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Etcd:
         logged: tuple[bytes, bytes] = (b"", b""),
         limits: Limits = LIMITS,
     ) -> None:
-        """Open nothing: each request opens what it needs.
+        """Create the store; connections are opened on demand.
 
-        base: what every key begins with at etcd, and not here; logged: what the first and the last
-        of the keys begin with that ``history`` tells of, so that it is not held up by others.
+        base: prefix of every key in etcd, hidden by the store; logged: prefixes of the first and
+        the last keys whose changes ``history`` returns, so that other keys don't slow it down.
         """
         self.client = EtcdClient(options)
         self._base = base
@@ -65,7 +65,7 @@ class Etcd:
         self._limits = limits
 
     async def __aenter__(self) -> Self:
-        """Itself."""
+        """Return the store itself."""
         return self
 
     async def __aexit__(
@@ -74,43 +74,43 @@ class Etcd:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the store."""
         await self.close()
 
     async def close(self) -> None:
-        """As of `Store`."""
+        """Same as in `Store`."""
         await self.client.close()
 
     @property
     def limits(self) -> Limits:
-        """As of `Store`."""
+        """Same as in `Store`."""
         return self._limits
 
     async def get(self, key: bytes) -> Entry | None:
-        """As of `Store`."""
+        """Same as in `Store`."""
         found = await self.client.range(self._base + key)
         return bare(found.entries[0], len(self._base)) if found.entries else None
 
     async def range(self, prefix: bytes, *, limit: int = 1000, after: bytes = b"") -> Page:
-        """As of `Store`."""
+        """Same as in `Store`."""
         check_page(self.limits, limit)
         key, end = span(self._base + prefix)
         if after:
             key = max(key, self._base + after + b"\0")
         page = await self.client.range(key, end, limit=min(limit, PAGE_FIRST))
         entries = list(page.entries)
-        some = min(limit, next_limit(entries))
-        if page.more and some > len(entries):
+        wanted = min(limit, next_limit(entries))
+        if page.more and wanted > len(entries):
             key = entries[-1].key + b"\0"
             rest = await self.client.range(
-                key, end, revision=page.revision, limit=some - len(entries)
+                key, end, revision=page.revision, limit=wanted - len(entries)
             )
             page = rest._replace(revision=page.revision)
             entries += rest.entries
-        return self._page(entries[:some], page.revision, more=page.more or len(entries) > some)
+        return self._page(entries[:wanted], page.revision, more=page.more or len(entries) > wanted)
 
     async def scan(self, prefix: bytes) -> AsyncGenerator[Page]:
-        """As of `Store`; may last for as long as etcd keeps its revision."""
+        """Same as in `Store`; may last as long as etcd keeps its revision."""
         async with aclosing(self.client.pages(*span(self._base + prefix))) as pages:
             async for page in pages:
                 yield self._page(page.entries, page.revision, more=page.more)
@@ -122,18 +122,18 @@ class Etcd:
     async def put(
         self, key: bytes, value: bytes, *, lease: int = NO_LEASE, expect: int | None = None
     ) -> int:
-        """As of `Store`."""
-        return (await one(self.transaction, PutOp(key, value, lease), expect)).revision
+        """Same as in `Store`."""
+        return (await apply_single(self.transaction, PutOp(key, value, lease), expect)).revision
 
     async def delete(self, key: bytes, *, expect: int | None = None) -> int | None:
-        """As of `Store`."""
-        result = await one(self.transaction, DeleteOp(key), expect)
+        """Same as in `Store`."""
+        result = await apply_single(self.transaction, DeleteOp(key), expect)
         return result.revision if result.entries[0] else None
 
     async def transaction(
         self, compares: Sequence[Compare], operations: Sequence[Operation]
     ) -> Result:
-        """As of `Store`."""
+        """Same as in `Store`."""
         check_transaction(self.limits, compares, operations)
         leases = {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}
         for lease in leases:
@@ -142,7 +142,7 @@ class Etcd:
         question = rpc.TxnRequest(
             compare=[self._compare(compare) for compare in compares],
             success=[self._operation(step) for step in operations],
-            failure=[rpc.RequestOp(range=self._asked(compare)) for compare in compares],
+            failure=[rpc.RequestOp(range=self._violating(compare)) for compare in compares],
         )
         try:
             answer = await self.client.transaction(question)
@@ -153,7 +153,7 @@ class Etcd:
 
     def _compare(self, compare: Compare) -> rpc.Compare:
         key = self._base + compare.key
-        known = 0 < compare.revision <= _REVISION_MOST
+        known = 0 < compare.revision <= _MAX_REVISION
         match compare.test:
             case Is.NONE_SINCE:
                 key, end = span(key)
@@ -173,12 +173,12 @@ class Etcd:
             case Is.PRESENT:
                 result = _Compare.GREATER
             case _:
-                # What is not there has revision 0 at etcd, and here none: this never holds.
+                # An absent key has revision 0 in etcd but none here: this never holds.
                 result = _Compare.LESS
         return _Compare(key=key, target=_Compare.VERSION, version=0, result=result)
 
-    def _asked(self, compare: Compare) -> rpc.RangeRequest:
-        """What tells what a comparison that doesn't hold has found."""
+    def _violating(self, compare: Compare) -> rpc.RangeRequest:
+        """Return the request for the entry that violates a comparison."""
         key = self._base + compare.key
         if compare.test is not Is.NONE_SINCE:
             return rpc.RangeRequest(key=key)
@@ -194,7 +194,7 @@ class Etcd:
         return rpc.RequestOp(delete_range=rpc.DeleteRangeRequest(key=key, prev_kv=True))
 
     def _found(self, answer: rpc.ResponseOp) -> Entry | None:
-        """What was there before an operation, or at a comparison."""
+        """Return the entry before an operation, or found by a comparison."""
         match answer.WhichOneof("response"):
             case "put":
                 found = [answer.put.prev_kv] if answer.put.HasField("prev_kv") else []
@@ -205,7 +205,7 @@ class Etcd:
         return bare(as_entry(found[0]), len(self._base)) if found else None
 
     async def _ended(self, leases: set[int]) -> int:
-        """Which of some leases has ended."""
+        """Return which of the leases has ended."""
         for lease in sorted(leases):
             try:
                 await self.client.leases.info(lease)
@@ -214,39 +214,39 @@ class Etcd:
         return min(leases)
 
     async def lease_grant(self, ttl: int, lease: int = NO_LEASE) -> Lease:
-        """As of `Store`."""
+        """Same as in `Store`."""
         check_ttl(self.limits, ttl)
         check_new_lease(lease)
         return await self.client.leases.grant(ttl, lease)
 
     async def lease_keepalive(self, lease: int) -> Lease:
-        """As of `Store`."""
+        """Same as in `Store`."""
         return await self.client.leases.renew(lease)
 
     async def lease_revoke(self, lease: int) -> int:
-        """As of `Store`."""
+        """Same as in `Store`."""
         return await self.client.leases.revoke(lease)
 
     async def lease_info(self, lease: int) -> Lease:
-        """As of `Store`; what remains is in whole seconds."""
-        told = await self.client.leases.info(lease, keys=True)
+        """Same as in `Store`; the remaining time is in whole seconds."""
+        found = await self.client.leases.info(lease, keys=True)
         base = len(self._base)
-        keys = tuple(key[base:] for key in told.keys if key.startswith(self._base))
-        return told._replace(keys=keys)
+        keys = tuple(key[base:] for key in found.keys if key.startswith(self._base))
+        return found._replace(keys=keys)
 
     @asynccontextmanager
     async def watch(
         self, prefix: bytes, from_revision: int | None = None
-    ) -> AsyncIterator[EtcdWatch]:
-        """As of `Store`; the time of each batch is 0, as etcd keeps none."""
+    ) -> AsyncIterator[EtcdStoreWatch]:
+        """Same as in `Store`; the time of each batch is 0, as etcd keeps none."""
         key, end = span(self._base + prefix)
         async with self.client.watch(key, end, from_revision=from_revision, previous=True) as watch:
-            yield EtcdWatch(watch, len(self._base))
+            yield EtcdStoreWatch(watch, len(self._base))
 
     async def history(self, prefix: bytes, *, before: int | None = None, limit: int = 100) -> Past:
-        """As of `Store`, of the last 100,000 revisions at most; the time of each batch is 0.
+        """Same as in `Store`, of at most the last 100,000 revisions; the time of each batch is 0.
 
-        A batch has the changes of those keys that are ``logged``.
+        A batch has the changes of the ``logged`` keys.
         """
         if limit < 1:
             raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
@@ -258,5 +258,5 @@ class Etcd:
 
 
 def _after(revision: int) -> int:
-    """The next revision, as far as etcd can count."""
-    return min(revision, _REVISION_MOST - 1) + 1
+    """Return the next revision, at most etcd's largest."""
+    return min(revision, _MAX_REVISION - 1) + 1

@@ -1,58 +1,57 @@
-"""Changes in etcd as those of a store."""
+"""Conversion of etcd's changes to those of a store."""
 
 from collections.abc import Sequence
 from typing import Final, Self
 
-from musterd.etcd import EtcdBatch, EtcdEvent
-from musterd.etcd import EtcdWatch as Source
+from musterd.etcd import EtcdBatch, EtcdEvent, EtcdWatch
 from musterd.kv.errors import Compacted
 from musterd.kv.values import NO_LEASE, Entry, Event, EventBatch, EventKind
 
 NO_TIME: Final = 0.0
-"""The time of every batch: etcd keeps none."""
+"""Time of every batch: etcd keeps none."""
 
 
-class EtcdWatch:
-    """As `Watch`."""
+class EtcdStoreWatch:
+    """A `Watch` of the etcd store."""
 
-    def __init__(self, source: Source, base: int) -> None:
-        """``base``: octets of each key at etcd that the store doesn't show."""
+    def __init__(self, source: EtcdWatch, base: int) -> None:
+        """Wrap a watch of etcd. base: length of the key prefix that the store hides."""
         self._source = source
         self._base = base
 
     @property
     def revision(self) -> int:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return self._source.revision
 
     @property
     def ready(self) -> bool:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return self._source.ready
 
     @property
     def current(self) -> bool:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return self._source.current
 
     def __aiter__(self) -> Self:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return self
 
     async def __anext__(self) -> EventBatch:
-        """As of `Watch`."""
+        """Same as in `Watch`."""
         return batch(await anext(self._source), self._base)
 
 
 def batch(events: EtcdBatch, base: int) -> EventBatch:
-    """The changes of a revision. Raises Compacted where etcd forgot what was before."""
+    """Convert the changes of a revision. Raises Compacted if etcd lost the previous state."""
     deletion = _deletion(events.events)
     found = tuple(_event(events.revision, change, base, deletion) for change in events.events)
     return EventBatch(events.revision, NO_TIME, found)
 
 
 def bare(entry: Entry, base: int) -> Entry:
-    """An entry of etcd with the key that it has in the store."""
+    """Return an entry of etcd with the key as in the store."""
     return entry._replace(key=entry.key[base:]) if base else entry
 
 
@@ -69,10 +68,10 @@ def _event(revision: int, change: EtcdEvent, base: int, deletion: EventKind) -> 
 
 
 def _deletion(changes: Sequence[EtcdEvent]) -> EventKind:
-    """Which kind of deletion those of a revision are, which etcd doesn't tell.
+    """Return the kind of a revision's deletions, which etcd doesn't report.
 
-    The end of a lease deletes what hung on it, and nothing else; what requests of ours delete
-    that hung on a lease, they delete beside something put.
+    The end of a lease deletes exactly the keys attached to it. Requests of musterd that delete a
+    key with a lease also put another key.
     """
     leases = {change.previous.lease for change in changes if change.previous is not None}
     expired = len(leases) == 1 and NO_LEASE not in leases
