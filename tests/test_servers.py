@@ -10,7 +10,7 @@ import pytest
 from musterd.clock import LoopClock
 from musterd.kv import Store
 from musterd.registry import directory
-from musterd.registry.directory import LATE, SERVERS, Heartbeat, Server, ServerDirectory
+from musterd.registry.directory import LATE, SERVERS, Heartbeat, PeerServer, ServerDirectory
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
@@ -63,8 +63,8 @@ async def serving(
 
 
 async def until(
-    servers: ServerDirectory, found: Callable[[dict[str, Server]], bool]
-) -> dict[str, Server]:
+    servers: ServerDirectory, found: Callable[[dict[str, PeerServer]], bool]
+) -> dict[str, PeerServer]:
     """Wait until the known servers satisfy a condition; return them by name."""
     async with asyncio.timeout(10):
         while True:

@@ -39,7 +39,7 @@ async def test_watch_misses_no_deletion_at_compaction(
         await client.put(b"a/1", b"")
         deleted, _ = await client.delete(b"a/1")
         await client.put(b"a/2", b"")
-        look = Watches._look
+        look = Watches._start_revision
 
         async def late(self: Watches, watch: EtcdWatch) -> int:
             """Compact between the look and the watch."""
@@ -47,7 +47,7 @@ async def test_watch_misses_no_deletion_at_compaction(
             await client.compact(deleted)
             return first
 
-        monkeypatch.setattr(Watches, "_look", late)
+        monkeypatch.setattr(Watches, "_start_revision", late)
         with pytest.raises(Compacted):
             async with client.watch(*span(b"a/"), from_revision=deleted) as watch:
                 await anext(watch)

@@ -141,7 +141,7 @@ async def test_a_login_that_may_not_read_is_told_so(etcd: Etcd) -> None:
     async with asyncio.timeout(10), aclosing(source.changes()) as changes:
         lost = await anext(changes)
     assert isinstance(lost, Lost)
-    assert "user reader may not read /skydns/: grant a role that may" in lost.reason
+    assert "user reader may not read /skydns/: grant it a role with this permission" in lost.reason
 
 
 async def test_a_lease_makes_a_ttl_of_what_was_granted(etcd: Etcd) -> None:

@@ -1,13 +1,13 @@
 """A client of etcd's API v3 on gRPC.
 
-It goes on through restarts, lost connections, new leaders, expired tokens; ``docs/decisions`` has
-why it is an own one.
+It survives restarts, lost connections, new leaders and expired tokens. ``docs/decisions`` explains
+why musterd has its own client.
 """
 
 import os
 
-# Else gRPC writes lines of its own to standard error, several a second where TLS is refused. What
-# they say is in the errors too. It is read when grpc is imported.
+# Otherwise gRPC writes to standard error, several lines a second if TLS fails; the errors contain
+# the same information. It is read when grpc is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from musterd.etcd.client import EtcdClient, EtcdKeys

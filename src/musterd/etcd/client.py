@@ -1,4 +1,4 @@
-"""The client of an etcd, API v3: ranges, transactions, leases, watches."""
+"""Client of etcd's API v3: ranges, transactions, leases, watches."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,24 +20,24 @@ from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
 from musterd.kv.values import Entry
 
 PAGE_FIRST: Final = 100
-"""Entries that are asked for while it isn't known how large they are."""
-PAGE_MOST: Final = 10_000
+"""Entries to request while their size is unknown."""
+MAX_PAGE: Final = 10_000
 PAGE_OCTETS: Final = 1_048_576
-"""What later pages are to have."""
+"""Target size of later pages, bytes."""
 
 
 class EtcdClient:
-    """Belongs to the running loop. Every method raises StoreError."""
+    """Client of one etcd; belongs to the running loop. Every method raises StoreError."""
 
     def __init__(self, options: EtcdOptions) -> None:
-        """Open nothing: each request opens what it needs."""
+        """Create a client; connections are opened on demand."""
         self.options = options
         self._transport = Transport(options)
         self._watches = Watches(self._transport)
         self.leases = LeaseKeeper(self._transport)
 
     async def __aenter__(self) -> Self:
-        """Itself."""
+        """Return the client itself."""
         return self
 
     async def __aexit__(
@@ -46,11 +46,11 @@ class EtcdClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the client."""
         await self.close()
 
     async def close(self) -> None:
-        """End the watches, let what was asked be answered, let go of the connections."""
+        """End the watches, finish pending requests and close the connections."""
         await self._watches.close()
         await self.leases.close()
         await self._transport.close()
@@ -64,10 +64,10 @@ class EtcdClient:
         limit: int = 0,
         keys_only: bool = False,
     ) -> Found:
-        """One key, or those from one to before another; what was written before is seen.
+        """Read one key, or the keys from one to before another; sees all earlier writes.
 
-        revision: as it was then, 0 for now; limit: entries at most, 0 for all. Raises Compacted
-        where the revision is not known.
+        revision: to read at, 0 for the current one; limit: most entries, 0 for all. Raises
+        Compacted if the revision is not known.
         """
         question = rpc.RangeRequest(
             key=key,
@@ -86,11 +86,11 @@ class EtcdClient:
     async def pages(
         self, key: bytes, end: bytes = b"", *, revision: int = 0, keys_only: bool = False
     ) -> AsyncGenerator[Found]:
-        """All of a range as it is at one revision, in pages; at least one, if empty.
+        """Yield a range at one revision in pages; at least one page, even if empty.
 
-        Each is of about a MiB at most, however large values are; while one is read, the next
-        comes. Close it (`contextlib.aclosing`) where it isn't read to its end. Raises Compacted
-        where the reader takes too long.
+        A page has about 1 MiB at most, however large the values are. The next page is fetched
+        while one is processed. Close it (`contextlib.aclosing`) unless it is read to its end.
+        Raises Compacted if the reader takes too long.
         """
 
         async def ask(first: bytes, limit: int) -> Found:
@@ -121,7 +121,7 @@ class EtcdClient:
             await asyncio.gather(asked, return_exceptions=True)
 
     async def put(self, key: bytes, value: bytes, *, lease: int = 0) -> int:
-        """Set a key; the revision of that. Raises LeaseNotFound."""
+        """Set a key and return the new revision. Raises LeaseNotFound."""
         question = rpc.PutRequest(key=key, value=value, lease=lease)
         try:
             return (await self._transport.ask(PUT, question)).header.revision
@@ -129,17 +129,17 @@ class EtcdClient:
             raise LeaseNotFound(lease) from None
 
     async def delete(self, key: bytes, end: bytes = b"") -> tuple[int, int]:
-        """Remove one key, or those from one to before another; the revision, and how many."""
+        """Remove one key, or the keys from one to before another; return revision and number."""
         question = rpc.DeleteRangeRequest(key=key, range_end=end)
         answer = await self._transport.ask(DELETE, question)
         return answer.header.revision, answer.deleted
 
     async def transaction(self, question: rpc.TxnRequest) -> rpc.TxnResponse:
-        """Do one set of requests if all comparisons hold, else the other, at one revision."""
+        """Do one list of operations if all comparisons hold, else the other, at one revision."""
         return await self._transport.ask(TXN, question)
 
     async def compact(self, revision: int) -> None:
-        """Let etcd forget what was before a revision."""
+        """Remove the history before a revision from etcd."""
         await self._transport.ask(COMPACT, rpc.CompactionRequest(revision=revision))
 
     def watch(
@@ -150,37 +150,37 @@ class EtcdClient:
         from_revision: int | None = None,
         previous: bool = False,
     ) -> AbstractAsyncContextManager[EtcdWatch]:
-        """Every change of a key, or of those from one to before another.
+        """Watch a key, or the keys from one to before another.
 
-        from_revision: the first, that one too; else from entering on, and only then entering
-        waits for etcd. previous: tell too what was before.
+        from_revision: the first revision (inclusive). Without it the watch starts on entering,
+        which then waits for etcd. previous: report the state before each change too.
         """
         return self._watches.open((key, end), from_revision, previous)
 
     def replay(
         self, key: bytes, end: bytes = b"", *, first: int, last: int
     ) -> AsyncGenerator[EtcdBatch]:
-        """The changes from one past revision to another, as `musterd.etcd.replay` has them."""
+        """Yield the changes between two past revisions; see `musterd.etcd.replay`."""
         return replay(self._transport, (key, end), first, last)
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdKeys:
-    """A range of keys, as `musterd.kv.follow` takes it."""
+    """A range of keys for `musterd.kv.follow`."""
 
     client: EtcdClient
     span: tuple[bytes, bytes]
 
     def pages(self) -> AsyncGenerator[Found]:
-        """As of `Followed`."""
+        """Same as in `Followed`."""
         return self.client.pages(*self.span)
 
     def watch(self, from_revision: int) -> AbstractAsyncContextManager[EtcdWatch]:
-        """As of `Followed`."""
+        """Same as in `Followed`."""
         return self.client.watch(*self.span, from_revision=from_revision)
 
 
 def next_limit(entries: Sequence[Entry]) -> int:
-    """How many entries make a page, if they are like these."""
-    size = sum(len(one.key) + len(one.value) for one in entries) // max(1, len(entries)) + 1
-    return max(1, min(PAGE_MOST, PAGE_OCTETS // size))
+    """Return the number of entries to request for a page, if they are as large as these."""
+    size = sum(len(entry.key) + len(entry.value) for entry in entries) // max(1, len(entries)) + 1
+    return max(1, min(MAX_PAGE, PAGE_OCTETS // size))

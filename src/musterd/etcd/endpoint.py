@@ -1,7 +1,7 @@
-"""One endpoint of etcd: its channel, made again where it stays broken.
+"""One endpoint of etcd: its gRPC channel, replaced if it stays broken.
 
-A channel for each, and not one for all: only so is the certificate of a member compared with its
-own host, and only so is it known which one doesn't answer.
+Each endpoint has its own channel, so that a member's certificate is checked against its own host
+name, and errors name the endpoint that doesn't answer.
 """
 
 import asyncio
@@ -15,58 +15,58 @@ from musterd.etcd.options import EtcdOptions
 from musterd.kv.errors import StoreUnavailable
 
 PING: Final = 5.0
-"""Seconds between two pings of a connection; etcd allows no less."""
+"""Seconds between pings of a connection; the minimum that etcd allows."""
 PONG: Final = 3.0
 """Seconds after which a ping without an answer ends the connection."""
-RECONNECT_MOST: Final = 2.0
-"""Seconds between two tries of the channel itself to connect."""
+MAX_RECONNECT_DELAY: Final = 2.0
+"""Longest time between the channel's own connection attempts, seconds."""
 REMAKE: Final = 10.0
-"""Seconds for which a channel may not connect before it is made anew, its files read again."""
+"""Seconds without a connection before the channel is replaced and its TLS files are read again."""
 ANSWER_OCTETS: Final = 67_108_864
-"""The largest message that is taken."""
+"""Largest accepted message, bytes."""
 
 _State = grpc.ChannelConnectivity
 _CHANNEL: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.keepalive_time_ms", round(PING * 1000)),
     ("grpc.keepalive_timeout_ms", round(PONG * 1000)),
-    # What ends a connection is this one; it is 60 s if not set.
+    # This timeout ends a connection; its default is 60 s.
     ("grpc.http2.ping_timeout_ms", round(PONG * 1000)),
     ("grpc.http2.max_pings_without_data", 0),
-    # etcd ends connections that are pinged while nothing is asked, and each time that it does, gRPC
-    # pings half as often. While a watch is open, something is.
+    # etcd closes connections that are pinged while no call is open, and each time gRPC then halves
+    # its ping rate. An open watch counts as a call.
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", round(RECONNECT_MOST * 1000)),
+    ("grpc.max_reconnect_backoff_ms", round(MAX_RECONNECT_DELAY * 1000)),
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
-    # A name may have many addresses, as of a headless service.
+    # A name may have many addresses, for example that of a headless service.
     ("grpc.lb_policy_name", "round_robin"),
-    # Else a channel that is made anew takes over what broke of the old one.
+    # Otherwise a new channel reuses the broken connections of the old one.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", ANSWER_OCTETS),
     ("grpc.max_send_message_length", -1),
 )
 
 
-class Endpoint:
-    """A member of etcd, or what stands before several; belongs to the running loop."""
+class EtcdEndpoint:
+    """A member of etcd, or a proxy for several; belongs to the running loop."""
 
     def __init__(self, address: str, options: EtcdOptions) -> None:
-        """At ``host:port``; nothing is opened yet."""
+        """Create an endpoint for ``host:port``; opens no connection yet."""
         self.address = address
         self._options = options
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
         self._made = 0.0
-        """When the channel was made, or last seen connected."""
+        """Time when the channel was created, or last seen connected."""
         self._making = asyncio.Lock()
         self._callables: dict[str, Any] = {}
 
     async def connect(self, seconds: float) -> None:
-        """Wait until it is connected, or known not to be now: then a call says why, at once.
+        """Wait until connected, or until connecting failed; a call then fails with the reason.
 
-        Raises StoreUnavailable where that takes too long, or a file can't be used.
+        Raises StoreUnavailable if that takes too long, or a TLS file can't be used.
         """
         channel = self._channel
         if channel is not None and channel.get_state() is _State.READY:
@@ -84,12 +84,12 @@ class Endpoint:
             raise StoreUnavailable(f"etcd at {self.address}: the connection was closed") from None
         except TimeoutError:
             raise StoreUnavailable(
-                f"etcd at {self.address}: not connected in {seconds:.1f} s: see that it runs, and"
-                " that the way there is open"
+                f"etcd at {self.address}: not connected in {seconds:.1f} s: check that it runs, and"
+                " that the network path is open"
             ) from None
 
     def unary(self, method: Method[Q, A]) -> "grpc.aio.UnaryUnaryMultiCallable[Q, A]":
-        """A method that is asked once; after ``connect``. Raises StoreUnavailable."""
+        """Return a unary callable; call ``connect`` first. Raises StoreUnavailable."""
         if method.path not in self._callables:
             self._callables[method.path] = self._open_channel.unary_unary(
                 method.path, method.question.SerializeToString, method.answer.FromString
@@ -98,17 +98,17 @@ class Endpoint:
         return found
 
     def stream(self, method: Method[Q, A]) -> "grpc.aio.StreamStreamMultiCallable[Q, A]":
-        """A method that is asked again and again; after ``connect``. Raises StoreUnavailable."""
+        """Return a stream callable; call ``connect`` first. Raises StoreUnavailable."""
         return self._open_channel.stream_stream(
             method.path, method.question.SerializeToString, method.answer.FromString
         )
 
     async def close(self, grace: float) -> None:
-        """Let go of the channel for ever; what was asked has some seconds to be answered."""
+        """Close the endpoint. grace: seconds for pending requests to finish."""
         self._closed = True
-        await self._let_go(grace)
+        await self._close_channel(grace)
 
-    async def _let_go(self, grace: float) -> None:
+    async def _close_channel(self, grace: float) -> None:
         channel, self._channel = self._channel, None
         self._callables.clear()
         if channel is not None:
@@ -121,7 +121,7 @@ class Endpoint:
         return self._channel
 
     async def _current(self) -> grpc.aio.Channel:
-        """The channel, a new one where the old one has been broken for long."""
+        """Return the channel, a new one if the old one has been broken for long."""
         async with self._making:
             now = asyncio.get_running_loop().time()
             channel = self._channel
@@ -130,7 +130,7 @@ class Endpoint:
             credentials = None
             if self._options.secure:
                 credentials = await asyncio.to_thread(_credentials, self._options)
-            await self._let_go(0.0)
+            await self._close_channel(0.0)
             if self._closed:
                 raise StoreUnavailable(f"etcd at {self.address}: the client is closed")
             self._made = now
@@ -143,7 +143,7 @@ class Endpoint:
 
 
 def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
-    """What the files hold, looked at before gRPC, which says little. Raises StoreUnavailable."""
+    """Read and check the TLS files, as gRPC's own errors say little. Raises StoreUnavailable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca = cert = key = None
     try:
@@ -153,7 +153,7 @@ def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
         if options.cert is not None:
             path = options.key or options.cert
             cert, key = options.cert.read_bytes(), path.read_bytes()
-            # Without a password: that of an encrypted key would be asked on the terminal.
+            # An empty password, as otherwise an encrypted key prompts on the terminal.
             context.load_cert_chain(options.cert, path, password=lambda: b"")
     except (OSError, ssl.SSLError, ValueError) as error:
         files = ", ".join(str(path) for path in (options.ca, options.cert, options.key) if path)

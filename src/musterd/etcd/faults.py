@@ -1,7 +1,7 @@
-"""What a failed request means: whether it may be tried again, and in our words.
+"""Translation of failed requests: whether to retry, and the store error.
 
-etcd tells its errors apart by the text alone (its package ``rpctypes``); gRPC's own say whether a
-request can have left the machine.
+etcd's errors differ only in their text (its package ``rpctypes``); gRPC's own errors show whether
+a request may have left the machine.
 """
 
 from enum import Enum
@@ -31,15 +31,15 @@ Code = grpc.StatusCode
 
 
 class Ahead(Compacted):
-    """A revision was asked for that is still to come."""
+    """The requested revision is in the future."""
 
 
 class Leaderless(StoreUnavailable):
-    """Etcd has no leader, and has waited for one."""
+    """etcd has no leader, and has waited for one."""
 
 
 class Then(Enum):
-    """What may follow a failure."""
+    """Reaction to a failure."""
 
     RETRY = "again"
     """Nothing was done."""
@@ -48,13 +48,13 @@ class Then(Enum):
     UNSURE = "again if it only reads"
     """It may have been done."""
     SMALLER = "again, for less"
-    """The answer is larger than is taken."""
+    """The answer is too large."""
     FINAL = "never again"
     """Nothing was done."""
 
 
 class Failure(NamedTuple):
-    """A failed try of a request."""
+    """A failed attempt of a request."""
 
     then: Then
     error: StoreError
@@ -63,7 +63,7 @@ class Failure(NamedTuple):
 _UNSURE: Final = frozenset(
     {
         *(Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.INTERNAL),
-        # As gRPC calls a stream that was removed.
+        # gRPC's code for a removed stream.
         Code.UNKNOWN,
     }
 )
@@ -86,7 +86,7 @@ _UNCONNECTED: Final = (
     "errors resolving",
 )
 _OF_TLS: Final = ("ssl", "tsi_", "handshake", "certificate", "verification")
-"""What is in a reason that has to do with TLS, in lower case."""
+"""Words of errors that concern TLS, in lower case."""
 
 
 def failure(
@@ -97,7 +97,7 @@ def failure(
     *,
     writes: bool,
 ) -> Failure:
-    """What an error of a request to an endpoint means. question: the request, if it is one."""
+    """Translate an error of an endpoint. question: the failed request, if any."""
     code, details = error.code(), error.details() or ""
     if details.startswith(_UNCONNECTED):
         return Failure(Then.RETRY, StoreUnavailable(_unreachable(endpoint, details, options)))
@@ -114,9 +114,9 @@ def failure(
 
 
 def wanted(question: Message | None) -> str:
-    """What a request wants of which keys, as ``write /musterd/v1/``.
+    """Describe the access that a request needs, for example ``write /musterd/v1/``.
 
-    Of several keys it is what they all begin with.
+    Several keys are described by their common prefix.
     """
     match question:
         case rpc.RangeRequest():
@@ -134,27 +134,27 @@ def wanted(question: Message | None) -> str:
 
 
 def _last(question: rpc.RangeRequest | rpc.DeleteRangeRequest) -> bytes:
-    """A key near the end of a range, which begins as all of it do."""
+    """Return a key near the end of a range, which shares the range's common prefix."""
     end = question.range_end
     return end[:-1] + bytes([max(end[-1], 1) - 1]) if end else question.key
 
 
 def _keys(*keys: bytes) -> str:
-    """What they all begin with."""
+    """Return the common prefix of keys as text."""
     pairs = zip(min(keys), max(keys), strict=False)
-    alike = bytes(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return printable(alike.rstrip(b"\0")) or "all keys"
+    common = bytes(byte for byte, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return printable(common.rstrip(b"\0")) or "all keys"
 
 
 def _unsure(endpoint: str, why: str, *, writes: bool) -> StoreUnavailable:
-    told = f"etcd at {endpoint}: {why}: "
+    start = f"etcd at {endpoint}: {why}: "
     if writes:
-        return StoreUncertain(f"{told}the write may have happened or not: read to know")
-    return StoreUnavailable(f"{told}try again")
+        return StoreUncertain(f"{start}the write may have happened or not: read to find out")
+    return StoreUnavailable(f"{start}try again")
 
 
 def wants_login(reason: str) -> bool:
-    """Whether the reason of an end is that a token is not, or no longer, known."""
+    """Return whether a reason says that an auth token is unknown or expired."""
     return any(text in reason for text in _LOGIN)
 
 
@@ -169,34 +169,36 @@ def _exhausted(details: str, endpoint: str) -> Failure:
                 " its alarm (etcdctl alarm disarm)"
             ),
         )
-    busy = f"etcd at {endpoint}: {details}: ask again a little later"
+    busy = f"etcd at {endpoint}: {details}: retry later"
     return Failure(Then.RETRY, StoreBusy(busy))
 
 
 def _refused(
     code: Code, details: str, endpoint: str, options: EtcdOptions, question: Message | None
 ) -> StoreError:
-    at = f"etcd at {endpoint}: "
-    found: StoreError = StoreUnavailable(at + (details or code.name))
+    start = f"etcd at {endpoint}: "
+    found: StoreError = StoreUnavailable(start + (details or code.name))
     if code is Code.OUT_OF_RANGE:
         found = (Ahead if "future" in details else Compacted)(0, 0)
     elif code is Code.NOT_FOUND and "lease not found" in details:
         found = LeaseNotFound(0)
     elif code is Code.PERMISSION_DENIED:
-        who = f"user {options.user}" if options.user else "who has this certificate"
-        found = StoreDenied(f"{at}{who} may not {wanted(question)}: grant a role that may")
+        who = f"user {options.user}" if options.user else "the user of this certificate"
+        found = StoreDenied(
+            f"{start}{who} may not {wanted(question)}: grant it a role with this permission"
+        )
     elif "lease already exists" in details:
-        found = StoreLimit(f"{at}{details}: take another ID")
+        found = StoreLimit(f"{start}{details}: choose another ID")
     elif "authentication failed" in details:
-        why = "the password is wrong, or there is no such user"
+        why = "the password is wrong, or the user doesn't exist"
         found = StoreDenied(_login(endpoint, why, options))
     elif "request is too large" in details or "too many operations" in details:
         found = StoreLimit(
-            f"{at}{details}: its --max-request-bytes and --max-txn-ops must be no lower than"
+            f"{start}{details}: its --max-request-bytes and --max-txn-ops must be at least"
             " their defaults"
         )
     elif code is Code.DATA_LOSS or "corrupt" in details:
-        found = StoreCorrupt(at + details)
+        found = StoreCorrupt(start + details)
     return found
 
 
@@ -204,30 +206,30 @@ def _unreachable(endpoint: str, details: str, options: EtcdOptions) -> str:
     reason = details.rpartition("last error: ")[2]
     lower = details.lower()
     if "resol" in lower:
-        return f"etcd at {endpoint}: {reason}: see that this is its name"
+        return f"etcd at {endpoint}: {reason}: check the host name"
     if "TSI_DATA_CORRUPTED" in details:
-        # With TLS 1.3 a server looks at the certificate when the client thinks that it is through.
-        reason = "it ended TLS, as it does where it doesn't take the client's certificate"
+        # With TLS 1.3 a server checks the certificate after the client has finished the handshake.
+        reason = "it closed the TLS connection: it may have rejected the client certificate"
     if "(Endpoint closing)" in details:
         reason = "no answer to the TLS handshake"
     elif any(word in lower for word in _OF_TLS):
         files = ", ".join(str(path) for path in (options.ca, options.cert, options.key) if path)
         return (
-            f"etcd at {endpoint}: {reason}: see that it speaks TLS, and that ca, cert and key are"
-            f" right for it ({files}; ETCD_CACERT, ETCD_TLSPEM and ETCD_TLSKEY name them where the"
+            f"etcd at {endpoint}: {reason}: check that it uses TLS, and that ca, cert and key are"
+            f" right for it ({files}; ETCD_CACERT, ETCD_TLSPEM and ETCD_TLSKEY name them if the"
             " settings don't)"
         )
-    plain = "" if options.secure else ", and that it doesn't want TLS (ca)"
-    return f"etcd at {endpoint}: {reason}: see that it runs, that the way there is open{plain}"
+    plain = "" if options.secure else ", and that it doesn't require TLS (ca)"
+    return f"etcd at {endpoint}: {reason}: check that it runs, that the network path is open{plain}"
 
 
 def _login(endpoint: str, details: str, options: EtcdOptions) -> str:
     if not options.user:
         return f"etcd at {endpoint} requires authentication ({details}); set user and password"
-    return f"etcd at {endpoint} doesn't let user {options.user} in: {details}"
+    return f"etcd at {endpoint} rejects user {options.user}: {details}"
 
 
 def _unready(endpoint: str, details: str) -> StoreUnavailable:
     if details.startswith("etcdserver: no leader"):
-        return Leaderless(f"etcd at {endpoint} has no leader: see that most of its members run")
+        return Leaderless(f"etcd at {endpoint} has no leader: check that most of its members run")
     return StoreUnavailable(f"etcd at {endpoint}: {details}: try again")

@@ -1,4 +1,4 @@
-"""Leases: granted, renewed on one stream for all, ended."""
+"""Leases of etcd; all are renewed on one stream."""
 
 import asyncio
 from collections import deque
@@ -15,33 +15,33 @@ from musterd.kv.requests import MAX_LEASE
 from musterd.kv.values import Lease
 
 PENDING: Final = 100_000
-"""Renewals that may wait for an answer."""
+"""Most pending renewals."""
 
 
 class LeaseKeeper:
-    """Belongs to the running loop."""
+    """Grants, renews and revokes leases; belongs to the running loop."""
 
     def __init__(self, transport: Transport) -> None:
-        """Open nothing yet."""
+        """Create it; opens no stream yet."""
         self._transport = transport
         self._waiting: dict[int, deque[asyncio.Future[int]]] = {}
-        """Renewals without an answer, by lease, the oldest first."""
+        """Pending renewals by lease, oldest first."""
         self._count = 0
         self._unsent: list[int] = []
-        """Renewals that wait for the stream to open."""
+        """Renewals to send once the stream is open."""
         self._stream: Stream[rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def grant(self, ttl: int, lease: int = 0) -> Lease:
-        """A new lease of some seconds, or a few where these are too few, and of an ID if given.
+        """Grant a lease. etcd raises a TTL that is too short.
 
-        Raises StoreLimit if there is a lease of this ID.
+        lease: its ID, 0 to let etcd choose. Raises StoreLimit if the ID is in use.
         """
         granted = await self._transport.ask(GRANT, rpc.LeaseGrantRequest(ttl=ttl, id=lease))
         return Lease(granted.id, granted.ttl, float(granted.ttl))
 
     async def revoke(self, lease: int) -> int:
-        """End a lease; the revision of that. Raises LeaseNotFound."""
+        """End a lease and return the revision. Raises LeaseNotFound."""
         _check(lease)
         try:
             answer = await self._transport.ask(REVOKE, rpc.LeaseRevokeRequest(id=lease))
@@ -50,23 +50,23 @@ class LeaseKeeper:
         return answer.header.revision
 
     async def info(self, lease: int, *, keys: bool = False) -> Lease:
-        """A lease, with its keys if asked for; of what remains, whole seconds.
+        """Return a lease, with its keys if requested; the remaining time is in whole seconds.
 
-        Where there are logins, its keys are told to who may read them all. Raises LeaseNotFound.
+        With authentication the keys need read access to all of them. Raises LeaseNotFound.
         """
         _check(lease)
         question = rpc.LeaseTimeToLiveRequest(id=lease, keys=keys)
         answer = await self._transport.ask(TIME_TO_LIVE, question)
-        # It is at 0 or below from its end until it is removed, and -1 after that.
+        # The TTL is 0 or below from its end until its removal, and -1 afterwards.
         if answer.ttl <= 0:
             raise LeaseNotFound(lease)
         return Lease(lease, answer.granted_ttl, float(answer.ttl), tuple(answer.keys))
 
     async def renew(self, lease: int) -> Lease:
-        """Give a lease all its time again. Raises LeaseNotFound."""
+        """Restart the TTL of a lease. Raises LeaseNotFound."""
         _check(lease)
         if self._count >= PENDING:
-            raise StoreBusy(f"{self._count} renewals wait already: ask again later")
+            raise StoreBusy(f"{self._count} renewals are pending: retry later")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._transport.options.request
         retry = RETRY.start()
@@ -87,14 +87,14 @@ class LeaseKeeper:
             self._count -= 1
 
     async def close(self) -> None:
-        """End the stream; what waits is answered with StoreUnavailable."""
+        """End the stream; pending renewals raise StoreUnavailable."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
     async def _renew(self, lease: int, deadline: float) -> int:
-        """Ask once for the TTL after a renewal. Raises StoreUnavailable."""
+        """Renew once and return the TTL. Raises StoreUnavailable."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._session())
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -112,7 +112,7 @@ class LeaseKeeper:
             ) from None
 
     async def _session(self) -> None:
-        """One stream, until it breaks."""
+        """Run one stream, until it breaks."""
         error = StoreUnavailable("the client of etcd is closed")
         try:
             self._stream = await self._transport.open(KEEPALIVE, PENDING)
@@ -124,7 +124,7 @@ class LeaseKeeper:
         finally:
             stream, self._stream = self._stream, None
             waiting, self._waiting, self._unsent = self._waiting, {}, []
-            for answer in (each for answers in waiting.values() for each in answers):
+            for answer in (future for answers in waiting.values() for future in answers):
                 if not answer.done():
                     answer.set_exception(error)
             if stream is not None:
@@ -133,10 +133,10 @@ class LeaseKeeper:
     async def _read(
         self, stream: Stream[rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse]
     ) -> StoreUnavailable:
-        """Take the answers until there are no more; why."""
+        """Process answers until the stream ends; return the reason."""
         try:
-            async for told in stream.answers():
-                self._answer(told)
+            async for response in stream.answers():
+                self._answer(response)
         except grpc.aio.AioRpcError as broken:
             failed = self._transport.failure(stream.endpoint, broken)
             if failed.then is Then.LOGIN:
@@ -144,14 +144,14 @@ class LeaseKeeper:
             return StoreUnavailable(str(failed.error))
         return StoreUnavailable(f"etcd at {stream.endpoint.address} ended the renewals")
 
-    def _answer(self, told: rpc.LeaseKeepAliveResponse) -> None:
-        answers = self._waiting.get(told.id)
+    def _answer(self, response: rpc.LeaseKeepAliveResponse) -> None:
+        answers = self._waiting.get(response.id)
         if answers:
             answer = answers.popleft()
             if not answers:
-                del self._waiting[told.id]
+                del self._waiting[response.id]
             if not answer.done():
-                answer.set_result(told.ttl)
+                answer.set_result(response.ttl)
 
 
 def _check(lease: int) -> None:

@@ -1,4 +1,4 @@
-"""The methods of etcd's API that are used (api/etcdserverpb/rpc.proto), and what they carry."""
+"""Methods of etcd's API in use (api/etcdserverpb/rpc.proto), with their message types."""
 
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -13,7 +13,7 @@ A = TypeVar("A", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Q, A]):
-    """A method by its path; writes: whether it changes what is kept."""
+    """A method by its path. writes: True if it changes data."""
 
     path: str
     question: type[Q]

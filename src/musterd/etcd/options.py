@@ -1,4 +1,4 @@
-"""Where etcd is, and who asks it."""
+"""Addresses and credentials of an etcd."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from musterd.kv.errors import StoreUnavailable
 if TYPE_CHECKING:
     from musterd.settings import EtcdLogin
 
-PASSWORD_OCTETS: Final = 4096
-"""The most that a file for a password may hold."""
+MAX_PASSWORD_BYTES: Final = 4096
+"""Largest password file, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdOptions:
-    """What a client must know of its etcd.
+    """Options of a client of etcd.
 
-    endpoints: of its members, ``host:port`` each; ca, cert, key: PEM files, and TLS is spoken
-    where ca or cert is given; user: who logs in, nobody if empty; password_file: what holds the
-    password, where password is empty.
+    endpoints: ``host:port`` of each member; ca, cert, key: PEM files, where ca or cert enables
+    TLS; user: for authentication, none if empty; password_file: file with the password, if
+    password is empty.
     """
 
     endpoints: tuple[str, ...]
@@ -31,13 +31,13 @@ class EtcdOptions:
     password: str = field(default="", repr=False)
     password_file: Path | None = None
     connect: float = 2.0
-    """Seconds in which an endpoint must be connected, before the next is tried."""
+    """Seconds to connect to an endpoint before the next is tried."""
     request: float = 5.0
-    """Seconds in which a request must be answered, all its tries together."""
+    """Seconds for a request, including all its retries."""
 
     @classmethod
     def of(cls, endpoints: Sequence[str], login: "EtcdLogin") -> Self:
-        """Those of settings."""
+        """Create options from settings."""
         password = "" if login.password is None else login.password.get_secret_value()
         return cls(
             endpoints=tuple(endpoints),
@@ -52,29 +52,31 @@ class EtcdOptions:
         )
 
     def read_password(self) -> str:
-        """The password as it is now. Raises StoreUnavailable."""
+        """Return the current password. Raises StoreUnavailable."""
         path = self.password_file
         if path is None:
             return self.password
         try:
             with path.open("rb") as file:
-                text = file.read(PASSWORD_OCTETS + 1).decode().removesuffix("\n").removesuffix("\r")
+                text = (
+                    file.read(MAX_PASSWORD_BYTES + 1).decode().removesuffix("\n").removesuffix("\r")
+                )
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
             raise StoreUnavailable(
                 f"etcd at {self.shown}: {path}: the password can't be read: {reason}"
             ) from error
-        if not 0 < len(text) <= PASSWORD_OCTETS:
-            size = f"1 to {PASSWORD_OCTETS} octets"
+        if not 0 < len(text) <= MAX_PASSWORD_BYTES:
+            size = f"1 to {MAX_PASSWORD_BYTES} bytes"
             raise StoreUnavailable(f"etcd at {self.shown}: {path}: expected a password of {size}")
         return text
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is spoken."""
+        """True if TLS is used."""
         return self.ca is not None or self.cert is not None
 
     @property
     def shown(self) -> str:
-        """The endpoints for people."""
+        """Text of the endpoints for messages."""
         return ", ".join(self.endpoints)

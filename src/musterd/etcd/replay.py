@@ -1,4 +1,4 @@
-"""The past: the changes between two revisions, read once, on a stream of their own."""
+"""Replay of the changes between two past revisions, on a separate stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -16,17 +16,17 @@ from musterd.kv.errors import Compacted, StoreUnavailable
 ASK: Final = Backoff(0.01, 0.2)
 """Delays between two progress requests."""
 QUIET: Final = 0.5
-"""Seconds without an event after which an etcd that can't tell how far it is has told all."""
+"""Seconds without events that complete the replay if progress reports are unreliable."""
 STALLED: Final = 10.0
-"""Seconds without anything after which it is taken for dead."""
+"""Seconds without any answer after which the stream counts as dead."""
 
 
 async def replay(
     transport: Transport, span: tuple[bytes, bytes], first: int, last: int
 ) -> AsyncGenerator[EtcdBatch]:
-    """All changes of a range from one revision to another, both in the past, oldest first.
+    """Yield all changes of a range between two past revisions, oldest first.
 
-    Close it (`contextlib.aclosing`) where it isn't read to its end. Raises Compacted with the
+    Close it (`contextlib.aclosing`) unless it is read to its end. Raises Compacted with the
     first revision that is known, StoreUnavailable.
     """
     stream = await transport.open(WATCH, 1000)
@@ -38,7 +38,7 @@ async def replay(
         failed = transport.failure(stream.endpoint, error)
         raise StoreUnavailable(str(failed.error)) from error
     except TimeoutError:
-        raise StoreUnavailable(f"etcd at {stream.endpoint.address} tells nothing more") from None
+        raise StoreUnavailable(f"etcd at {stream.endpoint.address} stopped answering") from None
     finally:
         asking.cancel()
         await stream.close()
@@ -52,7 +52,7 @@ async def _revisions(
     last: int,
 ) -> AsyncGenerator[EtcdBatch]:
     key, end = span
-    # From one before: so etcd refuses where the changes at the first itself are not all known.
+    # One earlier, so that etcd refuses if the changes of the first revision are incomplete.
     create = rpc.WatchCreateRequest(
         key=key, range_end=end, start_revision=max(first - 1, 1), prev_kv=True, fragment=True
     )
@@ -68,9 +68,7 @@ async def _revisions(
         if answer.canceled:
             if answer.compact_revision:
                 raise Compacted(first, answer.compact_revision + 1)
-            raise StoreUnavailable(
-                f"etcd doesn't let these keys be watched: {answer.cancel_reason}"
-            )
+            raise StoreUnavailable(f"etcd refuses to watch these keys: {answer.cancel_reason}")
         for event in answer.events:
             revision = event.kv.mod_revision
             if part and revision > at:
@@ -86,14 +84,14 @@ async def _revisions(
         if part and not answer.fragment:
             yield EtcdBatch(at, tuple(part))
             part.clear()
-        told = not answer.events and not answer.created and answer.header.revision >= last
+        reported = not answer.events and not answer.created and answer.header.revision >= last
         quiet = loop.time() - heard >= QUIET
-        if told and (quiet or await transport.sound(answer.header.member_id)):
+        if reported and (quiet or await transport.sound(answer.header.member_id)):
             return
 
 
 async def _ask(stream: Stream[rpc.WatchRequest, rpc.WatchResponse]) -> None:
-    """Ask again and again how far etcd is: some versions don't answer before they are so far."""
+    """Request progress repeatedly: some versions answer only once they have caught up."""
     pause = ASK.start()
     while True:
         await asyncio.sleep(pause.next())

@@ -1,7 +1,7 @@
-"""How requests get to etcd: to one endpoint while that answers, else to the next.
+"""Transport of requests: to one endpoint while it answers, else to the next.
 
-A request is tried again for as long as its time allows: a read always, a write only where nothing
-can have been done. A write whose answer is lost raises StoreUncertain.
+A request is retried until its deadline: a read always, a write only if it can't have been executed.
+A write whose answer is lost raises StoreUncertain.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from musterd.backoff import Backoff
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.endpoint import Endpoint
+from musterd.etcd.endpoint import EtcdEndpoint
 from musterd.etcd.faults import Failure, Then, failure
 from musterd.etcd.methods import AUTHENTICATE, STATUS, A, Method, Q
 from musterd.etcd.options import EtcdOptions
@@ -25,20 +25,20 @@ from musterd.kv.errors import StoreBusy, StoreDenied, StoreError, StoreUnavailab
 RETRY: Final = Backoff(0.05, 1.0)
 """Delays between two attempts."""
 LOGINS: Final = 2
-"""Tokens that one request may ask for, as another may be used up at once."""
+"""Logins for one request, as a new token may expire at once."""
 
-# Before these versions an answer to the question how far etcd is could overtake events.
+# Before these patch versions a progress report could overtake events.
 _SOUND: Final = {(3, 4): 25, (3, 5): 8}
 _Metadata = tuple[tuple[str, str], ...]
 _LEADER: Final = ("hasleader", "true")
-"""Without a leader the answer is an error at once, and a stream ends, instead of silence."""
+"""Metadata that makes requests and streams fail at once, instead of hanging, without a leader."""
 
 
 class Stream(Generic[Q, A]):
     """An open stream of questions and answers to one endpoint."""
 
     def __init__(
-        self, endpoint: Endpoint, call: "grpc.aio.StreamStreamCall[Q, A]", questions: int
+        self, endpoint: EtcdEndpoint, call: "grpc.aio.StreamStreamCall[Q, A]", questions: int
     ) -> None:
         """Use `Transport.open`."""
         self.endpoint = endpoint
@@ -47,64 +47,66 @@ class Stream(Generic[Q, A]):
         self._sending = asyncio.create_task(self._send())
 
     def ask(self, question: Q) -> None:
-        """Send a question after those before. Raises StoreBusy."""
+        """Queue a request. Raises StoreBusy."""
         try:
             self._questions.put_nowait(question)
         except asyncio.QueueFull:
             waiting = self._questions.qsize()
-            raise StoreBusy(f"etcd at {self.endpoint.address}: {waiting} requests wait") from None
+            raise StoreBusy(
+                f"etcd at {self.endpoint.address}: {waiting} requests are pending"
+            ) from None
 
     async def answers(self) -> AsyncGenerator[A]:
-        """What comes, to the end of the stream. Raises AioRpcError."""
+        """Yield answers to the end of the stream. Raises AioRpcError."""
         async for answer in self._call:
             yield answer
 
     async def close(self) -> None:
-        """End it."""
+        """End the stream."""
         self._call.cancel()
         self._sending.cancel()
         await asyncio.wait([self._sending])
 
     async def _send(self) -> None:
-        # Where it can't be written any more, the answers say why.
+        # If writing fails, answers() raises the reason.
         with suppress(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             while True:
                 await self._call.write(await self._questions.get())
 
 
 class Transport:
-    """The way to one etcd; belongs to the running loop."""
+    """Sends requests to one etcd; belongs to the running loop."""
 
     def __init__(self, options: EtcdOptions) -> None:
-        """Open nothing yet."""
+        """Create it; opens no connection yet."""
         self.options = options
-        # By chance, so that many clients spread over the members.
+        # In random order, so that clients spread over the members.
         addresses = random.sample(options.endpoints, len(options.endpoints))
-        self._endpoints = [Endpoint(address, options) for address in addresses]
+        self._endpoints = [EtcdEndpoint(address, options) for address in addresses]
         self._at = 0
         self._token = ""
         self._login = asyncio.Lock()
         self._failing: float | None = None
-        """Since when no request was answered."""
+        """Start of the time without any answer; None if the last request was answered."""
         self._sound: dict[int, bool] = {}
-        """Members of etcd, and whether what they tell of their progress is to be believed."""
+        """True for members of etcd with reliable progress reports."""
         self._closed = False
 
     async def close(self) -> None:
-        """Let what was asked be answered, and let go."""
+        """Finish pending requests and close the connections."""
         self._closed = True
         await asyncio.gather(
             *(endpoint.close(self.options.request) for endpoint in self._endpoints)
         )
 
     async def ask(self, method: Method[Q, A], question: Q) -> A:
-        """Ask until there is an answer, or the time is over. Raises StoreError."""
+        """Send a request until it is answered or its deadline passes. Raises StoreError."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         deadline = started + self.options.request
-        # Where nothing was answered for long, nobody waits for it: one look at each, and an error.
+        # After a long outage, fail fast: try each endpoint once.
         failing = started if self._failing is None else self._failing
-        looks = len(self._endpoints) if started - failing > self.options.request else 0
+        max_tries = len(self._endpoints) if started - failing > self.options.request else 0
         tries = logins = 0
         retry = RETRY.start()
         reasons: dict[str, StoreError] = {}
@@ -132,25 +134,25 @@ class Transport:
                 raise failed.error
             reasons[endpoint.address] = failed.error
             self._failing = loop.time() if self._failing is None else self._failing
-            if loop.time() + retry.bound >= deadline or 0 < looks <= tries or self._closed:
+            if loop.time() + retry.bound >= deadline or 0 < max_tries <= tries or self._closed:
                 raise _all(list(reasons.values()))
             if tries % len(self._endpoints) == 0:
                 await asyncio.sleep(retry.next())
 
     async def open(self, method: Method[Q, A], questions: int) -> Stream[Q, A]:
-        """Open a stream at the endpoint that answers now, where some questions may wait.
+        """Open a stream to the current endpoint. Raises StoreUnavailable.
 
-        Raises StoreUnavailable.
+        questions: most requests that may wait to be sent.
         """
         endpoint = self._endpoints[self._at]
         metadata = await self._ready(endpoint, method, self.options.connect)
-        self._open_still()
+        self._check_open()
         return Stream(endpoint, endpoint.stream(method)(metadata=metadata), questions)
 
     async def sound(self, member: int) -> bool:
-        """Whether a member doesn't tell of progress before all events up to there are sent.
+        """Return whether a member reports progress only after sending all events up to there.
 
-        Where that isn't known yet, it isn't. Raises StoreUnavailable.
+        False while that is unknown. Raises StoreUnavailable.
         """
         if member not in self._sound:
             status = await self.ask(STATUS, rpc.StatusRequest())
@@ -159,28 +161,30 @@ class Transport:
 
     def failure(
         self,
-        endpoint: Endpoint,
+        endpoint: EtcdEndpoint,
         error: grpc.aio.AioRpcError,
         question: Message | None = None,
         *,
         writes: bool = False,
     ) -> Failure:
-        """What an error of an endpoint means; the next request goes where it may do better."""
+        """Translate an error of an endpoint, and switch to the next endpoint if that may help."""
         failed = failure(error, endpoint.address, self.options, question, writes=writes)
         if failed.then in {Then.RETRY, Then.UNSURE}:
-            self._blame(endpoint)
+            self._switch_from(endpoint)
         return failed
 
     def forget(self, token: str | None = None) -> None:
-        """Log in again before the next request, unless the token is another by now."""
+        """Log in again before the next request, unless the token has changed already."""
         if token is None or token == self._token:
             self._token = ""
 
-    async def _try(self, endpoint: Endpoint, method: Method[Q, A], question: Q, left: float) -> A:
-        """Ask an endpoint once. Raises AioRpcError, StoreUnavailable."""
-        self._open_still()
+    async def _try(
+        self, endpoint: EtcdEndpoint, method: Method[Q, A], question: Q, left: float
+    ) -> A:
+        """Send a request to an endpoint once. Raises AioRpcError, StoreUnavailable."""
+        self._check_open()
         if len(self._endpoints) > 1 and not method.writes:
-            # Of a read, half the time is kept for another endpoint.
+            # Keep half the time of a read for another endpoint.
             left = min(left, self.options.request / 2)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + left
@@ -190,41 +194,45 @@ class Transport:
                 question, metadata=metadata, timeout=max(deadline - loop.time(), 0.001)
             )
         except grpc.aio.UsageError:
-            raise StoreUnavailable(f"etcd at {endpoint.address}: cut off") from None
+            raise StoreUnavailable(
+                f"etcd at {endpoint.address}: the connection was closed"
+            ) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # The channel was closed under it.
+            # The channel was closed during the request.
             kind = StoreUncertain if method.writes else StoreUnavailable
             raise kind(f"etcd at {endpoint.address}: the client was closed") from None
 
-    async def _ready(self, endpoint: Endpoint, method: Method[Q, A], seconds: float) -> _Metadata:
-        """See that an endpoint is connected; what goes with the request. Raises StoreUnavailable.
+    async def _ready(
+        self, endpoint: EtcdEndpoint, method: Method[Q, A], seconds: float
+    ) -> _Metadata:
+        """Connect to an endpoint and return the request metadata. Raises StoreUnavailable.
 
-        Where it can't be connected now, the request itself will tell why.
+        If it can't connect now, the request itself fails with the reason.
         """
         try:
             await endpoint.connect(seconds)
             if self.options.user and method is not STATUS:
-                await self._see_to_token(endpoint)
+                await self._ensure_token(endpoint)
         except grpc.aio.AioRpcError as error:
             raise self.failure(endpoint, error).error from error
         except StoreUnavailable:
-            self._blame(endpoint)
+            self._switch_from(endpoint)
             raise
         if method is STATUS:
             return ()
         return (_LEADER, ("token", self._token)) if self._token else (_LEADER,)
 
-    async def _see_to_token(self, endpoint: Endpoint) -> None:
+    async def _ensure_token(self, endpoint: EtcdEndpoint) -> None:
         async with self._login:
             if not self._token:
                 self._token = await self._authenticate(endpoint)
 
-    async def _authenticate(self, endpoint: Endpoint) -> str:
+    async def _authenticate(self, endpoint: EtcdEndpoint) -> str:
         options = self.options
-        # Read each time, as it may have become another since.
+        # Read each time, as the file may have changed.
         password = await asyncio.to_thread(options.read_password)
         question = rpc.AuthenticateRequest(name=options.user, password=password)
         try:
@@ -237,18 +245,18 @@ class Transport:
             raise
         return answer.token
 
-    def _blame(self, endpoint: Endpoint) -> None:
-        """Let the next request go elsewhere."""
+    def _switch_from(self, endpoint: EtcdEndpoint) -> None:
+        """Use the next endpoint from now on."""
         if self._endpoints[self._at] is endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 
-    def _open_still(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable("the client of etcd is closed")
 
 
 def _all(reasons: Sequence[StoreError]) -> StoreError:
-    """Why none of some endpoints answered."""
+    """Combine the errors of several endpoints."""
     return reasons[0] if len(reasons) == 1 else StoreUnavailable("; ".join(map(str, reasons)))
 
 

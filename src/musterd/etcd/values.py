@@ -1,4 +1,4 @@
-"""What comes out of etcd: frozen values. An entry is that of every store."""
+"""Frozen values that the client returns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.kv.values import Entry, prefix_end
 
 ALL: bytes = b"\0"
-"""As the end of a range: there is none. As its key: the first that there can be."""
+"""As the end of a range: no end. As its key: the first possible key."""
 
 
 class Found(NamedTuple):
-    """Entries of a range at one revision. more: there are more; total: of all in the range."""
+    """Entries of a range at one revision. more: there are more; total: number in the range."""
 
     entries: tuple[Entry, ...]
     revision: int
@@ -20,9 +20,9 @@ class Found(NamedTuple):
 
 
 class EtcdEvent(NamedTuple):
-    """One change of a key. entry: as it is now, None where it is gone; previous: as it was.
+    """One change of a key. entry: the new state, None if deleted; previous: the state before.
 
-    previous is None too where it was not asked for, or is forgotten by etcd.
+    previous is also None if it was not requested, or etcd no longer has it.
     """
 
     key: bytes
@@ -31,9 +31,9 @@ class EtcdEvent(NamedTuple):
 
 
 class EtcdBatch(NamedTuple):
-    """All changes of one revision that a watch asked for, in the order of etcd.
+    """All changes of one revision that match a watch, in etcd's order.
 
-    Without any it says that the watch is back after it was lost.
+    An empty batch reports that the watch is connected again.
     """
 
     revision: int
@@ -41,12 +41,12 @@ class EtcdBatch(NamedTuple):
 
 
 def span(prefix: bytes) -> tuple[bytes, bytes]:
-    """All keys with a prefix as etcd asks for them: the first, and the first after them."""
+    """Return the range of all keys with a prefix, in etcd's form."""
     return prefix or ALL, prefix_end(prefix) or ALL
 
 
 def entry(found: rpc.KeyValue) -> Entry:
-    """An entry as etcd has it."""
+    """Convert an entry."""
     return Entry(
         found.key,
         found.value,
@@ -58,16 +58,16 @@ def entry(found: rpc.KeyValue) -> Entry:
 
 
 def as_event(event: rpc.Event) -> EtcdEvent:
-    """A change as etcd tells it."""
+    """Convert a change."""
     now = None if event.type == rpc.Event.DELETE else entry(event.kv)
     before = entry(event.prev_kv) if event.HasField("prev_kv") else None
     return EtcdEvent(event.kv.key, now, before)
 
 
 def octets(changes: Sequence[EtcdEvent]) -> int:
-    """The octets of keys and values in changes."""
+    """Return the size of the keys and values in changes, in bytes."""
     total = 0
-    for one in changes:
-        total += len(one.key)
-        total += sum(len(each.value) for each in one[1:] if each is not None)
+    for change in changes:
+        total += len(change.key)
+        total += sum(len(entry.value) for entry in change[1:] if entry is not None)
     return total

@@ -1,4 +1,4 @@
-"""One watch as its reader sees it: a bounded queue, and how far it is."""
+"""Reader's side of a watch: a bounded queue and its progress."""
 
 import asyncio
 from collections import deque
@@ -9,111 +9,111 @@ from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event, octets
 from musterd.kv.errors import Compacted, StoreError, StoreLost
 
 QUEUE: Final = 10_000
-"""Events that wait for a slow reader; then its watch ends at etcd until they are read."""
+"""Events queued for a slow reader; beyond that its watch is paused until they are read."""
 QUEUE_OCTETS: Final = 4_194_304
-"""Octets of keys and values that wait so."""
+"""Bytes of keys and values queued for a slow reader."""
 
 
 class Owner(Protocol):
-    """What carries watches."""
+    """Owner of watches."""
 
     def pause(self, watch: "EtcdWatch") -> None:
-        """Let it hear nothing more."""
+        """Stop receiving changes of a watch."""
 
     def resume(self, watch: "EtcdWatch") -> None:
-        """Let it hear on, from its next revision."""
+        """Continue a watch from its next revision."""
 
 
 class EtcdWatch:
-    """Changes of a range of keys, in order, none left out and none twice; without end.
+    """Endless stream of the changes of a range of keys: ordered, each exactly once.
 
-    While etcd is away it waits, and goes on where it was.
+    While etcd is unreachable it waits, and then continues.
     """
 
     def __init__(self, owner: Owner, span: tuple[bytes, bytes], first: int, previous: bool) -> None:
-        """``first``: revision to begin with, 0 for the next; use ``Client.watch``."""
+        """Use ``EtcdClient.watch``. first: the first revision, 0 for the next."""
         self.span = span
         self.previous = previous
         self.id = 0
-        """At etcd in the present stream; 0 while it hears nothing."""
+        """ID at etcd in the current stream; 0 while not watching."""
         self.next = first
-        """The first revision of which not all is known to be queued."""
+        """First revision that may not be queued completely."""
         self.witness: tuple[bytes, int] | None = None
-        """The key of the last change that was queued, and its revision, 0 where it was deleted."""
+        """Key and revision of the last queued change; revision 0 if it was deleted."""
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when ``next`` is known."""
+        """Done once ``next`` is known."""
         self._owner = owner
         self._queue: deque[EtcdBatch] = deque()
         self._events = self._octets = 0
-        """Of the queue."""
+        """Size of the queue."""
         self._part: list[EtcdEvent] = []
-        """Of a revision of which more may come, ``_at``."""
+        """Events of revision ``_at``, which may be incomplete."""
         self._at = 0
         self._began: int | None = None
-        """The revision of etcd when it began to watch; None while it doesn't."""
+        """etcd's revision when the watch was created; None while not watching."""
         self._target = 0
-        """The revision of etcd when it was heard again: up to here changes may be missing."""
+        """etcd's revision when contact was restored: up to here changes may be missing."""
         self.silence = 0
-        """How often it was looked at since it heard something; see `Watches`."""
+        """Number of checks since the last answer; see `Watches`."""
         self.paused = False
-        """Whether it hears nothing because its queue is full."""
+        """True if stopped because the queue is full."""
         self.refused = False
-        """Whether etcd refused it once, which may be for an old token."""
+        """True if etcd refused it once, possibly because of an expired token."""
         self._end: StoreError | None = None
         self._lost: StoreLost | None = None
-        """Why nothing is heard; None while something is."""
+        """Error while contact is lost, else None."""
         self._due: asyncio.TimerHandle | None = None
-        self._tell = self._told = False
-        """Whether the reader is to be told that it is lost, and whether it was."""
+        self._raise_lost = self._lost_raised = False
+        """Whether StoreLost is to be raised, and whether it was raised."""
         self._owed = False
-        """Whether the reader was told so, and not yet that nothing is missing any more."""
+        """True if StoreLost was raised and the reader doesn't know yet that it has caught up."""
         self._reader: asyncio.Future[None] | None = None
         if first:
             self.started.set_result(None)
 
     @property
     def revision(self) -> int:
-        """Up to here all that changed was given; a later watch goes on from the next."""
+        """Revision up to which all changes were returned; a later watch continues after it."""
         return (self._queue[0].revision if self._queue else self.next) - 1
 
     @property
     def ready(self) -> bool:
-        """Whether the next changes are here already, so that nothing needs to be waited for."""
+        """True if the next batch can be read without waiting."""
         return bool(self._queue)
 
     @property
     def behind(self) -> bool:
-        """Whether changes may be missing that etcd had before it was heard again."""
+        """True if changes from before contact was restored may be missing."""
         return self.next <= self._target
 
     @property
     def current(self) -> bool:
-        """Whether etcd is heard, and the reader has all that it had when that began."""
+        """True if connected, and the reader has all changes made before the connection."""
         return self._lost is None and self.revision >= self._target
 
     @property
     def ended(self) -> bool:
-        """Whether it ended with an error."""
+        """True if it ended with an error."""
         return self._end is not None
 
     def __aiter__(self) -> Self:
-        """Itself."""
+        """Return the watch itself."""
         return self
 
     async def __anext__(self) -> EtcdBatch:
-        """The changes of the next revision that has any.
+        """Return the changes of the next revision that has any.
 
-        Raises StoreLost, once each time, when nothing was heard of etcd for some seconds: ask
-        again, and when etcd is back there are changes; when those are all that were missed, and
-        the watch is ``current``, there is a batch without any if need be. Every other
-        error is the end: Compacted where the changes to go on with are gone, or it is another
-        etcd now; StoreUnavailable where it was closed.
+        Raises StoreLost, once per outage, after some seconds without contact. The next call
+        continues when etcd is back; once nothing is missing and the watch is ``current``, it
+        returns an empty batch if there was no change. Any other error ends the watch: Compacted
+        if the next changes are no longer kept, or it is another etcd now; StoreUnavailable if it
+        was closed.
         """
         while not self._queue:
             if self._end is not None:
                 raise self._end
-            if self._tell and self._lost is not None:
-                self._tell, self._told = False, True
+            if self._raise_lost and self._lost is not None:
+                self._raise_lost, self._lost_raised = False, True
                 self._owed = True
                 raise self._lost
             self._reader = asyncio.get_running_loop().create_future()
@@ -123,7 +123,7 @@ class EtcdWatch:
                 self._reader = None
         events = self._queue.popleft()
         self._count(events, -1)
-        self._told = False
+        self._lost_raised = False
         self._owed = self._owed and not self.current
         if self.paused and not self._queue:
             self.paused = False
@@ -131,7 +131,7 @@ class EtcdWatch:
         return events
 
     def take(self, answer: rpc.WatchResponse) -> None:
-        """Queue what etcd tells, revision by revision, as a later answer may tell the rest."""
+        """Queue an answer's events by revision; a later answer may have the rest of a revision."""
         self.silence = 0
         for event in answer.events:
             revision = event.kv.mod_revision
@@ -152,16 +152,16 @@ class EtcdWatch:
             self._owner.pause(self)
 
     def reach(self, revision: int) -> None:
-        """All up to a revision was told."""
+        """Note that all changes up to a revision were received."""
         if not self._part:
             self.next = max(self.next, revision + 1)
             self._catch_up()
 
     def reach_with_all(self, revision: int) -> None:
-        """All up to a revision was told to all watches that there were when etcd said so.
+        """Process a progress report of etcd for all watches of the stream.
 
-        That may have been before this one, unless etcd has changed since this one began. It mostly
-        was not, which is enough to say that nothing is missing, but not to ignore what comes.
+        It may predate this watch, unless its revision is later than the watch's start. If it
+        isn't, it is good enough to consider nothing missing, but not to skip later events.
         """
         if self._began is not None and revision > self._began:
             self.reach(revision)
@@ -169,37 +169,37 @@ class EtcdWatch:
             self.settle()
 
     def cut(self, reason: str, at: float) -> None:
-        """Nothing is heard of etcd; the reader is told at some time of the loop, if still so."""
+        """Note that contact was lost. at: loop time to raise StoreLost unless restored before."""
         self.id = 0
         self._began = None
         self._part.clear()
-        if self._lost is None and not self._told:
-            self._due = asyncio.get_running_loop().call_at(at, self._tell_now)
+        if self._lost is None and not self._lost_raised:
+            self._due = asyncio.get_running_loop().call_at(at, self._report_lost)
         self._lost = StoreLost(reason)
 
     def back(self, revision: int) -> None:
-        """Etcd, which is at a revision, is heard again."""
+        """Note that contact was restored, with etcd at a revision."""
         self._began = self._target = revision
         self.silence = 0
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        self._lost, self._tell = None, False
+        self._lost, self._raise_lost = None, False
         self._catch_up()
         self._wake()
 
     def settle(self) -> None:
-        """Nothing is missing, by all that can be known."""
+        """Consider nothing missing."""
         self._target = 0
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Tell the reader if nothing is missing any more and no change tells so."""
+        """Queue an empty batch if the watch is current again and no change shows it."""
         if self._owed and not self._queue and self.current:
             self._add(EtcdBatch(self.next - 1, ()))
 
     def end(self, error: StoreError) -> None:
-        """Let it raise an error after what is queued, for ever."""
+        """End the watch with an error, raised after the queued changes."""
         self._end = self._end or error
         if not self.started.done():
             self.started.set_result(None)
@@ -209,15 +209,15 @@ class EtcdWatch:
 
     @property
     def trouble(self) -> StoreError | None:
-        """Why it ended, or hears nothing."""
+        """Error that ended it, or of the lost contact; else None."""
         return self._end or self._lost
 
     def gone(self, oldest: int) -> None:
-        """The changes to go on with are not known; those from a revision on are."""
+        """End the watch: changes are kept only from revision ``oldest`` on."""
         self.end(Compacted(self.next, oldest))
 
-    def _tell_now(self) -> None:
-        self._due, self._tell = None, True
+    def _report_lost(self) -> None:
+        self._due, self._raise_lost = None, True
         self._wake()
 
     def _queue_part(self) -> None:

@@ -1,8 +1,8 @@
-"""All watches of a client, on one stream that is opened again whenever it breaks.
+"""Watches of a client, on one stream that is reopened whenever it breaks.
 
-Before etcd is asked to watch from a revision, a key is read as it was before that. So it is known
-that the changes from there on are all kept; that etcd didn't go back behind it, as after a backup
-was restored; and, by cluster, Raft term and the key itself, that it is the same etcd as before.
+Before a watch is created from a revision, a key is read at the revision before. This shows that
+all later changes are kept; that etcd is not behind it, as after restoring a backup; and, by
+cluster, Raft term and the key itself, that it is the same etcd as before.
 """
 
 import asyncio
@@ -23,71 +23,71 @@ from musterd.etcd.watch import EtcdWatch
 from musterd.kv.errors import Compacted, StoreBusy, StoreDenied, StoreError, StoreUnavailable
 
 WATCHES: Final = 1000
-"""Watches at once."""
+"""Most watches at once."""
 QUESTIONS: Final = 10_000
-"""What may wait to be sent."""
+"""Most requests waiting to be sent."""
 PROGRESS: Final = 3.0
-"""Seconds between two questions how far etcd is."""
+"""Seconds between progress requests."""
 CATCHING_UP: Final = 0.1
-"""The same while a watch may have missed something; this long etcd takes to tell it."""
+"""Seconds between progress requests while a watch may have missed changes."""
 QUIET: Final = 5
-"""Such times without a word until one is taken to have missed nothing, where etcd can't tell."""
+"""Unanswered checks after which a watch counts as caught up, if progress reports are unreliable."""
 MUTE: Final = 100
-"""The same where it could, but doesn't, as a proxy may not."""
+"""The same if they are reliable but don't arrive, for example behind a proxy."""
 GRACE: Final = 5.0
-"""Seconds from the break of a stream until readers are told; a new leader is there before."""
+"""Seconds from the loss of a stream to StoreLost; a new leader is elected faster."""
 SILENT: Final = 9.0
-"""Seconds since anything was heard after which they are told in any case."""
+"""Seconds since the last answer after which StoreLost is raised in any case."""
 RETRY: Final = Backoff(0.05, 2.0)
-"""Delays before a stream is opened again."""
+"""Delays before a stream is reopened."""
 DENIED: Final = 10.0
-"""Seconds until etcd is asked again for a watch that it refused."""
+"""Seconds before a refused watch is retried."""
 STEADY: Final = 10.0
-"""Seconds for which a stream must have lasted, so that the next is opened quickly."""
+"""Seconds after which a stream counts as stable, and the retry delay is reset."""
 
 _ALL_PROGRESS: Final = -1
-"""The watch_id of an answer that is for all."""
+"""The watch_id of answers for all watches."""
 
 
 class Watches:
-    """Belongs to the running loop."""
+    """All watches of a client; belongs to the running loop."""
 
     def __init__(self, transport: Transport) -> None:
-        """Without watches yet."""
+        """Create it without watches."""
         self._transport = transport
         self._watches: set[EtcdWatch] = set()
         self._todo: deque[EtcdWatch] = deque()
-        """Those that etcd must be asked for."""
+        """Watches to create at etcd."""
         self._more = asyncio.Event()
         self._ids = count(1)
         self._by_id: dict[int, EtcdWatch] = {}
-        """Those that etcd was asked for."""
+        """Watches requested at etcd."""
         self._answered: asyncio.Future[None] | None = None
-        """Done when the last of these is there, or refused."""
+        """Done when the last request is confirmed or refused."""
         self._asked = 0
-        """The id of the last of these."""
+        """ID of the last requested watch."""
         self._stream: Stream[rpc.WatchRequest, rpc.WatchResponse] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._heard = 0.0
         self._history = 0, 0
-        """Cluster and term of the last revision that was read."""
+        """Cluster ID and Raft term of the last read."""
         self._member = 0
-        """To which the stream goes."""
+        """Member ID at the other end of the stream."""
         self._sound = False
-        """Whether its progress is to be believed."""
+        """True if its progress reports are reliable."""
         self._late = asyncio.Event()
-        """A watch may have missed something."""
+        """Set if a watch may have missed changes."""
 
     @asynccontextmanager
     async def open(
         self, span: tuple[bytes, bytes], first: int | None, previous: bool
     ) -> AsyncIterator[EtcdWatch]:
-        """As `Client.watch`."""
+        """Same as `EtcdClient.watch`."""
         if self._closed:
             raise StoreUnavailable("the client of etcd is closed")
         if len(self._watches) >= WATCHES:
-            raise StoreBusy(f"{len(self._watches)} watches at once: end some")
+            raise StoreBusy(f"{len(self._watches)} watches at once: close some")
         watch = EtcdWatch(self, span, 0 if first is None else max(first, 1), previous)
         self._watches.add(watch)
         reason = f"etcd at {self._transport.options.shown} doesn't answer"
@@ -116,25 +116,25 @@ class Watches:
             await asyncio.wait([task])
 
     def pause(self, watch: EtcdWatch) -> None:
-        """As of `Owner`."""
+        """Same as in `Owner`."""
         if self._by_id.pop(watch.id, None) is not None:
             cancel = rpc.WatchCancelRequest(watch_id=watch.id)
             self._ask(rpc.WatchRequest(cancel=cancel))
         watch.id = 0
 
     def resume(self, watch: EtcdWatch) -> None:
-        """As of `Owner`."""
+        """Same as in `Owner`."""
         self._todo.append(watch)
         self._more.set()
 
     async def _start(self, watch: EtcdWatch) -> None:
-        """Wait until it is known where a watch starts. Raises StoreError."""
+        """Wait until the start revision of a watch is known. Raises StoreError."""
         await asyncio.wait([watch.started], timeout=self._transport.options.request)
         if watch.trouble is not None and (watch.ended or not watch.started.done()):
             raise watch.trouble
 
     async def _run(self) -> None:
-        """Keep a stream open for as long as there are watches."""
+        """Keep a stream open while there are watches."""
         loop = asyncio.get_running_loop()
         retry = RETRY.start()
         while self._watches:
@@ -145,7 +145,7 @@ class Watches:
             except StoreError as error:
                 self._lost(error)
             except Exception as error:
-                # None of those that can be expected; nobody may wait for what never comes.
+                # Unexpected: end all watches, so that no reader waits forever.
                 for watch in self._watches:
                     watch.end(StoreUnavailable(f"{type(error).__name__}: {error}"))
                 raise
@@ -154,16 +154,16 @@ class Watches:
             await asyncio.sleep(retry.next())
 
     def _lost(self, error: StoreError) -> None:
-        """The stream broke, or there was none."""
+        """Handle a broken stream, or a failure to open it."""
         now = asyncio.get_running_loop().time()
-        # Without a leader etcd has waited for one already before it says so.
+        # etcd reports a missing leader only after waiting for one.
         grace = 0 if isinstance(error, Leaderless) else GRACE
         at = max(now, min(now + grace, self._heard + SILENT))
         for watch in self._watches:
             watch.cut(str(error), at)
 
     async def _session(self) -> None:
-        """One stream, from its opening until no watch is left. Raises StoreError."""
+        """Run one stream until no watch is left. Raises StoreError."""
         self._by_id.clear()
         self._todo = deque(watch for watch in self._watches if not watch.paused)
         self._more.set()
@@ -177,8 +177,10 @@ class Watches:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if task.cancelled():
-                    # Its channel was closed under it.
-                    raise StoreUnavailable(f"etcd at {stream.endpoint.address}: cut off")
+                    # Its channel was closed.
+                    raise StoreUnavailable(
+                        f"etcd at {stream.endpoint.address}: the connection was closed"
+                    )
                 task.result()
         finally:
             self._stream = None
@@ -192,7 +194,7 @@ class Watches:
             self._stream.ask(question)
 
     async def _read(self, stream: Stream[rpc.WatchRequest, rpc.WatchResponse]) -> None:
-        """Take what etcd tells, to the end of the stream. Raises StoreUnavailable."""
+        """Process answers to the end of the stream. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         try:
             async for answer in stream.answers():
@@ -208,17 +210,17 @@ class Watches:
         raise StoreUnavailable(f"etcd at {stream.endpoint.address} ended the stream of watches")
 
     async def _create(self) -> None:
-        """Ask etcd for the watches that are to be, while there are any. Raises StoreUnavailable."""
+        """Create pending watches at etcd, while there are any. Raises StoreUnavailable."""
         while self._watches:
             self._more.clear()
             while self._todo:
                 watch = self._todo.popleft()
                 if watch in self._watches and not watch.ended and not watch.id:
-                    await self._create_one(watch)
+                    await self._create_watch(watch)
             await self._more.wait()
 
-    async def _create_one(self, watch: EtcdWatch) -> None:
-        first = await self._look(watch)
+    async def _create_watch(self, watch: EtcdWatch) -> None:
+        first = await self._start_revision(watch)
         if not first or watch.ended:
             return
         self._asked = watch.id = next(self._ids)
@@ -228,7 +230,7 @@ class Watches:
         create = rpc.WatchCreateRequest(
             key=key,
             range_end=end,
-            # One earlier: etcd leaves out what was deleted at the very revision of a compaction.
+            # One earlier: etcd omits deletions at the exact revision of a compaction.
             start_revision=max(first - 1, 1),
             progress_notify=True,
             prev_kv=watch.previous,
@@ -240,10 +242,10 @@ class Watches:
             async with asyncio.timeout(self._transport.options.request):
                 await self._answered
         except TimeoutError:
-            raise StoreUnavailable("etcd doesn't answer to a new watch") from None
+            raise StoreUnavailable("etcd doesn't answer the request for a new watch") from None
 
-    async def _look(self, watch: EtcdWatch) -> int:
-        """From which revision to watch: 1 where that is only to hear what is kept, 0 for not now.
+    async def _start_revision(self, watch: EtcdWatch) -> int:
+        """Return the revision to watch from, 1 to learn what is kept, or 0 to wait.
 
         Raises StoreUnavailable.
         """
@@ -264,7 +266,7 @@ class Watches:
         except StoreDenied as error:
             self._deny(watch, error)
             return 0
-        self._recognise(header)
+        self._check_identity(header)
         if not watch.next:
             watch.next = header.revision + 1
             # It may have been closed meanwhile.
@@ -272,8 +274,8 @@ class Watches:
                 watch.started.set_result(None)
         return watch.next
 
-    def _recognise(self, header: rpc.Header) -> None:
-        """Let those watches end that began with another etcd, or with what it is no more."""
+    def _check_identity(self, header: rpc.Header) -> None:
+        """End watches that began with another etcd, or with one restored since."""
         cluster, term = self._history
         if cluster and (header.cluster_id != cluster or header.raft_term < term):
             for watch in self._watches:
@@ -282,7 +284,7 @@ class Watches:
         self._history = header.cluster_id, header.raft_term
 
     def _deny(self, watch: EtcdWatch, error: StoreDenied) -> None:
-        """Etcd doesn't let a watch be, which others don't suffer for; it may later."""
+        """Suspend a watch that etcd refuses, and retry it later; others continue."""
         loop = asyncio.get_running_loop()
         watch.cut(str(error), loop.time())
         loop.call_later(DENIED, self.resume, watch)
@@ -296,8 +298,8 @@ class Watches:
             self._canceled(answer)
         elif answer.watch_id == _ALL_PROGRESS:
             if self._sound:
-                for each in self._by_id.values():
-                    each.reach_with_all(answer.header.revision)
+                for member_watch in self._by_id.values():
+                    member_watch.reach_with_all(answer.header.revision)
         elif (watch := self._by_id.get(answer.watch_id)) is not None:
             if answer.created:
                 watch.back(answer.header.revision)
@@ -307,7 +309,7 @@ class Watches:
                 watch.take(answer)
 
     def _canceled(self, answer: rpc.WatchResponse) -> None:
-        """A watch ended at etcd. Where it never began, its id may be left out."""
+        """Handle a watch cancelled by etcd. If it was never created, its ID may be missing."""
         number = self._asked if answer.created else answer.watch_id
         watch = self._by_id.pop(number, None)
         if watch is None:
@@ -319,10 +321,10 @@ class Watches:
         elif not self._transport.options.user or (watch.refused and not wants_login(reason)):
             watch.refused = False
             keys = wanted(rpc.RangeRequest(key=watch.span[0], range_end=watch.span[1]))
-            self._deny(watch, StoreDenied(f"etcd doesn't let us watch and {keys}: {reason}"))
+            self._deny(watch, StoreDenied(f"etcd refuses to watch and {keys}: {reason}"))
         else:
-            # The token of the stream may be used up: once more, with another. Where that is what
-            # etcd says, again and again: a member that starts may not know the next one either.
+            # The stream's token may have expired: retry once with a new one. If etcd reports that,
+            # retry without limit: a starting member may not know the new token yet either.
             watch.refused = not wants_login(reason)
             self._transport.forget()
             raise StoreUnavailable(f"etcd ended a watch: {reason}")
@@ -332,7 +334,7 @@ class Watches:
             self._answered.set_result(None)
 
     async def _ask_progress(self) -> None:
-        """Ask again and again how far etcd is, and once whether a member can tell."""
+        """Request progress repeatedly; check once per member whether it reports reliably."""
         while True:
             behind = [watch for watch in self._by_id.values() if watch.behind]
             for watch in behind:

@@ -1,4 +1,4 @@
-"""How far what the registry keeps is in answers."""
+"""Progress of applying the registry's changes to answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,45 +9,45 @@ from musterd.kv import EventBatch, StoreError
 from musterd.kv.follow import WatchLike
 
 WAIT: Final = 1.0
-"""Seconds at most that a write waits for the answers to have it."""
+"""Longest time a write waits until answers include it, seconds."""
 
 
 class Applied:
-    """The last revision of the store that is in answers, as the source of the registry says."""
+    """The last revision of the store that answers include, as reported by the registry source."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """Nothing yet. clock: seconds, never falls."""
+        """Create it without a revision. clock: monotonic seconds."""
         self._upto = 0
         self._watch: WatchLike[EventBatch] | None = None
-        """That of the source while all that it gave is in answers, which may get further."""
+        """The source's watch, while all its batches are in answers; it may advance."""
         self._clock = clock
         self._behind: float | None = clock()
-        """Since when answers may differ from the store, None where they don't."""
+        """Time since which answers may differ from the store; None if they don't."""
         self._live = False
         self._first = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     @property
     def revision(self) -> int:
-        """The last of the store that is in answers, whatever keys it changed."""
+        """Last revision of the store that answers include, whatever keys it changed."""
         return self._upto if self._watch is None else max(self._upto, self._watch.revision)
 
     @property
     def lag(self) -> float:
-        """Seconds for which answers may have differed from the store; 0 where they don't."""
+        """Seconds for which answers may have differed from the store; 0 if they don't."""
         return 0.0 if self._behind is None else self._clock() - self._behind
 
     def upto(self, revision: int, *, more: bool = False) -> None:
-        """All changes up to a revision are in answers; whether more are known already."""
+        """Note that answers include a revision. more: later changes are known already."""
         self._upto = revision
         self._behind = (self._behind or self._clock()) if more else None
         self._live = True
         self._first.set()
-        for waiting in [one for one, wanted in self._waiting.items() if wanted <= revision]:
+        for waiting in [future for future, wanted in self._waiting.items() if wanted <= revision]:
             self._wake(waiting)
 
     async def after(self, watch: WatchLike[EventBatch]) -> EventBatch:
-        """What a watch gives next, when all that it gave before is in answers.
+        """Read the next batch of a watch, once answers include all earlier ones.
 
         Raises StoreError as the watch does.
         """
@@ -64,14 +64,14 @@ class Applied:
             self._watch = None
 
     def lost(self) -> None:
-        """The source can't tell any more; nobody needs to wait for it."""
+        """Note that the source lost the store; waiting writes stop waiting."""
         self._behind = self._behind or self._clock()
         self._live = False
         for waiting in list(self._waiting):
             self._wake(waiting)
 
     async def synced(self, within: float) -> None:
-        """Wait until anything is in answers, or for some seconds."""
+        """Wait for the first revision in answers, at most ``within`` seconds."""
         try:
             async with asyncio.timeout(within):
                 await self._first.wait()
@@ -79,9 +79,9 @@ class Applied:
             return
 
     async def reached(self, revision: int) -> bool:
-        """Wait until a revision is in answers, for a while; whether it is.
+        """Wait briefly until answers include a revision; return whether they do.
 
-        A write is safe before that; but who was told so asks next, and expects it.
+        The write is durable before that, but its client may query at once and expect it.
         """
         if self.revision >= revision or not self._live:
             return self.revision >= revision

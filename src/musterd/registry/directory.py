@@ -1,9 +1,9 @@
-"""Servers that share a store: those that run, and those that did.
+"""Servers that share a store, running and stopped.
 
-Three keys say it of each. ``servers/NAME/running`` hangs on a lease, which its server renews, and
-says whether its answers lag; ``known`` and ``zones`` stay when it ends, for a while. What is there
-is written again only when it changes: each write is a revision of the store, of which etcd keeps
-but so many.
+Three keys describe each. ``servers/NAME/running`` is attached to a lease that its server renews,
+and reports whether its answers lag; ``known`` and ``zones`` stay for a while after it stops. Keys
+are written again only when they change: each write is a revision of the store, and etcd keeps a
+limited number of them.
 """
 
 import asyncio
@@ -36,25 +36,25 @@ from musterd.registry.keys import ROOT
 
 SERVERS: Final = ROOT + b"servers/"
 TTL: Final = 15
-"""Of a server's lease, seconds."""
+"""TTL of a server's lease, seconds."""
 BEAT: Final = TTL / 3
-"""Seconds between two renewals, with each of which it is seen whether there is more to tell."""
+"""Seconds between renewals; each also writes what changed."""
 LATE: Final = 5.0
-"""Seconds of lag from which on others are told: less comes and goes with every change."""
+"""Seconds of lag from which it is published: smaller lag comes and goes with every change."""
 SEEN: Final = 600.0
-"""Seconds after which ``known`` and ``running`` are written though nothing changed."""
+"""Seconds after which ``known`` and ``running`` are written even if nothing changed."""
 FORGOTTEN: Final = 7 * 86400.0
-"""Seconds after which a server that doesn't run is known no more."""
-SHOWN_MOST: Final = 1000
+"""Seconds after which a stopped server is removed."""
+MAX_SHOWN: Final = 1000
 LOOK: Final = 1.0
-"""Seconds between two looks whether a name is free."""
-NAMES_MOST: Final = 100
-"""Servers of one name at once; from the second on they have a number behind it."""
-ZONES_MOST: Final = 1000
+"""Seconds between checks whether a name is free."""
+MAX_NAMESAKES: Final = 100
+"""Most servers with the same name; from the second on a number is appended."""
+MAX_ZONES: Final = 1000
 RETRY: Final = Backoff(1.0, BEAT)
-"""Delays before a store that can't be written is tried again.
+"""Delays before a failed write is retried.
 
-No longer than between two renewals: until it is written, others take this server for stopped.
+At most the time between renewals: until it succeeds, other servers consider this one stopped.
 """
 _RUNNING: Final = "running"
 _KNOWN: Final = "known"
@@ -77,12 +77,12 @@ class Heartbeat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """One server.
+class PeerServer:
+    """One server of the directory.
 
-    started, seen: epoch seconds; seen: when it was last known to run; revision: of the store, up
-    to which its answers are; lag: seconds for which they may have differed, by the clocks of both
-    machines. Of one that doesn't run, or can't say so, these two are not known.
+    started, seen: epoch seconds; seen: when it was last known to run; revision: of the store,
+    that its answers have reached; lag: seconds for which they may have differed, by the clocks of
+    both machines. The last two are None if it doesn't run.
     """
 
     name: str
@@ -113,15 +113,15 @@ class ServerDirectory:
         self._started = clock.time()
         self._lease = NO_LEASE
         self._behind: dict[str, float] | None = None
-        """Since when it lags (epoch seconds), and behind which revision; None while it doesn't."""
+        """Start of the lag (epoch seconds) and the revision reached; None without lag."""
         self._written: Mapping[str, object] = {}
-        """What was last written, by the ends of the keys; nothing while it has no name."""
+        """Values last written, by the last part of their keys; empty while it has no name."""
         self._seen = 0.0
-        """When ``known`` was, by the monotonic clock."""
-        self._outage = FailureLog("other servers can't be told of this one")
+        """Time of the last write of ``known``, by the monotonic clock."""
+        self._outage = FailureLog("other servers can't see this server")
 
     async def run(self) -> None:
-        """Be one of them, until cancelled."""
+        """Register this server and renew its lease, until cancelled."""
         retry = RETRY.start()
         while True:
             try:
@@ -132,38 +132,38 @@ class ServerDirectory:
                     await asyncio.sleep(BEAT)
                     await self._beat()
             except LeaseNotFound:
-                log.warning("other servers thought that this one had ended", name=self.name)
+                log.warning("the lease of this server expired: registering again", name=self.name)
             except StoreError as error:
                 self._outage.failed(str(error))
                 await asyncio.sleep(retry.next())
 
     async def leave(self) -> None:
-        """Run no more."""
+        """Unregister this server."""
         if self._lease != NO_LEASE:
             with suppress(StoreError):
                 if self._written:
-                    # As it was while it ran: by now it answers on no address.
+                    # As it was while running: by now it listens on no address.
                     await self._store.transaction((), (self._put(_KNOWN, self._written[_KNOWN]),))
                 await self._store.lease_revoke(self._lease)
             self._lease = NO_LEASE
 
-    def own(self, revision: int = 0) -> Server:
-        """This one, from memory. revision: of the store as it was read now, if it could be."""
+    def own(self, revision: int = 0) -> PeerServer:
+        """Return this server, from memory. revision: current one of the store, if known."""
         told = self._told()
-        return Server(
+        return PeerServer(
             self.name,
             running=True,
             version=self._version,
             started=self._started,
             seen=self._clock.time(),
             addresses=tuple(told.addresses),
-            zones=tuple(told.zones[:ZONES_MOST]),
+            zones=tuple(told.zones[:MAX_ZONES]),
             revision=told.revision if told.lag else max(told.revision, revision),
             lag=round(told.lag, 3),
         )
 
-    async def all(self) -> list[Server]:
-        """Every server that is known, by name. Raises StoreError."""
+    async def all(self) -> list[PeerServer]:
+        """Return all known servers, by name. Raises StoreError."""
         found: dict[str, dict[str, Any]] = {}
         revision = 0
         async with aclosing(self._store.scan(SERVERS)) as pages:
@@ -172,20 +172,20 @@ class ServerDirectory:
                 for entry in page.entries:
                     path = entry.key[len(SERVERS) :].decode("utf-8", "backslashreplace")
                     name, _, end = path.rpartition("/")
-                    if name in found or len(found) < SHOWN_MOST:
+                    if name in found or len(found) < MAX_SHOWN:
                         found.setdefault(name, {})[end] = _value(entry)
         servers = (self._server(name, parts, revision) for name, parts in sorted(found.items()))
         return [server for server in servers if server is not None]
 
-    def _server(self, name: str, parts: dict[str, Any], revision: int) -> Server | None:
-        """A server by what its keys hold, None where that is none."""
+    def _server(self, name: str, parts: dict[str, Any], revision: int) -> PeerServer | None:
+        """Return the server of some keys, None if they are invalid."""
         try:
             known, running, now = parts[_KNOWN], parts.get(_RUNNING), self._clock.time()
             if known["instance"] == self._instance:
                 return self.own(revision)
-            # One whose lease lives and that tells of no lag has all that the store has.
+            # A running server that reports no lag has everything in the store.
             behind = (running or {}).get("behind") or {"revision": revision, "since": now}
-            return Server(
+            return PeerServer(
                 name,
                 running=running is not None,
                 version=str(known["version"]),
@@ -197,7 +197,7 @@ class ServerDirectory:
                 lag=None if running is None else round(max(0.0, now - behind["since"]), 3),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
-            log.warning("keys of the store are no server", name=name)
+            log.warning("invalid keys of a server in the store", name=name)
             return None
 
     async def _register(self) -> None:
@@ -208,23 +208,25 @@ class ServerDirectory:
         self._lease = lease.id
         patience = self._clock.monotonic() + TTL + BEAT
         number, last = 1, math.inf
-        while (left := await self._take()) is not None:
-            # Its lease ends soon if it is this server before a restart; else it is renewed.
+        while (left := await self._claim()) is not None:
+            # The lease of this server's previous run expires soon; another server's is renewed.
             renewed, last = left > last, left
             if renewed or self._clock.monotonic() >= patience:
                 number, last = number + 1, math.inf
                 self.name = f"{self._wanted}-{number}"
-            if number > NAMES_MOST:
-                raise StoreError(f"{NAMES_MOST} servers are named {self._wanted}: name them apart")
+            if number > MAX_NAMESAKES:
+                raise StoreError(
+                    f"{MAX_NAMESAKES} servers are named {self._wanted}: give them different names"
+                )
             await asyncio.sleep(LOOK)
             await self._store.lease_keepalive(self._lease)
         if number > 1:
             log.warning("another server has this one's name", name=self._wanted, taken=self.name)
 
-    async def _take(self) -> float | None:
-        """Take the present name if it is free or this server's.
+    async def _claim(self) -> float | None:
+        """Claim the current name if it is free or this server's.
 
-        Else for how long it is another's if that doesn't renew its lease, seconds.
+        Otherwise return the remaining seconds of the other server's lease.
         """
         key = self._key(_RUNNING)
         there = await self._store.get(key)
@@ -243,7 +245,7 @@ class ServerDirectory:
         return None
 
     async def _beat(self) -> None:
-        """Renew, and write what changed. Raises LeaseNotFound, StoreError."""
+        """Renew the lease, and write what changed. Raises LeaseNotFound, StoreError."""
         await self._store.lease_keepalive(self._lease)
         parts = self._parts()
         again = self._clock.monotonic() - self._seen >= SEEN
@@ -256,14 +258,14 @@ class ServerDirectory:
             try:
                 await self._store.transaction((), steps)
             except StoreFull:
-                # The lease lives on; what changed is told when there is room.
+                # The lease is still renewed; changes are written once there is space.
                 return
             self._written = parts
         if again:
             self._seen = self._clock.monotonic()
 
     async def _forget(self) -> None:
-        """Remove those that have not run for long."""
+        """Remove servers that stopped long ago."""
         now = self._clock.time()
         for server in await self.all():
             if not server.running and now - server.seen > FORGOTTEN:
@@ -282,7 +284,7 @@ class ServerDirectory:
         return PutOp(self._key(end), to_json(part), self._lease if end == _RUNNING else NO_LEASE)
 
     def _parts(self) -> dict[str, object]:
-        """What there is to tell, by the ends of the keys."""
+        """Return the values to publish, by the last part of their keys."""
         told = self._told()
         if told.lag < LATE:
             self._behind = None
@@ -298,12 +300,12 @@ class ServerDirectory:
         return {
             _RUNNING: {"instance": self._instance, "behind": self._behind},
             _KNOWN: known,
-            _ZONES: told.zones[:ZONES_MOST],
+            _ZONES: told.zones[:MAX_ZONES],
         }
 
 
 def _value(entry: Entry) -> Any:
-    """What an entry holds, None where that is no JSON."""
+    """Return the JSON value of an entry, None if it is invalid."""
     try:
         return from_json(entry.value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Tokens: who may do what at the API.
+"""API tokens and their scopes.
 
-A token is ``mst_`` and 32 random octets in base64url. The store has only its SHA-256, which is
-enough for what can't be guessed, with a name, scopes and an end: ``tokens/HASH``.
+A token is ``mst_`` and 32 random bytes in base64url. The store has only its SHA-256, which suffices
+for a random secret, with name, scopes and expiry, at ``tokens/HASH``.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ TOKENS: Final = b"/musterd/v1/tokens/"
 MAX_TOKENS: Final = 10_000
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}"
 FIRST: Final = "first"
-"""The name of the token that the server makes itself."""
+"""Name of the token that the server creates itself."""
 
 READ: Final = "read"
 ADMIN: Final = "admin"
@@ -36,31 +36,31 @@ WRITE: Final = "write:"
 ALL_ZONES: Final = "*"
 
 TEXT: Final = re.compile(rb"mst_[A-Za-z0-9_-]{43}")
-"""The form of a token."""
+"""Format of a token."""
 
-_OCTETS: Final = 32
+_RANDOM_BYTES: Final = 32
 _NAME: Final = re.compile(NAME)
 _RETRY: Final = Backoff(1.0, 15.0)
-"""Delays before a store that can't be read is tried again."""
+"""Delays before a failed read of the store is retried."""
 
 log = structlog.get_logger()
 
 
 class TokenError(MusterdError):
-    """A token can't be made as it was asked for."""
+    """A token can't be created as requested."""
 
 
 class TokenExists(TokenError):  # noqa: N818
-    """A token of this name is there already."""
+    """A token with this name exists."""
 
 
 class TokenNotFound(TokenError):  # noqa: N818
-    """There is no token with this id."""
+    """No token has this ID."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its text. created, expires: epoch seconds, None for never."""
+    """A token without its text. created, expires: epoch seconds; expires is None for never."""
 
     digest: bytes
     id: str
@@ -71,65 +71,67 @@ class Token:
 
     @property
     def reads(self) -> bool:
-        """Whether it may read."""
+        """True if it may read."""
         return READ in self.scopes or self.admin
 
     @property
     def admin(self) -> bool:
-        """Whether it may do all."""
+        """True if it may do everything."""
         return ADMIN in self.scopes
 
     @property
     def writes_any(self) -> bool:
-        """Whether it may write to some zone."""
+        """True if it may write to any zone."""
         return self.admin or any(scope.startswith(WRITE) for scope in self.scopes)
 
     def writes(self, zone: str) -> bool:
-        """Whether it may write to a zone, named as in keys."""
+        """Return whether it may write to a zone, named as in keys."""
         return self.admin or WRITE + ALL_ZONES in self.scopes or WRITE + zone in self.scopes
 
 
 def parse_scope(text: str) -> str:
-    """A scope in its one form. Raises TokenError."""
+    """Return a scope in canonical form. Raises TokenError."""
     if text in (READ, ADMIN, WRITE + ALL_ZONES):
         return text
     if text.startswith(WRITE):
         try:
             return WRITE + zone_text(parse_zone(text.removeprefix(WRITE)))
         except ValueError as error:
-            raise TokenError(f'"{excerpt(text)}" is no scope: {error}') from None
-    raise TokenError(f'"{excerpt(text)}" is no scope: expected read, write:ZONE, write:* or admin')
+            raise TokenError(f'"{excerpt(text)}" is not a scope: {error}') from None
+    raise TokenError(
+        f'"{excerpt(text)}" is not a scope: expected read, write:ZONE, write:* or admin'
+    )
 
 
 def is_token(text: str) -> bool:
-    """Whether a text has the form of a token."""
+    """Return whether a text has the format of a token."""
     return bool(TEXT.fullmatch(text.encode()))
 
 
 def new_text() -> str:
-    """The text of a new token."""
-    return "mst_" + secrets.token_urlsafe(_OCTETS)
+    """Return the text of a new token."""
+    return "mst_" + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 class Tokens:
-    """All tokens of a store; in memory, and as the store has them."""
+    """All tokens of a store, cached in memory."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
-        """None are known before ``load``; ``clock`` gives epoch seconds."""
+        """Create an empty cache; call ``load`` or ``run``. clock: returns epoch seconds."""
         self._store = store
         self._clock = clock
         self._known: dict[bytes, Token] = {}
         self._revision = 0
-        self._outage = FailureLog("tokens can't be followed")
+        self._outage = FailureLog("changes of tokens can't be followed")
         self.ready = True
-        """False while a store that is elsewhere couldn't be read yet."""
+        """False while a remote store could not be read yet."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of tokens."""
         return len(self._known)
 
     def check(self, text: str) -> Token | None:
-        """The token of a text, None if there is none, or none any more."""
+        """Return the token of a text, None if it is unknown or expired."""
         if not is_token(text):
             return None
         digest = hashlib.sha256(text.encode()).digest()
@@ -141,25 +143,25 @@ class Tokens:
         return token
 
     def all(self) -> list[Token]:
-        """Every token, by name."""
+        """Return all tokens, by name."""
         return sorted(self._known.values(), key=lambda token: (token.name, token.id))
 
     async def create(
         self, name: str, scopes: Iterable[str], expires: float | None
     ) -> tuple[str, Token]:
-        """Make a token; its text is not kept. Raises TokenError, StoreError."""
+        """Create a token; its text is not stored. Raises TokenError, StoreError."""
         if not _NAME.fullmatch(name):
             raise TokenError(
-                f'"{excerpt(name)}" is no name of a token: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
+                f'"{excerpt(name)}" is not a token name: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
             )
         if any(token.name == name for token in self._known.values()):
             raise TokenExists(f'a token is named "{name}" already: revoke it, or take another name')
         if expires is not None and expires <= self._clock():
-            raise TokenError("the token would end before it begins: set expires to a later time")
+            raise TokenError("the token would expire at once: set expires to a later time")
         return await self._add(new_text(), name, scopes, expires)
 
     async def revoke(self, name: str) -> Token:
-        """End a token by its id. Raises TokenNotFound, StoreError."""
+        """Revoke a token by its ID. Raises TokenNotFound, StoreError."""
         for token in self._known.values():
             if token.id == name:
                 await self._store.delete(_key(token.digest))
@@ -170,7 +172,7 @@ class Tokens:
         )
 
     async def ensure_first(self, text: str) -> Token:
-        """Have a token of the name ``first`` with this text, which may do all."""
+        """Ensure that the token ``first`` has this text, with the scope admin."""
         digest = hashlib.sha256(text.encode()).digest()
         if digest not in self._known:
             for token in [token for token in self._known.values() if token.name == FIRST]:
@@ -178,7 +180,7 @@ class Tokens:
             try:
                 await self._add(text, FIRST, (ADMIN,), None)
             except Conflict:
-                # Another server that was told the same text was faster.
+                # Another server with the same text was faster.
                 await self.load()
         return self._known[digest]
 
@@ -195,7 +197,7 @@ class Tokens:
         return text, token
 
     async def load(self) -> None:
-        """Read all that are there. Raises StoreError."""
+        """Read all tokens of the store. Raises StoreError."""
         known: dict[bytes, Token] = {}
         async with aclosing(self._store.scan(TOKENS)) as pages:
             async for page in pages:
@@ -243,7 +245,7 @@ def _value(token: Token) -> bytes:
 
 
 def _take(known: dict[bytes, Token], key: bytes, entry: Entry | None) -> None:
-    """Follow the change of a key; what is wrong there is no token."""
+    """Apply the change of a key; an invalid value is logged and ignored."""
     try:
         digest = bytes.fromhex(key[len(TOKENS) :].decode())
         if entry is None:
@@ -261,4 +263,4 @@ def _take(known: dict[bytes, Token], key: bytes, entry: Entry | None) -> None:
             None if expires is None else float(expires),
         )
     except (ValueError, KeyError, TypeError, MusterdError) as error:
-        log.warning("a key of the store is no credential", reason=type(error).__name__)
+        log.warning("invalid token in the store", reason=type(error).__name__)
