@@ -236,5 +236,5 @@ async def test_expired_lease_is_unusable_before_its_keys_are_deleted(
 async def test_value_limit_can_be_configured(open_embedded: OpenEmbedded) -> None:
     store = (await open_embedded(EmbeddedOptions(limits=Limits(value=10)))).store
     await store.put(b"a", bytes(10))
-    with pytest.raises(StoreLimit, match="a: a value of 11 octets: at most 10"):
+    with pytest.raises(StoreLimit, match="a: a value of 11 bytes: at most 10"):
         await store.put(b"a", bytes(11))
