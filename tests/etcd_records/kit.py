@@ -14,9 +14,9 @@ from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record
 from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
-from musterd.sources.changes import Delete, Fault, Put, Resolved
+from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, WithheldRecord
 from musterd.sources.etcd import EtcdSource
-from musterd.sources.etcd.index import Index, Told
+from musterd.sources.etcd.index import Index, Report
 from musterd.sources.etcd.keys import LAYOUTS
 from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
 
@@ -50,10 +50,12 @@ class Model:
         self.index = Index(self.layout, prefix, wire(*zones), TTL, subtree=subtree)
         self.rows: dict[str, tuple[int, tuple[Record, ...]]] = {}
         self.faults: list[Fault] = []
-        self.wrong: dict[str, str] = {}
-        """Where something is wrong now, and what."""
+        self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}
+        """The last report of each owner name."""
+        self.problems: dict[str, str] = {}
+        """Location of each present fault -> its reason."""
         self.revision = 1
-        self.later: Iterator[list[Told]] = iter(())
+        self.later: Iterator[list[Report]] = iter(())
 
     def key(self, path: str) -> bytes:
         """The key in etcd of a path below the zone; one that begins with a slash is whole."""
@@ -86,7 +88,7 @@ class Model:
             else:
                 break
 
-    def note(self, several: Iterable[Told]) -> None:
+    def note(self, several: Iterable[Report]) -> None:
         for told in several:
             match told:
                 case Put(key, revision, _, records):
@@ -95,9 +97,11 @@ class Model:
                     self.rows.pop(key, None)
                 case Fault(where, reason):
                     self.faults.append(told)
-                    self.wrong[where] = reason
+                    self.problems[where] = reason
                 case Resolved(where):
-                    del self.wrong[where]
+                    del self.problems[where]
+                case Withheld(owner, records):
+                    self.withheld[owner] = records
 
     def text(self, *, ttl: bool = False) -> list[str]:
         """What the names answer, sorted, relative to the zone."""

@@ -1,4 +1,4 @@
-"""Keys in, the RRsets of names out; relative to muster.local."""
+"""KeyCodec in, the RRsets of names out; relative to muster.local."""
 
 from typing import Any
 
@@ -205,7 +205,7 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_name_answers(case: str) -> None:
+def test_answers_of_keys(case: str) -> None:
     keys, name, expected = CASES[case]
     assert model(keys).of(name) == expected
 
@@ -299,7 +299,7 @@ def test_exact_names() -> None:
     assert found.of("@") == ["A 10.0.0.3"]
 
 
-def test_exact_names_of_hades_have_their_hashed_children() -> None:
+def test_exact_name_of_hades_includes_hashed_children() -> None:
     value: dict[str, Any] = {"host": "foobar.test", "type": "CNAME"}
     found = model({"web/bf9cf968": value, "web/x": V4}, "hades", subtree=False)
     assert found.of("web") == ["CNAME foobar.test."] or found.of("x.web", "A") == ["A 10.0.0.1"]
@@ -326,7 +326,7 @@ def fnv(text: str) -> int:
     return found
 
 
-def test_the_lowest_ttl_of_an_rrset() -> None:
+def test_rrset_has_the_lowest_ttl() -> None:
     found = Model()
     found.put("web/a", {"host": "10.0.0.1", "ttl": 60, "port": -1})
     found.put("web/b", {"host": "10.0.0.2", "port": -1}, lease=40)
@@ -336,7 +336,7 @@ def test_the_lowest_ttl_of_an_rrset() -> None:
     ]
 
 
-def test_an_address_that_is_down_is_left_out_while_there_are_others() -> None:
+def test_down_address_is_dropped_while_others_are_up() -> None:
     found = model(
         {"web/1": {"host": "10.0.0.1", "type": "A"}, "web/2": {"host": "10.0.0.2", "type": "A"}},
         "hades",
@@ -351,15 +351,16 @@ def test_an_address_that_is_down_is_left_out_while_there_are_others() -> None:
     assert found.of("web") == ["A 10.0.0.1", "A 10.0.0.2"]
 
 
-def left_out(found: Model, name: str) -> list[str]:
+def withheld(found: Model, name: str) -> list[str]:
     found.take()
+    (owner,) = wire(f"{name}.{ZONE}")
     return [
-        f"{type_text(one.rtype)} {parse(one.rtype, one.rdata)} {one.reason}"
-        for one in found.index.left_out(*wire(f"{name}.{ZONE}"))
+        f"{type_text(record.rtype)} {parse(record.rtype, record.rdata)} {record.reason}"
+        for record in found.withheld.get(owner, ())
     ]
 
 
-def test_what_a_status_takes_out_is_known_with_its_key() -> None:
+def test_withheld_records_are_reported_with_the_key_of_the_status() -> None:
     found = model(
         {
             "web/1": {"host": "10.0.0.1", "port": 80},
@@ -370,50 +371,50 @@ def test_what_a_status_takes_out_is_known_with_its_key() -> None:
         "hades",
     )
     status = "/hades/monitor/status/"
-    assert left_out(found, "web") == []
+    assert withheld(found, "web") == []
     for address in ("10.0.0.1", "fd00::3"):
         found.put(status + address, {"status": "DOWN"})
-    down = f"{status}10.0.0.1 says it is down"
-    six = f"SRV 10 33 80 3.web.muster.local. {status}fd00::3 says it is down"
+    down = f"{status}10.0.0.1 reports it as down"
+    six = f"SRV 10 33 80 3.web.muster.local. {status}fd00::3 reports it as down"
     srv = f"SRV 10 33 80 1.web.muster.local. {down}"
-    # It is the only one of its type.
-    assert left_out(found, "web") == [f"A 10.0.0.1 {down}", srv, six]
-    assert left_out(found, "www") == [f"A 10.0.0.1 {down}"]
-    assert left_out(found, "none") == left_out(found, "1.web") == []
+    # The only address of a type is answered though it is down.
+    assert withheld(found, "web") == [f"A 10.0.0.1 {down}", srv, six]
+    assert withheld(found, "www") == [f"A 10.0.0.1 {down}"]
+    assert withheld(found, "none") == withheld(found, "1.web") == []
     found.put(f"{status}10.0.0.2", {"status": "DOWN"})
-    assert left_out(found, "web") == []
+    assert withheld(found, "web") == []
 
 
 @pytest.mark.parametrize("value", [{"status": "?"}, b"DOWN", {}])
-def test_a_status_that_cannot_be_read_is_shown_and_counts_for_nothing(value: Any) -> None:
+def test_unreadable_status_is_reported_and_ignored(value: Any) -> None:
     found = model({"web/1": {"host": "10.0.0.1"}, "web/2": {"host": "10.0.0.2"}}, "hades")
     key = "/hades/monitor/status/10.0.0.1"
     found.put(key, {"status": "DOWN"})
     assert found.of("web", "A") == ["A 10.0.0.2"]
     found.put(key, value)
     assert found.of("web", "A") == ["A 10.0.0.1", "A 10.0.0.2"]
-    assert list(found.wrong) == [key]
+    assert list(found.problems) == [key]
     found.put("/hades/monitor/status/web", {"status": "DOWN"})
     found.take()
-    assert len(found.wrong) == 2
+    assert len(found.problems) == 2
     found.put(key, {"status": "UP"})
     found.delete("/hades/monitor/status/web")
     found.take()
-    assert found.wrong == {}
+    assert found.problems == {}
 
 
-def test_a_bad_value_is_shown_with_its_key() -> None:
+def test_unreadable_value_is_reported_with_its_key() -> None:
     found = model({"web": V4})
     found.put("web", b"{")
     assert found.text() == []
     (fault,) = found.faults
     assert fault.where == "/skydns/local/muster/web"
-    assert "no JSON" in fault.reason
+    assert "not valid JSON" in fault.reason
     found.put("web", V4)
     assert found.of("web", "A") == ["A 10.0.0.1"]
 
 
-def test_keys_of_rows() -> None:
+def test_rows_have_the_key_of_their_name() -> None:
     """A name of one key has that as its own; else that of all below it."""
     found = model({"web/a": V4})
     assert sorted(found.rows) == [
@@ -428,7 +429,7 @@ def test_keys_of_rows() -> None:
     assert {revision for revision, _ in found.rows.values()} == {3}
 
 
-def test_the_key_of_several_has_one_slash() -> None:
+def test_key_of_several_keys_has_one_slash() -> None:
     found = model({"web/a/": {"host": "10.0.0.1"}, "web/b/": {"host": "10.0.0.2"}}, "containerdns")
     assert "/containerdns/local/muster/web/..." in found.rows
     found.delete("/containerdns/local/muster/web/a/")

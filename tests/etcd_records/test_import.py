@@ -56,7 +56,7 @@ def musterd(etcd: Etcd, *more: str) -> int:
     return run(["import", "hades-etcd", f"http://{etcd.endpoints[0]}", *more])
 
 
-async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
+async def test_second_copy_changes_nothing(etcd: Etcd, capsys: Capture) -> None:
     to = ("--to", etcd.endpoints[0])
     assert await _run(etcd, *to, "--dry-run") == 1
     assert "4 would be copied" in capsys.readouterr().out
@@ -70,7 +70,7 @@ async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
         "1 skipped: they have a TTL, so their writer must write them again",
         "1 skipped: unreadable",
     ]
-    assert "/hades/local/muster/bad: its value is no JSON" in told.err
+    assert "/hades/local/muster/bad: its value is not valid JSON" in told.err
     assert await keys(etcd) == RECORDS
     assert await _run(etcd, *to) == 1
     assert "4 unchanged" in capsys.readouterr().out
@@ -83,7 +83,7 @@ async def test_copied_once_and_then_there(etcd: Etcd, capsys: Capture) -> None:
         ]
 
 
-async def test_another_value_stays_unless_it_is_to_be_replaced(etcd: Etcd, capsys: Capture) -> None:
+async def test_other_value_is_kept_unless_replace(etcd: Etcd, capsys: Capture) -> None:
     key = b"/hades/local/muster/www"
     async with EtcdClient(etcd.options()) as client:
         await client.put(key, b'{"host":"mine.muster.local"}')
@@ -95,13 +95,15 @@ async def test_another_value_stays_unless_it_is_to_be_replaced(etcd: Etcd, capsy
         assert b"web" in (await client.range(key)).entries[0].value
 
 
-async def test_printed(etcd: Etcd, capsys: Capture) -> None:
+async def test_keys_are_printed_as_json(etcd: Etcd, capsys: Capture) -> None:
     assert await _run(etcd) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {one["key"]: json.loads(one["value"]) for one in lines} == RECORDS
 
 
-async def test_a_place_without_api_v2(etcd: Etcd, tmp_path: Path, capsys: Capture) -> None:
+async def test_server_without_api_v2_is_reported(
+    etcd: Etcd, tmp_path: Path, capsys: Capture
+) -> None:
     assert await _run(etcd, "--prefix", "/none") == 1
     assert "no key /none" in capsys.readouterr().err
     async with running(tmp_path / "other", "etcd-3.4", flags=("--enable-v2=false",)) as other:
@@ -114,7 +116,7 @@ async def test_a_place_without_api_v2(etcd: Etcd, tmp_path: Path, capsys: Captur
 
 
 @needs("openssl")
-async def test_the_files_of_the_environment(
+async def test_etcd_environment_sets_files(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For both etcds, as for a server."""
@@ -134,7 +136,7 @@ async def test_the_files_of_the_environment(
         assert await keys(etcd) == RECORDS
 
 
-async def test_a_login(
+async def test_login_of_the_target(
     etcd: Etcd, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in PASSWORDS:
@@ -156,7 +158,7 @@ async def test_a_login(
 
 
 @pytest.mark.parametrize("place", ["https://me:s3cret@h", "http://h?x@s3cret", "me:s3cret@h"])
-def test_no_password_of_a_url_is_shown(place: str, capsys: Capture) -> None:
+def test_error_hides_password_of_url(place: str, capsys: Capture) -> None:
     assert run(["import", "hades-etcd", place]) == 2
     said = capsys.readouterr()
     assert "s3cret" not in said.out + said.err

@@ -16,10 +16,10 @@ def address(number: int, **more: Any) -> dict[str, Any]:
 def looked(made: Model) -> int:
     """Services that are looked at when what is new is taken."""
     made.note(made.index.take(0.0))
-    return made.index._maker.looked
+    return made.index._resolver.services_read
 
 
-def test_a_put_looks_at_no_names_of_many_services() -> None:
+def test_put_reads_no_large_name() -> None:
     """A chain of labels with many keys at its end, and aliases to all of it."""
     chain = ["/".join(str(label % 10) for label in range(depth)) for depth in range(1, 60)]
     made = model({f"{chain[-1]}/k{n}": address(n) for n in range(300)})
@@ -30,46 +30,46 @@ def test_a_put_looks_at_no_names_of_many_services() -> None:
     made.take()
     assert len(made.of("alias0", "A")) == 300
     made.put(f"{chain[-1]}/k1", address(1000))
-    assert looked(made) < index.LARGE
+    assert looked(made) < index.MAX_SMALL
     assert "A 10.0.3.232" in made.of("alias0", "A")
     made.delete(f"{chain[-1]}/k1")
-    assert looked(made) < index.LARGE
+    assert looked(made) < index.MAX_SMALL
     assert len(made.of("alias0", "A")) == 299
 
 
-def test_a_new_name_of_many_services_is_told_after_the_others() -> None:
+def test_new_large_name_is_resolved_in_the_background() -> None:
     made = Model()
-    for number in range(index.LARGE + 1):
+    for number in range(index.MAX_SMALL + 1):
         made.put(f"many/k{number}", address(number))
     made.note(made.index.take(0.0))
     assert "/skydns/local/muster/many/..." not in made.rows
     assert "/skydns/local/muster/many/k0" in made.rows
-    assert len(made.of("many", "A")) == index.LARGE + 1
+    assert len(made.of("many", "A")) == index.MAX_SMALL + 1
 
 
-def test_a_new_alias_to_many_services_is_told_after_the_others() -> None:
+def test_new_alias_to_a_large_name_is_resolved_in_the_background() -> None:
     made = model({f"many/k{number}": address(number) for number in range(300)})
     made.put("alias", {"host": "many.muster.local", "port": 80})
-    assert looked(made) < index.LARGE
+    assert looked(made) < index.MAX_SMALL
     assert len(made.of("alias", "A")) == 300
 
 
-def test_many_names_at_once_wait_too() -> None:
+def test_many_changed_names_are_resolved_in_the_background() -> None:
     """Aliases that are small, one by one, of one name that changes."""
     values: dict[str, Any] = {f"some/k{number}": address(number) for number in range(90)}
     for number in range(100):
         values[f"alias{number}"] = {"host": "some.muster.local", "port": 80}
     made = model(values)
     made.put("some/k0", address(1000))
-    assert looked(made) <= index.AT_ONCE + index.LARGE
+    assert looked(made) <= index.MAX_AT_ONCE + index.MAX_SMALL
     text = made.text()
     assert all(f"alias{number} A 10.0.3.232" in text for number in range(100))
 
 
-def test_an_alias_follows_what_is_listed_after_it() -> None:
+def test_alias_follows_a_target_that_is_listed_later() -> None:
     """While the target waits, as much was looked at before."""
     made = Model()
-    paths = [f"m{m:02}/k{k:02}" for m in range(index.AT_ONCE // 50) for k in range(60)]
+    paths = [f"m{m:02}/k{k:02}" for m in range(index.MAX_AT_ONCE // 50) for k in range(60)]
     paths = ["alias", *paths, "web/1", "web/2"]
     for number, path in enumerate(paths):
         value = {"host": "web.muster.local", "port": 80} if not number else address(number)
@@ -111,7 +111,7 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("target", ["t0", "t499"])
-def test_a_target_that_changes_while_others_are_followed_is_seen(target: str) -> None:
+def test_target_changed_during_a_pause_is_seen(target: str) -> None:
     made = aliases(500)
     made.take(steps=12)
     assert made.index._begun[0] == b"local/muster/alias"
@@ -121,7 +121,7 @@ def test_a_target_that_changes_while_others_are_followed_is_seen(target: str) ->
     assert len(made.of("alias", "A")) == 500
 
 
-def test_what_was_being_told_when_all_is_listed_again_is_told_then() -> None:
+def test_resync_resumes_partially_resolved_name() -> None:
     made = aliases(500)
     made.take()
     made.put("alias/y", address(1000))
@@ -131,7 +131,7 @@ def test_what_was_being_told_when_all_is_listed_again_is_told_then() -> None:
     assert "A 10.0.3.232" in made.of("alias", "A")
 
 
-def test_services_that_are_followed_are_bounded() -> None:
+def test_followed_services_are_bounded() -> None:
     values = {
         f"t{target}/k{number}": address(1000 * target + number)
         for target in range(3)
@@ -140,45 +140,47 @@ def test_services_that_are_followed_are_bounded() -> None:
     for target in range(3):
         values[f"alias/x{target}"] = {"host": f"t{target}.muster.local"}
     made = model(values)
-    assert len(made.of("alias", "A")) == rrsets.FOLLOWED
+    assert len(made.of("alias", "A")) == rrsets.MAX_FOLLOWED
     where = "alias.muster.local."
-    assert "more than 1000 services" in made.wrong[where]
+    assert "more than 1000 services" in made.problems[where]
     made.delete("alias/x1")
     made.put("alias/x2", address(5000))
     made.take()
-    assert where not in made.wrong
+    assert where not in made.problems
     assert len(made.of("alias", "A")) == 601
 
 
-def test_many_keys_are_a_problem_as_long_as_they_are_so_many() -> None:
+def test_truncated_name_is_a_fault_until_it_is_smaller() -> None:
     made = model({f"web/k{number:04}": address(number) for number in range(1002)})
     wheres = ["muster.local.", "web.muster.local."]
-    assert sorted(made.wrong) == wheres
-    assert "more than 1000 keys" in made.wrong[wheres[0]]
+    assert sorted(made.problems) == wheres
+    assert "more than 1000 keys" in made.problems[wheres[0]]
     made.put("web/k1002", address(1002))
     made.take()
-    assert len(made.faults) == 2, "told once"
+    assert len(made.problems) == 2, "told once"
     for number in (0, 1002, 1001):
-        assert sorted(made.wrong) == wheres
+        assert sorted(made.problems) == wheres
         made.delete(f"web/k{number:04}")
         made.take()
-    assert made.wrong == {}
+    assert made.problems == {}
 
 
-def test_an_rrset_that_is_cut_is_shown() -> None:
+def test_truncated_rrset_is_reported() -> None:
     long = "/".join(["x" * 60] * 3)
     made = model({f"{long}/k{n}": {**address(n), "port": 80} for n in range(900)})
     owner = f"{'.'.join(['x' * 60] * 3)}"
     assert len(made.of(owner, "A")) == 900
     assert len(made.of(owner, "SRV")) < 900
-    assert made.wrong[f"{owner}.muster.local."].startswith("has more SRV records than an RRset")
+    assert made.problems[f"{owner}.muster.local."].startswith(
+        "has more SRV records than an RRset can hold"
+    )
     for number in range(10, 900):
         made.delete(f"{long}/k{number}")
     made.take()
-    assert made.wrong == {}
+    assert made.problems == {}
 
 
-def test_an_apex_with_its_own_addresses_lacks_none() -> None:
+def test_apex_with_own_addresses_is_complete() -> None:
     """What would be cut of the whole zone is not answered there."""
     values: dict[str, Any] = {
         f"/skydns/test/other/t/k{number:03}": address(number) for number in range(900)
@@ -186,60 +188,60 @@ def test_an_apex_with_its_own_addresses_lacks_none() -> None:
     values["u/a"] = {"host": "t.other.test", "port": -1}
     values["dns/apex/x"] = {"host": "t.other.test", "port": -1}
     made = model(values, zones=("muster.local", "other.test"))
-    assert made.wrong == {}
+    assert made.problems == {}
     assert len(made.of("@", "A")) == 900
 
 
-def test_a_bad_key_is_a_problem_until_it_is_right_or_gone() -> None:
+def test_unreadable_key_is_a_fault_until_fixed_or_deleted() -> None:
     made = model({"a": b"{", "b": b"{", "c d": address(1)})
     base = "/skydns/local/muster"
-    assert sorted(made.wrong) == [f"{base}/a", f"{base}/b", f"{base}/c d"]
+    assert sorted(made.problems) == [f"{base}/a", f"{base}/b", f"{base}/c d"]
     # Of the name, whose key is called the same.
     made.put("a/x", address(1))
     made.take()
-    assert f"{base}/a" in made.wrong
+    assert f"{base}/a" in made.problems
     made.put("a", address(1))
     made.delete("b")
     made.delete("c d")
     made.take()
-    assert made.wrong == {}
+    assert made.problems == {}
 
 
-def test_one_of_two_long_bad_keys_is_mended() -> None:
+def test_faults_of_two_long_keys_are_distinct() -> None:
     one, other = (f"{'x' * 500}{middle}{'x' * 500}" for middle in "yz")
     made = model({one: b"{", other: b"{"})
-    assert len(made.wrong) == 2
+    assert len(made.problems) == 2
     made.delete(one)
     made.take()
-    (left,) = made.wrong
+    (left,) = made.problems
     made.put(other, b"}")
     made.take()
-    assert list(made.wrong) == [left]
+    assert list(made.problems) == [left]
     made.delete(other)
     made.take()
-    assert made.wrong == {}
+    assert made.problems == {}
 
 
-def test_a_bad_key_that_is_no_text_is_not_one_that_is() -> None:
+def test_binary_key_is_distinct_from_its_escaped_text() -> None:
     made = Model()
     for key in (b"\xff", rb"\xff", rb"\\xff"):
         made.index.put(b"/skydns/local/muster/" + key, b"{", 1, None)
     made.take()
-    assert len(made.wrong) == 3
+    assert len(made.problems) == 3
 
 
-def test_what_is_told_of_a_bad_key_is_bounded() -> None:
+def test_fault_text_is_bounded() -> None:
     made = Model()
     path = "x" * 1_000_000
     made.put(path, address(1))
     made.put("web", json.dumps({"host": "\\" + "y" * 60_000}).encode())
     made.take()
-    assert len(made.wrong) == 2
-    for where, reason in made.wrong.items():
+    assert len(made.problems) == 2
+    for where, reason in made.problems.items():
         assert len(where) <= 300
         assert len(reason) <= 300
-    assert sum(map(len, made.index.wrong.keys)) < 1000
+    assert sum(map(len, made.index.faults.keys)) < 1000
     made.delete(path)
     made.delete("web")
     made.take()
-    assert made.wrong == {}
+    assert made.problems == {}

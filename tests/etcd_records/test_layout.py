@@ -3,14 +3,14 @@
 import pytest
 
 from musterd.rr.names import name_from_text
-from musterd.sources.etcd.keys import LAYOUTS, Keys, name_of, path_of
+from musterd.sources.etcd.keys import LAYOUTS, KeyCodec, name_of, path_of
 from tests.etcd_records.kit import wire
 
 ZONES = wire("muster.local", "deep.muster.local", "10.in-addr.arpa")
 
 
-def keys(layout: str = "skydns") -> Keys:
-    return Keys(LAYOUTS[layout], LAYOUTS[layout].prefix, ZONES)
+def keys(layout: str = "skydns") -> KeyCodec:
+    return KeyCodec(LAYOUTS[layout], LAYOUTS[layout].prefix, ZONES)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def keys(layout: str = "skydns") -> Keys:
         ("hades", "/hades/monitor/status/10.0.0.1", None),
     ],
 )
-def test_the_path_of_a_key(layout: str, key: str, path: str | None) -> None:
+def test_path_of_a_key(layout: str, key: str, path: str | None) -> None:
     found = keys(layout).read(key.encode())
     assert (found and found.path.decode()) == path
 
@@ -47,18 +47,18 @@ def test_the_path_of_a_key(layout: str, key: str, path: str | None) -> None:
         ("/skydns/local/muster/a b", "printable"),
         ("/skydns/local/muster/a\0b", "printable"),
         ("/skydns/local/muster/\xe4", "printable"),
-        ("/skydns/local/muster/a..b", "label of 0 octets"),
-        ("/skydns/local/muster/" + "x" * 64, "label of 64 octets"),
-        ("/skydns/local/muster" + "/abcdefghi" * 25, "octets, at most 255"),
+        ("/skydns/local/muster/a..b", "label of 0 bytes"),
+        ("/skydns/local/muster/" + "x" * 64, "label of 64 bytes"),
+        ("/skydns/local/muster" + "/abcdefghi" * 25, "bytes, at most 255"),
     ],
 )
-def test_a_key_without_a_name(key: str, wrong: str) -> None:
+def test_key_without_a_valid_name(key: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         keys().read(key.encode())
 
 
 @pytest.mark.parametrize("layout", ["skydns", "containerdns"])
-def test_heads_are_in_the_order_of_etcd(layout: str) -> None:
+def test_heads_sort_like_keys_in_etcd(layout: str) -> None:
     end = "/" if layout == "containerdns" else ""
     names = ["a", "a/b", "a/b/c", "a-b", "a-b/c", "a/b-c", "a!", "ab", "a0", "a/0"]
     prefix = LAYOUTS[layout].prefix
@@ -73,7 +73,7 @@ def test_heads_are_in_the_order_of_etcd(layout: str) -> None:
     ]
 
 
-def test_an_odd_key_is_itself_again() -> None:
+def test_irregular_key_survives_a_round_trip() -> None:
     for raw in (
         b"/skydns/local/muster/Web",
         b"/skydns/local/muster/a.b/",
@@ -81,7 +81,7 @@ def test_an_odd_key_is_itself_again() -> None:
     ):
         found = keys().read(raw)
         assert found
-        assert found.odd
+        assert found.irregular
         assert keys().raw(found.head + b"rest\0more") == raw
         assert keys().split(found.head + b"rest\0more") == (found.path, len(found.head))
 
@@ -94,17 +94,17 @@ def test_an_odd_key_is_itself_again() -> None:
         ("local/muster/deep/x", ["local/muster/deep", "local/muster"]),
     ],
 )
-def test_above_up_to_the_highest_zone(path: str, above: list[str]) -> None:
+def test_above_ends_at_the_highest_zone(path: str, above: list[str]) -> None:
     assert [one.decode() for one in keys().above(path.encode())] == above
 
 
-def test_names_and_paths() -> None:
+def test_names_and_paths_are_inverse() -> None:
     for name in ("a.b.muster.local", "*.muster.local", "x"):
         assert name_of(path_of(name_from_text(name))) == name_from_text(name)
     assert path_of(name_from_text("Web.Muster.Local")) == b"local/muster/web"
 
 
-def test_the_apex_that_a_key_is_for() -> None:
+def test_apexes_of_a_key() -> None:
     assert keys().apexes(b"local/muster/dns/ns/a") == [b"local/muster"]
     assert keys("hades").apexes(b"local/muster/deep/mail/a") == [b"local/muster/deep"]
     assert keys().apexes(b"local/muster/web/dns/ns/a") == []

@@ -23,10 +23,10 @@ MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few services are enough for a name to be cut, or to be told later."""
     for module in (rrsets, index, resolve):
-        monkeypatch.setattr(module, "MOST", 4)
-    monkeypatch.setattr(index, "LARGE", 2)
-    monkeypatch.setattr(index, "AT_ONCE", 5)
-    monkeypatch.setattr(resolve, "FOLLOWED", 3)
+        monkeypatch.setattr(module, "MAX_RECORDS", 4)
+    monkeypatch.setattr(index, "MAX_SMALL", 2)
+    monkeypatch.setattr(index, "MAX_AT_ONCE", 5)
+    monkeypatch.setattr(resolve, "MAX_FOLLOWED", 3)
     for module in (rrsets, resolve):
         monkeypatch.setattr(module, "STEP", 1)
     monkeypatch.setattr(rrsets, "FOLLOW_STEP", 1)
@@ -60,7 +60,7 @@ def path(pick: random.Random, layout: str) -> str:
 
 @pytest.mark.parametrize(("layout", "subtree"), MODES)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
+def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int) -> None:
     pick = random.Random(f"{layout} {subtree} {seed}")  # noqa: S311
     names = [
         "muster.local",
@@ -89,7 +89,7 @@ def test_as_if_made_anew(layout: str, subtree: bool, seed: int) -> None:
             mine.take()
             other = anew(layout, held, subtree=subtree)
             assert mine.rows == other.rows, f"after {step} steps"
-            assert mine.wrong == other.wrong, f"after {step} steps"
+            assert mine.problems == other.problems, f"after {step} steps"
         if len(held) > 30:
             mine.delete(last := pick.choice(sorted(held)))
             del held[last]

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from musterd.kv.values import Entry
-from musterd.sources.etcd.lease_ttl import Leases
-from musterd.sources.etcd.resync import Listing
+from musterd.sources.etcd.lease_ttl import LeaseTtls
+from musterd.sources.etcd.resync import Resync
 from tests.etcd_records.kit import Model
 
 LABELS = ("a", "b", "B", "x.y", "c d", "bf9cf968", "dns")
@@ -22,7 +22,7 @@ async def granted(_: int) -> int:
 
 def resync(model: Model, held: Held, revision: int, page: int) -> list[int]:
     """List all keys, and return the revisions of those that were read."""
-    listing = Listing(model.index, Leases(granted, lambda: 0.0))
+    listing = Resync(model.index, LeaseTtls(granted, lambda: 0.0))
     entries = [Entry(key, value, 1, at, 1, 0) for key, (value, at) in sorted(held.items())]
     read = []
     for start in range(0, len(entries), page):
@@ -64,7 +64,7 @@ def test_resync_equals_a_first_list(layout: str, subtree: bool) -> None:
             fresh = Model(layout, subtree=subtree)
             resync(fresh, held, revision, 500)
             assert model.rows == fresh.rows, f"seed {seed}"
-            assert model.wrong == fresh.wrong, f"seed {seed}"
+            assert model.problems == fresh.problems, f"seed {seed}"
 
 
 def test_resync_reads_changed_keys_only() -> None:

@@ -71,7 +71,7 @@ async def answered(core: RecordingCore, name: str, *expected: str) -> None:
     await until(lambda: lines(core, name) == list(expected))
 
 
-async def test_what_is_there_and_what_changes(etcd: Etcd) -> None:
+async def test_list_and_changes_are_answered(etcd: Etcd) -> None:
     core = RecordingCore()
     async with feeding(etcd.options(), core) as fed:
         await put(fed, "web/a", address(1))
@@ -88,7 +88,7 @@ async def test_what_is_there_and_what_changes(etcd: Etcd) -> None:
         assert given.revision == 2
 
 
-async def test_a_bad_value_is_shown_and_hurts_nobody(etcd: Etcd) -> None:
+async def test_unreadable_value_is_reported_and_others_are_answered(etcd: Etcd) -> None:
     core = RecordingCore()
     async with feeding(etcd.options(), core) as fed:
         await put(fed, "web/a", b'{"host":')
@@ -109,7 +109,7 @@ async def test_a_bad_value_is_shown_and_hurts_nobody(etcd: Etcd) -> None:
 
 
 @pytest.mark.parametrize("version", BINARIES)
-async def test_a_login_that_may_read_what_is_below_the_prefix(version: str, tmp_path: Path) -> None:
+async def test_login_limited_to_the_prefix(version: str, tmp_path: Path) -> None:
     """And nothing else; a lease may hold other keys, too."""
     async with running(tmp_path, version) as etcd:
         await _reads(etcd)
@@ -134,7 +134,7 @@ async def _reads(etcd: Etcd) -> None:
         assert fed.problems == []
 
 
-async def test_a_login_that_may_not_read_is_told_so(etcd: Etcd) -> None:
+async def test_login_without_permission_is_reported(etcd: Etcd) -> None:
     await etcd.with_users(("reader", "secret", "/other/"), read_only=True)
     login = etcd.options(user="reader", password="secret")  # noqa: S106
     source = EtcdSource(NAME, login, "skydns", "/skydns", wire(ZONE), 300)
@@ -144,19 +144,19 @@ async def test_a_login_that_may_not_read_is_told_so(etcd: Etcd) -> None:
     assert "user reader may not read /skydns/: grant it a role with this permission" in lost.reason
 
 
-async def test_a_lease_makes_a_ttl_of_what_was_granted(etcd: Etcd) -> None:
+async def test_lease_ttl_is_the_granted_time(etcd: Etcd) -> None:
     core = RecordingCore()
     async with feeding(etcd.options(), core) as fed:
         for name, ttl in (("short", 5), ("some", 60), ("long", 100_000)):
             lease = await fed.client.leases.grant(ttl)
             await put(fed, name, {**address(1), "ttl": 100_000}, lease.id)
-            least, most = lease_ttl.TTL_LEAST, lease_ttl.TTL_MOST
+            least, most = lease_ttl.MIN_TTL, lease_ttl.MAX_TTL
             await answered(core, name, f"{min(max(ttl, least), most)} A 10.0.0.1")
             await fed.client.leases.revoke(lease.id)
             await answered(core, name)
 
 
-async def test_a_restart_of_etcd_is_no_reason_to_list_again(etcd: Etcd) -> None:
+async def test_restart_of_etcd_needs_no_second_list(etcd: Etcd) -> None:
     core = RecordingCore()
     async with feeding(etcd.options(), core) as fed:
         await put(fed, "web", address(1))
@@ -172,7 +172,7 @@ async def test_a_restart_of_etcd_is_no_reason_to_list_again(etcd: Etcd) -> None:
 
 
 @pytest.mark.slow
-async def test_an_etcd_that_is_cut_off_is_lost_and_then_gone_on_with(etcd: Etcd) -> None:
+async def test_source_recovers_after_a_partition(etcd: Etcd) -> None:
     core = RecordingCore()
     async with (
         Proxy(etcd.endpoints[0]) as proxy,
@@ -195,7 +195,7 @@ async def test_an_etcd_that_is_cut_off_is_lost_and_then_gone_on_with(etcd: Etcd)
 
 
 @pytest.mark.slow
-async def test_what_was_compacted_away_is_listed_again_and_compared(etcd: Etcd) -> None:
+async def test_compaction_causes_a_resync(etcd: Etcd) -> None:
     core = RecordingCore()
     async with (
         Proxy(etcd.endpoints[0]) as proxy,
@@ -231,7 +231,7 @@ async def test_what_was_compacted_away_is_listed_again_and_compared(etcd: Etcd) 
         assert b"\2w3\6muster\5local\0" not in told
 
 
-async def test_status_keys(etcd: Etcd) -> None:
+async def test_status_keys_are_followed(etcd: Etcd) -> None:
     core = RecordingCore()
     base = "/containerdns/local/muster/web/"
     async with feeding(etcd.options(), core, layout="containerdns") as fed:
@@ -243,7 +243,7 @@ async def test_status_keys(etcd: Etcd) -> None:
         await answered(core, "web", "300 A 10.0.0.2")
         zone, web = wire(ZONE, f"web.{ZONE}")
         up, down = fed.catalog.explain(zone, web)
-        assert (up.hidden, down.hidden) == ("", f"{status} says it is down")
+        assert (up.hidden, down.hidden) == ("", f"{status} reports it as down")
         assert (up.rrset.records, down.rrset.records) == (
             ((1, bytes((10, 0, 0, 2))),), ((1, bytes((10, 0, 0, 1))),),
         )  # fmt: skip
@@ -255,7 +255,7 @@ async def test_status_keys(etcd: Etcd) -> None:
         await answered(core, "web", "300 A 10.0.0.1", "300 A 10.0.0.2")
 
 
-async def test_a_snapshot_answers_and_gives_way_to_the_list(etcd: Etcd) -> None:
+async def test_snapshot_answers_until_the_list(etcd: Etcd) -> None:
     core = RecordingCore()
     async with feeding(etcd.options(), core) as fed:
         await put(fed, "web/a", address(1))
@@ -277,7 +277,7 @@ async def test_a_snapshot_answers_and_gives_way_to_the_list(etcd: Etcd) -> None:
         assert lines(core, "web") == ["300 A 10.0.0.1"]
 
 
-async def test_many_keys_in_pages(etcd: Etcd) -> None:
+async def test_many_keys_are_listed_in_pages(etcd: Etcd) -> None:
     """As many as etcd gives in several pages, and more below a name than it answers with."""
     model = Model()
     core = RecordingCore()

@@ -2,7 +2,7 @@
 
 from musterd.kv import LeaseNotFound, StoreDenied
 from musterd.sources.changes import Fault, Resolved
-from musterd.sources.etcd.lease_ttl import KNOWN_SECONDS, TTL_LEAST, TTL_MOST, WHERE, Leases
+from musterd.sources.etcd.lease_ttl import KNOWN_SECONDS, MAX_TTL, MIN_TTL, WHERE, LeaseTtls
 
 GONE, DENIED = 8, 9
 
@@ -24,16 +24,16 @@ class Granted:
         return self.ttls[lease]
 
 
-def leases() -> tuple[Leases, Granted]:
+def leases() -> tuple[LeaseTtls, Granted]:
     granted = Granted()
-    return Leases(granted, lambda: granted.now), granted
+    return LeaseTtls(granted, lambda: granted.now), granted
 
 
-async def test_each_is_asked_for_once_in_a_while() -> None:
+async def test_lease_is_looked_up_once_per_interval() -> None:
     made, granted = leases()
     assert await made.learn([1, 0, 2, 3, 1]) == []
     assert sorted(granted.asked) == [1, 2, 3]
-    assert [made.ttl(lease) for lease in (0, 1, 2, 3)] == [None, 60, TTL_LEAST, TTL_MOST]
+    assert [made.ttl(lease) for lease in (0, 1, 2, 3)] == [None, 60, MIN_TTL, MAX_TTL]
     await made.learn([1, 2, 3])
     assert len(granted.asked) == 3
     # The ID of a lease that ended may be given to another.
@@ -43,16 +43,16 @@ async def test_each_is_asked_for_once_in_a_while() -> None:
     assert made.ttl(1) == 90
 
 
-async def test_one_that_is_not_there_is_asked_for_again() -> None:
+async def test_missing_lease_is_looked_up_again() -> None:
     made, granted = leases()
     assert await made.learn([GONE]) == []
-    assert made.ttl(GONE) == TTL_LEAST
+    assert made.ttl(GONE) == MIN_TTL
     granted.ttls[GONE] = 70
     await made.learn([GONE])
     assert made.ttl(GONE) == 70
 
 
-async def test_one_that_may_not_be_asked_for_changes_no_ttl_and_is_told_once() -> None:
+async def test_denied_lease_lookup_keeps_ttl_and_reports_once() -> None:
     made, granted = leases()
     (fault,) = await made.learn([1, DENIED])
     assert isinstance(fault, Fault)

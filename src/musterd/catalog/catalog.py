@@ -124,7 +124,7 @@ class Catalog:
 
         Raises KeyError if the zone is unknown.
         """
-        return explain(self.zones[fold(zone)], fold(owner), rtype, self.tables.values())
+        return explain(self.zones[fold(zone)], fold(owner), rtype)
 
     def source_reports(self) -> list[SourceReport]:
         """Return the state of each source."""

@@ -1,11 +1,10 @@
 """Explanation of an answer: each RRset at a name, with its origin."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from musterd.catalog.merge import Candidate, choose
 from musterd.catalog.rows import SOURCE_OCTETS, key_text
-from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
 from musterd.rr.rrset import RRset, fill, unpack
 
@@ -29,9 +28,7 @@ class Contribution:
     refused: str
 
 
-def explain(
-    zone: Zone, owner: bytes, rtype: int | None = None, tables: Iterable[Table] = ()
-) -> list[Contribution]:
+def explain(zone: Zone, owner: bytes, rtype: int | None = None) -> list[Contribution]:
     """Return every RRset at a folded owner name, the answered ones first."""
     visible, shadowed = choose(zone.candidates(owner), union=zone.union, apex=owner == zone.apex)
     found = [(candidate, "") for chosen in visible.values() for candidate in chosen]
@@ -40,7 +37,7 @@ def explain(
         for candidate, reason in [*found, *shadowed]
         if rtype is None or candidate.rtype == rtype
     ]
-    return [*given, *_withheld(zone, owner, given, tables)]
+    return [*given, *_withheld(zone, owner, given)]
 
 
 def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -> Contribution:
@@ -54,18 +51,12 @@ def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -
     return Contribution(source.name, key, revision, time, rtype, rrset, hidden, refused)
 
 
-def _withheld(
-    zone: Zone, owner: bytes, given: Sequence[Contribution], tables: Iterable[Table]
-) -> Iterator[Contribution]:
+def _withheld(zone: Zone, owner: bytes, given: Sequence[Contribution]) -> Iterator[Contribution]:
     """Return the records that sources withhold from RRsets that they give."""
     whole = {(each.source, each.rtype): each for each in given}
-    withheld = {rows.name: list(rows.withheld.get(owner, ())) for rows in zone.sources.values()}
-    for table in tables:
-        if table.name in withheld:
-            withheld[table.name] += table.left_out(owner)
-    for name, records in withheld.items():
-        for rtype, weight, rdata, reason in records:
-            contribution = whole.get((name, rtype))
+    for rows in zone.sources.values():
+        for rtype, weight, rdata, reason in rows.withheld.get(owner, ()):
+            contribution = whole.get((rows.name, rtype))
             if contribution is not None:
                 rrset = contribution.rrset._replace(records=((weight, rdata),))
                 yield replace(contribution, rrset=rrset, hidden=reason, refused="")

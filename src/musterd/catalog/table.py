@@ -26,7 +26,7 @@ from musterd.catalog.zone import Zone, deepest
 from musterd.rr.names import check_name, name_to_text
 from musterd.rr.rrset import Record, count, unpack
 from musterd.rr.types import type_text
-from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, WithheldRecord
+from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld
 
 STEP = 1000
 """Rows that are taken without a break: a few milliseconds of work."""
@@ -37,11 +37,6 @@ Records = Sequence[tuple[bytes, int, bytes]]
 """Owner, type and packed RRset of each record."""
 Write = tuple[bytes, bytes | None, Records]
 """A key with its source, its new row or None to delete it, and the records of the row."""
-
-
-def nothing(_: bytes) -> Sequence[WithheldRecord]:
-    """Return no records: the callback of a source that withholds nothing."""
-    return ()
 
 
 class Table:
@@ -59,8 +54,6 @@ class Table:
         self.anywhere = False
         """True if records outside these zones are allowed."""
         self.problems = Problems(name, clock)
-        self.left_out: Callable[[bytes], Sequence[WithheldRecord]] = nothing
-        """Superseded by ``Withheld``: returns what the source withholds at an owner name."""
         self.changed = False
         """True if a row has changed since the last snapshot."""
         self._outbox = outbox

@@ -10,10 +10,9 @@ import structlog
 
 from musterd.backoff import Backoff
 from musterd.catalog import Catalog
-from musterd.catalog.table import nothing
 from musterd.log_once import FailureLog
 from musterd.server.snapshot_files import SnapshotFiles
-from musterd.sources import LeavesOut, Source
+from musterd.sources import Source
 from musterd.sources.changes import Lost, Synced
 
 log = structlog.get_logger()
@@ -74,9 +73,6 @@ class SourceRunner:
 
     async def _follow(self) -> None:
         name = self._source.name
-        source = self._source
-        left_out = source.left_out if isinstance(source, LeavesOut) else nothing
-        self._catalog.tables[name].left_out = left_out
         async with aclosing(self._source.changes()) as changes:
             async for change in changes:
                 await self._catalog.feed(name, change)

@@ -1,9 +1,9 @@
 """Sources of records: one module or package for each kind."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncGenerator
+from typing import Protocol
 
-from musterd.sources.changes import Change, WithheldRecord
+from musterd.sources.changes import Change
 
 
 class Source(Protocol):
@@ -23,11 +23,3 @@ class Source(Protocol):
         reported as a ``Fault``, and as ``Resolved`` once it is valid. The next change is requested
         when the last one is answered, so a source must not queue changes without a limit.
         """
-
-
-@runtime_checkable
-class LeavesOut(Protocol):
-    """A source that computes its withheld records on demand; superseded by ``Withheld``."""
-
-    def left_out(self, owner: bytes) -> Sequence[WithheldRecord]:
-        """Return the records at a folded owner name that the source does not give."""

@@ -1,4 +1,4 @@
-"""What is left out: keys that can't be read, and what a name does not answer with."""
+"""Tracks unreadable keys and truncated names."""
 
 from musterd.display import printable_key, shorten
 from musterd.rr.names import name_to_text
@@ -6,51 +6,45 @@ from musterd.sources.changes import Fault, Resolved
 from musterd.sources.etcd.keys import name_of
 
 
-def shown(raw: bytes) -> str:
-    """A key for people; no other is shown so."""
-    return printable_key(raw)
-
-
-class Wrong:
-    """What is wrong now, and what of that is still to be told."""
+class FaultLog:
+    """The present faults of a source, and those that were not reported yet."""
 
     def __init__(self) -> None:
-        """Nothing."""
+        """Create an empty log."""
         self.keys: dict[str, int] = {}
-        """Keys that can't be read, as they are shown, and their revisions."""
+        """Unreadable keys in printable form -> their revisions."""
         self.names: dict[bytes, str] = {}
-        """Path of a name -> what of it is left out."""
-        self.news: list[Fault | Resolved] = []
-        """What is to be told."""
+        """Path of a truncated name -> the reason."""
+        self.unreported: list[Fault | Resolved] = []
 
     def key(self, raw: bytes, revision: int, reason: str) -> bool:
-        """Note that a key can't be read; whether it could, or was not there."""
-        where = shown(raw)
+        """Note that a key is unreadable. Return whether it was not before."""
+        where = printable_key(raw)
         known = where in self.keys
         self.keys[where] = revision
-        self.news.append(Fault(where, shorten(reason)))
+        self.unreported.append(Fault(where, shorten(reason)))
         return not known
 
-    def mend(self, where: str) -> bool:
-        """Note that a key is gone or right; whether it couldn't be read."""
+    def resolve_key(self, where: str) -> bool:
+        """Note that a key was deleted or is readable. Return whether it was unreadable."""
         if self.keys.pop(where, None) is None:
             return False
-        self.news.append(Resolved(where))
+        self.unreported.append(Resolved(where))
         return True
 
-    def name(self, path: bytes, wrong: str) -> None:
-        """Note what of a name is left out, nothing for an empty text."""
-        if wrong == self.names.get(path, ""):
+    def name(self, path: bytes, reason: str) -> None:
+        """Note why a name is truncated; an empty reason if it is not."""
+        if reason == self.names.get(path, ""):
             return
         where = name_to_text(name_of(path))
-        if wrong:
-            self.names[path] = wrong
-            self.news.append(Fault(where, wrong))
+        if reason:
+            self.names[path] = reason
+            self.unreported.append(Fault(where, reason))
         else:
             del self.names[path]
-            self.news.append(Resolved(where))
+            self.unreported.append(Resolved(where))
 
-    def told(self) -> list[Fault | Resolved]:
-        """What is to be told, once."""
-        news, self.news = self.news, []
-        return news
+    def take(self) -> list[Fault | Resolved]:
+        """Return what was not reported yet, once."""
+        unreported, self.unreported = self.unreported, []
+        return unreported

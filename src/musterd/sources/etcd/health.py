@@ -1,4 +1,4 @@
-"""Which addresses are said to be down, and which keys have them (Hades, ContainerDNS).
+"""Addresses whose status is down, and the keys that have them (Hades, ContainerDNS).
 
 A scanner writes ``{"status": "UP"}`` or ``"DOWN"`` to a key that ends in the address. Only "DOWN"
 counts: an address without a status is up.
@@ -8,36 +8,36 @@ from collections.abc import Iterator
 
 from musterd.sources.etcd.keys import Layout
 from musterd.sources.etcd.service import NAME, address_of, is_down, unpack
-from musterd.sources.etcd.sorted_blocks import Tree
+from musterd.sources.etcd.sorted_blocks import SortedBlocks
 
 
 class Statuses:
-    """The addresses that are down; and, where some may be, the heads of the keys with each."""
+    """The addresses that are down, and the heads of the keys with each address."""
 
     def __init__(self, layout: Layout, prefix: str) -> None:
-        """Of the layout of what is below a prefix."""
+        """Create an empty set for the layout of the keys below a prefix."""
         self.down: dict[bytes, bytes] = {}
-        """Address (4 or 16 octets) -> the key that says so."""
+        """Address (4 or 16 bytes) -> the key of its status."""
         self._prefix = f"{prefix}/{layout.status}/".encode() if layout.status else b""
-        self._holders = Tree()
+        self._holders = SortedBlocks()
 
     def owns(self, raw: bytes) -> bool:
-        """Whether a key is that of a status."""
+        """Return whether a key is a status."""
         return bool(self._prefix) and raw.startswith(self._prefix)
 
     def read(self, raw: bytes, value: bytes) -> tuple[bytes, bool]:
-        """The address of a status, and whether it is down. Raises ValueError."""
+        """Parse a status; return its address and whether it is down. Raises ValueError."""
         address = self.address(raw)
         if address is None:
-            raise ValueError("its last part is no IP address")
+            raise ValueError("its last part is not an IP address")
         return address, is_down(value)
 
     def address(self, raw: bytes) -> bytes | None:
-        """The address that the key of a status names."""
+        """Return the address in the key of a status."""
         return address_of(raw[len(self._prefix) :].decode("ascii", "replace"))
 
     def set(self, raw: bytes, address: bytes, *, down: bool) -> bool:
-        """Note how the address of a key is; whether that is new."""
+        """Set the state of an address. Return whether it changed."""
         if (address in self.down) == down:
             return False
         if down:
@@ -47,12 +47,12 @@ class Statuses:
         return True
 
     def heads(self, address: bytes) -> Iterator[bytes]:
-        """The heads of the keys that have an address."""
+        """Return the heads of the keys with an address."""
         low = _holder(address)
         return (item[len(low) :] for item in self._holders.each(low, low + b"\x7f"))
 
     def hold(self, head: bytes, old: bytes | None, new: bytes | None) -> None:
-        """Note that the item of a key is replaced; None where there is none."""
+        """Note that the item of a key was replaced; None for no item."""
         if not self._prefix:
             return
         before, after = _address(head, old), _address(head, new)

@@ -1,36 +1,36 @@
-"""What is in etcd, and the RRsets of the names that a change of it touches.
+"""The keys of a source, and the RRsets of the names that a change affects.
 
-A name answers with what its own key says and every key below it, but with no more than the first
-``MOST`` of these, in the order of the keys. So a change touches its own name and those above it,
-save where so many come before that it isn't one of the first.
+A name is answered from its own key and every key below it, at most the first ``MAX_RECORDS`` of
+them in the order of the keys. So a change affects its own name and the names above it, except
+those that have so many earlier keys that this one doesn't count.
 
-Kept for each key is one octet string (``Tree``): its head, and what it says in packed form.
+Each key is stored as one byte string in ``SortedBlocks``: its head, and its packed value.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from musterd.display import printable_key
 from musterd.rr.rrset import Record
-from musterd.sources.changes import Delete, Fault, Put, Resolved, WithheldRecord
+from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, WithheldRecord
 from musterd.sources.etcd import rrsets
-from musterd.sources.etcd.faults import Wrong, shown
+from musterd.sources.etcd.faults import FaultLog
 from musterd.sources.etcd.health import Statuses
-from musterd.sources.etcd.keys import Keys, Layout, ServiceKey, is_reverse, name_of, path_of
-from musterd.sources.etcd.look import Large, Look
-from musterd.sources.etcd.resolve import Maker
-from musterd.sources.etcd.rrsets import MOST
+from musterd.sources.etcd.keys import KeyCodec, Layout, ServiceKey, is_reverse, name_of
+from musterd.sources.etcd.resolve import Resolution, Resolver, TooLarge
+from musterd.sources.etcd.rrsets import MAX_RECORDS
 from musterd.sources.etcd.service import Rules, is_hashed, pack, read, revision_of, unpack
-from musterd.sources.etcd.sorted_blocks import Tree
+from musterd.sources.etcd.sorted_blocks import SortedBlocks
 
-LARGE: Final = 100
-"""A name that is made of more services, those of other names too, is told after the others."""
-AT_ONCE: Final = 2500
-"""Services that are looked at before what else changed is told after the others, too."""
+MAX_SMALL: Final = 100
+"""Names built from more services than this are resolved in the background."""
+MAX_AT_ONCE: Final = 2500
+"""Services that are read at once; further names are resolved in the background."""
 
 _ABOVE: Final = b"\x7f"
-"""Above every head."""
-Told = Put | Delete | Fault | Resolved
-"""What is told of a name, or of a key."""
+"""A bound above every head."""
+Report = Put | Delete | Withheld | Fault | Resolved
+"""A report about a name or a key."""
 
 
 class Index:
@@ -39,46 +39,48 @@ class Index:
     def __init__(
         self, layout: Layout, prefix: str, zones: Iterable[bytes], ttl: int, *, subtree: bool = True
     ) -> None:
-        """An empty one.
+        """Create an empty index.
 
-        zones: folded wire names; ttl: seconds, of what has none; subtree: whether a name answers
-        with the keys below it, too.
+        zones: folded wire names; ttl: of records without one, seconds; subtree: True if a name also
+        answers with the keys below it.
         """
-        self.keys = Keys(layout, prefix, zones)
+        self.keys = KeyCodec(layout, prefix, zones)
         self.statuses = Statuses(layout, prefix)
-        self.odd: set[bytes] = set()
-        """Keys that are not where their order in etcd would have them."""
-        self.wrong = Wrong()
+        self.irregular: set[bytes] = set()
+        """Irregular keys: their order here differs from their order in etcd."""
+        self.faults = FaultLog()
         self._layout = layout
         self._rules = Rules(ttl, layout.typed)
         self._subtree = subtree
         self._hashes = layout.typed and not subtree
-        self._tree = Tree()
+        self._items = SortedBlocks()
         self._dirty: dict[bytes, int] = {}
-        """Paths whose names may have changed, and the revision of that."""
+        """Paths of names that may have changed -> the revision of the change."""
         self._begun = b"", 0
-        """The path of a name that is about to be told, and the revision of its change."""
+        """The path of the name that is being resolved in steps, and the revision of its change."""
         self._below: set[bytes] = set()
-        """Paths of names that were told with what is below them."""
+        """Paths of names that were reported with the keys below them."""
         self._large: set[bytes] = set()
-        """Paths of names that are made of more than ``LARGE`` services."""
+        """Paths of names that are built from more than ``MAX_SMALL`` services."""
         self._last: dict[bytes, bytes] = {}
-        """Paths of names that have more than they answer with -> the last head that counts."""
-        self._maker = Maker(layout, self.keys, self._tree, self.statuses, subtree=subtree)
-        self._aliases = self._maker.aliases
+        """Path of a truncated name -> head of its last included service."""
+        self._withheld: set[bytes] = set()
+        """Paths of names with a report of withheld records."""
+        self._resolver = Resolver(layout, self.keys, self._items, self.statuses, subtree=subtree)
+        self._aliases = self._resolver.aliases
         self._targets, self._dependents = self._aliases.targets, self._aliases.dependents
 
     @property
     def empty(self) -> bool:
-        """Whether no key is known."""
-        return not (self._tree or self.wrong.keys or self.statuses.down)
+        """True if no key is known."""
+        return not (self._items or self.faults.keys or self.statuses.down)
 
     def irregular_revision(self, raw: bytes) -> int | None:
         """Return the revision of a known key that ``between`` leaves out, if it isn't a status."""
-        if self.wrong.keys and (known := self.wrong.keys.get(shown(raw))) is not None:
+        if self.faults.keys and (known := self.faults.keys.get(printable_key(raw))) is not None:
             return known
-        key = self._key(raw) if raw in self.odd else None
-        item = self._tree.get(key.head) if key else None
+        key = self._key(raw) if raw in self.irregular else None
+        item = self._items.get(key.head) if key else None
         return None if item is None or key is None else revision_of(item, len(key.head))
 
     def between(self, after: bytes, upto: bytes | None) -> dict[bytes, int]:
@@ -86,14 +88,14 @@ class Index:
         low = self.keys.bound(after)
         high = _ABOVE if upto is None else self.keys.bound(upto)
         found = {}
-        for item in self._tree.each(low, high):
+        for item in self._items.each(low, high):
             raw = self.keys.raw(item)
-            if raw not in self.odd:
+            if raw not in self.irregular:
                 found[raw] = revision_of(item, self.keys.split(item)[1])
         return found
 
     def put(self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None) -> None:
-        """Take a key; one that can't be read gives nothing, and what is wrong with it is told."""
+        """Take a key. An unreadable key gives no records, and is reported."""
         try:
             if self.statuses.owns(raw):
                 address, down = self.statuses.read(raw, value)
@@ -101,28 +103,28 @@ class Index:
             elif key := self.keys.read(raw):
                 service = read(key.path, value, revision, lease_ttl, self._rules)
                 if self._hashes and is_hashed(key.path.rpartition(b"/")[2], value):
-                    key = self.keys.odd(key.path.rpartition(b"/")[0], raw)
+                    key = self.keys.irregular(key.path.rpartition(b"/")[0], raw)
                 before = self._key(raw) if self._hashes else None
                 if before and before.head != key.head:
                     self._replace(before, None, revision)
-                    self.odd.discard(raw)
+                    self.irregular.discard(raw)
                 self._replace(key, key.head + pack(service), revision)
-                if key.odd:
-                    self.odd.add(raw)
+                if key.irregular:
+                    self.irregular.add(raw)
         except ValueError as error:
-            if self.wrong.key(raw, revision, str(error)):
+            if self.faults.key(raw, revision, str(error)):
                 self._forget(raw, revision)
         else:
-            if self.wrong.keys:
-                self.wrong.mend(shown(raw))
+            if self.faults.keys:
+                self.faults.resolve_key(printable_key(raw))
 
     def load(
         self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None, time: float
     ) -> Put | None:
-        """Take a key that is new; what its name gives, where that is all in its value.
+        """Take a new key; return the records of its name if only this key has any.
 
-        That is what ``put`` and ``take`` do, at half the cost, for a key that comes in order and is
-        alone at its name, as most are.
+        Same as ``put`` and ``take`` at half the cost, for a key that comes in order and is alone at
+        its name, as most are.
         """
         child = self.keys.child(raw)
         if child is None:
@@ -138,19 +140,20 @@ class Index:
         item = head + pack(service)
         records = rrsets.address_records(service, owner)
         known = path in self._below or path in self._targets or path in self._dependents
-        if known or not records or not self._tree.append(item):
-            self._replace(ServiceKey(path, head, odd=False), item, revision)
+        if known or not records or not self._items.append(item):
+            self._replace(ServiceKey(path, head, irregular=False), item, revision)
             return None
         if self._subtree:
-            for one in above:
-                # Those who follow it may have been told since it was marked.
-                if one not in self._dirty or (self._dependents and one in self._dependents):
-                    self._mark(one, revision)
+            for ancestor in above:
+                # Names that follow it may have been reported since it was marked.
+                followed = self._dependents and ancestor in self._dependents
+                if ancestor not in self._dirty or followed:
+                    self._mark(ancestor, revision)
         return Put(self.keys.text(path), revision, time, records)
 
     def delete(self, raw: bytes, revision: int) -> None:
-        """Forget a key."""
-        if not self.wrong.keys or not self.wrong.mend(shown(raw)):
+        """Delete a key."""
+        if not self.faults.keys or not self.faults.resolve_key(printable_key(raw)):
             self._forget(raw, revision)
 
     def _forget(self, raw: bytes, revision: int) -> None:
@@ -162,23 +165,23 @@ class Index:
         key = self._key(raw)
         if key is not None:
             self._replace(key, None, revision)
-            self.odd.discard(raw)
+            self.irregular.discard(raw)
 
     def _key(self, raw: bytes) -> ServiceKey | None:
-        """A key that may be known."""
+        """Parse a key that may be known."""
         try:
             key = self.keys.read(raw)
         except ValueError:
             return None
-        if key and raw in self.odd:
-            hashed = self.keys.odd(key.path.rpartition(b"/")[0], raw)
+        if key and raw in self.irregular:
+            hashed = self.keys.irregular(key.path.rpartition(b"/")[0], raw)
             # A key that is irregular by itself may be known at its own path or at the parent's.
-            if not key.odd or self._tree.get(hashed.head) is not None:
+            if not key.irregular or self._items.get(hashed.head) is not None:
                 return hashed
         return key
 
     def _replace(self, key: ServiceKey, item: bytes | None, revision: int) -> None:
-        old = self._tree.pop(key.head) if item is None else self._tree.put(key.head, item)
+        old = self._items.pop(key.head) if item is None else self._items.put(key.head, item)
         if item is not None or old is not None:
             self.statuses.hold(key.head, old, item)
             self._touch(key.path, key.head, revision, gone=item is None)
@@ -189,16 +192,16 @@ class Index:
                 self._touch(self.keys.split(head)[0], head, revision)
 
     def _touch(self, path: bytes, head: bytes, revision: int, *, gone: bool = False) -> None:
-        """Note which names the key with a head is part of."""
+        """Mark the names that the key with a head is part of."""
         self._mark(path, revision)
         if self._subtree and not is_reverse(path):
             for above in self.keys.above(path):
                 last = self._last.get(above)
-                # What waits to be told may have a new last one.
+                # A name that is still dirty may have a new last service.
                 if last is None or head <= last or above in self._dirty:
                     self._mark(above, revision)
-                elif gone and not self._tree.after(last + b"\0")[0].startswith(above + b"/"):
-                    # There are no more of it than it answers with.
+                elif gone and not self._items.after(last + b"\0")[0].startswith(above + b"/"):
+                    # The name is no longer truncated.
                     self._mark(above, revision)
         for apex in self.keys.apexes(path):
             self._mark(apex, revision)
@@ -208,13 +211,13 @@ class Index:
         for dependent in self._dependents.get(path, ()):
             self._dirty[dependent] = revision
 
-    def take(self, time: float) -> list[Told]:
-        """What is new of the names that may have changed, at a time in epoch seconds.
+    def take(self, time: float) -> list[Report]:
+        """Return the reports of names that may have changed, at a time in epoch seconds.
 
-        Those with many services stay for later (see ``later``), as do all where there are many.
+        Large names are left for ``later``, and so is the rest if there are many changes.
         """
-        told: list[Told] = []
-        dirty, self._dirty, self._maker.looked = self._dirty, {}, 0
+        reports: list[Report] = []
+        dirty, self._dirty, self._resolver.services_read = self._dirty, {}, 0
         begun, _ = self._begun
         if self._large or begun:
             self._dirty = {path: dirty[path] for path in dirty if path in self._large}
@@ -225,28 +228,28 @@ class Index:
         for path, revision in dirty.items():
             put = self._leaf(path, time)
             if put is not None:
-                told.append(put)
+                reports.append(put)
                 continue
-            if self._maker.looked > AT_ONCE:
+            if self._resolver.services_read > MAX_AT_ONCE:
                 self._dirty[path] = revision
                 continue
             try:
-                for _ in self._tell(told, path, revision, time, LARGE):
+                for _ in self._resolve(reports, path, revision, time, MAX_SMALL):
                     pass
-            except Large:
+            except TooLarge:
                 self._large.add(path)
                 self._dirty[path] = revision
-        return [*self.wrong.told(), *told]
+        return [*self.faults.take(), *reports]
 
     def _leaf(self, path: bytes, time: float) -> Put | None:
-        """What ``_tell`` gives of a name with one key that has one address, as most are."""
+        """Return the records of a name with one key and one address, as most are; else None."""
         keys = self.keys
-        if path in self._below or path in self._targets or path in self.wrong.names:
+        if path in self._below or path in self._targets or path in self.faults.names:
             return None
         if path in keys.zones or is_reverse(path):
             return None
         head = path + keys.plain
-        item, after = self._tree.after(head)
+        item, after = self._items.after(head)
         if not item.startswith(head) or (after and after < path + b"0"):
             return None
         service = unpack(path, item, len(head))
@@ -255,81 +258,91 @@ class Index:
 
     @property
     def waits(self) -> bool:
-        """Whether there is something for later."""
-        return bool(self._dirty or self.wrong.news)
+        """True if ``later`` has work to do."""
+        return bool(self._dirty or self.faults.unreported)
 
-    def later(self, time: float) -> Iterator[list[Told]]:
-        """What is new of the rest, with a break after each step: then there is nothing yet.
+    def later(self, time: float) -> Iterator[list[Report]]:
+        """Resolve the large names in steps; yield the reports of a step, often none.
 
-        In between, changes and what is told of them may be taken. Begun again, it goes on with what
-        was not told of the one before.
+        Changes may be taken between the steps. A new iterator continues where the last one ended.
         """
         begun, revision = self._begun
         if begun:
             self._dirty.setdefault(begun, revision)
         while self.waits:
-            if self.wrong.news:
-                yield [*self.wrong.told()]
+            if self.faults.unreported:
+                yield [*self.faults.take()]
                 continue
             path = next(iter(self._dirty))
             revision = self._dirty.pop(path)
-            told: list[Told] = []
+            reports: list[Report] = []
             self._begun = path, revision
-            for _ in self._tell(told, path, revision, time, None):
+            for _ in self._resolve(reports, path, revision, time, None):
                 yield []
             self._begun = b"", 0
-            yield told
+            yield reports
 
-    def left_out(self, owner: bytes) -> list[WithheldRecord]:
-        """The records of a folded owner name whose addresses are down while there are others."""
-        path, found = path_of(owner), []
-        if self.statuses.down and self.keys.top(path) is not None:
-            look = Look(path, None)
-            for _ in self._maker.make(self._maker.items(path), look):
-                pass
-            for (rtype, rdata), (weight, address) in sorted(look.left.down.items()):
-                key = self.statuses.down[address]
-                found.append(WithheldRecord(rtype, weight, rdata, f"{shown(key)} says it is down"))
-        return found
+    def _report_withheld(self, reports: list[Report], path: bytes, resolution: Resolution) -> None:
+        """Report the records whose addresses are down while there are others, if that is news."""
+        dropped = resolution.dropped.down
+        if not dropped and path not in self._withheld:
+            return
+        # An address that came up during a pause made its names dirty again.
+        records = tuple(
+            WithheldRecord(rtype, weight, rdata, f"{printable_key(key)} reports it as down")
+            for (rtype, rdata), (weight, address) in sorted(dropped.items())
+            if (key := self.statuses.down.get(address)) is not None
+        )
+        reports.append(Withheld(name_of(path), records))
+        if records:
+            self._withheld.add(path)
+        else:
+            self._withheld.discard(path)
 
-    def _tell(
-        self, told: list[Told], path: bytes, revision: int, time: float, most: int | None
+    def _resolve(
+        self, reports: list[Report], path: bytes, revision: int, time: float, limit: int | None
     ) -> Iterator[None]:
-        """Append what a name gives now: under the key of its path, or ``text_below``.
+        """Append the records of a name: under the key of its path, or ``text_below``.
 
-        Raises Large where it is made of more than ``most`` services, to be told later. What is
-        noted before a break, ``_last`` and aliases, is so that changes in the break are seen.
+        Yields where a pause is possible. Raises TooLarge if the name is built from more than
+        ``limit`` services. ``_last`` and the aliases are noted before a pause, so that changes
+        during the pause are seen.
         """
-        items = self._maker.items(path)
-        look = Look(path, most)
-        look.many = len(items) > MOST
-        if look.many:
-            self._last[path] = items[MOST - 1]
+        items = self._resolver.items(path)
+        resolution = Resolution(path, limit)
+        resolution.has_more_keys = len(items) > MAX_RECORDS
+        if resolution.has_more_keys:
+            self._last[path] = items[MAX_RECORDS - 1]
         elif self._last:
             self._last.pop(path, None)
-        found = yield from self._maker.make(items, look)
-        if look.services > LARGE:
+        found = yield from self._resolver.resolve(items, resolution)
+        if resolution.services > MAX_SMALL:
             self._large.add(path)
         elif self._large:
             self._large.discard(path)
-        if look.targets or self._targets:
-            self._aliases.set(path, look.targets)
-        self.wrong.name(path, look.wrong())
+        if resolution.targets or self._targets:
+            self._aliases.set(path, resolution.targets)
+        self.faults.name(path, resolution.truncation())
+        self._report_withheld(reports, path, resolution)
         key, below, known = self.keys.text(path), self.keys.text_below(path), path in self._below
-        alone = len(items) == 1 and items[0].startswith(path + self.keys.plain) and not look.targets
+        alone = (
+            len(items) == 1
+            and items[0].startswith(path + self.keys.plain)
+            and not resolution.targets
+        )
         if found:
             owner = name_of(path)
             records = tuple(
                 [Record(owner, rtype, packed) for rtype, packed in sorted(found.items())]
             )
-            told.append(Put(key if alone else below, look.newest, time, records))
+            reports.append(Put(key if alone else below, resolution.newest, time, records))
         if not alone and found:
             if not known:
-                told.append(Delete(key, revision))
+                reports.append(Delete(key, revision))
                 self._below.add(path)
             return
         if not found:
-            told.append(Delete(key, revision))
+            reports.append(Delete(key, revision))
         if known:
             self._below.remove(path)
-            told.append(Delete(below, revision))
+            reports.append(Delete(below, revision))

@@ -1,7 +1,8 @@
-"""How long leases were granted for.
+"""TTLs from the granted times of leases.
 
-What is left of a lease says nothing of how long a record may be kept: its holder renews it. So a
-TTL is made from what was granted; SkyDNS and CoreDNS take what is left, which always changes.
+The remaining time of a lease says nothing about how long a record may be cached, because its holder
+renews the lease. So the TTL comes from the granted time. SkyDNS and CoreDNS use the remaining time,
+which always changes.
 """
 
 import asyncio
@@ -11,76 +12,77 @@ from typing import Final
 from musterd.kv import LeaseNotFound, StoreDenied
 from musterd.sources.changes import Fault, Resolved
 
-TTL_LEAST: Final = 30
-TTL_MOST: Final = 86_400
-"""Seconds of a TTL that is made from a lease, whatever that says; as in CoreDNS."""
-KNOWN_MOST: Final = 100_000
-"""Leases that are remembered."""
+MIN_TTL: Final = 30
+MAX_TTL: Final = 86_400
+"""Bounds of a TTL that comes from a lease, seconds; as in CoreDNS."""
+MAX_KNOWN: Final = 100_000
+"""Maximum leases that are remembered."""
 KNOWN_SECONDS: Final = 600.0
-"""For how long: whoever chooses the ID of a lease may grant it anew for another time."""
-AT_ONCE: Final = 64
-"""Leases that are asked for at once."""
+"""Seconds for which a lease is remembered: a holder may grant its ID again for another time."""
+MAX_CONCURRENT: Final = 64
+"""LeaseTtls that are asked for at once."""
 WHERE: Final = "leases"
-"""Where it is wrong, when etcd doesn't tell of one."""
+"""Location of the fault that is reported if a lease lookup is denied."""
 
 
-class Leases:
-    """The TTLs that leases make, seconds."""
+class LeaseTtls:
+    """The TTLs of leases, seconds."""
 
     def __init__(self, granted: Callable[[int], Awaitable[int]], now: Callable[[], float]) -> None:
-        """Nothing is known yet.
+        """Create an empty table.
 
-        granted: gives the seconds that a lease was granted for; raises LeaseNotFound, and
-        StoreDenied where it may not be asked for; now: a clock, seconds.
+        granted: returns the granted seconds of a lease; raises LeaseNotFound, or StoreDenied if
+        the lookup is not allowed; now: a clock, seconds.
         """
         self._granted = granted
         self._now = now
         self._known: dict[int, tuple[int | None, float]] = {}
-        """Of a lease its TTL, None if it isn't told, and until when that is good; the oldest first.
-        """
+        """Lease -> its TTL (None if the lookup is denied) and expiry; the oldest first."""
         self._denied = False
-        """Whether one wasn't told, and none of those since."""
+        """True if the last lookup was denied."""
 
     def ttl(self, lease: int) -> int | None:
-        """Of what hangs on a lease; None for no lease, and one that etcd doesn't tell of.
+        """Return the TTL of keys with a lease; None without a lease, or if its lookup is denied.
 
-        One that is not known has the least.
+        An unknown lease has the minimum.
         """
-        return self._known.get(lease, (TTL_LEAST, 0))[0] if lease else None
+        return self._known.get(lease, (MIN_TTL, 0))[0] if lease else None
 
     async def learn(self, leases: Iterable[int]) -> list[Fault | Resolved]:
-        """Ask for those that are not known; what is wrong with that. Raises what asking raises."""
+        """Look up the unknown leases, and return faults. Raises what ``granted`` raises."""
         now = self._now()
-        good = {lease for lease in leases if lease}
-        unknown = [lease for lease in good if self._known.get(lease, (0, 0.0))[1] <= now]
-        told: list[Fault | Resolved] = []
-        for at in range(0, len(unknown), AT_ONCE):
-            some = unknown[at : at + AT_ONCE]
-            for lease, ttl in zip(some, await asyncio.gather(*map(self._ask, some)), strict=True):
+        unknown = [
+            lease for lease in set(leases) - {0} if self._known.get(lease, (0, 0.0))[1] <= now
+        ]
+        reports: list[Fault | Resolved] = []
+        for at in range(0, len(unknown), MAX_CONCURRENT):
+            batch = unknown[at : at + MAX_CONCURRENT]
+            ttls = await asyncio.gather(*map(self._look_up, batch))
+            for lease, ttl in zip(batch, ttls, strict=True):
                 known = self._known.pop(lease, None)
                 if isinstance(ttl, StoreDenied):
                     if not self._denied:
                         self._denied = True
-                        reason = f"{ttl}: what hangs on a lease keeps its own TTL"
-                        told.append(Fault(WHERE, reason))
+                        reason = f"{ttl}: keys attached to a lease use their own TTL"
+                        reports.append(Fault(WHERE, reason))
                     self._know(lease, None, now)
                 elif ttl is not None:
                     if self._denied and known and known[0] is None:
                         self._denied = False
-                        told.append(Resolved(WHERE))
-                    self._know(lease, min(max(ttl, TTL_LEAST), TTL_MOST), now)
-        return told
+                        reports.append(Resolved(WHERE))
+                    self._know(lease, min(max(ttl, MIN_TTL), MAX_TTL), now)
+        return reports
 
     def _know(self, lease: int, ttl: int | None, now: float) -> None:
-        while len(self._known) >= KNOWN_MOST:
+        while len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[lease] = ttl, now + KNOWN_SECONDS
 
-    async def _ask(self, lease: int) -> int | StoreDenied | None:
+    async def _look_up(self, lease: int) -> int | StoreDenied | None:
         try:
             return await self._granted(lease)
         except LeaseNotFound:
-            # It has just ended; that its keys are gone is told next.
+            # It has just expired; the deletion of its keys is reported next.
             return None
         except StoreDenied as error:
             return error

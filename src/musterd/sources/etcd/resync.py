@@ -1,23 +1,23 @@
-"""A full list of what is in etcd, compared page by page to what is known, without a second copy."""
+"""A full list of the keys, compared page by page with the known ones, without a second copy."""
 
 from collections.abc import Sequence
 
+from musterd.display import printable_key
 from musterd.kv.values import Entry
-from musterd.sources.etcd.faults import shown
-from musterd.sources.etcd.index import Index, Told
-from musterd.sources.etcd.lease_ttl import Leases
+from musterd.sources.etcd.index import Index, Report
+from musterd.sources.etcd.lease_ttl import LeaseTtls
 
 
-class Listing:
+class Resync:
     """One list, in the order of its keys."""
 
-    def __init__(self, index: Index, leases: Leases) -> None:
+    def __init__(self, index: Index, leases: LeaseTtls) -> None:
         """Create one for an index that does not change otherwise until ``end``."""
         self._index = index
         self._leases = leases
         self._after = index.keys.prefix
         self._first = index.empty
-        self._odd: set[bytes] = set()
+        self._irregular: set[bytes] = set()
         self._bad: set[str] = set()
         self._down: set[bytes] = set()
         self._gone: set[bytes] = set()
@@ -46,44 +46,44 @@ class Listing:
         self._after = entries[-1].key
         return changed
 
-    def take(self, changed: Sequence[Entry], revision: int, time: float) -> list[Told]:
+    def take(self, changed: Sequence[Entry], revision: int, time: float) -> list[Report]:
         """Take the entries that ``compare`` returned, and delete keys that are missing before them.
 
-        Return what some keys of a first list give, at a time in epoch seconds.
+        Return the records of some keys of a first list, at a time in epoch seconds.
         """
         index = self._index
-        told: list[Told] = []
+        reports: list[Report] = []
         for key, value, _, modified, _, lease in changed:
             ttl = self._leases.ttl(lease)
             if not self._first:
                 index.put(key, value, modified, ttl)
                 self._note(key)
             elif put := index.load(key, value, modified, ttl, time):
-                told.append(put)
+                reports.append(put)
         for key in self._gone:
             index.delete(key, revision)
         self._gone.clear()
-        return told
+        return reports
 
     def end(self, revision: int) -> None:
-        """There are no more."""
+        """Delete the keys that the list did not have."""
         index = self._index
         if self._first:
             return
         for key in index.between(self._after, None):
             index.delete(key, revision)
-        for key in index.odd - self._odd:
+        for key in index.irregular - self._irregular:
             index.delete(key, revision)
-        for where in index.wrong.keys.keys() - self._bad:
-            index.wrong.mend(where)
+        for where in index.faults.keys.keys() - self._bad:
+            index.faults.resolve_key(where)
         for key in set(index.statuses.down.values()) - self._down:
             index.delete(key, revision)
 
     def _note(self, key: bytes) -> None:
         index = self._index
-        if key in index.odd:
-            self._odd.add(key)
-        if index.wrong.keys and (where := shown(key)) in index.wrong.keys:
+        if key in index.irregular:
+            self._irregular.add(key)
+        if index.faults.keys and (where := printable_key(key)) in index.faults.keys:
             self._bad.add(where)
         if index.statuses.owns(key) and index.statuses.address(key) in index.statuses.down:
             self._down.add(key)

@@ -1,8 +1,8 @@
-"""What a key of SkyDNS, Hades or ContainerDNS says: a JSON object, packed here.
+"""The values of SkyDNS, Hades and ContainerDNS: JSON objects, stored here in packed form.
 
-``host, port, priority, weight, text, mail, ttl, targetstrip, group``, and ``type`` in the latter
-two. Their programs are written in Go, whose JSON reader takes the name of a field in any case, and
-an integer for what is one only.
+Their fields are ``host, port, priority, weight, text, mail, ttl, targetstrip, group``, and ``type``
+in the latter two. Their programs are written in Go, whose JSON decoder accepts field names in any
+case, and only whole numbers for integers.
 """
 
 import json
@@ -13,22 +13,23 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from musterd.display import excerpt
 from musterd.rr.names import name_from_text
 from musterd.rr.types import AAAA, CNAME, MX, NS, SRV, TXT, A
 
-VALUE_OCTETS: Final = 65_536
-"""The most octets of a value; a DNS message has no more."""
-TEXT_OCTETS: Final = 60_000
-"""The most octets of a text: with what is around it, it fits into a message."""
+MAX_VALUE_BYTES: Final = 65_536
+"""Maximum bytes of a value; a DNS message has no more."""
+MAX_TEXT_BYTES: Final = 60_000
+"""Maximum bytes of a text, so that its record fits into a message."""
 PRIORITY: Final = 10
-"""Of a service that has none."""
+"""Priority of a service without one."""
 NO_PORT: Final = -1
 """The port of a service that has no SRV record."""
 
 IPV4: Final = 1
 IPV6: Final = 2
 NAME: Final = 3
-"""What a host is; 0 for none."""
+"""Kinds of hosts; 0 for no host."""
 
 _TYPES: Final = {"": 0, "A": A, "AAAA": AAAA, "CNAME": CNAME, "SRV": SRV, "NS": NS, "MX": MX,
                  "TXT": TXT}  # fmt: skip
@@ -37,14 +38,14 @@ _FIELDS: Final[dict[str, type | tuple[int, int]]] = {
     "text": str, "mail": bool, "ttl": (0, 0x7FFF_FFFF), "targetstrip": (0, 127), "group": str,
     "type": str,
 }  # fmt: skip
-"""The type of a field, or of a whole number the least and the most."""
-_WORDS: Final = {str: "a text", bool: "true or false"}
+"""The type of a field, or the minimum and maximum of a whole number."""
+_WORDS: Final = {str: "a string", bool: "true or false"}
 _NAME = re.compile(r"[!-~]+")
 _NOT_IN_NAME = re.compile(r"""[:/\\"'(),;<>@\[\]]|\.[0-9]+\.?$|^[0-9.]+$""")
-"""What is no name, or meant to be an address."""
+"""Characters that no name has, and what looks like an address."""
 _HASH = re.compile(rb"[0-9a-f]{1,8}")
-_GROUP_OCTETS: Final = 255
-_SHOWN: Final = 60
+_MAX_GROUP_BYTES: Final = 255
+_MAX_SHOWN: Final = 60
 
 _HEAD = struct.Struct("!BBBBIHIiQ")
 """host kind, mail, type, targetstrip, ttl, priority, weight, port, revision."""
@@ -53,11 +54,10 @@ _SIZES = 0, 4, 16
 
 
 class Service(NamedTuple):
-    """What a key says.
+    """The value of a key.
 
-    path: of its name; host: an address of 4 or 16 octets, a folded wire name, or nothing, by
-    ``kind``; rtype: the one type that it gives, 0 for those that follow from the rest; ttl: in
-    seconds.
+    path: of its name; host: an address of 4 or 16 bytes, a folded wire name, or empty, by
+    ``kind``; rtype: its only type, 0 if the types follow from the other fields; ttl: seconds.
     """
 
     path: bytes
@@ -78,8 +78,8 @@ class Service(NamedTuple):
 class Rules(NamedTuple):
     """How values are read.
 
-    ttl: seconds, where neither value nor lease has one; typed: whether a value says which type its
-    record has.
+    ttl: seconds, if neither value nor lease has one; typed: True if a value names the type of its
+    record.
     """
 
     ttl: int
@@ -87,19 +87,19 @@ class Rules(NamedTuple):
 
 
 def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules: Rules) -> Service:
-    """What the value of a key at a path says.
+    """Parse the value of a key at a path.
 
-    lease_ttl: seconds, of its lease, if it hangs on one. Raises ValueError saying what is wrong.
+    lease_ttl: TTL of its lease in seconds, None without a lease. Raises ValueError with the reason.
     """
     fields = _fields(value)
     get = fields.get
     kind, host = _host(get("host", ""))
     text = get("text", "").encode()
     group = get("group", "").encode()
-    if len(text) > TEXT_OCTETS:
-        raise ValueError(f"its text has {len(text)} octets, at most {TEXT_OCTETS}")
-    if len(group) > _GROUP_OCTETS:
-        raise ValueError(f"its group has {len(group)} octets, at most {_GROUP_OCTETS}")
+    if len(text) > MAX_TEXT_BYTES:
+        raise ValueError(f"its text has {len(text)} bytes, at most {MAX_TEXT_BYTES}")
+    if len(group) > _MAX_GROUP_BYTES:
+        raise ValueError(f"its group has {len(group)} bytes, at most {_MAX_GROUP_BYTES}")
     rtype = _type(get("type", ""), kind) if rules.typed else 0
     given = get("ttl") or lease_ttl or rules.ttl
     return Service(
@@ -120,14 +120,14 @@ def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules:
 
 
 def pack(service: Service) -> bytes:
-    """A service in packed form, without its path."""
+    """Return a service in packed form, without its path."""
     group = service.group
     head = _HEAD.pack(*service[1:10])
     return b"".join((head, service.host, bytes((len(group),)), group, service.text))
 
 
 def unpack(path: bytes, item: bytes, at: int) -> Service:
-    """A service at a path, from what ``pack`` gave at a place in an octet string."""
+    """Return the service that ``pack`` stored at an offset of an item."""
     kind, mail, rtype, strip, ttl, priority, weight, port, revision = _HEAD.unpack_from(item, at)
     at += _HEAD.size
     end = item.index(b"\0", at) + 1 if kind == NAME else at + _SIZES[kind]
@@ -139,9 +139,9 @@ def unpack(path: bytes, item: bytes, at: int) -> Service:
 
 
 def is_hashed(label: bytes, value: bytes) -> bool:
-    """Whether a label is there to tell the records of a name apart.
+    """Return whether a label only distinguishes the records of a name.
 
-    Hades takes the FNV-1a hash of 32 bits, of the address or of the value, in hexadecimal.
+    Hades uses the 32-bit FNV-1a hash of the address or of the value, in hexadecimal.
     """
     if not _HASH.fullmatch(label):
         return False
@@ -150,31 +150,31 @@ def is_hashed(label: bytes, value: bytes) -> bool:
     return any(b"%x" % _fnv(text) == label for text in texts)
 
 
-def _fnv(octets: bytes) -> int:
+def _fnv(data: bytes) -> int:
     found = 0x811C9DC5
-    for octet in octets:
-        found = (found ^ octet) * 0x01000193 & 0xFFFF_FFFF
+    for byte in data:
+        found = (found ^ byte) * 0x01000193 & 0xFFFF_FFFF
     return found
 
 
 def revision_of(item: bytes, at: int) -> int:
-    """The revision in what ``pack`` gave."""
+    """Return the revision of a packed service."""
     return int.from_bytes(item[at + _HEAD.size - 8 : at + _HEAD.size], "big")
 
 
 def address_of(text: str) -> bytes | None:
-    """The octets of an IP address, 4 where it stands for an IPv4 address; None if it is none."""
+    """Return the bytes of an IP address, 4 for a mapped IPv4 address; None if it is invalid."""
     try:
         if ":" not in text:
             return socket.inet_pton(socket.AF_INET, text)
-        octets = socket.inet_pton(socket.AF_INET6, text)
+        address = socket.inet_pton(socket.AF_INET6, text)
     except (OSError, UnicodeError, ValueError):
         return None
-    return octets[12:] if octets.startswith(_MAPPED) else octets
+    return address[12:] if address.startswith(_MAPPED) else address
 
 
 def is_down(value: bytes) -> bool:
-    """Whether a status says that its address is down. Raises ValueError."""
+    """Return whether a status is down. Raises ValueError."""
     status = _object(value).get("status")
     if not isinstance(status, str) or status.upper() not in {"UP", "DOWN"}:
         raise ValueError(f'its status is {_shown(status)}, expected "UP" or "DOWN"')
@@ -182,33 +182,33 @@ def is_down(value: bytes) -> bool:
 
 
 def _object(value: bytes) -> dict[str, Any]:
-    if len(value) > VALUE_OCTETS:
-        raise ValueError(f"its value has {len(value)} octets, at most {VALUE_OCTETS}")
+    if len(value) > MAX_VALUE_BYTES:
+        raise ValueError(f"its value has {len(value)} bytes, at most {MAX_VALUE_BYTES}")
     try:
         found = from_json(value)
     except ValueError as error:
-        raise ValueError(f"its value is no JSON: {error}") from None
+        raise ValueError(f"its value is not valid JSON: {error}") from None
     if type(found) is not dict:
         raise ValueError(f"its value is {_shown(found)}, expected a JSON object")
     return found
 
 
 def _fields(value: bytes) -> dict[str, Any]:
-    """The fields that we know, of the right types and in their ranges."""
+    """Return the known fields, after checking their types and ranges."""
     fields = {}
-    for given, held in _object(value).items():
-        name = given if given in _FIELDS else given.lower()
+    for member, content in _object(value).items():
+        name = member if member in _FIELDS else member.lower()
         expected = _FIELDS.get(name)
-        if expected is None or held is None:
+        if expected is None or content is None:
             continue
         if isinstance(expected, type):
-            if type(held) is not expected:
-                raise ValueError(f"its {name} is {_shown(held)}, expected {_WORDS[expected]}")
-        elif type(held) is not int:
-            raise ValueError(f"its {name} is {_shown(held)}, expected a whole number")
-        elif not expected[0] <= held <= expected[1]:
-            raise ValueError(f"its {name} is {held}, expected {expected[0]} to {expected[1]}")
-        fields[name] = held
+            if type(content) is not expected:
+                raise ValueError(f"its {name} is {_shown(content)}, expected {_WORDS[expected]}")
+        elif type(content) is not int:
+            raise ValueError(f"its {name} is {_shown(content)}, expected a whole number")
+        elif not expected[0] <= content <= expected[1]:
+            raise ValueError(f"its {name} is {content}, expected {expected[0]} to {expected[1]}")
+        fields[name] = content
     return fields
 
 
@@ -233,5 +233,4 @@ def _type(word: str, kind: int) -> int:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return excerpt(json.dumps(value), _MAX_SHOWN)

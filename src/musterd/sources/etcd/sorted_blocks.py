@@ -1,34 +1,34 @@
-"""Octet strings in order, in blocks: one object each, found and changed in logarithmic time."""
+"""Sorted byte strings in blocks: one object each, found and changed in logarithmic time."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final
 
 BLOCK: Final = 512
-"""Items of a block when it is cut in two."""
+"""Maximum items of a block before it is split."""
 
 
-class Tree:
-    """Items in order; each begins with a head, and no head begins with another."""
+class SortedBlocks:
+    """Sorted items. Each begins with a head, and no head is a prefix of another."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """Create an empty collection."""
         self._blocks: list[list[bytes]] = [[]]
         self._firsts: list[bytes] = [b""]
-        """What is not above the first item of each block, and above all of the last block."""
+        """Lower bound of each block."""
         self._size = 0
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Return the number of items."""
         return self._size
 
     def get(self, head: bytes) -> bytes | None:
-        """The item with a head."""
+        """Return the item with a head."""
         block, at = self._find(head)
         return block[at] if at < len(block) and block[at].startswith(head) else None
 
     def put(self, head: bytes, item: bytes) -> bytes | None:
-        """Set the item with a head, and give what was there."""
+        """Set the item with a head. Return the previous one."""
         number = bisect_right(self._firsts, head) - 1
         block = self._blocks[number]
         at = bisect_left(block, head)
@@ -38,7 +38,7 @@ class Tree:
         block.insert(at, item)
         self._size += 1
         if len(block) > BLOCK:
-            # What comes in order fills its blocks.
+            # Items that arrive in order fill their blocks.
             half = BLOCK if at == BLOCK and block is self._blocks[-1] else BLOCK // 2
             self._blocks.insert(number + 1, block[half:])
             self._blocks[number] = block[:half]
@@ -46,7 +46,7 @@ class Tree:
         return None
 
     def append(self, item: bytes) -> bool:
-        """Add an item that is above all others; False where it isn't: then it is not added."""
+        """Add an item above all others. Return False, and don't add it, if it is not."""
         last = self._blocks[-1]
         if last and last[-1] >= item:
             return False
@@ -59,7 +59,7 @@ class Tree:
         return True
 
     def pop(self, head: bytes) -> bytes | None:
-        """Remove the item with a head, and give it."""
+        """Remove and return the item with a head."""
         number = bisect_right(self._firsts, head) - 1
         block = self._blocks[number]
         at = bisect_left(block, head)
@@ -72,7 +72,7 @@ class Tree:
         return item
 
     def after(self, low: bytes) -> tuple[bytes, bytes]:
-        """The first two items that are not below a string, empty where there are none."""
+        """Return the first two items from a bound on; empty if there are none."""
         number = bisect_right(self._firsts, low) - 1
         block = self._blocks[number]
         at = bisect_left(block, low)
@@ -82,25 +82,25 @@ class Tree:
         first, second, *_ = *rest, b"", b""
         return first, second
 
-    def slice(self, low: bytes, high: bytes, most: int) -> list[bytes]:
-        """The first items that are not below one string, and below another."""
+    def slice(self, low: bytes, high: bytes, limit: int) -> list[bytes]:
+        """Return the first ``limit`` items from a bound up to another."""
         number = bisect_right(self._firsts, low) - 1
         block = self._blocks[number]
         at = bisect_left(block, low)
         if at < len(block) and block[at] >= high:
             return []
-        found = block[at : at + most]
-        while len(found) < most and number + 1 < len(self._blocks):
+        found = block[at : at + limit]
+        while len(found) < limit and number + 1 < len(self._blocks):
             number += 1
             if self._firsts[number] >= high:
                 break
-            found += self._blocks[number][: most - len(found)]
+            found += self._blocks[number][: limit - len(found)]
         if found and found[-1] >= high:
             del found[bisect_left(found, high) :]
         return found
 
     def each(self, low: bytes, high: bytes) -> Iterator[bytes]:
-        """The items that are not below one string, and below another; none may change meanwhile."""
+        """Yield the items from a bound up to another; none may change meanwhile."""
         number = bisect_right(self._firsts, low) - 1
         at = bisect_left(self._blocks[number], low)
         for block in self._blocks[number:]:

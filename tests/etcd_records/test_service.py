@@ -28,7 +28,7 @@ def read(value: Any, lease: int | None = None, *, typed: bool = False) -> Any:
     return given
 
 
-def test_all_that_it_can_say() -> None:
+def test_value_with_every_field() -> None:
     found = read(
         {
             "host": "10.0.0.1", "port": 80, "priority": 5, "weight": 7, "text": "tä", "mail": True,
@@ -38,7 +38,7 @@ def test_all_that_it_can_say() -> None:
     assert found == (b"p", IPV4, True, 0, 1, 60, 5, 7, 80, 7, b"\x0a\0\0\1", b"g", "tä".encode())
 
 
-def test_all_that_it_need_not_say() -> None:
+def test_value_with_defaults() -> None:
     assert read({}) == (b"p", 0, False, 0, 0, 300, 10, 0, 0, 7, b"", b"", b"")
 
 
@@ -53,7 +53,7 @@ def test_all_that_it_need_not_say() -> None:
         ("_http._tcp.x", NAME, name_from_text("_http._tcp.x")),
     ],
 )
-def test_hosts(host: str, kind: int, octets: bytes) -> None:
+def test_kinds_of_hosts(host: str, kind: int, octets: bytes) -> None:
     found = read({"host": host, "text": "\0after"})
     assert (found.kind, found.host, found.text) == (kind, octets, b"\0after")
 
@@ -63,11 +63,11 @@ def test_hosts(host: str, kind: int, octets: bytes) -> None:
     [({}, None, 300), ({"ttl": 60}, None, 60), ({"ttl": 60}, 40, 40), ({"ttl": 60}, 90, 60),
      ({}, 40, 40), ({}, 3600, 3600), ({"ttl": 0}, None, 300)],
 )  # fmt: skip
-def test_the_lower_of_ttl_and_lease(value: Any, lease: int | None, ttl: int) -> None:
+def test_ttl_is_the_lower_of_field_and_lease(value: Any, lease: int | None, ttl: int) -> None:
     assert read(value, lease).ttl == ttl
 
 
-def test_fields_in_any_case_and_null() -> None:
+def test_field_names_ignore_case_and_null_is_absent() -> None:
     found = read({"Host": "10.0.0.1", "PORT": 80, "ttl": None})
     assert (found.host, found.port, found.ttl) == (b"\x0a\0\0\1", 80, 300)
 
@@ -75,19 +75,19 @@ def test_fields_in_any_case_and_null() -> None:
 @pytest.mark.parametrize(
     ("value", "wrong"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff{}", "no JSON"),
-        (b'{"host":"\\ud800"}', "no JSON"),
-        (b'{"text":"\\ud800"}', "no JSON"),
-        (b"[" * 60_000, "no JSON"),
-        (b'{"text":"' + b"x" * 70_000 + b'"}', "octets, at most 65536"),
-        ({"text": "x" * 60_001}, "text has 60001 octets"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff{}", "not valid JSON"),
+        (b'{"host":"\\ud800"}', "not valid JSON"),
+        (b'{"text":"\\ud800"}', "not valid JSON"),
+        (b"[" * 60_000, "not valid JSON"),
+        (b'{"text":"' + b"x" * 70_000 + b'"}', "bytes, at most 65536"),
+        ({"text": "x" * 60_001}, "text has 60001 bytes"),
         ({"group": "x" * 256}, "group has 256"),
         (b"[]", "expected a JSON object"),
         (b"null", "expected a JSON object"),
         (b'"10.0.0.1"', "expected a JSON object"),
-        ({"host": 5}, "host is 5, expected a text"),
+        ({"host": 5}, "host is 5, expected a string"),
         ({"host": "10.0.0.256"}, "IP address or a name"),
         ({"host": "10.0.0.01"}, "IP address or a name"),
         ({"host": "10.0.0.1:80"}, "IP address or a name"),
@@ -108,15 +108,15 @@ def test_fields_in_any_case_and_null() -> None:
         ({"weight": -1}, "expected 0 to"),
         ({"targetstrip": 128}, "expected 0 to 127"),
         ({"mail": 1}, "true or false"),
-        (b'{"ttl":1' + b"0" * 5000 + b"}", "no JSON"),
+        (b'{"ttl":1' + b"0" * 5000 + b"}", "not valid JSON"),
     ],
 )
-def test_refused(value: Any, wrong: str) -> None:
+def test_invalid_value_is_rejected(value: Any, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         read(value)
 
 
-def test_types() -> None:
+def test_type_field() -> None:
     assert read({"host": "10.0.0.1", "type": "A"}, typed=True).rtype == A
     assert read({"host": "mx.x", "type": "mx"}, typed=True).rtype == MX
     assert read({"host": "mx.x", "type": "mx"}).rtype == 0
@@ -138,15 +138,15 @@ def test_hashed_labels() -> None:
     assert not is_hashed(b"web", value)
 
 
-def test_statuses() -> None:
+def test_status_values() -> None:
     assert is_down(b'{"status":"DOWN","ports":["80"]}')
     assert not is_down(b'{"status":"up"}')
     for wrong in (b"{}", b'{"status":1}', b'{"status":"?"}', b"DOWN"):
-        with pytest.raises(ValueError, match=r"status|no JSON"):
+        with pytest.raises(ValueError, match=r"status|not valid JSON"):
             is_down(wrong)
 
 
-def test_addresses() -> None:
+def test_address_forms() -> None:
     assert address_of("10.0.0.1") == b"\x0a\0\0\1"
     for wrong in ("", "10.0.0", "x", "10.0.0.1\0", "fe80::1%1", "\xe4"):
         assert address_of(wrong) is None
