@@ -79,7 +79,7 @@ class Context:
 
 
 class Target(NamedTuple):
-    """What a path means: its zone, key (the id is empty where it has none), owner, type."""
+    """The zone, key, owner and type that a path names; the id of the key may be empty."""
 
     zone: Zone
     key: RecordKey

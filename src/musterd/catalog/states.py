@@ -12,7 +12,7 @@ LIVE: Final = 0
 LOADING: Final = 1
 STALE: Final = 2
 RESTORING: Final = 3
-"""As the core's ``STATE_*``."""
+"""The core's ``STATE_*`` constants."""
 STATE_TEXT: Final = ("live", "loading", "stale", "restoring")
 
 

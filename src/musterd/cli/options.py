@@ -22,7 +22,7 @@ Flag = Parameter(negative=(), show_default=False)
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How to reach the server; defaults come from the environment, then from client.toml."""
+    """The server and its token; defaults come from the environment, then from client.toml."""
 
     server: str | None = None
     """URL of the API, for example http://127.0.0.1:8053 (environment: MUSTERD_SERVER)."""
@@ -40,7 +40,7 @@ class ServerOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class OutputOptions(ServerOptions):
-    """How to reach the server, and how to print its answer."""
+    """The server and its token, and the format of the output."""
 
     json: Annotated[bool, Flag] = False
     """Print JSON; a list has one object per line."""

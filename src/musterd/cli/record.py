@@ -76,7 +76,7 @@ class RecordDetails:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How to write records."""
+    """Options for writing records."""
 
     lease: str | None = None
     """Attach a new lease of this time, for example 60s or 15m; the records expire with it."""

@@ -7,7 +7,7 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.kv.values import Entry, prefix_end
 
 ALL: bytes = b"\0"
-"""As the end of a range: no end. As its key: the first possible key."""
+"""The first possible key; as the end of a range: no end."""
 
 
 class Found(NamedTuple):

@@ -64,7 +64,7 @@ class EtcdWatch:
         """Error while contact is lost, else None."""
         self._due: asyncio.TimerHandle | None = None
         self._raise_lost = self._lost_raised = False
-        """Whether StoreLost is to be raised, and whether it was raised."""
+        """True if StoreLost is to be raised, and True if it was raised."""
         self._owed = False
         """True if StoreLost was raised and the reader doesn't know yet that it has caught up."""
         self._reader: asyncio.Future[None] | None = None

@@ -24,7 +24,7 @@ class BatchLike(Protocol):
 
     @property
     def events(self) -> Sequence[object]:
-        """Its events."""
+        """The events, in order."""
 
 
 B = TypeVar("B", bound=BatchLike)

@@ -100,9 +100,9 @@ class EventKind(Enum):
 
     PUT = 0
     DELETED = 1
-    """By a request."""
+    """Deleted by a request."""
     EXPIRED = 2
-    """By the end of its lease: it expired or was revoked.
+    """Deleted with its lease, which expired or was revoked.
 
     etcd doesn't report this. There it is a deletion of a key with a lease, if the known part of its
     transaction only deletes keys of that lease."""

@@ -64,7 +64,7 @@ log = structlog.get_logger()
 
 
 class Heartbeat(NamedTuple):
-    """What a server says of itself.
+    """The report of a server about itself.
 
     addresses: on which it answers, then that of its API; revision: of the store, that is in
     answers; lag: seconds for which these may differ from the store.
@@ -100,14 +100,14 @@ class ServerDirectory:
     """The servers of a store, one of which is this."""
 
     def __init__(
-        self, store: Store, clock: Clock, name: str, version: str, told: Callable[[], Heartbeat]
+        self, store: Store, clock: Clock, name: str, version: str, report: Callable[[], ServerReport]
     ) -> None:
         """``name``: of this one, if no other that runs has it."""
         self.name = name
         self._store = store
         self._clock = clock
         self._version = version
-        self._told = told
+        self._report = report
         self._wanted = name
         self._instance = secrets.token_hex(8)
         self._started = clock.time()
@@ -149,17 +149,17 @@ class ServerDirectory:
 
     def own(self, revision: int = 0) -> PeerServer:
         """Return this server, from memory. revision: current one of the store, if known."""
-        told = self._told()
+        report = self._report()
         return PeerServer(
             self.name,
             running=True,
             version=self._version,
             started=self._started,
             seen=self._clock.time(),
-            addresses=tuple(told.addresses),
-            zones=tuple(told.zones[:MAX_ZONES]),
-            revision=told.revision if told.lag else max(told.revision, revision),
-            lag=round(told.lag, 3),
+            addresses=tuple(report.addresses),
+            zones=tuple(report.zones[:MAX_ZONES]),
+            revision=report.revision if report.lag else max(report.revision, revision),
+            lag=round(report.lag, 3),
         )
 
     async def all(self) -> list[PeerServer]:
@@ -285,22 +285,22 @@ class ServerDirectory:
 
     def _parts(self) -> dict[str, object]:
         """Return the values to publish, by the last part of their keys."""
-        told = self._told()
-        if told.lag < LATE:
+        report = self._report()
+        if report.lag < LATE:
             self._behind = None
         elif self._behind is None:
-            since = self._clock.time() - told.lag
-            self._behind = {"since": since, "revision": told.revision}
+            since = self._clock.time() - report.lag
+            self._behind = {"since": since, "revision": report.revision}
         known = {
             "instance": self._instance,
             "version": self._version,
             "started": self._started,
-            "addresses": told.addresses,
+            "addresses": report.addresses,
         }
         return {
             _RUNNING: {"instance": self._instance, "behind": self._behind},
             _KNOWN: known,
-            _ZONES: told.zones[:MAX_ZONES],
+            _ZONES: report.zones[:MAX_ZONES],
         }
 
 

@@ -26,7 +26,7 @@ _ESCAPES: Final = [chr(o) if chr(o) in "abcdefghijklmnopqrstuvwxyz0123456789_*-"
                    for o in range(256)]  # fmt: skip
 _FINAL_DOT: Final = re.compile(r"(?:[^\\]|\\.)*\.", re.DOTALL)
 _DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
-"""What parts labels beside the dot (RFC 3490 section 3.1)."""
+"""Separators of labels besides the dot (RFC 3490 section 3.1)."""
 
 
 @lru_cache(maxsize=1024)

@@ -169,7 +169,7 @@ def equal_form(rtype: int, wire: bytes) -> bytes:
 
 
 def shown(rtype: int, wire: bytes) -> str:
-    """As ``text``; what has no such form in that of unknown types (RFC 3597 section 5)."""
+    """Return ``text``, or the form of unknown types (RFC 3597 section 5) if there is none."""
     try:
         return text(rtype, wire)
     except ValueError:

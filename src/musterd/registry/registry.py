@@ -59,9 +59,9 @@ class RegisteredRRset(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """What became of a whole RRset.
+    """Result of replacing an RRset.
 
-    records: as they are now; revision: of the change, or of the last where there was none to make.
+    records: as they are now; revision: of this change, or of the last one if nothing changed.
     """
 
     records: list[dict[str, Any]]
@@ -71,10 +71,10 @@ class Replaced(NamedTuple):
 
 
 class Registry:
-    """What can be asked of the records in a store.
+    """Reads and writes the records in a store.
 
-    Writes are in one transaction each, kept when they return, and by then in answers too, unless
-    the source of the registry lags by more than a second. All raise StoreError.
+    A write is one transaction. When it returns, it is stored, and answered too unless the source of
+    the registry lags by more than a second. All methods raise StoreError.
     """
 
     def __init__(self, store: Store, applied: Applied, clock: Callable[[], float]) -> None:
@@ -259,9 +259,9 @@ class Registry:
     async def _room(
         self, key: RecordKey, rtype: int, before: Entry | RegisteredRRset | None
     ) -> list[Compare]:
-        """What must hold so that a record has room in place of another: a CNAME stands alone.
+        """Return the conditions under which a record may replace another: a CNAME stands alone.
 
-        That is RFC 1034 section 3.6.2. Raises Clash where it has none now.
+        See RFC 1034 section 3.6.2. Raises Clash if it conflicts with the present records.
         """
         compares: list[Compare] = []
         if rtype != CNAME:

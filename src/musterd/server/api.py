@@ -43,7 +43,7 @@ class ApiService(HttpService):
         self._settings = Api()
         self.limits = LIMITS
         self.context: Context | None = None
-        """What the routes work with, once the API is built."""
+        """The context of the routes, once the API is built."""
         self._rate: Rate | None = None
         self._application: Middleware | None = None
 

@@ -66,11 +66,11 @@ class RegistryService(BasicService):
         self.tokens.ready = False
         if settings.store.url:
             name = socket.gethostname()
-            self.servers = ServerDirectory(self.store, state.clock, name, __version__, self._told)
+            self.servers = ServerDirectory(self.store, state.clock, name, __version__, self._describe)
         else:
             await self._prepare_tokens(settings)
 
-    def _told(self) -> Heartbeat:
+    def _describe(self) -> Heartbeat:
         """Return what the servers that share the store learn about this one."""
         state = self._state
         addresses = [*state.listening, *filter(None, [state.api_address])]

@@ -1,4 +1,4 @@
-"""How to create each kind of source from its settings.
+"""Creates each kind of source from its settings.
 
 A new kind of source is a factory and a line of ``KINDS`` here, its settings, and its module in
 ``musterd.sources``.

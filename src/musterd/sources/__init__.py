@@ -14,7 +14,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the settings, unique among all sources."""
+        """Name in the settings, unique among all sources."""
 
     def changes(self) -> AsyncGenerator[Change]:
         """Report the present records (``Begin`` … ``Synced``), then each change; never end.

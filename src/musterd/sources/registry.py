@@ -1,4 +1,4 @@
-"""The registry as a source: what is in the store, then each change of it as soon as it is kept."""
+"""The registry as a source: the records in the store, then each change once it is written."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -16,21 +16,21 @@ from musterd.rr.rrset import Policy, Record, pack
 from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Resolved, Synced
 
 NAME: Final = "registry"
-"""Of the source; no other can have it."""
+"""Name of the source; no other source can have it."""
 RETRY: Final = Backoff(0.5, 30.0)
 """Delays before a store that can't be read is tried again."""
 _OWNER_PARTS: Final = RECORDS.count(b"/") + 2
-"""Of a key of the store, as far as its owner."""
+"""Parts of a key in the store, up to its owner."""
 
-_Told = Put | Delete | Fault
+_Report = Put | Delete | Fault
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySource:
     """The records in a store.
 
-    applied: hears how far they are in answers; ttl: of records of a zone (its text as in keys)
-    that have none, seconds.
+    applied: receives the revision up to which they are answered; ttl: returns the default TTL of a
+    zone, which is named as in keys, in seconds.
     """
 
     store: Store
@@ -39,11 +39,11 @@ class RegistrySource:
 
     @property
     def name(self) -> str:
-        """As zones list it."""
+        """The name by which zones list it."""
         return NAME
 
     async def changes(self) -> AsyncGenerator[Change]:
-        """Give all records, then what changes; never ends."""
+        """Report all records, then each change; never end."""
         entries: tuple[Entry, ...] = ()
         bad: set[str] = set()
         keys = StoreKeys(self.store, RECORDS)
@@ -53,7 +53,7 @@ class RegistrySource:
                     match step:
                         case ListPage():
                             if step.first:
-                                # Not before: until the store can be read, a snapshot is better.
+                                # Until the store can be read, a snapshot is better than no records.
                                 entries, bad = (), set()
                                 yield Begin()
                             entries += step.entries
@@ -78,19 +78,19 @@ class RegistrySource:
         finally:
             self.applied.lost()
 
-    def _changed(self, event: Event) -> _Told:
+    def _changed(self, event: Event) -> _Report:
         if event.entry is None:
             return Delete(_name(event.key), 0)
         return self._listed(event.entry)
 
-    def _listed(self, entry: Entry) -> _Told:
+    def _listed(self, entry: Entry) -> _Report:
         try:
             return self._put(entry)
         except (ValueError, TypeError, OverflowError) as error:
             return Fault(_name(entry.key), str(error))
 
     def _put(self, entry: Entry) -> Put:
-        """What an entry gives. Raises ValueError, TypeError, OverflowError where it is wrong."""
+        """Return the record of an entry. Raises ValueError, TypeError, OverflowError."""
         path = entry.key[len(RECORDS) :].decode()
         zone, owner, word, _ = path.split("/")
         value = decode(entry.value)
@@ -108,7 +108,7 @@ class RegistrySource:
 
 
 def _last_owner(entries: Sequence[Entry]) -> int:
-    """Where the entries of the last owner begin."""
+    """Return the index of the first entry of the last owner."""
     owner = entries[-1].key.split(b"/")[:_OWNER_PARTS]
     end = len(entries)
     while end and entries[end - 1].key.split(b"/")[:_OWNER_PARTS] == owner:
@@ -116,28 +116,28 @@ def _last_owner(entries: Sequence[Entry]) -> int:
     return end
 
 
-def _grouped(told: Iterable[_Told], bad: set[str], *, whole: bool = False) -> Iterator[Change]:
-    """Changes as the catalog takes them, in order; a key that is wrong gives nothing.
+def _grouped(reports: Iterable[_Report], bad: set[str], *, whole: bool = False) -> Iterator[Change]:
+    """Return reports as the catalog takes them, in order; an invalid key gives no records.
 
-    bad: the keys that are wrong now.
+    bad: the keys that are invalid now.
     """
     group: list[Put | Delete] = []
     faults: list[Fault | Resolved] = []
-    for one in told:
-        if isinstance(one, Fault):
-            faults.append(one)
-            bad.add(one.where)
-            group.append(Delete(one.where, 0))
+    for report in reports:
+        if isinstance(report, Fault):
+            faults.append(report)
+            bad.add(report.where)
+            group.append(Delete(report.where, 0))
             continue
-        group.append(one)
-        if bad and one.key in bad:
-            bad.remove(one.key)
-            faults.append(Resolved(one.key))
+        group.append(report)
+        if bad and report.key in bad:
+            bad.remove(report.key)
+            faults.append(Resolved(report.key))
     yield from faults
     if group:
         yield Batch(group, whole)
 
 
 def _name(key: bytes) -> str:
-    """The key of an entry as the catalog and people have it."""
+    """Return the key of an entry as the catalog and error messages show it."""
     return key[len(RECORDS) :].decode("utf-8", "backslashreplace")

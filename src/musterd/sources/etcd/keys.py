@@ -25,7 +25,7 @@ _LENGTHS = tuple(bytes([length]) for length in range(MAX_LABEL_BYTES + 1))
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a system lays out its keys."""
+    """The layout of the keys of a system."""
 
     prefix: str
     """Default prefix of its keys."""

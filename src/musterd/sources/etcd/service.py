@@ -76,7 +76,7 @@ class Service(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How values are read.
+    """Rules for reading values.
 
     ttl: seconds, if neither value nor lease has one; typed: True if a value names the type of its
     record.
