@@ -10,7 +10,7 @@ import pytest
 from musterd.clock import LoopClock
 from musterd.kv import Store
 from musterd.registry import directory
-from musterd.registry.directory import LATE, SERVERS, Heartbeat, PeerServer, ServerDirectory
+from musterd.registry.directory import LATE, SERVERS, PeerServer, ServerDirectory, ServerReport
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
@@ -40,9 +40,9 @@ class Reporter:
         self.lag = 0.0
         self.asked = 0
 
-    def __call__(self) -> Heartbeat:
+    def __call__(self) -> ServerReport:
         self.asked += 1
-        return Heartbeat(self.addresses, self.zones, self.revision, self.lag)
+        return ServerReport(self.addresses, self.zones, self.revision, self.lag)
 
     async def beats(self, count: int = 5) -> None:
         """Wait until the server has read the status ``count`` more times."""
@@ -54,7 +54,7 @@ class Reporter:
 
 @asynccontextmanager
 async def serving(
-    store: Store, name: str, reporter: Callable[[], Heartbeat]
+    store: Store, name: str, reporter: Callable[[], ServerReport]
 ) -> AsyncIterator[ServerDirectory]:
     """Run a server during the block."""
     servers = ServerDirectory(store, LoopClock(), name, "1", reporter)

@@ -63,7 +63,7 @@ _ZONES: Final = "zones"
 log = structlog.get_logger()
 
 
-class Heartbeat(NamedTuple):
+class ServerReport(NamedTuple):
     """The report of a server about itself.
 
     addresses: on which it answers, then that of its API; revision: of the store, that is in
@@ -100,7 +100,12 @@ class ServerDirectory:
     """The servers of a store, one of which is this."""
 
     def __init__(
-        self, store: Store, clock: Clock, name: str, version: str, report: Callable[[], ServerReport]
+        self,
+        store: Store,
+        clock: Clock,
+        name: str,
+        version: str,
+        report: Callable[[], ServerReport],
     ) -> None:
         """``name``: of this one, if no other that runs has it."""
         self.name = name

@@ -13,7 +13,7 @@ from musterd.errors import MusterdError
 from musterd.kv import Store
 from musterd.log_once import FailureLog
 from musterd.registry.applied import Applied
-from musterd.registry.directory import Heartbeat, ServerDirectory
+from musterd.registry.directory import ServerDirectory, ServerReport
 from musterd.registry.names import zone_text
 from musterd.registry.tokens import Tokens
 from musterd.server.first_token import bootstrap_token
@@ -66,16 +66,18 @@ class RegistryService(BasicService):
         self.tokens.ready = False
         if settings.store.url:
             name = socket.gethostname()
-            self.servers = ServerDirectory(self.store, state.clock, name, __version__, self._describe)
+            self.servers = ServerDirectory(
+                self.store, state.clock, name, __version__, self._describe
+            )
         else:
             await self._prepare_tokens(settings)
 
-    def _describe(self) -> Heartbeat:
+    def _describe(self) -> ServerReport:
         """Return what the servers that share the store learn about this one."""
         state = self._state
         addresses = [*state.listening, *filter(None, [state.api_address])]
         zones = [zone_text(apex) for apex in state.catalog.zones]
-        return Heartbeat(addresses, zones, self.applied.revision, self.applied.lag)
+        return ServerReport(addresses, zones, self.applied.revision, self.applied.lag)
 
     async def run(self) -> None:
         """Follow the tokens in the store, and keep this server known there, until stopped."""
