@@ -46,8 +46,8 @@ class Publisher:
         outbox = self._outbox
         # PTR records may make a zone dirty again.
         while outbox:
-            for zone, rrset in outbox.take_addresses():
-                self._reverse.add(zone, rrset, self._clock.time())
+            if outbox.addresses:
+                self._reverse.add(outbox.take_addresses(), self._clock.time())
             dirty = outbox.take_dirty()
             if dirty is not None:
                 zone, names = dirty

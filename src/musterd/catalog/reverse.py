@@ -1,5 +1,6 @@
 """PTR records made from addresses, as a source that comes after all others."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from musterd.catalog.resolve import RRsets
@@ -39,23 +40,35 @@ class Reverse:
         if is_wildcard(owner):
             return
         before, after = _addresses(old), _addresses(new)
-        for address in before.keys() - after.keys():
-            self.table.delete(address_key(zone.apex, owner, address))
+        if before == after:
+            return
+        changes: list[tuple[bytes, Record | None]] = [
+            (address_key(zone.apex, owner, address), None)
+            for address in before.keys() - after.keys()
+        ]
         for address, ttl in after.items():
             if before.get(address) != ttl:
-                self._put(zone, owner, address, ttl, time)
+                changes += _ptr(zone, owner, address, ttl)
+        self.table.change_made(Head(0, time), changes)
 
-    def add(self, zone: Zone, rrset: Record, time: float) -> None:
-        """Follow a new RRset of addresses."""
-        owner, rtype, packed = rrset
-        if not is_wildcard(owner):
-            for address, ttl in _addresses({rtype: packed}).items():
-                self._put(zone, owner, address, ttl, time)
+    def add(self, rrsets: Iterable[tuple[Zone, Record]], time: float) -> None:
+        """Follow new RRsets of addresses."""
+        made = (
+            change
+            for zone, (owner, rtype, packed) in rrsets
+            if not is_wildcard(owner)
+            for address, ttl in _addresses({rtype: packed}).items()
+            for change in _ptr(zone, owner, address, ttl)
+        )
+        self.table.change_made(Head(0, time), made)
 
-    def _put(self, zone: Zone, owner: bytes, address: bytes, ttl: bytes, time: float) -> None:
-        if len(address) in _ADDRESS_OCTETS:
-            record = Record(reverse_name(address), PTR, pack_single_ttl(ttl, owner))
-            self.table.put_made(address_key(zone.apex, owner, address), Head(0, time), record)
+
+def _ptr(zone: Zone, owner: bytes, address: bytes, ttl: bytes) -> list[tuple[bytes, Record]]:
+    """Return the key and PTR record of an address; nothing if it has a wrong length."""
+    if len(address) not in _ADDRESS_OCTETS:
+        return []
+    record = Record(reverse_name(address), PTR, pack_single_ttl(ttl, owner))
+    return [(address_key(zone.apex, owner, address), record)]
 
 
 def _addresses(rrsets: RRsets) -> dict[bytes, bytes]:

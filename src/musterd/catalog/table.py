@@ -184,14 +184,16 @@ class Table:
             size = RECORD.pack(rtype, len(packed))
             yield key, b"".join((head, OCTET[len(owner)], owner, size, packed)), (record,)
 
-    def put_made(self, key: bytes, head: Head, record: Record) -> None:
-        """Take a record that the catalog made, by a key without its source."""
-        row = ROW.pack(self._generation, *head) + encode((record,))
-        self.write([(self.number + key, row, (record,))])
+    def change_made(self, head: Head, changes: Iterable[tuple[bytes, Record | None]]) -> None:
+        """Take records that the catalog made, by keys without their source; None deletes a key."""
+        self.write(self._made(ROW.pack(self._generation, *head), changes))
 
-    def delete(self, key: bytes) -> None:
-        """Delete a key, which is without its source."""
-        self.write([(self.number + key, None, ())])
+    def _made(self, head: bytes, changes: Iterable[tuple[bytes, Record | None]]) -> Iterator[Write]:
+        for key, record in changes:
+            if record is None:
+                yield self.number + key, None, ()
+            else:
+                yield self.number + key, head + encode((record,)), (record,)
 
     def restore(self, saved: Iterable[tuple[bytes, bytes]]) -> None:
         """Take keys and rows of a snapshot, except keys that are known already."""
@@ -222,52 +224,56 @@ class Table:
         name = _NewName(self.number, self.zones, self._outbox)
         try:
             for key, row, records in writes:
-                if row is not None and records and key not in data and name.take(key, records):
+                old = data.get(key)
+                if old is None and row is not None and records and name.take(key, records):
                     data[key] = row
                     self._current += row.startswith(self._stamp)
                     self.changed = True
                     continue
                 name.end()
-                self._write(key, row)
+                self._write(key, old, row, records)
                 if report and not self.anywhere and name.is_outside(records):
                     self._report_outside(key, records)
         finally:
             name.end()
             name.count()
 
-    def _write(self, key: bytes, row: bytes | None) -> None:
-        old = self.rows.data.get(key)
-        self._current += self._is_current(row) - self._is_current(old)
+    def _write(self, key: bytes, old: bytes | None, row: bytes | None, records: Records) -> None:
         if old is None and row is None:
             return
+        self._current += self._is_current(row) - self._is_current(old)
         self.changed = True
         if old is not None and row is not None and old[ROW.size :] == row[ROW.size :]:
             self.rows.data[key] = row
         else:
-            self._replace(key, old, row)
+            self._replace(key, old, row, records)
 
     def _is_current(self, row: bytes | None) -> bool:
         return row is not None and row.startswith(self._stamp)
 
-    def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
-        """Replace a row, and mark the names of both."""
+    def _replace(
+        self, key: bytes, old: bytes | None, new: bytes | None, records: Records = ()
+    ) -> None:
+        """Replace a row, and mark the names of both; ``records`` are those of the new row."""
         before = self._places(old)
-        after = self._places(new)
-        for zone, owner in {**before, **after}:
+        after = self._places_of(records)
+        for zone, owner in {**before, **after} if before != after else before:
             self._outbox.mark(zone, owner)
         if new is None:
             del self.rows.data[key]
         else:
             self.rows.data[key] = new
         self.changed = True
-        for (zone, owner), records in before.items():
+        if before == after:
+            return
+        for (zone, owner), number in before.items():
             if (zone, owner) not in after:
-                zone.discard(owner, key, records)
-        for (zone, owner), records in after.items():
+                zone.discard(owner, key, number)
+        for (zone, owner), number in after.items():
             if (zone, owner) in before:
-                zone.recount(key, records - before[zone, owner])
+                zone.recount(key, number - before[zone, owner])
             else:
-                zone.add(owner, key, records)
+                zone.add(owner, key, number)
 
     def _places(self, row: bytes | None) -> dict[tuple[Zone, bytes], int]:
         """Return where a row gives records: zone and folded owner -> number of records."""
@@ -275,7 +281,17 @@ class Table:
         for owner, rrsets in (self.rows.by_owner(row) if row else {}).items():
             zone = deepest(self.zones, owner)
             if zone is not None:
-                places[zone, owner] = sum(count(packed) for _, packed in rrsets)
+                places[zone, owner] = sum([count(packed) for _, packed in rrsets])
+        return places
+
+    def _places_of(self, records: Records) -> dict[tuple[Zone, bytes], int]:
+        """Return the same for the records of a row."""
+        places: dict[tuple[Zone, bytes], int] = {}
+        for name, _, packed in records:
+            owner = name.lower()
+            zone = deepest(self.zones, owner)
+            if zone is not None:
+                places[zone, owner] = places.get((zone, owner), 0) + count(packed)
         return places
 
     def _key(self, key: str) -> bytes:

@@ -1,7 +1,7 @@
 """A zone: an index of the rows that give records at each owner name."""
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from musterd.catalog.merge import Candidate, Defaults, precedence
@@ -134,7 +134,12 @@ class Zone:
 
     def candidates(self, owner: bytes) -> list[Candidate]:
         """Return every RRset at an owner name, with those that the zone makes itself."""
-        found = [each for key in self.keys_at(owner) for each in self._of_key(owner, key)]
+        found: list[Candidate] = []
+        for key in self.keys_at(owner):
+            number = key[:SOURCE_OCTETS]
+            source = self.defaults[number]
+            for rtype, packed in self.sources[number].records_at(key, owner):
+                found.append(Candidate(source, key, rtype, packed))
         if owner == self.apex:
             types = {candidate.rtype for candidate in found}
             if SOA not in types:
@@ -143,12 +148,6 @@ class Zone:
             if NS not in types:
                 found.append(self._own_ns(found))
         return found
-
-    def _of_key(self, owner: bytes, key: bytes) -> Iterator[Candidate]:
-        number = key[:SOURCE_OCTETS]
-        source = self.defaults[number]
-        for rtype, packed in self.sources[number].records_at(key, owner):
-            yield Candidate(source, key, rtype, packed)
 
     def _own_ns(self, candidates: Sequence[Candidate]) -> Candidate:
         """Return the NS RRset of a zone whose sources have none: as set, else from the SOA."""
