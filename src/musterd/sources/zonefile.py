@@ -1,8 +1,8 @@
-"""A source that is a master file (RFC 1035 section 5), read again when it changes.
+"""A source that reads a master file (RFC 1035 section 5), again each time it changes.
 
-The core reads it in bulk, in a thread and without the GIL. A record that is wrong is a ``Fault``
-with its file and line; the rest is served. A file that can't be read, or in which nothing is right,
-is ``Lost``: what was known stays.
+The core reads it in bulk, in a thread and without the GIL. An invalid record is reported as a
+``Fault`` with its file and line; the rest is served. A file that can't be read, or has no valid
+record, is reported as ``Lost``: the known records stay.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ from musterd.rr.types import SOA
 from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 
 CHUNK: Final = 1000
-"""Rows given at once, so that those before can be freed."""
+"""Rows in each change; they are freed after it."""
 SETTLE: Final = 0.05
-"""Seconds for which a changed file must stay the same, so that half a write isn't taken."""
-SETTLE_MOST: Final = 100
-"""The most looks at a file that doesn't settle."""
+"""Seconds for which a changed file must stay the same, so that no partial write is read."""
+MAX_SETTLE_LOOKS: Final = 100
+"""Maximum looks at a file that does not settle."""
 RETRY: Final = Backoff(1.0, 30.0)
 """Delays before a file that can't be read is tried again."""
 
 Row = tuple[bytes, int, bytes]
 """Owner, type, packed RRset."""
 Wrong = tuple[str, int, str]
-"""File, line, and what is wrong there."""
+"""File, line and reason of an invalid record."""
 Reader = Callable[[str, bytes, int], ZoneFile]
-"""As ``musterd._core.read_zone``."""
+"""Signature of ``musterd._core.read_zone``."""
 
 
 @dataclass(slots=True)
 class _List:
-    """What one reading of the file gives; revision: the serial of its SOA, else its time."""
+    """The result of reading the file; revision: the serial of its SOA, else its time."""
 
     rows: list[Row]
     faults: list[Fault]
@@ -67,7 +67,7 @@ class ZoneFileSource:
     files: FileWatch
 
     async def changes(self) -> AsyncGenerator[Change]:
-        """Give the file's records now and each time that it changes; never ends."""
+        """Yield the file's records now and each time it changes; never ends."""
         watch = self.files.watch()
         files, lost, retry = [self.path], "", RETRY.start()
         try:
@@ -92,15 +92,15 @@ class ZoneFileSource:
             watch.close()
 
     async def _change(self, watch: Watch, files: list[str], seen: Looks) -> Looks:
-        """Wait until a file is not as it was seen; how all of them are then."""
-        # What is included was first heard of after the look: it counts as changed.
+        """Wait until a file differs from what was seen; return the new state of all files."""
+        # An included file became known only after the look: it counts as changed.
         seen = {file: seen.get(file) for file in files}
         while await asyncio.to_thread(look, files) == seen:
             await watch.changed()
         return await _settled(files)
 
     def _list(self, seen: Looks) -> _List | list[Fault | Lost]:
-        """Read the file, which was seen before; in a thread. The last of a list is ``Lost``."""
+        """Read the file, in a thread. If it can't be used, return faults that end in ``Lost``."""
         try:
             found = self.read(self.path, self.origin, self.ttl)
         except OSError as error:
@@ -127,9 +127,9 @@ class ZoneFileSource:
 
 
 async def _settled(files: list[str]) -> Looks:
-    """How the files are, when they stay so."""
+    """Return the state of the files once it stays the same."""
     seen = await asyncio.to_thread(look, files)
-    for _ in range(SETTLE_MOST):
+    for _ in range(MAX_SETTLE_LOOKS):
         await asyncio.sleep(SETTLE)
         last, seen = seen, await asyncio.to_thread(look, files)
         if last == seen:
@@ -138,7 +138,7 @@ async def _settled(files: list[str]) -> Looks:
 
 
 def _changes(found: _List) -> Iterator[Change]:
-    """The full list; its rows are let go of on the way."""
+    """Yield the full list; its rows are freed on the way."""
     yield Begin()
     yield from found.faults
     while found.rows:
@@ -149,7 +149,7 @@ def _changes(found: _List) -> Iterator[Change]:
 
 
 def foreign_rrsets(found: ZoneFile) -> tuple[list[Row], list[Wrong]]:
-    """The RRsets of types whose text the core can't read, and what is wrong among them."""
+    """Return the RRsets of types whose text the core can't read, and the invalid records."""
     wrong: list[Wrong] = []
     ttls: dict[tuple[bytes, int], int] = {}
     rdatas: dict[tuple[bytes, int], dict[bytes, None]] = {}
