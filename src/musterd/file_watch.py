@@ -31,7 +31,7 @@ Looks = dict[str, Look]
 """File -> its present state."""
 
 
-class Watch:
+class WatchedFiles:
     """The files that one reader watches."""
 
     def __init__(self, hub: "FileWatch") -> None:
@@ -77,13 +77,13 @@ class FileWatch:
 
     def __init__(self, poll: float = POLL) -> None:
         """Create a watcher, which is idle until ``run``. poll: seconds."""
-        self.watches: set[Watch] = set()
+        self.watches: set[WatchedFiles] = set()
         self._poll = poll
         self._stop = asyncio.Event()
 
-    def watch(self) -> Watch:
+    def watch(self) -> WatchedFiles:
         """Create a watch."""
-        watch = Watch(self)
+        watch = WatchedFiles(self)
         self.watches.add(watch)
         return watch
 

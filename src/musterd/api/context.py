@@ -26,7 +26,7 @@ CALL: Final = "musterd.call"
 """Key of the ``Call`` in the scope of a request."""
 
 
-class Core(Protocol):
+class CoreAnswers(Protocol):
     """The part of ``musterd._core.Core`` that the API uses."""
 
     def answer(self, query: bytes, client: str, tcp: bool) -> bytes | None: ...  # noqa: D102
@@ -45,7 +45,7 @@ class Context:
     leases: LeaseService
     tokens: Tokens
     catalog: Catalog
-    core: Core
+    core: CoreAnswers
     settings: Callable[[], Api]
     listening: Callable[[], Sequence[str]]
     clock: Callable[[], float]

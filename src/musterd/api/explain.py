@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from musterd.api import responses, schemas
-from musterd.api.context import CallDep, Core
+from musterd.api.context import CallDep, CoreAnswers
 from musterd.api.problems import ProblemResponse, documented
 from musterd.catalog import Contribution
 from musterd.catalog.resolve import resolve
@@ -139,7 +139,7 @@ def _records(given: Contribution) -> Iterator[dict[str, Any]]:
         }
 
 
-def _answer(core: Core, name: bytes, rtype: int, client: str) -> dict[str, Any]:
+def _answer(core: CoreAnswers, name: bytes, rtype: int, client: str) -> dict[str, Any]:
     """Return the answer of the core to a client, over TCP to avoid truncation."""
     owner, _ = dns.name.from_wire(name, 0)
     query = dns.message.make_query(

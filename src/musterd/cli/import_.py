@@ -28,7 +28,7 @@ MAX_SHOWN: Final = 20
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
-class Target:
+class CopyTarget:
     """Where to write the keys."""
 
     to: str = ""
@@ -39,7 +39,7 @@ class Target:
     """Only print what would be done."""
 
 
-_PRINTED = Target()
+_PRINTED = CopyTarget()
 
 
 @app.command(name="hades-etcd")
@@ -48,7 +48,7 @@ def hades_etcd(
     /,
     *,
     prefix: str = "/hades",
-    target: Target = _PRINTED,
+    target: CopyTarget = _PRINTED,
     login: EtcdLoginOptions = NO_LOGIN,
 ) -> int:
     """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if a key can't be read.
@@ -90,7 +90,7 @@ def _endpoints(to: str) -> str:
 
 
 async def _copy(
-    nodes: "Iterable[Node]", options: "EtcdOptions", report: "ImportReport", target: Target
+    nodes: "Iterable[Node]", options: "EtcdOptions", report: "ImportReport", target: CopyTarget
 ) -> None:
     from musterd.etcd import EtcdClient
     from musterd.importers.hades_etcd import copy
@@ -104,7 +104,7 @@ async def _copy(
         print(file=sys.stderr)
 
 
-def _print_report(report: "ImportReport", target: Target) -> None:
+def _print_report(report: "ImportReport", target: CopyTarget) -> None:
     """Print a summary; on standard error if the keys themselves are on standard output."""
     would = "would be " if target.dry_run else ""
     lines = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from musterd.errors import SettingsError
-from musterd.file_watch import POLL, FileWatch, Watch
+from musterd.file_watch import POLL, FileWatch, WatchedFiles
 from musterd.settings.describe import field_kind
 from musterd.settings.load import parse, read
 from musterd.settings.model import Section, Settings
@@ -33,7 +33,7 @@ class Watcher:
         self._seen = _peek(path)
         self._forced = False
         self._poll = poll
-        self._watch: Watch | None = None
+        self._watch: WatchedFiles | None = None
         self.settings = self._outcome()
         """The last valid settings."""
 

@@ -17,7 +17,7 @@ import dns.rdatatype
 
 from musterd._core import ZoneFile
 from musterd.backoff import Backoff
-from musterd.file_watch import FileWatch, Looks, Watch, look
+from musterd.file_watch import FileWatch, Looks, WatchedFiles, look
 from musterd.rr.names import fold
 from musterd.rr.rrset import pack, soa_serial
 from musterd.rr.types import SOA
@@ -91,7 +91,7 @@ class ZoneFileSource:
         finally:
             watch.close()
 
-    async def _change(self, watch: Watch, files: list[str], seen: Looks) -> Looks:
+    async def _change(self, watch: WatchedFiles, files: list[str], seen: Looks) -> Looks:
         """Wait until a file differs from what was seen; return the new state of all files."""
         # An included file became known only after the look: it counts as changed.
         seen = {file: seen.get(file) for file in files}

@@ -17,7 +17,7 @@ from musterd.sources.etcd import rrsets
 from musterd.sources.etcd.faults import FaultLog
 from musterd.sources.etcd.health import Statuses
 from musterd.sources.etcd.keys import KeyCodec, Layout, ServiceKey, is_reverse, name_of
-from musterd.sources.etcd.resolve import Resolution, Resolver, TooLarge
+from musterd.sources.etcd.resolve import LargeName, Resolution, Resolver
 from musterd.sources.etcd.rrsets import MAX_RECORDS
 from musterd.sources.etcd.service import Rules, is_hashed, pack, read, revision_of, unpack
 from musterd.sources.etcd.sorted_blocks import SortedBlocks
@@ -236,7 +236,7 @@ class Index:
             try:
                 for _ in self._resolve(reports, path, revision, time, MAX_SMALL):
                     pass
-            except TooLarge:
+            except LargeName:
                 self._large.add(path)
                 self._dirty[path] = revision
         return [*self.faults.take(), *reports]

@@ -9,14 +9,14 @@ from musterd.sources.etcd import rrsets
 from musterd.sources.etcd.health import Statuses
 from musterd.sources.etcd.keys import KeyCodec, Layout, is_reverse
 from musterd.sources.etcd.rrsets import MAX_FOLLOWED, MAX_RECORDS, STEP, Dropped, RRsets
-from musterd.sources.etcd.service import Service, unpack
+from musterd.sources.etcd.service import ServiceRecord, unpack
 from musterd.sources.etcd.sorted_blocks import SortedBlocks
 
 _KEYS: Final = f"has more than {MAX_RECORDS} keys at and below it"
 _FOLLOWED: Final = f"has aliases to names with more than {MAX_FOLLOWED} services"
 
 
-class TooLarge(Exception):  # noqa: N818 - not an error
+class LargeName(Exception):  # noqa: N818 - not an error
     """A name is built from so many services that it is resolved in the background."""
 
 
@@ -56,7 +56,7 @@ class Resolution:
         """Count services before they are read. Raises TooLarge."""
         self.services += services
         if self.limit is not None and self.services > self.limit:
-            raise TooLarge
+            raise LargeName
 
     def truncation(self) -> str:
         """Return why the name is truncated, without a count that would change; else empty."""
@@ -126,7 +126,7 @@ class Resolver:
         Yields where a pause is possible. A change during a pause may be included or not;
         ``aliases`` tells which names it affects.
         """
-        services: list[Service] = []
+        services: list[ServiceRecord] = []
         for at in range(0, min(len(items), MAX_RECORDS), STEP):
             services += self._services(items[at : min(at + STEP, MAX_RECORDS)], resolution)
             if len(items) > STEP:
@@ -134,7 +134,7 @@ class Resolver:
         return (yield from self._rrsets(services, resolution))
 
     def _rrsets(
-        self, services: Sequence[Service], resolution: Resolution
+        self, services: Sequence[ServiceRecord], resolution: Resolution
     ) -> Generator[None, None, RRsets]:
         path, dropped = resolution.path, resolution.dropped
         apex, down = path in self._keys.zones, self._statuses.down
@@ -187,7 +187,7 @@ class Resolver:
         hosts = rrsets.with_host(services)
         yield from rrsets.addresses(path, hosts, partial(self._follow, resolution), down, dropped)
 
-    def _follow(self, resolution: Resolution, path: bytes) -> Sequence[Service]:
+    def _follow(self, resolution: Resolution, path: bytes) -> Sequence[ServiceRecord]:
         """Return the services that an alias leads to."""
         room = MAX_FOLLOWED - resolution.followed
         if self._keys.top(path) is None:
@@ -220,7 +220,7 @@ class Resolver:
         own = blocks.slice(*keys.own(path), MAX_RECORDS + 1)
         return own + blocks.slice(low, high, MAX_RECORDS + 1 - len(own))
 
-    def _services(self, items: Sequence[bytes], resolution: Resolution) -> list[Service]:
+    def _services(self, items: Sequence[bytes], resolution: Resolution) -> list[ServiceRecord]:
         """Return the services of some items. Raises TooLarge."""
         resolution.count(len(items))
         self.services_read += len(items)

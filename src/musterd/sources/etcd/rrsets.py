@@ -14,7 +14,7 @@ from typing import Final
 from musterd.rr.rrset import Record
 from musterd.rr.types import AAAA, CNAME, MX, NS, PTR, SRV, TXT, A
 from musterd.sources.etcd.keys import name_of, path_of
-from musterd.sources.etcd.service import IPV4, IPV6, NAME, NO_PORT, Service
+from musterd.sources.etcd.service import IPV4, IPV6, NAME, NO_PORT, ServiceRecord
 
 MAX_RECORDS: Final = 1000
 """Maximum records of an RRset, and services of a name."""
@@ -48,7 +48,7 @@ RRsets = dict[int, bytes]
 """Packed RRsets by type."""
 Addresses = dict[bytes, tuple[int, int]]
 """Address -> weight (0 for none) and TTL in seconds."""
-Follow = Callable[[bytes], Sequence[Service]]
+Follow = Callable[[bytes], Sequence[ServiceRecord]]
 """Returns the services with a host at a path, none if it is outside all zones."""
 
 
@@ -64,7 +64,7 @@ class Dropped:
     down: dict[tuple[int, bytes], tuple[int, bytes]] = field(default_factory=dict)
 
 
-def alias(path: bytes, services: Sequence[Service], *, apex: bool) -> RRsets | None:
+def alias(path: bytes, services: Sequence[ServiceRecord], *, apex: bool) -> RRsets | None:
     """Return the CNAME of a name that is an alias and nothing else.
 
     None if it is not; ``others`` and ``addresses`` then build its RRsets. apex: True for the apex
@@ -79,12 +79,12 @@ def alias(path: bytes, services: Sequence[Service], *, apex: bool) -> RRsets | N
     )
 
 
-def with_host(services: Sequence[Service]) -> Sequence[Service]:
+def with_host(services: Sequence[ServiceRecord]) -> Sequence[ServiceRecord]:
     """Return the services with a host, of the selected group."""
     return grouped([service for service in services if service.kind])
 
 
-def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
+def address_records(service: ServiceRecord, owner: bytes) -> tuple[Record, ...]:
     """Return the records of a service that has an address and no text; else nothing.
 
     owner: the wire name of its path.
@@ -105,7 +105,10 @@ def address_records(service: Service, owner: bytes) -> tuple[Record, ...]:
 
 
 def others(
-    services: Sequence[Service], hosts: Sequence[Service], down: Container[bytes], dropped: Dropped
+    services: Sequence[ServiceRecord],
+    hosts: Sequence[ServiceRecord],
+    down: Container[bytes],
+    dropped: Dropped,
 ) -> Iterator[RRsets]:
     """Yield the RRsets except addresses, one type at a time; empty where a pause is possible.
 
@@ -120,14 +123,14 @@ def others(
         yield _joined(TXT, _txt(grouped(services)), dropped)
 
 
-def of_type(rtype: int, services: Sequence[Service], dropped: Dropped) -> RRsets:
+def of_type(rtype: int, services: Sequence[ServiceRecord], dropped: Dropped) -> RRsets:
     """Return the RRset of a type other than an address, at a name with keys for that type."""
     kept = grouped(services)
     make = {NS: _ns, MX: _mx, TXT: _txt}[rtype]
     return _joined(rtype, make(service for service in kept if service.rtype in {0, rtype}), dropped)
 
 
-def reverse(services: Iterable[Service], dropped: Dropped) -> RRsets:
+def reverse(services: Iterable[ServiceRecord], dropped: Dropped) -> RRsets:
     """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
     return _joined(
         PTR,
@@ -138,7 +141,7 @@ def reverse(services: Iterable[Service], dropped: Dropped) -> RRsets:
 
 def addresses(
     path: bytes,
-    hosts: Sequence[Service],
+    hosts: Sequence[ServiceRecord],
     follow: Follow,
     down: Container[bytes],
     dropped: Dropped,
@@ -151,7 +154,7 @@ def addresses(
     seen, aliases = {path}, 0
     level = [(path, hosts, 0, _MAX_TTL)]
     for _ in range(MAX_CHAIN + 1):
-        after: list[tuple[bytes, Sequence[Service], int, int]] = []
+        after: list[tuple[bytes, Sequence[ServiceRecord], int, int]] = []
         for here, services, weight, ttl in level:
             for service in services:
                 if service.kind != NAME:
@@ -187,7 +190,7 @@ def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:
     known[address] = weight, ttl
 
 
-def grouped(services: Sequence[Service]) -> Sequence[Service]:
+def grouped(services: Sequence[ServiceRecord]) -> Sequence[ServiceRecord]:
     """Return the services of the group that the shortest key selects.
 
     The first of the shortest keys decides: if it has a group, only services of that group and
@@ -203,7 +206,7 @@ def grouped(services: Sequence[Service]) -> Sequence[Service]:
     return [service for service in services if service.group in {b"", group}]
 
 
-def _sole_alias(path: bytes, hosts: Sequence[Service]) -> bytes | None:
+def _sole_alias(path: bytes, hosts: Sequence[ServiceRecord]) -> bytes | None:
     """Return the target of a name that is an alias and nothing else."""
     if not hosts or any(
         not _is_alias(service) or service.host != hosts[0].host for service in hosts
@@ -213,7 +216,7 @@ def _sole_alias(path: bytes, hosts: Sequence[Service]) -> bytes | None:
     return None if _is_below(path_of(target), path) else target
 
 
-def _is_alias(service: Service) -> bool:
+def _is_alias(service: ServiceRecord) -> bool:
     if service.kind != NAME or service.rtype not in {0, CNAME}:
         return False
     return service.rtype == CNAME or (not service.mail and service.port in {0, NO_PORT})
@@ -237,7 +240,9 @@ Made = list[tuple[int, int, bytes]]
 """TTL, weight and rdata of records."""
 
 
-def _srv(hosts: Sequence[Service], down: Container[bytes], dropped: Dropped) -> Iterator[RRsets]:
+def _srv(
+    hosts: Sequence[ServiceRecord], down: Container[bytes], dropped: Dropped
+) -> Iterator[RRsets]:
     """Yield the SRV records; the weights of a priority are shares of 100, as in SkyDNS."""
     sums: dict[int, int] = {}
     for service in hosts:
@@ -271,7 +276,7 @@ def _srv(hosts: Sequence[Service], down: Container[bytes], dropped: Dropped) -> 
     yield _joined(SRV, list((up or rest).values()), dropped)
 
 
-def _mx(services: Iterable[Service]) -> Made:
+def _mx(services: Iterable[ServiceRecord]) -> Made:
     found: dict[bytes, tuple[int, int, bytes]] = {}
     for service in services:
         if service.kind:
@@ -281,7 +286,7 @@ def _mx(services: Iterable[Service]) -> Made:
     return list(found.values())
 
 
-def _ns(services: Iterable[Service]) -> Made:
+def _ns(services: Iterable[ServiceRecord]) -> Made:
     found: dict[bytes, tuple[int, int, bytes]] = {}
     for service in services:
         if service.kind:
@@ -290,7 +295,7 @@ def _ns(services: Iterable[Service]) -> Made:
     return list(found.values())
 
 
-def _txt(services: Iterable[Service]) -> Made:
+def _txt(services: Iterable[ServiceRecord]) -> Made:
     """Return TXT records; a text is split into strings of 255 bytes (RFC 1035 section 3.3)."""
     found: dict[bytes, tuple[int, int, bytes]] = {}
     for service in services:

@@ -53,7 +53,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 _SIZES = 0, 4, 16
 
 
-class Service(NamedTuple):
+class ServiceRecord(NamedTuple):
     """The value of a key.
 
     path: of its name; host: an address of 4 or 16 bytes, a folded wire name, or empty, by
@@ -86,7 +86,9 @@ class Rules(NamedTuple):
     typed: bool
 
 
-def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules: Rules) -> Service:
+def read(
+    path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules: Rules
+) -> ServiceRecord:
     """Parse the value of a key at a path.
 
     lease_ttl: TTL of its lease in seconds, None without a lease. Raises ValueError with the reason.
@@ -102,7 +104,7 @@ def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules:
         raise ValueError(f"its group has {len(group)} bytes, at most {_MAX_GROUP_BYTES}")
     rtype = _type(get("type", ""), kind) if rules.typed else 0
     given = get("ttl") or lease_ttl or rules.ttl
-    return Service(
+    return ServiceRecord(
         path,
         kind,
         get("mail", False),
@@ -119,20 +121,20 @@ def read(path: bytes, value: bytes, revision: int, lease_ttl: int | None, rules:
     )
 
 
-def pack(service: Service) -> bytes:
+def pack(service: ServiceRecord) -> bytes:
     """Return a service in packed form, without its path."""
     group = service.group
     head = _HEAD.pack(*service[1:10])
     return b"".join((head, service.host, bytes((len(group),)), group, service.text))
 
 
-def unpack(path: bytes, item: bytes, at: int) -> Service:
+def unpack(path: bytes, item: bytes, at: int) -> ServiceRecord:
     """Return the service that ``pack`` stored at an offset of an item."""
     kind, mail, rtype, strip, ttl, priority, weight, port, revision = _HEAD.unpack_from(item, at)
     at += _HEAD.size
     end = item.index(b"\0", at) + 1 if kind == NAME else at + _SIZES[kind]
     group = end + 1 + item[end]
-    return Service(
+    return ServiceRecord(
         path, kind, bool(mail), rtype, strip, ttl, priority, weight, port, revision,
         item[at:end], item[end + 1 : group], item[group:],
     )  # fmt: skip
