@@ -304,7 +304,7 @@ class Index:
     ) -> Iterator[None]:
         """Append the records of a name: under the key of its path, or ``text_below``.
 
-        Yields where a pause is possible. Raises TooLarge if the name is built from more than
+        Yields where a pause is possible. Raises LargeName if the name is built from more than
         ``limit`` services. ``_last`` and the aliases are noted before a pause, so that changes
         during the pause are seen.
         """

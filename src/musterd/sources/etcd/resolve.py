@@ -53,7 +53,7 @@ class Resolution:
         self.dropped = Dropped()
 
     def count(self, services: int) -> None:
-        """Count services before they are read. Raises TooLarge."""
+        """Count services before they are read. Raises LargeName."""
         self.services += services
         if self.limit is not None and self.services > self.limit:
             raise LargeName
@@ -121,7 +121,7 @@ class Resolver:
     def resolve(
         self, items: Sequence[bytes], resolution: Resolution
     ) -> Generator[None, None, RRsets]:
-        """Return the RRsets of a name with some items. Raises TooLarge.
+        """Return the RRsets of a name with some items. Raises LargeName.
 
         Yields where a pause is possible. A change during a pause may be included or not;
         ``aliases`` tells which names it affects.
@@ -221,7 +221,7 @@ class Resolver:
         return own + blocks.slice(low, high, MAX_RECORDS + 1 - len(own))
 
     def _services(self, items: Sequence[bytes], resolution: Resolution) -> list[ServiceRecord]:
-        """Return the services of some items. Raises TooLarge."""
+        """Return the services of some items. Raises LargeName."""
         resolution.count(len(items))
         self.services_read += len(items)
         found = []
