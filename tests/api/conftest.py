@@ -18,5 +18,5 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def fixture(tmp_path: Path) -> ServerFixture:
-    """A server that is to run in a directory of its own."""
+    """A server with its own directory."""
     return ServerFixture(tmp_path)

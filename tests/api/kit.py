@@ -1,4 +1,4 @@
-"""What the tests of the API share: its parts in one process, asked without a network."""
+"""Shared helpers: the parts of the API in one process, called without a network."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ class Api:
         return await self.client.request(method, url, **more)
 
     async def ok(self, method: str, path: str, body: object = None, **more: Any) -> Any:
-        """What an answer of success says; none for one without content."""
+        """Return the content of a successful response, or None if it has no content."""
         response = await self.call(method, path, body, **more)
         assert response.status_code in range(200, 300), response.text
         return response.json() if response.content else None
@@ -83,7 +83,7 @@ class Api:
     async def refused(
         self, status: int, method: str, path: str, body: object = None, **more: Any
     ) -> dict[str, Any]:
-        """The problem of an answer that refuses."""
+        """Return the problem of a rejected request."""
         response = await self.call(method, path, body, **more)
         assert response.status_code == status, response.text
         assert response.headers["content-type"] == "application/problem+json"
@@ -93,20 +93,20 @@ class Api:
         return problem
 
     async def token(self, *scopes: str, name: str = "") -> str:
-        """The text of a new token."""
+        """Create a token and return its text."""
         text, _ = await self.context.tokens.create(
             name or f"t{len(self.context.tokens)}", scopes, None
         )
         return text
 
     def answers(self, name: str, rtype: str = "A", *, client: str = "127.0.0.1") -> list[str]:
-        """What is answered for a name (absolute, or in the first zone), sorted."""
+        """Return the sorted answers for a name (absolute, or in the first zone)."""
         full = name if name.endswith(".") else f"{name}.{ZONE}."
         reply = ask(self.core, full, rtype, client=client)
         return sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
 
     def reply(self, name: str, rtype: str = "A") -> dns.message.Message:
-        """The whole answer for an absolute name."""
+        """Return the whole answer for an absolute name."""
         return ask(self.core, name, rtype)
 
 

@@ -1,4 +1,4 @@
-"""The log of writes: who wrote what, and nothing of what changed nothing."""
+"""The log of writes: each change with its author; writes that change nothing are not logged."""
 
 import pytest
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow
 WEB = "/records/muster.local/web/A"
 
 
-async def test_each_write_is_told_once(fixture: ServerFixture) -> None:
+async def test_each_write_is_logged_once(fixture: ServerFixture) -> None:
     async with fixture.process() as server:
         await server.ready()
         async with server.client() as client:

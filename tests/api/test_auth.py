@@ -50,7 +50,7 @@ def test_every_route_is_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_route_without_a_token(api: Api, method: str, path: str) -> None:
+async def test_route_requires_token(api: Api, method: str, path: str) -> None:
     body, target = BODIES.get((method, path)), filled(path)
     now = api.context.clock()
     ended, _ = await api.context.tokens.create("ended", ["admin"], now + 1000)
@@ -85,7 +85,7 @@ OF_OTHERS = [["read", "write:other.test"], ["write:sub.muster.local"], ["write:l
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_a_route_without_its_scope(api: Api, method: str, path: str) -> None:
+async def test_route_requires_its_scope(api: Api, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
     of_others = OF_OTHERS if scope == "write" and "{zone}" in path else []
     tokens = [await api.token(*scopes) for scopes in (*WRONG[scope], *of_others)]
@@ -104,7 +104,7 @@ async def state(api: Api) -> Any:
 
 # A watch has no end: see test_watch.
 @pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[1] != "/v1/watch"])
-async def test_a_route_with_its_scope(api: Api, method: str, path: str) -> None:
+async def test_route_accepts_its_scope(api: Api, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
     for wide in (["write:*"], ["write:muster.local"]) if scope == "write" else ([scope], ["admin"]):
         token = await api.token(*wide)
@@ -112,7 +112,7 @@ async def test_a_route_with_its_scope(api: Api, method: str, path: str) -> None:
         assert response.status_code not in (401, 403), response.text
 
 
-async def test_a_token_writes_to_its_zone_alone(api: Api) -> None:
+async def test_token_writes_only_to_its_zone(api: Api) -> None:
     body = {"data": "10.0.0.1"}
     token = await api.token("write:Other.Test.")
     await api.ok("POST", "/records/other.test/a/A", body, token=token)
@@ -123,7 +123,7 @@ async def test_a_token_writes_to_its_zone_alone(api: Api) -> None:
     await api.refused(409, "POST", "/records/muster.local/a.sub/A", body, token=parent)
 
 
-async def test_tokens_are_made_listed_and_revoked(api: Api) -> None:
+async def test_tokens_are_created_listed_and_revoked(api: Api) -> None:
     wanted = {"name": "ci", "scopes": ["read", "write:Muster.LOCAL.", "read"], "expires": LATER}
     response = await api.call("POST", "/tokens", wanted)
     assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
@@ -149,11 +149,11 @@ async def test_tokens_are_made_listed_and_revoked(api: Api) -> None:
      {"name": "x", "scopes": ["write:a..b"]}, {"name": "x", "scopes": "read"},
      {"name": "x", "scopes": ["read"], "expires": 1}, {"name": "x", "scopes": ["read"], "a": 1}],
 )  # fmt: skip
-async def test_tokens_that_can_not_be(api: Api, body: object) -> None:
+async def test_invalid_token_request_is_rejected(api: Api, body: object) -> None:
     await api.refused(422, "POST", "/tokens", body)
 
 
-async def test_a_token_ends(api: Api) -> None:
+async def test_token_expires(api: Api) -> None:
     now = api.context.clock()
     text, _ = await api.context.tokens.create("brief", ["read"], now + 1000)
     await api.ok("GET", "/records", token=text)
@@ -161,7 +161,7 @@ async def test_a_token_ends(api: Api) -> None:
     await api.refused(401, "GET", "/records", token=text)
 
 
-async def test_the_description_needs_no_token(api: Api) -> None:
+async def test_openapi_description_needs_no_token(api: Api) -> None:
     response = await api.client.get("/openapi.json")
     assert response.status_code == 200
     assert response.json()["security"] == [{"token": []}]
@@ -169,7 +169,7 @@ async def test_the_description_needs_no_token(api: Api) -> None:
         assert (await api.client.get(path)).status_code == 401
 
 
-async def test_where_a_token_is_taken_from(api: Api) -> None:
+async def test_token_is_read_from_authorization_header(api: Api) -> None:
     for scheme in ("bearer", "BEARER", "Bearer "):
         headers = {"authorization": f"{scheme} {api.admin}"}
         await api.ok("GET", "/status", token="", headers=headers)

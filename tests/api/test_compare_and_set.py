@@ -49,7 +49,9 @@ async def whole(client: httpx.AsyncClient) -> bool:
 
 @pytest.mark.timeout(60 + TIMES)
 @pytest.mark.parametrize("count", [one, whole])
-async def test_of_the_api(fixture: ServerFixture, count: Count) -> None:
+async def test_concurrent_api_increments_are_all_counted(
+    fixture: ServerFixture, count: Count
+) -> None:
     async def often() -> None:
         async with fixture.client(server) as client:
             done = 0
@@ -64,7 +66,7 @@ async def test_of_the_api(fixture: ServerFixture, count: Count) -> None:
 
 
 @pytest.mark.timeout(60 + TIMES)
-async def test_of_the_command_line(fixture: ServerFixture) -> None:
+async def test_concurrent_command_line_increments_are_all_counted(fixture: ServerFixture) -> None:
     """The second client of the API, in threads, as it blocks."""
 
     def often() -> None:

@@ -31,7 +31,7 @@ def gone(connection: Connection) -> bool:
     return connection[0].at_eof() or connection[0].exception() is not None
 
 
-async def test_too_many_connections(fixture: ServerFixture) -> None:
+async def test_connections_over_the_limit_are_rejected(fixture: ServerFixture) -> None:
     fixture.limits = replace(fixture.limits, max_connections=5, max_rejected=3)
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
@@ -74,7 +74,7 @@ async def test_connection_in_use_stays_open(fixture: ServerFixture) -> None:
             assert (await client.get("/status")).status_code == 200
 
 
-async def test_a_rate(fixture: ServerFixture) -> None:
+async def test_request_rate_is_limited(fixture: ServerFixture) -> None:
     fixture.set(("[api]\n", "[api]\nrate = 20\n"))
     async with fixture.serve() as server, fixture.client(server) as client:
         asked = await asyncio.gather(*(client.get("/zones") for _ in range(60)))
@@ -96,7 +96,7 @@ async def test_pages_are_bounded(fixture: ServerFixture) -> None:
             assert (await client.get(f"{path}?limit=1001")).status_code == 422
 
 
-async def test_large_bodies_at_once(
+async def test_concurrent_large_bodies_are_bounded(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_BODIES", 300_000)

@@ -66,7 +66,7 @@ async def put(client: httpx.AsyncClient, path: str, data: str) -> None:
     assert answer.is_success, answer.text
 
 
-async def test_two_servers_share_it(etcd: Etcd, tmp_path: Path) -> None:
+async def test_two_servers_share_one_etcd(etcd: Etcd, tmp_path: Path) -> None:
     one, two = (etcd_fixture(etcd, tmp_path / name) for name in ("one", "two"))
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(fixture.serve()) for fixture in (one, two)]
@@ -102,13 +102,13 @@ def some(count: int) -> dict[str, Any]:
     return {"records": [{"data": f"10.1.{n // 250}.{n % 250}"} for n in range(count)]}
 
 
-async def test_rrsets_at_the_limit_of_a_transaction(
+async def test_rrset_write_over_transaction_limit_is_rejected(
     etcd: Etcd,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is too much for one step says so, changes nothing, and goes record by record."""
+    """A write too large for one step is rejected; single records still work."""
     fixture = etcd_fixture(etcd, tmp_path / "one")
     async with fixture.serve() as server:
         await until((fixture.state / "token").exists)
@@ -148,7 +148,7 @@ async def test_rrsets_at_the_limit_of_a_transaction(
             await until_answered(server, "many", [])
 
 
-async def test_what_status_shows_of_others(
+async def test_status_lists_other_servers(
     etcd: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of one that was killed, and of all while etcd is away."""
@@ -205,7 +205,7 @@ async def until_status(
 
 
 @pytest.mark.parametrize("version", BINARIES)
-async def test_an_etcd_that_is_full(version: str, tmp_path: Path) -> None:
+async def test_full_etcd_is_reported(version: str, tmp_path: Path) -> None:
     """Writes fail and say what to do, all else goes on; what it says to do helps."""
     async with running(tmp_path / "etcd", version, flags=SMALL) as etcd:
         fixture = etcd_fixture(etcd, tmp_path / "one")
@@ -245,7 +245,7 @@ async def until_answered(server: Server, name: str, wanted: list[str]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_start_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
+async def test_server_starts_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
     """It starts, says what it can't do yet, and does it when etcd is there."""
     etcd.kill()
     fixture = etcd_fixture(etcd, tmp_path / "one")
@@ -263,7 +263,7 @@ async def test_a_start_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
             await until_answered(server, "web", ["10.0.0.1"])
 
 
-async def test_etcd_goes_and_comes_back(etcd: Etcd, tmp_path: Path) -> None:
+async def test_server_survives_etcd_outage(etcd: Etcd, tmp_path: Path) -> None:
     """Answers go on, writes fail clearly, and a restart meanwhile answers from the snapshot."""
     fixture = etcd_fixture(etcd, tmp_path / "one")
     async with fixture.serve() as server:
@@ -304,7 +304,7 @@ async def rcode(server: Server) -> str:
     return dns.rcode.to_text(reply.rcode())
 
 
-async def test_without_a_state_directory(etcd: Etcd, tmp_path: Path) -> None:
+async def test_server_runs_without_state_directory(etcd: Etcd, tmp_path: Path) -> None:
     text = new_text()
     fixture = etcd_fixture(etcd, tmp_path / "one", 'prefix = "/prod"')
     fixture.text = fixture.settings.read_text()

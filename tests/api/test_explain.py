@@ -17,7 +17,7 @@ async def explain(api: Api, name: str, **query: str) -> Any:
     return await api.ok("GET", f"/explain?name={name}{more}")
 
 
-async def test_what_is_registered(api: Api) -> None:
+async def test_explain_shows_registered_records(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1", "policy": "one"})
     record = await api.ok("PUT", "/records/muster.local/web/A/two", {"data": "10.0.0.2", "ttl": 9})
     found = await explain(api, "web.muster.local")
@@ -26,7 +26,10 @@ async def test_what_is_registered(api: Api) -> None:
     assert len(answer["records"]) == 1
     assert answer["records"][0].startswith("web.muster.local. 9 IN A 10.0.0.")
     given = found.pop("records")
-    assert {one["key"] for one in given} == {"muster.local/web/A/one", "muster.local/web/A/two"}
+    assert {record["key"] for record in given} == {
+        "muster.local/web/A/one",
+        "muster.local/web/A/two",
+    }
     assert given[1] == {
         "source": "registry", "key": "muster.local/web/A/two", "revision": record["revision"],
         "time": record["modified"], "type": "A", "ttl": 9, "data": "10.0.0.2", "weight": 1,
@@ -36,7 +39,7 @@ async def test_what_is_registered(api: Api) -> None:
                      "zone": "muster.local", "state": "live", "policy": "one"}  # fmt: skip
 
 
-async def test_the_answer_is_that_of_the_client(api: Api) -> None:
+async def test_explain_depends_on_client(api: Api) -> None:
     records = [{"data": f"10.0.0.{n}", "policy": "sticky"} for n in range(1, 9)]
     await api.ok("PUT", "/records/muster.local/web/A", {"records": records})
     for client in ("10.1.1.1", "10.2.2.2", "fd00::1"):
@@ -47,22 +50,22 @@ async def test_the_answer_is_that_of_the_client(api: Api) -> None:
         )
 
 
-async def test_types(api: Api) -> None:
+async def test_explain_accepts_types(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/a/TXT/1", {"data": "x"})
     assert (await explain(api, "a.muster.local"))["type"] == "TXT"
     assert (await explain(api, "a.muster.local", type="a"))["records"] == []
     soa = await explain(api, "muster.local", type="SOA")
-    assert [one["source"] for one in soa["records"]] == ["(zone)"]
+    assert [record["source"] for record in soa["records"]] == ["(zone)"]
     nothing = await explain(api, "nope.muster.local")
     assert (nothing["type"], nothing["answer"]["rcode"]) == ("A", "NXDOMAIN")
 
 
-async def test_a_wildcard(api: Api) -> None:
+async def test_explain_shows_wildcard(api: Api) -> None:
     """Its records are shown for a name that they answer for, and for no other."""
     await api.ok("PUT", "/records/muster.local/*.w/A/1", {"data": "10.0.0.1", "policy": "one"})
     await api.ok("PUT", "/records/muster.local/x.y.w/TXT/1", {"data": "x"})
     found = await explain(api, "A.b.w.muster.local", type="A")
-    assert [one["key"] for one in found["records"]] == ["muster.local/*.w/A/1"]
+    assert [record["key"] for record in found["records"]] == ["muster.local/*.w/A/1"]
     assert found["policy"] == "one"
     assert found["answer"]["rcode"] == "NOERROR"
     for name in ("y.w", "x.y.w", "z.y.w", "w", "*.x"):
@@ -70,12 +73,12 @@ async def test_a_wildcard(api: Api) -> None:
     assert (await explain(api, "b.w.muster.local", type="TXT"))["records"] == []
 
 
-async def test_a_cname_is_followed(api: Api) -> None:
+async def test_explain_follows_cname(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/w/CNAME/1", {"data": "v.muster.local"})
     await api.ok("PUT", "/records/muster.local/v/A/1", {"data": "10.0.0.1"})
     found = await explain(api, "w.muster.local", type="A")
     assert len(found["answer"]["records"]) == 2
-    assert [one["key"] for one in found["records"]] == ["muster.local/w/CNAME/1"]
+    assert [record["key"] for record in found["records"]] == ["muster.local/w/CNAME/1"]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +87,11 @@ async def test_a_cname_is_followed(api: Api) -> None:
      ("name=muster.local&type=NOPE", 422), ("name=muster.local&client=x", 422),
      ("name=muster.local&nope=1", 422)],
 )  # fmt: skip
-async def test_questions_that_are_wrong(api: Api, query: str, status: int) -> None:
+async def test_invalid_question_is_rejected(api: Api, query: str, status: int) -> None:
     await api.refused(status, "GET", f"/explain?{query}")
 
 
-async def test_status(api: Api) -> None:
+async def test_status_shows_sources(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1"})
     status = await api.ok("GET", "/status")
     assert (status["version"], status["listeners"]) == ("1", ["127.0.0.1:53"])
@@ -104,7 +107,7 @@ async def test_status(api: Api) -> None:
     assert status["problems"] == []
 
 
-async def test_status_tells_of_problems_that_it_does_not_show(api: Api) -> None:
+async def test_status_counts_omitted_problems(api: Api) -> None:
     faults = [Fault(f"key {number}", "wrong") for number in range(MAX_PROBLEMS + 2)]
     api.context.catalog.apply("registry", *faults)
     first, newest, *_ = (await api.ok("GET", "/status"))["problems"]
@@ -112,7 +115,7 @@ async def test_status_tells_of_problems_that_it_does_not_show(api: Api) -> None:
     assert newest == f"source registry: key {MAX_PROBLEMS + 1}: wrong"
 
 
-async def test_status_names_problems(api: Api) -> None:
+async def test_status_lists_problems(api: Api) -> None:
     key = b"/musterd/v1/records/muster.local/bad/A/1"
     value = b'{"data": "nope"}'
     done = await api.store.transaction((), (StorePut(key, value),))

@@ -112,7 +112,7 @@ def _encode(case: Case, token: str) -> bytes:
 
 
 class Reply(NamedTuple):
-    """What a client sees, without the values that differ between equal writes."""
+    """Return the response, without the values that differ between equal writes."""
 
     status: int
     body: Any

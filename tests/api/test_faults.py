@@ -1,4 +1,4 @@
-"""What is wrong with a request is told in words, with the place, and what was expected there."""
+"""What is wrong with a request is described with its place and the expected value."""
 
 import pytest
 
@@ -9,7 +9,7 @@ A = {"data": "10.0.0.1"}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "told"),
+    ("method", "path", "body", "detail"),
     [
         ("PUT", ONE, {}, "data: is missing"),
         ("PUT", ONE, {**A, "x": 1}, "x: is unknown"),
@@ -31,12 +31,14 @@ A = {"data": "10.0.0.1"}
         ("GET", "/watch?from=x", None, 'from: got "x", expected a whole number'),
     ],
 )  # fmt: skip
-async def test_a_fault_is_told(api: Api, method: str, path: str, body: object, told: str) -> None:
+async def test_problem_detail_names_the_fault(
+    api: Api, method: str, path: str, body: object, detail: str
+) -> None:
     problem = await api.refused(422, method, path, body)
-    assert problem["detail"].startswith(told)
+    assert problem["detail"].startswith(detail)
 
 
-async def test_what_is_no_json(api: Api) -> None:
+async def test_invalid_json_is_rejected(api: Api) -> None:
     headers = {"content-type": "application/json"}
     problem = await api.refused(422, "PUT", ONE, content=b'{"data":', headers=headers)
     assert problem["detail"].startswith("body: is not valid JSON: ")

@@ -8,7 +8,7 @@ from tests.catalogkit import until
 ONE = "/records/muster.local/web/A/one"
 
 
-async def test_each_change_says_who(api: Api) -> None:
+async def test_change_has_an_author(api: Api) -> None:
     other = await api.token("write:*", name="other")
     first = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     second = await api.ok("PUT", ONE, {"data": "10.0.0.2"}, token=other)
@@ -25,7 +25,7 @@ async def test_each_change_says_who(api: Api) -> None:
     assert revisions == sorted(revisions, reverse=True)
 
 
-async def test_the_end_of_a_lease_is_nobodys_change(api: Api) -> None:
+async def test_lease_expiry_has_no_author(api: Api) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     await api.ok("DELETE", f"/leases/{lease}")
@@ -33,7 +33,7 @@ async def test_the_end_of_a_lease_is_nobodys_change(api: Api) -> None:
     assert (last["action"], last["who"], last["record"]) == ("expired", "", None)
 
 
-async def test_of_a_zone_an_owner_a_type_a_record(api: Api) -> None:
+async def test_history_is_filtered_by_path(api: Api) -> None:
     for path in ("muster.local/a/A/1", "muster.local/a/A/2", "muster.local/a/TXT/1",
                  "muster.local/ab/A/1", "other.test/a/A/1"):  # fmt: skip
         data = "x" if "TXT" in path else "10.0.0.1"
@@ -49,7 +49,7 @@ async def test_of_a_zone_an_owner_a_type_a_record(api: Api) -> None:
     await api.refused(404, "GET", "/history?zone=nope.test")
 
 
-async def test_pages(api: Api) -> None:
+async def test_history_is_paged(api: Api) -> None:
     for number in range(7):
         await api.ok("PUT", ONE, {"data": f"10.0.0.{number}"})
     found: list[str] = []
@@ -62,7 +62,7 @@ async def test_pages(api: Api) -> None:
     assert found == [f"10.0.0.{number}" for number in reversed(range(7))]
 
 
-async def test_an_rrset_is_one_change(api: Api) -> None:
+async def test_rrset_write_is_one_change(api: Api) -> None:
     path = "/records/muster.local/web/A"
     await api.ok("PUT", path, {"records": [{"data": f"10.0.0.{n}"} for n in range(5)]})
     page = await api.ok("GET", "/history?limit=2")
@@ -71,14 +71,14 @@ async def test_an_rrset_is_one_change(api: Api) -> None:
     assert rest == {"entries": [], "next": None}
 
 
-async def test_what_is_forgotten_is_no_error(api: Api) -> None:
+async def test_compacted_history_is_not_an_error(api: Api) -> None:
     record = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     await api.store.compact(record["revision"])
     assert await api.ok("GET", "/history") == {"entries": [], "next": None}
 
 
 @pytest.mark.slow
-async def test_an_expired_lease(api: Api) -> None:
+async def test_expired_lease_is_in_history(api: Api) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 1}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     assert api.answers("web") == ["10.0.0.1"]

@@ -58,7 +58,7 @@ class Writer:
                 return "DELETE", path(more, "TXT"), None
 
     def after(self) -> Records:
-        """What its names have once the next write is done."""
+        """Return the records of this client after the next write."""
         there = dict(self.there)
         method, path, body = self.request()
         owner, rtype = path.split("/")[3:5]

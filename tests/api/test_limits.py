@@ -16,12 +16,12 @@ SIZE = 1_048_576
 
 
 async def pieces(size: int) -> AsyncIterator[bytes]:
-    """A body whose length is not told before."""
+    """A body of unknown length."""
     for _ in range(size // 1024):
         yield b" " * 1024
 
 
-async def test_a_body_that_is_too_large(api: Api) -> None:
+async def test_large_body_is_rejected(api: Api) -> None:
     json = {"content-type": "application/json"}
     body = b'{"data": "10.0.0.1"}'
     exact = body + b" " * (SIZE - len(body))
@@ -32,7 +32,7 @@ async def test_a_body_that_is_too_large(api: Api) -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_of_unknown_length(fixture: ServerFixture) -> None:
+async def test_large_chunked_body_is_rejected(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         response = await client.put(ONE, content=pieces(SIZE + 1024))
         assert response.status_code == 413
@@ -43,14 +43,14 @@ async def test_a_body_of_unknown_length(fixture: ServerFixture) -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_is_not_read_before_its_token_is(fixture: ServerFixture) -> None:
+async def test_token_is_checked_before_body_is_read(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         headers = {"authorization": "Bearer x"}
         response = await client.put(ONE, content=pieces(3 * SIZE), headers=headers)
         assert response.status_code == 401
 
 
-async def test_all_bodies_together_are_bounded() -> None:
+async def test_total_body_memory_is_bounded() -> None:
     bodies = limits.Bodies()
     bodies.hold(limits.MAX_BODIES)
     with pytest.raises(ProblemResponse):
@@ -60,9 +60,7 @@ async def test_all_bodies_together_are_bounded() -> None:
 
 
 @pytest.mark.slow
-async def test_a_body_that_does_not_come(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_body_times_out(fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
@@ -74,7 +72,7 @@ async def test_a_body_that_does_not_come(
 
 
 @pytest.mark.slow
-async def test_a_client_that_waits_to_be_asked_for_the_body(fixture: ServerFixture) -> None:
+async def test_client_expecting_100_continue(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
@@ -109,7 +107,7 @@ async def test_endless_head_is_rejected(fixture: ServerFixture, *, slow: bool) -
 
 
 @pytest.mark.slow
-async def test_what_is_no_http(fixture: ServerFixture) -> None:
+async def test_invalid_http_is_rejected(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
@@ -119,7 +117,7 @@ async def test_what_is_no_http(fixture: ServerFixture) -> None:
         assert (await client.get("/status")).status_code == 200
 
 
-async def test_a_rate_is_of_each_token(api: Api) -> None:
+async def test_rate_limit_is_per_token(api: Api) -> None:
     now = 0.0
     api.rate._clock = lambda: now
     api.rate.limit = 2
@@ -140,7 +138,7 @@ async def test_a_rate_is_of_each_token(api: Api) -> None:
     await api.ok("GET", "/zones")
 
 
-def test_the_table_of_rates_is_bounded() -> None:
+def test_rate_table_is_bounded() -> None:
     rate = limits.Rate(lambda: 0.0)
     rate.limit = 1
     for number in range(2 * limits.MAX_BUCKETS):
@@ -148,7 +146,7 @@ def test_the_table_of_rates_is_bounded() -> None:
     assert len(rate._buckets) <= limits.MAX_BUCKETS
 
 
-async def test_a_method_that_is_not_there(api: Api) -> None:
+async def test_unknown_method_is_rejected(api: Api) -> None:
     response = await api.call("PATCH", ONE, {"data": "10.0.0.1"})
     assert response.status_code == 405
     assert response.headers["content-type"] == "application/problem+json"
@@ -158,7 +156,7 @@ async def test_a_method_that_is_not_there(api: Api) -> None:
     await api.refused(404, "GET", "/records/muster.local/web/A/one/two")
 
 
-async def test_a_store_that_fails_is_told(api: Api) -> None:
+async def test_store_failure_is_reported(api: Api) -> None:
     await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     await api.store.close()
     response = await api.call("PUT", ONE, {"data": "10.0.0.2"})
@@ -167,9 +165,7 @@ async def test_a_store_that_fails_is_told(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.1"]
 
 
-async def test_a_fault_of_ours_tells_nothing_of_it(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_internal_error_hides_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise RuntimeError("a secret")
 

@@ -29,7 +29,7 @@ async def pages(api: Api, path: str) -> list[list[str]]:
         after = page["next"]
 
 
-async def test_pages(api: Api) -> None:
+async def test_list_is_paged(api: Api) -> None:
     await fill(api)
     found = await pages(api, "/records/muster.local?limit=10")
     assert [len(page) for page in found] == [10, 10, 6]
@@ -46,7 +46,7 @@ async def test_pages(api: Api) -> None:
      ("/records/muster.local/h00/A", 1), ("/records/muster.local/h00/TXT", 0),
      ("/records/muster.local/H01.muster.local.", 1), ("/records/sub.muster.local", 0)],
 )  # fmt: skip
-async def test_filters(api: Api, path: str, count: int) -> None:
+async def test_list_is_filtered(api: Api, path: str, count: int) -> None:
     await fill(api)
     joint = "&" if "?" in path else "?"
     for limit in (1, 7, 1000):
@@ -58,11 +58,11 @@ async def test_filters(api: Api, path: str, count: int) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=x", "label=x", "type=NOPE", "nope=1", "type="]
 )
-async def test_queries_that_are_wrong(api: Api, query: str) -> None:
+async def test_invalid_query_is_rejected(api: Api, query: str) -> None:
     await api.refused(422, "GET", f"/records/muster.local?{query}")
 
 
-async def test_a_stream_has_all(api: Api) -> None:
+async def test_stream_contains_all_records(api: Api) -> None:
     await fill(api)
     response = await api.call(
         "GET", "/records/muster.local?type=A", headers={"accept": "application/x-ndjson"}
@@ -74,7 +74,7 @@ async def test_a_stream_has_all(api: Api) -> None:
     assert response.headers["musterd-revision"] == str(revision)
 
 
-async def test_an_empty_stream(api: Api) -> None:
+async def test_empty_stream(api: Api) -> None:
     headers = {"accept": "application/x-ndjson"}
     assert (await api.call("GET", "/records", headers=headers)).text == ""
     await api.refused(404, "GET", "/records/nope.test", headers=headers)

@@ -8,9 +8,9 @@ import pytest
 from tests.api.kit import Api
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
-"""With muster.local 255 octets."""
+"""255 bytes with muster.local."""
 ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 192, 32))
-"""192 octets in 6 labels, none as it is."""
+"""192 bytes in 6 labels, none as it is."""
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at i
         (ALL, None),
     ],
 )
-async def test_a_name_survives(api: Api, written: str, kept: str | None) -> None:
+async def test_name_round_trips(api: Api, written: str, kept: str | None) -> None:
     path = f"/records/muster.local/{quote(written, safe='')}/A"
     record = await api.ok("POST", path, {"data": "10.0.0.1"})
     assert record["owner"] == kept or kept is None
@@ -58,18 +58,18 @@ async def test_a_name_survives(api: Api, written: str, kept: str | None) -> None
     assert (await api.ok("GET", "/records"))["records"] == []
     await api.ok("POST", "/zones/muster.local/import", content=exported)
     found = (await api.ok("GET", f"{back}/A"))["records"]
-    assert [one["owner"] for one in found] == [record["owner"]]
+    assert [entry["owner"] for entry in found] == [record["owner"]]
     assert api.answers(owner.to_text()) == ["10.0.0.1"]
 
 
-async def test_the_location_of_a_name_leads_to_it(api: Api) -> None:
+async def test_location_header_leads_to_record(api: Api) -> None:
     path = f"/records/muster.local/{quote('a/b%c', safe='')}/A"
     response = await api.call("POST", path, {"data": "10.0.0.1"})
     location = response.headers["location"].removeprefix("/v1")
     assert await api.ok("GET", location) == response.json()
 
 
-async def test_names_in_data(api: Api) -> None:
+async def test_names_in_data_round_trip(api: Api) -> None:
     path = "/records/muster.local/x/CNAME/1"
     for data, kept in ((r"a\.b.test", r"a\.b.test."), ("bücher.test", "xn--bcher-kva.test."),
                        (r"\000\255.test.", r"\000\255.test."), (".", ".")):  # fmt: skip
@@ -81,10 +81,10 @@ async def test_names_in_data(api: Api) -> None:
     "owner",
     ["a..b", ".", "x" * 64, LONGEST + "z", "a\\", r"a\300", "..", "\u0301", "x" * 1200],
 )
-async def test_names_that_are_none(api: Api, owner: str) -> None:
+async def test_invalid_name_is_rejected(api: Api, owner: str) -> None:
     path = f"/records/muster.local/{quote(owner, safe='').replace('.', '%2E')}/A"
     await api.refused(422, "POST", path, {"data": "10.0.0.1"})
 
 
-async def test_a_path_that_is_not_utf8(api: Api) -> None:
+async def test_path_that_is_not_utf8_is_rejected(api: Api) -> None:
     await api.refused(400, "GET", "/records/muster.local/%FF/A")

@@ -17,7 +17,7 @@ def api(api: Api, request: pytest.FixtureRequest) -> Api:
     return api
 
 
-async def test_a_record_is_answered_when_its_write_is(api: Api) -> None:
+async def test_record_is_in_answers_when_its_write_returns(api: Api) -> None:
     wanted = {
         "data": "10.0.0.1",
         "ttl": 60,
@@ -39,14 +39,14 @@ async def test_a_record_is_answered_when_its_write_is(api: Api) -> None:
     assert await api.ok("GET", f"{WEB}/one") == record
 
 
-async def test_a_write_that_changes_nothing_keeps_the_revision(api: Api) -> None:
+async def test_unchanged_write_keeps_revision(api: Api) -> None:
     first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     response = await api.call("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     assert response.status_code == 200
     assert response.json() == first
 
 
-async def test_a_change_keeps_who_registered_it_and_when(api: Api) -> None:
+async def test_change_keeps_registrant_and_creation_time(api: Api) -> None:
     first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     other = await api.token("write:muster.local", name="other")
     second = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.2"}, token=other)
@@ -57,7 +57,7 @@ async def test_a_change_keeps_who_registered_it_and_when(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.2"]
 
 
-async def test_post_names_a_record_by_its_data(api: Api) -> None:
+async def test_post_derives_id_from_data(api: Api) -> None:
     response = await api.call("POST", WEB, {"data": "10.0.0.1"})
     assert response.status_code == 201
     one = response.json()
@@ -70,14 +70,14 @@ async def test_post_names_a_record_by_its_data(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.1", "10.0.0.2"]
 
 
-async def test_the_same_name_in_another_case_is_the_same_data(api: Api) -> None:
+async def test_data_id_ignores_case_of_names(api: Api) -> None:
     path = "/records/muster.local/web/CNAME"
     one = await api.ok("POST", path, {"data": "Host.Example."})
     two = await api.ok("POST", path, {"data": "host.example"})
     assert one["id"] == two["id"]
 
 
-async def test_a_deleted_record_is_gone(api: Api) -> None:
+async def test_deleted_record_is_not_found(api: Api) -> None:
     await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     response = await api.call("DELETE", f"{WEB}/one")
     assert (response.status_code, response.content) == (204, b"")
@@ -86,7 +86,7 @@ async def test_a_deleted_record_is_gone(api: Api) -> None:
     await api.refused(404, "DELETE", f"{WEB}/one")
 
 
-async def test_a_whole_rrset_is_replaced_at_once(api: Api) -> None:
+async def test_rrset_is_replaced_at_once(api: Api) -> None:
     await api.ok("PUT", f"{WEB}/old", {"data": "10.0.0.1"})
     kept = await api.ok("PUT", f"{WEB}/kept", {"data": "10.0.0.2"})
     records = [{"data": "10.0.0.2", "id": "kept"}, {"data": "10.0.0.3"}]
@@ -99,19 +99,19 @@ async def test_a_whole_rrset_is_replaced_at_once(api: Api) -> None:
     assert {entry["revision"] for entry in history["entries"]} == {found["revision"]}
 
 
-async def test_an_rrset_that_is_there_is_not_written(api: Api) -> None:
+async def test_unchanged_rrset_is_not_written(api: Api) -> None:
     records = {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]}
     assert await api.ok("PUT", WEB, records) == await api.ok("PUT", WEB, records)
 
 
-async def test_a_whole_rrset_is_deleted_at_once(api: Api) -> None:
+async def test_rrset_is_deleted_at_once(api: Api) -> None:
     await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]})
     assert (await api.call("DELETE", WEB)).status_code == 204
     assert api.answers("web") == []
     await api.refused(404, "DELETE", WEB)
 
 
-async def test_an_rrset_with_one_wrong_record_is_not_written(api: Api) -> None:
+async def test_rrset_with_invalid_record_is_rejected(api: Api) -> None:
     await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}]})
     records = [{"data": "10.0.0.2"}, {"data": "10.0.0.300"}]
     problem = await api.refused(422, "PUT", WEB, {"records": records})
@@ -141,7 +141,7 @@ async def test_if_match_and_if_none_match(api: Api) -> None:
 
 
 @pytest.mark.parametrize("value", ["12", '"12', '"1" "2"', "W/"])
-async def test_a_tag_that_is_none(api: Api, value: str) -> None:
+async def test_invalid_entity_tag_is_rejected(api: Api, value: str) -> None:
     path, body = f"{WEB}/one", {"data": "10.0.0.1"}
     await api.refused(422, "PUT", path, body, headers={"If-Match": value})
 
@@ -152,7 +152,7 @@ async def test_weak_tags_never_match(api: Api) -> None:
     await api.refused(412, "PUT", f"{WEB}/one", {"data": "10.0.0.2"}, headers={"If-Match": weak})
 
 
-async def test_an_rrset_is_compared_and_set(api: Api) -> None:
+async def test_rrset_is_compared_and_set(api: Api) -> None:
     two = {"records": [{"data": "10.0.0.1", "id": "a"}, {"data": "10.0.0.2", "id": "b"}]}
     revision = (await api.ok("PUT", WEB, two))["revision"]
     tag = (await api.call("GET", WEB)).headers["etag"]
@@ -166,7 +166,7 @@ async def test_an_rrset_is_compared_and_set(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.3"]
 
 
-async def test_a_cname_stands_alone(api: Api) -> None:
+async def test_cname_excludes_other_types(api: Api) -> None:
     name = "/records/muster.local/web"
     await api.ok("PUT", f"{name}/A/one", {"data": "10.0.0.1"})
     problem = await api.refused(409, "POST", f"{name}/CNAME", {"data": "x.test"})
@@ -184,7 +184,7 @@ async def test_a_cname_stands_alone(api: Api) -> None:
     await api.refused(422, "PUT", f"{name}/CNAME", two)
 
 
-async def test_of_whole_rrsets_written_at_once_one_stays(api: Api) -> None:
+async def test_concurrent_conditional_rrset_writes_have_one_winner(api: Api) -> None:
     """They have no record in common that could be compared."""
     wanted = [[f"10.0.{n}.1", f"10.0.{n}.2"] for n in range(8)]
     bodies = [{"records": [{"data": data} for data in each]} for each in wanted]
@@ -194,14 +194,14 @@ async def test_of_whole_rrsets_written_at_once_one_stays(api: Api) -> None:
         await api.ok("DELETE", WEB)
     new = {"If-None-Match": "*"}
     done = await asyncio.gather(*(api.call("PUT", WEB, body, headers=new) for body in bodies))
-    assert sorted(one.status_code for one in done) == [200] + [412] * 7
+    assert sorted(response.status_code for response in done) == [200] + [412] * 7
     assert api.answers("web") in wanted
     kept = {"data": "10.9.9.9"}
     tag = await tagged(api, [kept])
     both = [{"records": [kept, *body["records"]]} for body in bodies]
     match = {"If-Match": tag}
     done = await asyncio.gather(*(api.call("PUT", WEB, body, headers=match) for body in both))
-    assert sorted(one.status_code for one in done) == [200] + [412] * 7
+    assert sorted(response.status_code for response in done) == [200] + [412] * 7
     assert len(api.answers("web")) == 3
 
 
@@ -211,7 +211,7 @@ async def tagged(api: Api, records: list[dict[str, str]]) -> str:
     return str(done.headers["etag"])
 
 
-async def test_a_cname_stands_alone_whoever_is_faster(api: Api) -> None:
+async def test_concurrent_writes_keep_cname_alone(api: Api) -> None:
     name = "/records/muster.local/web"
     for number in range(10):
         asked = [api.call("POST", f"{name}/CNAME", {"data": f"x{n}.test"}) for n in range(3)]
@@ -220,11 +220,11 @@ async def test_a_cname_stands_alone_whoever_is_faster(api: Api) -> None:
         asked.append(api.call("PUT", f"{name}/A", whole))
         asked.append(api.call("PUT", f"{name}/CNAME", {"records": [{"data": "y.test"}]}))
         asked = asked[number % 8 :] + asked[: number % 8]
-        statuses = {one.status_code for one in await asyncio.gather(*asked)}
+        statuses = {response.status_code for response in await asyncio.gather(*asked)}
         assert statuses <= {200, 201, 409}
         assert 409 in statuses
         found = (await api.ok("GET", f"{name}"))["records"]
-        kinds = [one["type"] for one in found]
+        kinds = [record["type"] for record in found]
         assert set(kinds) == {"A"} or kinds == ["CNAME"]
         for kind in set(kinds):
             await api.ok("DELETE", f"{name}/{kind}")
@@ -255,7 +255,7 @@ async def test_policy_and_weight_reach_the_answers(api: Api) -> None:
         ("type1", r"\# 4 0a000001", "10.0.0.1"),
     ],
 )
-async def test_types(api: Api, rtype: str, data: str, shown: str) -> None:
+async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown: str) -> None:
     record = await api.ok("POST", f"/records/muster.local/x/{rtype}", {"data": data})
     assert record["data"] == shown
     assert api.answers("x", record["type"]) == [shown]
@@ -270,7 +270,7 @@ async def test_types(api: Api, rtype: str, data: str, shown: str) -> None:
      ("TXT", "("), ("SOA", "a. b. 1 2 3 4 5"), ("ANY", "x"), ("OPT", "x"), ("NOPE", "x"),
      ("TYPE65536", r"\# 0"), ("TYPE65280", r"\# 2 0a")],
 )  # fmt: skip
-async def test_data_that_is_wrong(api: Api, rtype: str, data: str) -> None:
+async def test_invalid_data_is_rejected(api: Api, rtype: str, data: str) -> None:
     await api.refused(422, "POST", f"/records/muster.local/x/{rtype}", {"data": data})
     await api.refused(422, "PUT", f"/records/muster.local/x/{rtype}/1", {"data": data})
 
@@ -286,19 +286,19 @@ async def test_data_that_is_wrong(api: Api, rtype: str, data: str) -> None:
      {"data": "10.0.0.1", "labels": {f"l{n}": "" for n in range(65)}},
      {"data": "10.0.0.1", "description": "x" * 1001}, {"data": "10.0.0.1", "lease": "x"}, [], "x"],
 )  # fmt: skip
-async def test_bodies_that_are_wrong(api: Api, body: Any) -> None:
+async def test_invalid_body_is_rejected(api: Api, body: Any) -> None:
     await api.refused(422, "PUT", f"{WEB}/1", body)
     await api.refused(422, "PUT", WEB, {"records": [body]})
 
 
-async def test_a_body_that_is_no_json(api: Api) -> None:
+async def test_body_that_is_not_json_is_rejected(api: Api) -> None:
     headers = {"content-type": "application/json"}
     await api.refused(422, "PUT", f"{WEB}/1", content=b"{", headers=headers)
     await api.refused(400, "PUT", f"{WEB}/1", content=b"\xff", headers=headers)
     await api.refused(422, "PUT", f"{WEB}/1", content=b'{"data": "10.0.0.1"}')
 
 
-async def test_zones_that_do_not_take_it(api: Api) -> None:
+async def test_write_to_wrong_zone_is_rejected(api: Api) -> None:
     body = {"data": "10.0.0.1"}
     problem = await api.refused(404, "PUT", "/records/nope.test/a/A/1", body)
     assert problem["zones"] == ["muster.local", "other.test", "sub.muster.local"]
@@ -310,13 +310,13 @@ async def test_zones_that_do_not_take_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "x" * 65, "a,b"])
-async def test_ids_that_are_none(api: Api, name: str) -> None:
+async def test_invalid_id_is_rejected(api: Api, name: str) -> None:
     await api.refused(422, "PUT", f"{WEB}/{name}", {"data": "10.0.0.1"})
     body = {"records": [{"data": "10.0.0.1", "id": name}]}
     await api.refused(422, "PUT", WEB, body)
 
 
-async def test_an_rrset_of_many(api: Api) -> None:
+async def test_large_rrset_is_written(api: Api) -> None:
     records = [{"data": f"10.0.{n >> 8}.{n & 255}"} for n in range(1000)]
     found = await api.ok("PUT", WEB, {"records": records})
     assert len(found["records"]) == 1000
@@ -326,7 +326,7 @@ async def test_an_rrset_of_many(api: Api) -> None:
     await api.refused(422, "PUT", WEB, {"records": [*records, {"data": "10.2.0.0"}]})
 
 
-async def test_at_the_apex(api: Api) -> None:
+async def test_record_at_the_apex(api: Api) -> None:
     await api.ok("POST", "/records/muster.local/@/A", {"data": "10.0.0.1"})
     assert api.answers("muster.local.") == ["10.0.0.1"]
     await api.ok("POST", "/records/muster.local/muster.local./A", {"data": "10.0.0.2"})

@@ -14,7 +14,7 @@ from tests.servers import MUSTERD, ServerFixture, ServerProcess
 pytestmark = pytest.mark.slow
 
 
-async def test_tokens_are_told_once_and_kept_nowhere(fixture: ServerFixture) -> None:
+async def test_token_secret_is_shown_once_and_never_stored(fixture: ServerFixture) -> None:
     first, unknown = new_text(), new_text()
     fixture.set(("[dns]", '[log]\nlevel = "debug"\nformat = "json"\n[dns]'))
     async with fixture.process(MUSTERD_API__FIRST_TOKEN=first) as server:

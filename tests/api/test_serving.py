@@ -30,7 +30,7 @@ async def fails(fixture: ServerFixture, error: type[Exception], match: str) -> N
         await Server(Watcher(fixture.settings, {})).run()
 
 
-async def test_registered_names_are_answered_and_kept(fixture: ServerFixture) -> None:
+async def test_registered_names_survive_restart(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         assert (await client.put(ONE, json=BODY)).status_code == 201
         assert await answers(server, "web") == ["10.0.0.1"]
@@ -42,7 +42,7 @@ async def test_registered_names_are_answered_and_kept(fixture: ServerFixture) ->
     }  # fmt: skip
 
 
-async def test_the_first_token_is_its_owners_alone(fixture: ServerFixture) -> None:
+async def test_first_token_file_is_private(fixture: ServerFixture) -> None:
     async with fixture.serve():
         path = fixture.state / "token"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -52,7 +52,7 @@ async def test_the_first_token_is_its_owners_alone(fixture: ServerFixture) -> No
         assert fixture.token == text
 
 
-async def test_the_first_token_from_the_environment(fixture: ServerFixture) -> None:
+async def test_first_token_from_environment(fixture: ServerFixture) -> None:
     text, other = new_text(), new_text()
     async with (
         fixture.serve({"MUSTERD_API__FIRST_TOKEN": text}) as server,
@@ -69,7 +69,7 @@ async def test_the_first_token_from_the_environment(fixture: ServerFixture) -> N
         assert (await client.get("/tokens", headers=bearer)).status_code == 401
 
 
-async def test_the_first_token_from_a_file(fixture: ServerFixture) -> None:
+async def test_first_token_from_file(fixture: ServerFixture) -> None:
     file = fixture.folder / "given"
     fixture.set(("[api]\n", f'[api]\nfirst_token_file = "{file}"\n'))
     text = new_text()
@@ -86,7 +86,7 @@ async def test_the_first_token_from_a_file(fixture: ServerFixture) -> None:
         assert (await client.get("/tokens", headers=bearer)).status_code == 200
 
 
-async def test_first_tokens_that_can_not_be(fixture: ServerFixture) -> None:
+async def test_invalid_first_token_is_rejected(fixture: ServerFixture) -> None:
     fixture.set(("[api]\n", '[api]\nfirst_token_file = "nowhere/token"\n'))
     await fails(fixture, StateError, "MUSTERD_API__FIRST_TOKEN")
     (fixture.folder / "bad").write_text("no token\n")
@@ -98,7 +98,7 @@ async def test_first_tokens_that_can_not_be(fixture: ServerFixture) -> None:
     assert secret not in str(caught.value)
 
 
-async def test_tokens_are_in_no_log(
+async def test_tokens_are_not_logged(
     fixture: ServerFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = new_text()
@@ -116,14 +116,14 @@ async def test_tokens_are_in_no_log(
     assert made["token"] not in told
 
 
-async def test_without_a_state_directory_there_is_no_api(fixture: ServerFixture) -> None:
+async def test_api_requires_state_directory(fixture: ServerFixture) -> None:
     fixture.set((f'dir = "{fixture.state}"', 'dir = ""'))
     async with fixture.serve() as server:
         assert server.api_address == ""
         assert await answers(server, "web") == []
 
 
-async def test_without_a_listener_names_are_answered(fixture: ServerFixture) -> None:
+async def test_registered_names_are_answered_without_listener(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         await client.put(ONE, json=BODY)
     fixture.set(('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""'))
@@ -133,7 +133,7 @@ async def test_without_a_listener_names_are_answered(fixture: ServerFixture) -> 
         assert await answers(server, "web") == ["10.0.0.1"]
 
 
-async def test_a_zone_that_does_not_list_the_registry(fixture: ServerFixture) -> None:
+async def test_zone_without_registry_source(fixture: ServerFixture) -> None:
     fixture.set(
         ('name = "muster.local"', 'name = "muster.local"\nsources = ["f"]\n'
          '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
@@ -145,7 +145,7 @@ async def test_a_zone_that_does_not_list_the_registry(fixture: ServerFixture) ->
         assert 'add "registry" to its sources' in response.json()["detail"]
 
 
-async def test_what_is_registered_comes_first(fixture: ServerFixture) -> None:
+async def test_registered_records_take_precedence(fixture: ServerFixture) -> None:
     fixture.set(
         ('name = "muster.local"', 'name = "muster.local"\n'
          '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
@@ -160,7 +160,7 @@ async def test_what_is_registered_comes_first(fixture: ServerFixture) -> None:
         assert [one["hidden"] for one in found] == ["", "registry comes first"]
 
 
-async def test_an_address_that_is_taken(fixture: ServerFixture) -> None:
+async def test_address_in_use_is_reported(fixture: ServerFixture) -> None:
     async with fixture.serve() as server:
         (fixture.folder / "other").mkdir()
         other = ServerFixture(fixture.folder / "other")
@@ -168,7 +168,7 @@ async def test_an_address_that_is_taken(fixture: ServerFixture) -> None:
         await fails(other, ListenError, r"set \[api\] listen to another address")
 
 
-async def test_a_store_that_is_taken(fixture: ServerFixture) -> None:
+async def test_store_in_use_is_reported(fixture: ServerFixture) -> None:
     async with fixture.serve():
         await fails(fixture, StoreLocked, "uses this store")
 
@@ -195,7 +195,7 @@ async def test_reload(fixture: ServerFixture) -> None:
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 and its key, made anew."""
+    """A certificate of 127.0.0.1 and its key, newly created."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     made = folder / "made"
     made.mkdir(exist_ok=True)
@@ -215,7 +215,7 @@ def names(cert: Path) -> ssl.SSLContext:
 
 
 @needs("openssl")
-async def test_tls_with_a_certificate_that_is_renewed(fixture: ServerFixture) -> None:
+async def test_renewed_tls_certificate_is_loaded(fixture: ServerFixture) -> None:
     cert, key = certificate(fixture.folder, "one")
     fixture.set(("[api]\n", f'[api]\ntls_cert = "{cert}"\ntls_key = "{key}"\n'))
     async with fixture.serve() as server:
@@ -239,7 +239,7 @@ async def test_tls_with_a_certificate_that_is_renewed(fixture: ServerFixture) ->
 
 
 @needs("openssl")
-async def test_another_certificate_on_reload(fixture: ServerFixture) -> None:
+async def test_reload_changes_tls_certificate(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as plain:
         assert (await plain.put(ONE, json=BODY)).status_code == 201
         cert, key = certificate(fixture.folder, "one")
@@ -272,7 +272,7 @@ async def _trusted(fixture: ServerFixture, server: Server, context: ssl.SSLConte
         ("max_body = 1", "a whole number from 1024"),
     ],
 )
-def test_settings_that_are_refused(fixture: ServerFixture, api: str, problem: str) -> None:
+def test_invalid_settings_are_rejected(fixture: ServerFixture, api: str, problem: str) -> None:
     fixture.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
     with pytest.raises(SettingsError, match=re.escape(problem)):
         Watcher(fixture.settings, {})
@@ -282,12 +282,12 @@ def test_settings_that_are_refused(fixture: ServerFixture, api: str, problem: st
     "api", ['listen = "0.0.0.0:8053"\nallow_plain = true', 'listen = "[::1]:8053"',
             'listen = "127.1.2.3:8053"', 'listen = "0.0.0.0:1"\ntls_cert = "x"\ntls_key = "y"'],
 )  # fmt: skip
-def test_settings_that_are_taken(fixture: ServerFixture, api: str) -> None:
+def test_valid_settings_are_accepted(fixture: ServerFixture, api: str) -> None:
     fixture.set(('listen = "127.0.0.1:0"\n[state]', f"{api}\n[state]"))
     Watcher(fixture.settings, {})
 
 
-def test_the_name_of_the_registry_is_reserved(fixture: ServerFixture) -> None:
+def test_registry_source_name_is_reserved(fixture: ServerFixture) -> None:
     source = '[[sources.zonefile]]\nname = "registry"\nzone = "muster.local"\npath = "f.zone"'
     fixture.settings.write_text(f"{fixture.text}\n{source}\n")
     with pytest.raises(SettingsError, match='"registry" is reserved for the registry'):
@@ -300,7 +300,7 @@ def test_the_name_of_the_registry_is_reserved(fixture: ServerFixture) -> None:
         Watcher(fixture.settings, {})
 
 
-async def test_a_directory_that_only_reads(fixture: ServerFixture) -> None:
+async def test_read_only_directory_is_reported(fixture: ServerFixture) -> None:
     if os.geteuid() == 0:
         pytest.skip("nothing is read-only for root")
     fixture.state.mkdir(mode=0o500)

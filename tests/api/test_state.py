@@ -74,7 +74,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize(("damage", "told"), [case[1:] for case in DAMAGE],
                          ids=[case[0] for case in DAMAGE])  # fmt: skip
-async def test_a_store_that_can_not_be_read(
+async def test_unreadable_store_stops_server(
     fixture: ServerFixture, damage: Callable[[Path], object], told: str
 ) -> None:
     path = await filled(fixture)
@@ -98,7 +98,7 @@ async def refused(server: ServerProcess, told: str) -> None:
     assert "ready" not in [entry["event"] for entry in server.log]
 
 
-async def test_two_servers_of_one_directory(fixture: ServerFixture) -> None:
+async def test_second_server_in_same_directory_is_rejected(fixture: ServerFixture) -> None:
     async with fixture.process() as server:
         await server.ready()
         async with fixture.process() as other:
@@ -109,8 +109,8 @@ async def test_two_servers_of_one_directory(fixture: ServerFixture) -> None:
         assert await server.answers("nope.muster.local", "A") == []
 
 
-async def test_damage_while_it_runs(fixture: ServerFixture) -> None:
-    """What is answered goes on, what can't be read is an error, and never nothing."""
+async def test_damage_while_running_is_reported(fixture: ServerFixture) -> None:
+    """Answers continue; unreadable data is an error, never an empty result."""
     path = await filled(fixture)
     async with fixture.process() as server:
         await server.ready()

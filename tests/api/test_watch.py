@@ -60,7 +60,7 @@ async def put(client: httpx.AsyncClient, path: str, number: int) -> int:
     return int(response.json()["revision"])
 
 
-async def test_changes_from_a_revision_on(fixture: ServerFixture) -> None:
+async def test_watch_starts_at_revision(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         await put(client, ONE, 2)
@@ -73,7 +73,7 @@ async def test_changes_from_a_revision_on(fixture: ServerFixture) -> None:
         assert rest == found[2:]
 
 
-async def test_one_zone(fixture: ServerFixture) -> None:
+async def test_watch_is_limited_to_zone(fixture: ServerFixture) -> None:
     zone = '[[zones]]\nname = "{}"'
     one, other = zone.format("muster.local"), zone.format("b.test")
     fixture.set((one, f"{one}\n{other}"))
@@ -85,7 +85,7 @@ async def test_one_zone(fixture: ServerFixture) -> None:
         assert (await client.get("/watch?zone=nope.test")).status_code == 404
 
 
-async def test_the_events_of_one_revision_come_with_one_id(fixture: ServerFixture) -> None:
+async def test_events_of_a_revision_share_an_id(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         body = {"records": [{"data": f"10.1.0.{n}"} for n in range(3)]}
@@ -96,7 +96,7 @@ async def test_the_events_of_one_revision_come_with_one_id(fixture: ServerFixtur
         assert {event.record["revision"] for event in found[1:]} == {revision}
 
 
-async def test_live(fixture: ServerFixture) -> None:
+async def test_watch_sends_live_changes(fixture: ServerFixture) -> None:
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,
@@ -108,7 +108,7 @@ async def test_live(fixture: ServerFixture) -> None:
         assert (await one).record["revision"] == revision
 
 
-async def test_a_past_that_is_gone(fixture: ServerFixture) -> None:
+async def test_compacted_revision_is_reported(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         last = await put(client, ONE, 2)
@@ -119,7 +119,7 @@ async def test_a_past_that_is_gone(fixture: ServerFixture) -> None:
         assert (await client.get(f"/watch?from={last + 100}")).status_code == 410
 
 
-async def test_a_slow_client_loses_nothing(fixture: ServerFixture) -> None:
+async def test_slow_client_loses_no_events(fixture: ServerFixture) -> None:
     """It reads nothing until more was written than all buffers on the way hold."""
     count = 3000
     async with fixture.serve() as server, fixture.client(server) as client:
@@ -141,7 +141,7 @@ async def test_a_slow_client_loses_nothing(fixture: ServerFixture) -> None:
             assert len({r["id"] for r in found if r["ttl"] == number}) == 500
 
 
-async def test_who_takes_nothing_is_cut_off(
+async def test_stalled_client_is_disconnected(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "PATIENCE", 0.2)
@@ -160,7 +160,7 @@ async def test_who_takes_nothing_is_cut_off(
                 done.raise_for_status()
 
 
-async def test_who_is_gone_costs_nothing(fixture: ServerFixture) -> None:
+async def test_closed_watch_is_released(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         context = await _context(server, client)
         for _ in range(3):
@@ -170,7 +170,7 @@ async def test_who_is_gone_costs_nothing(fixture: ServerFixture) -> None:
             await until(lambda: context.watchers == 0)
 
 
-async def test_a_quiet_client_hears_that_it_lives(
+async def test_idle_watch_sends_keepalives(
     fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "ALIVE", 0.05)
@@ -185,7 +185,9 @@ async def test_a_quiet_client_hears_that_it_lives(
         assert (await anext(lines)).startswith("id: ")
 
 
-async def test_only_so_many_watch(fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_watchers_is_limited(
+    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
     async with (
         fixture.serve() as server,

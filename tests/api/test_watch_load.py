@@ -39,7 +39,7 @@ class Writing:
 
 
 class Watcher:
-    """A client that is cut off all the time, and goes on where it was."""
+    """A client that is disconnected repeatedly and resumes."""
 
     def __init__(self, first: int) -> None:
         self.next = first
@@ -67,7 +67,7 @@ class Watcher:
         return False
 
 
-async def test_who_is_cut_off_goes_on_without_a_gap(fixture: ServerFixture) -> None:
+async def test_disconnected_client_resumes_without_gap(fixture: ServerFixture) -> None:
     """Over a restart of the server too."""
     watchers = [Watcher(2) for _ in range(6)]
     for seed in (1, 2):
@@ -126,8 +126,8 @@ RECORDS = 500
 DESCRIPTION = "x" * 900
 
 
-async def test_slow_clients_cost_no_memory(fixture: ServerFixture) -> None:
-    """What 40 clients do not take is 600 MB in all."""
+async def test_slow_clients_use_bounded_memory(fixture: ServerFixture) -> None:
+    """The data that 40 clients leave unread is 600 MB in all."""
     async with fixture.process() as server:
         await server.ready()
         async with server.client() as client, AsyncExitStack() as stack:

@@ -34,7 +34,7 @@ def counts(done: Any) -> tuple[int, int, int, int]:
     return done["added"], done["changed"], done["removed"], done["unchanged"]
 
 
-async def test_zones_and_one_of_them(api: Api) -> None:
+async def test_zones_are_listed_and_shown(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/a/A/1", {"data": "10.0.0.1"})
     zones = (await api.ok("GET", "/zones"))["zones"]
     assert [zone["name"] for zone in zones] == ["muster.local", "sub.muster.local", "other.test"]
@@ -60,7 +60,7 @@ async def test_import_and_export(api: Api) -> None:
     assert counts(await load(api, response.content, "?replace=true")) == (0, 0, 0, COUNT)
 
 
-async def test_an_import_changes_only_what_a_file_can_say(api: Api) -> None:
+async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
     kept = {
         "data": "10.0.0.2",
         "ttl": 30,
@@ -82,7 +82,7 @@ async def test_an_import_changes_only_what_a_file_can_say(api: Api) -> None:
     assert (entry["who"], entry["action"]) == ("other", "changed")
 
 
-async def test_replace_removes_what_the_file_has_not(api: Api) -> None:
+async def test_replace_removes_records_missing_from_file(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/old/A/1", {"data": "10.9.9.9"})
     await api.ok("PUT", "/records/other.test/old/A/1", {"data": "10.9.9.9"})
     assert counts(await load(api)) == (COUNT, 0, 0, 0)
@@ -94,13 +94,13 @@ async def test_replace_removes_what_the_file_has_not(api: Api) -> None:
     assert (entry["who"], entry["action"]) == ("first", "deleted")
 
 
-async def test_a_cname_of_the_file_replaces_another(api: Api) -> None:
+async def test_imported_cname_replaces_registered_cname(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
     assert counts(await load(api, b"www CNAME y.test.\n")) == (1, 0, 1, 0)
     assert api.answers("www", "CNAME") == ["y.test."]
 
 
-async def test_a_cname_of_the_file_stands_alone(api: Api) -> None:
+async def test_imported_cname_excludes_other_types(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.9.9.9"})
     await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
     for text in (b"web CNAME y.test.\n", b"www A 10.0.0.1\n", b"n CNAME y.test.\nn A 10.0.0.1\n"):
@@ -110,7 +110,7 @@ async def test_a_cname_of_the_file_stands_alone(api: Api) -> None:
     assert (api.answers("web", "CNAME"), api.answers("www")) == (["y.test."], ["10.0.0.1"])
 
 
-async def test_a_key_that_is_no_record_harms_no_import(api: Api) -> None:
+async def test_import_ignores_invalid_key(api: Api) -> None:
     await api.store.put(b"/musterd/v1/records/muster.local/x/y", b"\xff")
     await api.store.put(b"/musterd/v1/records/muster.local/x/A/1", b"{}")
     assert counts(await load(api, b"x A 10.0.0.1\n")) == (1, 0, 0, 0)
@@ -118,7 +118,7 @@ async def test_a_key_that_is_no_record_harms_no_import(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/x/CNAME", {"records": []})
 
 
-async def test_what_a_zone_gives_itself_is_not_registered(api: Api) -> None:
+async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
     await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.0.0.1", "ttl": 9})
     exported = (await api.call("GET", "/zones/muster.local/export")).content
     assert b" NS " in exported
@@ -132,7 +132,7 @@ async def test_what_a_zone_gives_itself_is_not_registered(api: Api) -> None:
      (b"\n\nb.other.test. A 10.0.0.1\n", 3), (b"x.sub A 10.0.0.1\n", 0), (b"c CAA nope\n", 1),
      (b"a BOGUS x\n", 1)],
 )  # fmt: skip
-async def test_a_file_with_a_fault_is_not_taken(api: Api, text: bytes, line: int) -> None:
+async def test_invalid_zone_file_is_rejected(api: Api, text: bytes, line: int) -> None:
     good = b"good A 10.0.0.1\n"
     problem = await api.refused(422, "POST", "/zones/muster.local/import", content=text + good)
     assert [fault["line"] for fault in problem["problems"]] == [line]
@@ -142,7 +142,7 @@ async def test_a_file_with_a_fault_is_not_taken(api: Api, text: bytes, line: int
     assert [fault["line"] for fault in done["problems"]] == [line]
 
 
-async def test_a_large_file(api: Api) -> None:
+async def test_large_file_is_imported(api: Api) -> None:
     text = b"".join(
         b"h%d A 10.%d.%d.%d\n" % (n, n >> 16, n >> 8 & 255, n & 255) for n in range(5000)
     )
