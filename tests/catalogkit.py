@@ -1,4 +1,4 @@
-"""What tests of the catalog share: a core that records, a clock that is set, records as text."""
+"""Shared by the tests of the catalog: a recording core, a manual clock, records as text."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ SOURCES = ("one", "two", "three")
 
 
 class RecordingCore:
-    """What the catalog told, in place of ``musterd._core.Core``; see ``test_catalog_core``."""
+    """Stands in for ``musterd._core.Core`` and records updates; see ``test_catalog_core``."""
 
     def __init__(self) -> None:
         self.rrsets: dict[bytes, dict[tuple[bytes, int], bytes]] = {}
@@ -74,7 +74,7 @@ class RecordingCore:
         zone[owner.lower(), rtype] = packed
 
     def text(self, zone: str, *, own: bool = False) -> list[str]:
-        """What is answered, sorted; the SOA and NS that the zone gives itself on demand."""
+        """Return the answers, sorted; generated SOA and NS records on demand."""
         rrsets = self.rrsets[name_from_text(zone)].items()
         lines = [
             line for (owner, rtype), packed in rrsets for line in lines_of(owner, rtype, packed)

@@ -94,7 +94,9 @@ CHANGES: list[tuple[str, list[Change], list[str]]] = [
 
 @pytest.mark.parametrize("case", CHANGES, ids=[case[0] for case in CHANGES])
 @pytest.mark.parametrize("source", ["one", "three"])
-async def test_changes(case: tuple[str, list[Change], list[str]], source: str) -> None:
+async def test_changes_reach_the_core(
+    case: tuple[str, list[Change], list[str]], source: str
+) -> None:
     catalog, core, _ = await new_catalog()
     for change in case[1]:
         await catalog.feed(source, change)
@@ -106,7 +108,7 @@ async def test_changes(case: tuple[str, list[Change], list[str]], source: str) -
     )
 
 
-async def test_only_what_changed_is_told() -> None:
+async def test_only_differences_reach_the_core() -> None:
     catalog, core, _ = await new_catalog()
     catalog.apply("one", put("k", "a 5 A 10.0.0.1", "a 5 AAAA ::1", "b 5 A 10.0.0.1"))
     core.forget()
@@ -114,7 +116,7 @@ async def test_only_what_changed_is_told() -> None:
     assert [row[1:3] for batch in core.batches for row in batch] == [(wire("a"), 1)]
 
 
-async def test_what_is_hidden_is_not_told() -> None:
+async def test_shadowed_records_do_not_reach_the_core() -> None:
     catalog, core, _ = await new_catalog()
     catalog.apply("one", put("k", "a 5 A 10.0.0.1"))
     core.forget()
@@ -122,7 +124,7 @@ async def test_what_is_hidden_is_not_told() -> None:
     assert core.batches == []
 
 
-async def test_an_unchanged_list_changes_nothing_but_revisions() -> None:
+async def test_equal_list_updates_only_revisions() -> None:
     catalog, core, _ = await new_catalog()
     catalog.apply("one", Begin(), many("a 5 A 10.0.0.1", "b 5 A 10.0.0.1"), put("k", "c 5 TXT x"))
     catalog.apply("one", Synced(1))
@@ -134,7 +136,7 @@ async def test_an_unchanged_list_changes_nothing_but_revisions() -> None:
     assert [(given.key, given.revision) for given in found] == [("a.muster.local. A", 2)]
 
 
-async def test_an_owner_name_changes_at_once() -> None:
+async def test_owner_name_changes_atomically() -> None:
     catalog, core, _ = await new_catalog()
     catalog.apply("one", put("k", "b 5 A 10.0.0.1"), put("l", "a 5 A 10.0.0.1"))
     core.forget()
@@ -143,7 +145,7 @@ async def test_an_owner_name_changes_at_once() -> None:
     assert owners == [[(wire("b"), 1), (wire("b"), CNAME)], [(wire("a"), 1), (wire("a"), CNAME)]]
 
 
-async def test_a_large_change_leaves_the_loop_to_others() -> None:
+async def test_large_change_yields_to_the_loop() -> None:
     catalog, core, _ = await new_catalog()
     all_rows = rows(*(f"n{n} A 10.0.0.1" for n in range(3 * STEP)))
     await catalog.feed("one", Begin())
@@ -159,7 +161,7 @@ async def test_a_large_change_leaves_the_loop_to_others() -> None:
     assert core.text(ZONE) == lines("n0 30 A 10.0.0.1")
 
 
-async def test_no_step_of_a_large_change_cuts_a_name_in_two() -> None:
+async def test_step_of_a_large_change_ends_between_names() -> None:
     catalog, core, _ = await new_catalog()
     some = [put(f"n{n}", f"n{n} A 10.0.0.1") for n in range(STEP)]
     old = [put(f"a{n}", f"a A 10.0.0.{n}") for n in range(5)]
@@ -178,7 +180,9 @@ async def test_no_step_of_a_large_change_cuts_a_name_in_two() -> None:
     assert core.text(ZONE) == lines(f"n{STEP - 1} 30 A 10.0.0.1")
 
 
-async def test_batches_are_bounded_but_owner_names_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batches_are_bounded_and_keep_owner_names_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("musterd.catalog.publisher.BATCH", 3)
     catalog, core, _ = await new_catalog()
     core.forget()
@@ -188,7 +192,7 @@ async def test_batches_are_bounded_but_owner_names_whole(monkeypatch: pytest.Mon
     assert core.text(ZONE) == lines(*(text.replace("TXT x", 'TXT "x"') for text in texts))
 
 
-async def test_what_is_outside_is_left_out_and_counted() -> None:
+async def test_record_outside_the_zones_is_dropped_and_counted() -> None:
     catalog, core, clock = await new_catalog(
         {"name": ZONE}, {"name": "other.local"},
         sources=[{"name": "one", "zone": ZONE}, {"name": "two", "zone": "other.local"}],
@@ -207,7 +211,7 @@ async def test_what_is_outside_is_left_out_and_counted() -> None:
     assert report.problems[0].time == clock.now
 
 
-async def test_a_lookalike_is_outside() -> None:
+async def test_name_with_the_same_suffix_is_outside() -> None:
     catalog, core, _ = await new_catalog(
         {"name": "local"}, sources=[{"name": "one", "zone": "local"}]
     )
@@ -233,7 +237,9 @@ async def test_a_lookalike_is_outside() -> None:
         (b"\x01b\x06muster\x05local\0", pack(5, [(1, b"\1\2\3\4")])[:-1], "cut off"),
     ],
 )
-async def test_a_bad_record_leaves_its_neighbours(owner: bytes, packed: bytes, reason: str) -> None:
+async def test_invalid_record_does_not_affect_others(
+    owner: bytes, packed: bytes, reason: str
+) -> None:
     catalog, core, _ = await new_catalog()
     given = (Record(owner, 1, packed), *records("a 5 A 10.0.0.1"))
     catalog.apply("one", Put("k", 1, NOW, given))
@@ -243,7 +249,7 @@ async def test_a_bad_record_leaves_its_neighbours(owner: bytes, packed: bytes, r
     assert reason in problem.reason
 
 
-async def test_problems_are_those_of_the_last_list() -> None:
+async def test_list_replaces_problems() -> None:
     catalog, _, _ = await new_catalog()
     catalog.apply("one", Begin(), Fault("file:1", "wrong"), put("k", "x. A 10.0.0.1"), Synced(1))
     assert [problem.where for problem in catalog.source_reports()[0].problems] == [
@@ -270,7 +276,7 @@ async def test_problems_are_bounded() -> None:
     assert catalog.source_reports()[0].problems_forgotten == 0
 
 
-async def test_problems_are_those_that_are_so_now() -> None:
+async def test_resolved_problem_is_removed() -> None:
     catalog, _, _ = await new_catalog()
     catalog.apply("one", Fault("first", "wrong"), Fault("second", "wrong"))
     catalog.apply("one", *(Fault("first", f"wrong {n}") for n in range(PROBLEMS)))
@@ -286,7 +292,7 @@ async def test_problems_are_those_that_are_so_now() -> None:
 
 
 @pytest.mark.parametrize("several", [True, False])
-async def test_a_key_that_is_put_right_or_deleted_is_no_problem(several: bool) -> None:
+async def test_fixed_or_deleted_key_is_no_problem(several: bool) -> None:
     catalog, _, _ = await new_catalog()
 
     def apply(change: Put | Delete) -> list[str]:
@@ -306,7 +312,7 @@ async def test_a_key_that_is_put_right_or_deleted_is_no_problem(several: bool) -
     assert apply(Delete("other", 2)) == []
 
 
-async def test_what_is_told_of_a_problem_is_bounded() -> None:
+async def test_problem_text_is_bounded() -> None:
     catalog, _, _ = await new_catalog()
     where, reason = "k" * 1_000_000, "r" * 1_000_000
     catalog.apply("one", Fault(where, reason))
@@ -323,7 +329,7 @@ async def test_what_is_told_of_a_problem_is_bounded() -> None:
     assert catalog.source_reports()[0].problems == ()
 
 
-async def test_what_the_core_refuses_is_gone_and_shown() -> None:
+async def test_rrset_refused_by_the_core_is_removed_and_reported() -> None:
     catalog, core, _ = await new_catalog()
     catalog.apply("one", put("k", "a 5 A 10.0.0.1", "b 5 A 10.0.0.1"))
     bad = Record(wire("a"), 1, pack(5, [(1, b"\1\2\3")]))
@@ -338,7 +344,7 @@ async def test_what_the_core_refuses_is_gone_and_shown() -> None:
     assert given.refused == ""
 
 
-async def test_a_record_goes_to_the_deepest_zone_of_its_source() -> None:
+async def test_record_belongs_to_the_deepest_zone_of_its_source() -> None:
     catalog, core, _ = await new_catalog(
         {"name": "local"}, {"name": ZONE}, {"name": "sub.muster.local"},
         sources=[
@@ -363,14 +369,14 @@ def soa(core: RecordingCore) -> str:
     return line
 
 
-async def test_a_zone_has_soa_and_ns_of_its_own() -> None:
+async def test_zone_generates_soa_and_ns() -> None:
     _, core, clock = await new_catalog()
     assert core.text(ZONE, own=True) == [
         f"{ZONE}. 30 NS ns.{ZONE}.", SOA_TEXT.format(int(clock.now))
     ]  # fmt: skip
 
 
-async def test_ns_and_soa_as_set() -> None:
+async def test_soa_and_ns_follow_the_settings() -> None:
     zone = {"name": ZONE, "ttl": 9, "ns": ["b.example", "a.example"],
             "soa": {"mname": "m.example", "rname": "r.example", "refresh": 1, "retry": 2,
                     "expire": 3, "minimum": 4}}  # fmt: skip
@@ -382,7 +388,7 @@ async def test_ns_and_soa_as_set() -> None:
     ]
 
 
-async def test_a_source_may_give_soa_and_ns() -> None:
+async def test_source_overrides_soa_and_ns() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE, "merge": "union"})
     clock.advance(5)
     given = "@ 60 SOA a.example. b.example. 42 1 2 3 4", "@ 60 NS a.example."
@@ -396,7 +402,7 @@ async def test_a_source_may_give_soa_and_ns() -> None:
     assert soa(core) == SOA_TEXT.format(int(clock.now))
 
 
-async def test_ns_is_the_primary_of_the_soa() -> None:
+async def test_generated_ns_is_the_primary_of_the_soa() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE})
     catalog.apply("two", many("@ 60 SOA a.example. b.example. 42 1 2 3 4"))
     assert f"{ZONE}. 30 NS a.example." in core.text(ZONE)
@@ -405,7 +411,7 @@ async def test_ns_is_the_primary_of_the_soa() -> None:
     assert core.text(ZONE, own=True) == [f"{ZONE}. 30 NS ns.{ZONE}."]
 
 
-async def test_the_serial_is_the_time_of_the_last_change() -> None:
+async def test_serial_is_the_time_of_the_last_change() -> None:
     catalog, core, clock = await new_catalog()
     clock.advance(100)
     assert soa(core) == SOA_TEXT.format(int(clock.now) - 100)
@@ -417,7 +423,7 @@ async def test_the_serial_is_the_time_of_the_last_change() -> None:
     assert soa(core) == SOA_TEXT.format(int(clock.now) - 100), "the answers are as they were"
 
 
-async def test_the_serial_changes_at_most_once_a_second() -> None:
+async def test_serial_changes_at_most_once_a_second() -> None:
     catalog, core, clock = await new_catalog()
     start = int(clock.now)
     clock.advance(10.5)
@@ -432,7 +438,7 @@ async def test_the_serial_changes_at_most_once_a_second() -> None:
     assert soa(core) == SOA_TEXT.format(start + 11)
 
 
-async def test_the_serial_never_falls() -> None:
+async def test_serial_never_decreases() -> None:
     catalog, core, clock = await new_catalog()
     start = int(clock.now)
     for number in range(1, 4):
@@ -443,7 +449,7 @@ async def test_the_serial_never_falls() -> None:
 
 
 @pytest.mark.parametrize(("known", "serial"), [(5, int(NOW)), (int(NOW) + 7, int(NOW) + 8)])
-async def test_nor_over_a_restart(known: int, serial: int) -> None:
+async def test_serial_never_decreases_across_a_restart(known: int, serial: int) -> None:
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())
     catalog.known_serials({f"{ZONE}.": known})

@@ -53,14 +53,14 @@ def told(request: pytest.FixtureRequest) -> Told:
     return made
 
 
-def test_put_and_remove(told: Told) -> None:
+def test_core_answers_put_and_deleted_records(told: Told) -> None:
     assert told.core.apply([(APEX, HERE, 1, GOOD)]) == []
     assert told.has(HERE, 1)
     assert told.core.apply([(APEX, HERE, 1, None), (APEX, HERE, 28, None)]) == []
     assert not told.has(HERE, 1)
 
 
-def test_any_case(told: Told) -> None:
+def test_core_ignores_case(told: Told) -> None:
     assert told.core.apply([(APEX.upper(), HERE.upper(), 1, GOOD)]) == []
     assert told.has(HERE, 1)
 
@@ -79,7 +79,7 @@ def test_any_case(told: Told) -> None:
         ((APEX, HERE, 5, pack(30, [(1, b"\x01b\0"), (1, b"\x01c\0")])), "2 records, expected one"),
     ],
 )
-def test_what_is_refused_leaves_its_neighbours(told: Told, row: Row, why: str) -> None:
+def test_refused_rrset_does_not_affect_others(told: Told, row: Row, why: str) -> None:
     beside = name_from_text("b.muster.local")
     ((index, reason),) = told.core.apply([(APEX, HERE, 16, None), row, (APEX, beside, 1, GOOD)])
     assert index == 1
@@ -88,7 +88,7 @@ def test_what_is_refused_leaves_its_neighbours(told: Told, row: Row, why: str) -
     assert not told.has(row[1], row[2]) if row[1] == HERE else True
 
 
-def test_zones_come_and_go(told: Told) -> None:
+def test_zones_are_added_and_removed(told: Told) -> None:
     told.core.apply([(APEX, HERE, 1, GOOD)])
     told.core.set_zone(APEX)
     assert told.has(HERE, 1), "a zone that is known stays as it is"

@@ -111,20 +111,20 @@ def expected(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("one", FIRST, ids=itemgetter(0))
-async def test_first(one: Case) -> None:
+async def test_merge_first(one: Case) -> None:
     _, given, lines = one
     assert await answered("first", given) == expected(lines)
 
 
 @pytest.mark.parametrize("one", UNION, ids=itemgetter(0))
-async def test_union(one: Case) -> None:
+async def test_merge_union(one: Case) -> None:
     _, given, lines = one
     assert await answered("union", given) == expected(lines)
 
 
 @pytest.mark.parametrize("merge", ["first", "union"])
 @pytest.mark.parametrize("one", FIRST + UNION, ids=itemgetter(0))
-async def test_order_of_arrival_does_not_count(one: Case, merge: str) -> None:
+async def test_order_of_arrival_does_not_matter(one: Case, merge: str) -> None:
     _, given, _ = one
     turned = {source: given[source] for source in reversed(given)}
     assert await answered(merge, given) == await answered(merge, turned)
@@ -137,7 +137,7 @@ def told(given: Contribution) -> str:
     return f"{given.source} {given.key}@{given.revision}: {', '.join(lines)} ({given.hidden})"
 
 
-async def test_explain_tells_all_that_is_given() -> None:
+async def test_explain_shows_all_records() -> None:
     catalog, _, _ = await new_catalog({"name": "muster.local"})
     catalog.apply("one", Put("/x", 7, NOW, records("a 9 A 10.0.0.1", "b A 10.0.0.9")))
     catalog.apply("one", Put("/y", 8, NOW, records("a A 10.0.0.2")))
@@ -160,7 +160,7 @@ async def test_explain_tells_all_that_is_given() -> None:
         catalog.explain(name_from_text("elsewhere"), name_from_text("a.elsewhere"))
 
 
-async def test_explain_tells_what_the_zone_gives_itself() -> None:
+async def test_explain_shows_generated_records() -> None:
     catalog, _, _ = await new_catalog({"name": "muster.local"})
     zone = name_from_text("muster.local")
     assert [(one.source, one.key) for one in catalog.explain(zone, zone)] == [("(zone)", "")] * 2

@@ -30,7 +30,9 @@ TWO = "2.0.0.10.in-addr.arpa."
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("bulk", [False, True])
-async def test_addresses(given: list[str], pointers: list[str], bulk: bool) -> None:
+async def test_addresses_make_ptr_records(
+    given: list[str], pointers: list[str], bulk: bool
+) -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
     if bulk:
         catalog.apply("one", PutMany(1, NOW, rows(*given)))
@@ -40,13 +42,13 @@ async def test_addresses(given: list[str], pointers: list[str], bulk: bool) -> N
     assert core.text("d.f.ip6.arpa") == []
 
 
-async def test_ipv6() -> None:
+async def test_ipv6_addresses_make_ptr_records() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
     catalog.apply("one", Put("k", 1, NOW, records("a 5 AAAA fd00::1", "b AAAA fe00::1")))
     assert core.text("d.f.ip6.arpa") == ["1." + "0." * 29 + "d.f.ip6.arpa. 5 PTR a.muster.local."]
 
 
-async def test_the_longest_zone_has_it() -> None:
+async def test_ptr_belongs_to_the_most_specific_zone() -> None:
     zones = FORWARD, {"name": "."}, {"name": "arpa"}, V4, {"name": "0.0.10.in-addr.arpa"}
     catalog, core, _ = await new_catalog(*zones, sources=SOURCES)
     given = records("a A 10.0.0.1", "b A 10.1.0.1", "c A 11.0.0.1")
@@ -56,7 +58,7 @@ async def test_the_longest_zone_has_it() -> None:
     assert core.text("arpa") == ["1.0.0.11.in-addr.arpa. 30 PTR c.muster.local."]
 
 
-async def test_they_come_after_all_other_sources() -> None:
+async def test_ptr_ranks_after_all_sources() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, sources=SOURCES)
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1", "a A 10.0.0.2")))
     given = records("1.0.0 5 PTR other.", zone="10.in-addr.arpa")
@@ -67,7 +69,7 @@ async def test_they_come_after_all_other_sources() -> None:
     assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.muster.local."
 
 
-async def test_a_change_costs_what_changed() -> None:
+async def test_change_updates_only_its_ptr_records() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, sources=SOURCES)
     catalog.apply(
         "one", Put("k", 1, NOW, records("a 5 A 10.0.0.1", "a 5 A 10.0.0.2", "b A 10.0.0.9"))
@@ -86,7 +88,7 @@ async def test_a_change_costs_what_changed() -> None:
     assert core.text("10.in-addr.arpa") == []
 
 
-async def test_only_of_what_is_answered() -> None:
+async def test_only_answered_addresses_make_ptr_records() -> None:
     sources = [*SOURCES, {"name": "three", "zone": "muster.local"}]
     catalog, core, _ = await new_catalog(FORWARD, V4, sources=sources)
     catalog.apply("three", Put("k", 1, NOW, records("a A 10.0.0.2")))
@@ -94,7 +96,7 @@ async def test_only_of_what_is_answered() -> None:
     assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
 
 
-async def test_zones_come_and_go() -> None:
+async def test_ptr_records_follow_added_and_removed_zones() -> None:
     catalog, core, _ = await new_catalog(FORWARD, sources=SOURCES[:1])
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
     await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))

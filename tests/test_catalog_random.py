@@ -24,7 +24,7 @@ Key = str | tuple[bytes, int]
 
 
 class Model:
-    """What each source gives now, kept the plain way."""
+    """The present records of each source, in plain dicts."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311
@@ -99,7 +99,7 @@ class Model:
         return Delete(key, 1)
 
     def several(self, source: str) -> Batch:
-        """What the core is told at once: a key may come and go in it."""
+        """A batch of changes, in which a key may be put and deleted."""
         count = self.random.randint(2, 20)
         deleted = self.random.choices([True, False], k=count)
         return Batch([self.delete(source) if each else self.put(source, 1) for each in deleted])
@@ -134,7 +134,7 @@ def answers(core: RecordingCore) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_any_way_leads_to_the_same_answers(seed: int) -> None:
+async def test_order_of_changes_does_not_affect_answers(seed: int) -> None:
     model = Model(seed)
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())

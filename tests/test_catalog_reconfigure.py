@@ -41,7 +41,9 @@ async def full(sources: Sources) -> tuple[Any, RecordingCore, ManualClock]:
         ({}, [], []),
     ],
 )  # fmt: skip
-async def test_a_zone_differs(zone: dict[str, Any], sources: Sources, answered: list[str]) -> None:
+async def test_changed_zone_is_answered_as_configured(
+    zone: dict[str, Any], sources: Sources, answered: list[str]
+) -> None:
     catalog, core, _ = await full([ONE, TWO])
     before = core.text(ZONE)
     await catalog.reconfigure(settings({**BEFORE, **zone}, sources=sources))
@@ -52,7 +54,7 @@ async def test_a_zone_differs(zone: dict[str, Any], sources: Sources, answered: 
         assert core.text(ZONE) == before
 
 
-async def test_nothing_is_told_of_what_stays() -> None:
+async def test_unchanged_zone_sends_nothing_to_the_core() -> None:
     catalog, core, _ = await full([ONE, TWO])
     core.forget()
     await catalog.reconfigure(settings(BEFORE, sources=[ONE, TWO]))
@@ -61,7 +63,7 @@ async def test_nothing_is_told_of_what_stays() -> None:
     assert {row[0] for batch in core.batches for row in batch} == {b"\x05other\0"}
 
 
-async def test_soa_and_ns() -> None:
+async def test_changed_soa_and_ns() -> None:
     catalog, core, clock = await full([ONE, TWO])
     clock.advance(60)
     zone = {**BEFORE, "ns": ["x.example"], "soa": {"minimum": 5}}
@@ -71,7 +73,7 @@ async def test_soa_and_ns() -> None:
     assert f"{ZONE}. 30 NS x.example." in core.text(ZONE)
 
 
-async def test_a_zone_below_comes_and_goes() -> None:
+async def test_subzone_is_added_and_removed() -> None:
     sources = [ONE, TWO, THREE]
     catalog, core, _ = await new_catalog(BEFORE, {"name": SUB}, sources=sources)
     catalog.apply("one", Put("k", 1, NOW, records("x.sub A 10.0.0.1", "a A 10.0.0.2")))
@@ -86,7 +88,7 @@ async def test_a_zone_below_comes_and_goes() -> None:
     assert core.state_of(SUB) == "loading"
 
 
-async def test_what_was_outside_is_found_when_its_zone_comes() -> None:
+async def test_new_zone_finds_records_that_were_outside() -> None:
     catalog, core, _ = await new_catalog({"name": "a.local"}, sources=[{**ONE, "zone": "a.local"}])
     catalog.apply("one", Put("k", 1, NOW, records("x A 10.0.0.1", zone="b.local")))
     moved = {**ONE, "zone": "b.local"}
@@ -95,7 +97,7 @@ async def test_what_was_outside_is_found_when_its_zone_comes() -> None:
     assert catalog.zone_reports()[0].records == {"one": 1}
 
 
-async def test_the_serial_goes_on() -> None:
+async def test_serial_continues() -> None:
     catalog, _, clock = await full([ONE, TWO])
     clock.advance(10)
     clock.now = NOW - 500

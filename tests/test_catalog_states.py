@@ -8,12 +8,12 @@ ONE = [{"name": "one", "zone": ZONE}]
 TWO = [*ONE, {"name": "two", "zone": ZONE}]
 
 
-async def test_a_zone_without_sources_is_live() -> None:
+async def test_zone_without_sources_is_live() -> None:
     _, core, _ = await new_catalog({"name": ZONE}, sources=[])
     assert core.state_of(ZONE) == "live"
 
 
-async def test_loading_until_each_source_has_synced() -> None:
+async def test_zone_loads_until_each_source_has_synced() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE}, sources=TWO)
     states = [core.state_of(ZONE)]
     catalog.apply("one", Begin(), Put("k", 1, NOW, records("a A 10.0.0.1")), Synced(1))
@@ -26,7 +26,7 @@ async def test_loading_until_each_source_has_synced() -> None:
     assert core.text(ZONE) == [f"a.{ZONE}. 30 A 10.0.0.1"]
 
 
-async def test_stale_some_time_after_a_source_is_lost() -> None:
+async def test_zone_is_stale_some_time_after_a_source_is_lost() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE, "stale_after": 30.0}, sources=TWO)
     catalog.apply("one", Begin(), Synced(1))
     catalog.apply("two", Begin(), Synced(1))
@@ -48,7 +48,7 @@ async def test_stale_some_time_after_a_source_is_lost() -> None:
     assert core.state_of(ZONE) == "live"
 
 
-async def test_back_in_time() -> None:
+async def test_source_synced_in_time_keeps_zone_live() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE, "stale_after": 30.0}, sources=ONE)
     catalog.apply("one", Begin(), Synced(1), Lost("gone"))
     clock.advance(20)
@@ -60,13 +60,13 @@ async def test_back_in_time() -> None:
     assert core.state_of(ZONE) == "live"
 
 
-async def test_at_once_if_set_so() -> None:
+async def test_stale_after_zero_is_immediate() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE, "stale_after": 0.0}, sources=ONE)
     catalog.apply("one", Begin(), Synced(1), Lost("gone"))
     assert core.state_of(ZONE) == "stale"
 
 
-async def test_what_is_known_of_a_lost_source_stays() -> None:
+async def test_records_of_a_lost_source_are_kept() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE}, sources=ONE)
     catalog.apply("one", Begin(), Put("k", 1, NOW, records("a A 10.0.0.1")), Synced(1))
     catalog.apply("one", Lost("gone"))
@@ -91,7 +91,7 @@ async def test_reverse_zones_wait_for_the_zones_that_fill_them() -> None:
     ]
 
 
-async def test_a_source_that_comes_later_makes_the_zone_load() -> None:
+async def test_added_source_makes_the_zone_load() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE}, sources=ONE)
     catalog.apply("one", Begin(), Synced(1))
     await catalog.reconfigure(settings({"name": ZONE}, sources=TWO))
@@ -105,7 +105,7 @@ async def test_a_source_that_comes_later_makes_the_zone_load() -> None:
     assert core.state_of(ZONE) == "live"
 
 
-async def test_a_zone_that_is_gone_has_no_state() -> None:
+async def test_removed_zone_has_no_state() -> None:
     catalog, core, clock = await new_catalog({"name": ZONE}, sources=ONE)
     catalog.apply("one", Begin(), Synced(1), Lost("gone"))
     await catalog.reconfigure(settings({"name": "other"}, sources=[]))
@@ -113,7 +113,7 @@ async def test_a_zone_that_is_gone_has_no_state() -> None:
     assert core.state.keys() == {b"\x05other\0"}
 
 
-async def test_what_a_snapshot_has_is_marked_from_the_first() -> None:
+async def test_answers_from_a_snapshot_are_marked_at_once() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE}, sources=TWO)
     states = [core.state_of(ZONE)]
     assert await catalog.restore("two", NOW - 60, iter(()))
@@ -125,7 +125,7 @@ async def test_what_a_snapshot_has_is_marked_from_the_first() -> None:
     assert states == ["loading", "restoring", "loading", "live"]
 
 
-async def test_a_snapshot_is_stale_until_its_source_syncs() -> None:
+async def test_snapshot_is_stale_until_its_source_syncs() -> None:
     catalog, core, _ = await new_catalog({"name": ZONE}, sources=TWO)
     catalog.apply("one", Begin(), Synced(1), Lost("gone"))
     assert await catalog.restore("two", NOW - 60, iter(()))

@@ -1,4 +1,4 @@
-"""How the command line finds its server and token, and how it reports failures."""
+"""The command line finds its server and token, and reports failures."""
 
 import json
 import socket

@@ -78,7 +78,7 @@ def line(text: str) -> str:
     return f"{owner}.{ZONE}. {rest}"
 
 
-async def test_a_file(tmp_path: Path, follow: Follow) -> None:
+async def test_records_of_a_file(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\nb 5 TXT x\nB 5 TXT y\n")
     reader = await follow(path)
@@ -92,7 +92,9 @@ async def test_a_file(tmp_path: Path, follow: Follow) -> None:
 @pytest.mark.parametrize(
     ("text", "revision"), [("@ SOA ns x 42 1 2 3 4\na A 10.0.0.1\n", 42), ("a A 10.0.0.1\n", 5)]
 )
-async def test_revision(tmp_path: Path, follow: Follow, text: str, revision: int) -> None:
+async def test_revision_is_the_serial_or_the_time(
+    tmp_path: Path, follow: Follow, text: str, revision: int
+) -> None:
     path = tmp_path / "a.zone"
     path.write_text(text)
     os.utime(path, (5, 5.5))
@@ -104,7 +106,7 @@ async def test_revision(tmp_path: Path, follow: Follow, text: str, revision: int
     assert changes[2] == Synced(revision)
 
 
-async def test_large_files_come_in_parts(tmp_path: Path, follow: Follow) -> None:
+async def test_large_file_is_reported_in_parts(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     count = 2 * zonefile.CHUNK + 1
     path.write_text("".join(f"n{n} A 10.0.0.1\n" for n in range(count)))
@@ -131,7 +133,9 @@ def by_link(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, by_rename, by_link])
-async def test_changed(tmp_path: Path, follow: Follow, change: Callable[[Path, str], None]) -> None:
+async def test_changed_file_is_reread(
+    tmp_path: Path, follow: Follow, change: Callable[[Path, str], None]
+) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\n")
     reader = await follow(path)
@@ -142,7 +146,7 @@ async def test_changed(tmp_path: Path, follow: Follow, change: Callable[[Path, s
     assert await reader.next() == [line("a 77 A 10.0.0.3")]
 
 
-async def test_a_mounted_configmap(tmp_path: Path, follow: Follow) -> None:
+async def test_updated_configmap_is_reread(tmp_path: Path, follow: Follow) -> None:
     for number in (1, 2):
         folder = tmp_path / f"..{number}"
         folder.mkdir()
@@ -160,7 +164,7 @@ async def test_a_mounted_configmap(tmp_path: Path, follow: Follow) -> None:
     assert found == [line("a 77 A 10.0.0.2"), line("b 77 A 10.0.0.2")]
 
 
-async def test_what_is_included_changes(tmp_path: Path, follow: Follow) -> None:
+async def test_changed_include_is_reread(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     included = tmp_path / "sub" / "b.zone"
     included.parent.mkdir()
@@ -174,7 +178,7 @@ async def test_what_is_included_changes(tmp_path: Path, follow: Follow) -> None:
     assert await reader.next() == [line("a 77 A 10.0.0.1"), line("b 77 A 10.0.0.2")]
 
 
-async def test_a_file_that_comes_later(tmp_path: Path, follow: Follow) -> None:
+async def test_missing_file_is_read_when_created(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "new" / "a.zone"
     reader = await follow(path)
     (loss,) = await reader.next()
@@ -184,7 +188,7 @@ async def test_a_file_that_comes_later(tmp_path: Path, follow: Follow) -> None:
     assert await reader.next() == [line("a 77 A 10.0.0.1")]
 
 
-async def test_a_file_that_goes_and_comes_back(tmp_path: Path, follow: Follow) -> None:
+async def test_deleted_file_is_reread_when_it_is_back(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\n")
     reader = await follow(path)
@@ -195,7 +199,7 @@ async def test_a_file_that_goes_and_comes_back(tmp_path: Path, follow: Follow) -
     assert await reader.next() == [line("a 77 A 10.0.0.2")]
 
 
-async def test_a_bad_record_leaves_its_neighbours(tmp_path: Path, follow: Follow) -> None:
+async def test_invalid_record_does_not_affect_others(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\nb A 10.0.0\n")
     reader = await follow(path)
@@ -204,7 +208,9 @@ async def test_a_bad_record_leaves_its_neighbours(tmp_path: Path, follow: Follow
     assert fault.startswith("a.zone:2: ")
 
 
-async def test_nothing_but_problems_wipes_nothing(tmp_path: Path, follow: Follow) -> None:
+async def test_file_with_only_invalid_records_keeps_the_previous(
+    tmp_path: Path, follow: Follow
+) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\n")
     reader = await follow(path)
@@ -226,7 +232,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("text", "answered"), FOREIGN)
-async def test_types_that_the_core_does_not_read(
+async def test_types_parsed_by_dnspython(
     tmp_path: Path, follow: Follow, text: str, answered: str
 ) -> None:
     path = tmp_path / "a.zone"
@@ -236,7 +242,7 @@ async def test_types_that_the_core_does_not_read(
     assert found.startswith(line(answered))
 
 
-async def test_what_is_wrong_with_them_has_its_line(tmp_path: Path, follow: Follow) -> None:
+async def test_problems_of_these_types_name_their_line(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\nb LOC 99\n$INCLUDE b.zone\n")
     path.with_name("b.zone").write_text("\nc LOC x\n")
@@ -246,7 +252,7 @@ async def test_what_is_wrong_with_them_has_its_line(tmp_path: Path, follow: Foll
     assert [text.partition(": LOC:")[0] for text in found[1:]] == ["a.zone:2", "b.zone:2"]
 
 
-async def test_in_a_catalog(tmp_path: Path, follow: Follow) -> None:
+async def test_records_reach_the_catalog(tmp_path: Path, follow: Follow) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 10.0.0.1\nb A 10.0.0.1\nx A bad\n")
     reader = await follow(path)
@@ -266,7 +272,7 @@ async def feed(reader: Reader, catalog: Catalog) -> None:
             return
 
 
-def test_trails(tmp_path: Path) -> None:
+def test_trail_has_every_link_of_a_path(tmp_path: Path) -> None:
     folder = tmp_path / "real"
     folder.mkdir()
     (folder / "a").write_text("")

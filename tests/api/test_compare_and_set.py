@@ -38,7 +38,7 @@ async def one(client: httpx.AsyncClient) -> bool:
 
 
 async def whole(client: httpx.AsyncClient) -> bool:
-    """As ``one``, in the only record of an RRset."""
+    """Same as ``one``, in the only record of an RRset."""
     found = await client.get(WHOLE)
     number = int(found.json()["records"][0]["description"]) + 1
     new = {"records": [{**body(number), "id": "one"}]}

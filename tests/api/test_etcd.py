@@ -151,7 +151,7 @@ async def test_rrset_write_over_transaction_limit_is_rejected(
 async def test_status_lists_other_servers(
     etcd: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of one that was killed, and of all while etcd is away."""
+    """The server was killed, or etcd is unavailable."""
     token = new_text()
     environ = {"MUSTERD_API__FIRST_TOKEN": token}
     one, two = (etcd_fixture(etcd, tmp_path / name) for name in ("one", "two"))

@@ -26,13 +26,13 @@ negative_data_rejection.expected-statuses = [
 ]
 """
 EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
-"""Of each operation, beside those that its description gives."""
+"""Examples of each operation, besides those in its description."""
 SECONDS_EACH = 2
 """For an example of every operation, at most."""
 
 
 def there(rtype: str) -> str:
-    """What a schema can't say: a zone that is there, and a type of whose data it has examples."""
+    """Return what a schema can't express: an existing zone, and a type with example data."""
     return f'[parameters]\nzone = "muster.local"\ntype = "{rtype}"'
 
 
@@ -77,7 +77,7 @@ async def explore(fixture: ServerFixture, parameters: str, seed: int, *which: st
 
 
 async def schemathesis(folder: Path, *arguments: str) -> str:
-    """What it prints, and its exit status at the end."""
+    """Return its output and its exit status."""
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"), *arguments, cwd=folder,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,

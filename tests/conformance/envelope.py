@@ -14,7 +14,7 @@ _MAX_NAME = 255
 
 
 class Fate(Enum):
-    """What happens to a message before the lookup."""
+    """Checks of a message before the lookup."""
 
     SILENCE = "no reply: too short, or a reply itself"
     NOTIMP = "an opcode other than QUERY"

@@ -179,7 +179,7 @@ async def test_watch_started_without_etcd_waits_for_it(home: Path, version: str)
 
 @pytest.mark.parametrize("more", [False, True])
 async def test_replaced_etcd_makes_watch_fail(home: Path, version: str, more: bool) -> None:
-    """As after restoring a backup; with ``more`` its revision exceeds the last one seen."""
+    """Simulate a restored backup; with ``more`` its revision exceeds the last one seen."""
     async with (
         running(home, version) as etcd,
         proxied(etcd) as (proxy, client),

@@ -1,4 +1,4 @@
-"""What the tests of etcd's records share: keys in, zone text out."""
+"""Shared by the tests of records in etcd: keys in, zone text out."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
 ZONE = "muster.local"
 TTL = 300
 NAME = "there"
-"""Of the source."""
+"""Name of the source."""
 
 Values = Mapping[str, Any]
 """Key below the zone, the last label first -> value: an object, or text as it is."""
@@ -104,7 +104,7 @@ class Model:
                     self.withheld[owner] = records
 
     def text(self, *, ttl: bool = False) -> list[str]:
-        """What the names answer, sorted, relative to the zone."""
+        """Return the answers of all names, sorted, relative to the zone."""
         self.take()
         lines = [
             line
@@ -119,7 +119,7 @@ class Model:
         return sorted(line.replace(f".{ZONE}.", "").replace(f"{ZONE}.", "@") for line in lines)
 
     def of(self, name: str, *types: str) -> list[str]:
-        """What one name answers, of some types or all."""
+        """Return the answers of a name, of some types or all."""
         lines = (line.split(" ", 2) for line in self.text())
         return [
             f"{rtype} {rdata}"

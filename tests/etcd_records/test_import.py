@@ -46,7 +46,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
 
 
 async def keys(etcd: Etcd) -> dict[str, object]:
-    """What API v3 has."""
+    """Return the keys of API v3."""
     async with EtcdClient(etcd.options()) as client:
         found = (await client.range(*span(b"/"))).entries
     return {one.key.decode(): json.loads(one.value) for one in found}

@@ -1,4 +1,4 @@
-"""Names that are made of much: what they cost others, and what of them is left out."""
+"""Large names: what they cost other names, and how they are truncated."""
 
 import json
 from typing import Any
@@ -181,7 +181,7 @@ def test_truncated_rrset_is_reported() -> None:
 
 
 def test_apex_with_own_addresses_is_complete() -> None:
-    """What would be cut of the whole zone is not answered there."""
+    """Truncated records of the whole zone are not answered at its apex."""
     values: dict[str, Any] = {
         f"/skydns/test/other/t/k{number:03}": address(number) for number in range(900)
     }

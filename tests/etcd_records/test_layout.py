@@ -1,4 +1,4 @@
-"""Which names keys have, and in which order they are."""
+"""The names of keys, and their order."""
 
 import pytest
 

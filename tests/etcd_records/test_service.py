@@ -1,4 +1,4 @@
-"""What a value says, and what is wrong with it."""
+"""Parsing of values, and their errors."""
 
 import json
 from typing import Any

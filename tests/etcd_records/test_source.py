@@ -61,7 +61,7 @@ def address(number: int) -> dict[str, Any]:
 
 
 def lines(core: RecordingCore, name: str) -> list[str]:
-    """What a name below the zone answers."""
+    """Return the answers of a name below the zone."""
     return [
         line.split(" ", 1)[1] for line in core.text(ZONE) if line.startswith(f"{name}.{ZONE}. ")
     ]
@@ -278,7 +278,7 @@ async def test_snapshot_answers_until_the_list(etcd: Etcd) -> None:
 
 
 async def test_many_keys_are_listed_in_pages(etcd: Etcd) -> None:
-    """As many as etcd gives in several pages, and more below a name than it answers with."""
+    """Several pages of keys, and more keys below a name than it answers with."""
     model = Model()
     core = RecordingCore()
     async with Writer(etcd) as write:
