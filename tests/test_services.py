@@ -151,6 +151,7 @@ async def test_reload_commits_all_services(settings: Path) -> None:
     server = Server(Watcher(settings, {}))
     server.services[:] = [Recorder("first", calls), *server.services, Recorder("last", calls)]
     async with running(server):
+        await until(lambda: "last run" in calls)
         calls.clear()
         change(settings)
         await until(lambda: server.state.reloads_ok == 1)
