@@ -53,7 +53,7 @@ def _prefix(call: Call, query: HistoryQuery) -> bytes:
     given = [query.zone, query.owner, query.type, query.id]
     if None in given and any(given[given.index(None) :]):
         raise ProblemResponse(
-            422, "an owner needs a zone, a type needs an owner, an id needs a type", "invalid"
+            422, "owner requires zone, type requires owner, id requires type", "invalid"
         )
     if query.zone is None:
         return prefix()

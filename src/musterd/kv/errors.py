@@ -109,5 +109,5 @@ class LeaseNotFound(StoreError):
 
     def __init__(self, lease: int) -> None:
         """Create the error for a lease ID."""
-        super().__init__(f"lease {lease:016x} has ended or never was: grant a new one")
+        super().__init__(f"lease {lease:016x} has expired or never existed: grant a new one")
         self.lease = lease

@@ -36,12 +36,13 @@ class Preconditions:
 
 def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation: str) -> str:
     """Describe the mismatch with tags of the form that the client used."""
-    is_ = "is not there"
+    state = "does not exist"
     if tags:
         strict = any("-" in tag for tag in wanted)
-        is_ = f'is at "{tags[0] if strict else tags[-1]}"'
-    given = "there" if wanted == ANY else "at " + ", ".join(f'"{tag}"' for tag in sorted(wanted))
-    return f"{what}: {is_}, expected {negation}{given}: read it again"
+        state = f'is at "{tags[0] if strict else tags[-1]}"'
+    revisions = ", ".join(f'"{tag}"' for tag in sorted(wanted)) or "no valid entity tag"
+    given = "to exist" if wanted == ANY else f"at {revisions}"
+    return f"{what}: {state}, expected {negation}{given}: read it again"
 
 
 NOTHING: Final = Preconditions()

@@ -41,12 +41,12 @@ def parse_type(text: str) -> int:
         rtype = int(dns.rdatatype.from_text(text))
     except (dns.exception.DNSException, ValueError):
         raise Invalid(
-            f'"{excerpt(text)}" is no record type: expected one as A, SRV or TYPE65280'
+            f'"{excerpt(text)}" is not a record type: expected for example A, SRV or TYPE65280'
         ) from None
     if rtype == SOA:
-        raise Invalid("a zone has one SOA record, which [zones.soa] or a zone file gives")
+        raise Invalid("a SOA record can't be registered: set it in [zones.soa] or in a zone file")
     if rtype in _NO_DATA or rtype > _MAX_TYPE:
-        raise Invalid(f'"{excerpt(text)}" is no type that a record can have')
+        raise Invalid(f'"{excerpt(text)}" is not a type of a record')
     return rtype
 
 
@@ -150,21 +150,21 @@ def _parse_any(rtype: int, text: str) -> bytes:
     return wire
 
 
-_RFC: Final = "its form in a master file, or \\# LENGTH HEX (RFC 3597)"
+_RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"
 _EXAMPLE: Final = {
-    A: "an IPv4 address, as 10.0.0.1",
-    AAAA: "an IPv6 address, as fd00::1",
-    CNAME: "a name, as web.muster.local.",
-    NS: "a name, as ns.muster.local.",
-    PTR: "a name, as web.muster.local.",
-    MX: "preference and name, as 10 mail.muster.local.",
-    TXT: 'texts of at most 255 octets, as "v=spf1 -all"',
-    SRV: "priority, weight, port and name, as 0 10 8080 web.muster.local.",
+    A: "an IPv4 address, for example 10.0.0.1",
+    AAAA: "an IPv6 address, for example fd00::1",
+    CNAME: "a name, for example web.muster.local.",
+    NS: "a name, for example ns.muster.local.",
+    PTR: "a name, for example web.muster.local.",
+    MX: "preference and name, for example 10 mail.muster.local.",
+    TXT: 'strings of at most 255 bytes, for example "v=spf1 -all"',
+    SRV: "priority, weight, port and name, for example 0 10 8080 web.muster.local.",
 }
 
 
 def equal_form(rtype: int, wire: bytes) -> bytes:
-    """Rdata in a form in which equal data is equal: names that are all of it are folded."""
+    """Return rdata in a form in which equal data is equal: a single name is folded."""
     return wire.lower() if rtype in _READ and rtype not in (A, AAAA, SRV) else wire
 
 

@@ -316,7 +316,9 @@ def _type(key: bytes) -> str:
 def _look_for_alias(key: RecordKey, found: Iterable[Entry | None]) -> None:
     """Raise Clash if a CNAME blocks a record."""
     if key.rtype != "CNAME" and any(entry and _type(entry.key) == "CNAME" for entry in found):
-        raise Clash(f"{key.owner} has a CNAME record, which stands alone: delete that first")
+        raise Clash(
+            f"{key.owner} has a CNAME record, which excludes other records: delete it first"
+        )
 
 
 def _contended(key: RecordKey) -> Mismatch:

@@ -155,7 +155,9 @@ class Tokens:
                 f'"{excerpt(name)}" is not a token name: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
             )
         if any(token.name == name for token in self._known.values()):
-            raise TokenExists(f'a token is named "{name}" already: revoke it, or take another name')
+            raise TokenExists(
+                f'a token is named "{name}" already: revoke it, or choose another name'
+            )
         if expires is not None and expires <= self._clock():
             raise TokenError("the token would expire at once: set expires to a later time")
         return await self._add(new_text(), name, scopes, expires)
@@ -168,7 +170,7 @@ class Tokens:
                 self._known.pop(token.digest, None)
                 return token
         raise TokenNotFound(
-            f'no token has the id "{excerpt(name)}": the list of tokens has the ids'
+            f'no token has the id "{excerpt(name)}": musterd token list shows the ids'
         )
 
     async def ensure_first(self, text: str) -> Token:

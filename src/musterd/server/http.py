@@ -199,7 +199,7 @@ def _bind(address: str, section: str, backlog: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise ListenError(
-            f"{address}: can't be listened on: {os.strerror(error.errno or 0)}; "
+            f"can't listen on {address}: {os.strerror(error.errno or 0)}; "
             f'set [{section}] listen to another address, or to ""'
         ) from error
     return sock
