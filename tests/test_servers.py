@@ -3,24 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from musterd.clock import LoopClock
 from musterd.kv import Store
-from musterd.registry import directory
-from musterd.registry.directory import LATE, SERVERS, PeerServer, ServerDirectory, ServerReport
+from musterd.registry.directory import (
+    LATE,
+    SERVERS,
+    DirectoryTiming,
+    PeerServer,
+    ServerDirectory,
+    ServerReport,
+)
 from musterd.store.etcd import Etcd as InEtcd
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
 from tests.store.kit import meanwhile, revision
 
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BEAT", 0.01)
-    monkeypatch.setattr(directory, "LOOK", 0.01)
+SOON = DirectoryTiming(beat=0.01, name_check=0.01)
 
 
 @pytest.fixture
@@ -54,10 +57,13 @@ class Reporter:
 
 @asynccontextmanager
 async def serving(
-    store: Store, name: str, reporter: Callable[[], ServerReport]
+    store: Store,
+    name: str,
+    reporter: Callable[[], ServerReport],
+    timing: DirectoryTiming = SOON,
 ) -> AsyncIterator[ServerDirectory]:
     """Run a server during the block."""
-    servers = ServerDirectory(store, LoopClock(), name, "1", reporter)
+    servers = ServerDirectory(store, LoopClock(), name, "1", reporter, timing=timing)
     async with meanwhile(servers.run()):
         yield servers
 
@@ -119,13 +125,10 @@ async def test_changed_key_is_written_at_once_and_alone(backend: EmbeddedBackend
         assert all(entry and entry.mod_revision < zones.mod_revision for entry in at.values())
 
 
-async def test_running_key_is_rewritten_after_a_while(
-    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_running_key_is_rewritten_after_a_while(backend: EmbeddedBackend) -> None:
     """The key dates the last sign of life of a killed server; the zones aren't rewritten."""
-    monkeypatch.setattr(directory, "SEEN", 0.0)
-    reporter = Reporter()
-    async with serving(backend.store, "a", reporter) as first:
+    reporter, timing = Reporter(), replace(SOON, rewrite=0.0)
+    async with serving(backend.store, "a", reporter, timing) as first:
         await until(first, lambda known: "a" in known)
         await backend.store.delete(SERVERS + b"a/running")
         await reporter.beats()
@@ -189,63 +192,53 @@ async def test_server_without_name_leaves_entries_of_its_namesake(backend: Embed
 async def test_server_returns_after_its_lease_expired(backend: EmbeddedBackend) -> None:
     async with serving(backend.store, "a", Reporter()) as first:
         await until(first, lambda known: "a" in known)
-        await backend.elapse(directory.TTL + 1)
+        await backend.elapse(SOON.ttl + 1)
         await until(first, lambda known: known["a"].running)
         assert first.name == "a"
 
 
 @pytest.mark.slow
-async def test_servers_of_one_name_get_distinct_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_servers_of_one_name_get_distinct_names(tmp_path: Path) -> None:
     """The holder of the lease has the name, which becomes free when the lease expires."""
-    monkeypatch.setattr(directory, "BEAT", 2.5)
-    monkeypatch.setattr(directory, "TTL", 4)
+    timing = replace(SOON, ttl=4, beat=2.5)
     async with (
         running(tmp_path / "etcd", "etcd-3.5") as etcd,
         InEtcd(etcd.options()) as store,
     ):
         async with (
-            serving(store, "a", Reporter()) as first,
-            serving(store, "a", Reporter()) as other,
+            serving(store, "a", Reporter(), timing) as first,
+            serving(store, "a", Reporter(), timing) as other,
         ):
             known = await until(first, lambda known: len(known) == 2)
             assert list(known) == ["a", "a-2"]
             assert {first.name, other.name} == {"a", "a-2"}
         # To the store both look killed.
-        async with serving(store, "a", Reporter()) as again:
+        async with serving(store, "a", Reporter(), timing) as again:
             await until(first, lambda known: known["a"].started > other.own().started)
             assert again.name == "a"
 
 
 @pytest.mark.slow
-async def test_server_keeps_its_lease_on_full_etcd(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_server_keeps_its_lease_on_full_etcd(tmp_path: Path) -> None:
     """It couldn't get a new lease; its existing lease is renewed."""
-    monkeypatch.setattr(directory, "BEAT", 0.3)
-    monkeypatch.setattr(directory, "TTL", 2)
-    reporter = Reporter()
+    reporter, timing = Reporter(), replace(SOON, ttl=2, beat=0.3)
     async with (
         running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,
         InEtcd(etcd.options()) as store,
-        serving(store, "a", reporter) as first,
+        serving(store, "a", reporter, timing) as first,
     ):
         await until(first, lambda known: "a" in known)
         await etcd.fill()
         reporter.addresses = ["127.0.0.2:53"]
-        await asyncio.sleep(2 * directory.TTL)
+        await asyncio.sleep(2 * timing.ttl)
         assert await store.get(SERVERS + b"a/running") is not None
 
 
-async def test_server_gone_for_long_is_removed(
-    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_server_gone_for_long_is_removed(backend: EmbeddedBackend) -> None:
     async with serving(backend.store, "a", Reporter()) as first:
         await until(first, lambda known: "a" in known)
     await first.leave()
-    monkeypatch.setattr(directory, "FORGOTTEN", -1.0)
-    async with serving(backend.store, "b", Reporter()) as other:
+    async with serving(backend.store, "b", Reporter(), replace(SOON, forget=-1.0)) as other:
         known = await until(other, lambda known: "b" in known)
     assert list(known) == ["b"]
     page = await backend.store.range(SERVERS)

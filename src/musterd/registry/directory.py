@@ -35,32 +35,36 @@ from musterd.log_once import FailureLog
 from musterd.registry.keys import ROOT
 
 SERVERS: Final = ROOT + b"servers/"
-TTL: Final = 15
-"""TTL of a server's lease, seconds."""
-BEAT: Final = TTL / 3
-"""Seconds between renewals; each also writes what changed."""
 LATE: Final = 5.0
 """Seconds of lag from which it is published: smaller lag comes and goes with every change."""
-SEEN: Final = 600.0
-"""Seconds after which ``known`` and ``running`` are written even if nothing changed."""
-FORGOTTEN: Final = 7 * 86400.0
-"""Seconds after which a stopped server is removed."""
 MAX_SHOWN: Final = 1000
-LOOK: Final = 1.0
-"""Seconds between checks whether a name is free."""
 MAX_NAMESAKES: Final = 100
 """Most servers with the same name; from the second on a number is appended."""
 MAX_ZONES: Final = 1000
-RETRY: Final = Backoff(1.0, BEAT)
-"""Delays before a failed write is retried.
-
-At most the time between renewals: until it succeeds, other servers consider this one stopped.
-"""
 _RUNNING: Final = "running"
 _KNOWN: Final = "known"
 _ZONES: Final = "zones"
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryTiming:
+    """Times of a directory, all in seconds."""
+
+    ttl: int = 15
+    """TTL of a server's lease."""
+    beat: float = 5.0
+    """Time between renewals; each also writes what changed."""
+    name_check: float = 1.0
+    """Time between checks whether a name is free."""
+    rewrite: float = 600.0
+    """Time after which ``known`` and ``running`` are written even if nothing changed."""
+    forget: float = 7 * 86400.0
+    """Time after which a stopped server is removed."""
+
+
+TIMING: Final = DirectoryTiming()
 
 
 class ServerReport(NamedTuple):
@@ -99,20 +103,23 @@ class PeerServer:
 class ServerDirectory:
     """The servers of a store, one of which is this."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         store: Store,
         clock: Clock,
         name: str,
         version: str,
         report: Callable[[], ServerReport],
+        *,
+        timing: DirectoryTiming = TIMING,
     ) -> None:
-        """``name``: of this one, if no other that runs has it."""
+        """Create the directory. name: of this server, unless another running one has it."""
         self.name = name
         self._store = store
         self._clock = clock
         self._version = version
         self._report = report
+        self._timing = timing
         self._wanted = name
         self._instance = secrets.token_hex(8)
         self._started = clock.time()
@@ -127,14 +134,15 @@ class ServerDirectory:
 
     async def run(self) -> None:
         """Register this server and renew its lease, until cancelled."""
-        retry = RETRY.start()
+        # At most the time between renewals: others consider this server stopped meanwhile.
+        retry = Backoff(min(1.0, self._timing.beat), self._timing.beat).start()
         while True:
             try:
                 await self._register()
                 retry.reset()
                 self._outage.over()
                 while True:
-                    await asyncio.sleep(BEAT)
+                    await asyncio.sleep(self._timing.beat)
                     await self._beat()
             except LeaseNotFound:
                 log.warning("the lease of this server expired: registering again", name=self.name)
@@ -209,9 +217,9 @@ class ServerDirectory:
         """Take a name. Raises StoreError."""
         self._written = {}
         await self._forget()
-        lease = await self._store.lease_grant(TTL)
+        lease = await self._store.lease_grant(self._timing.ttl)
         self._lease = lease.id
-        patience = self._clock.monotonic() + TTL + BEAT
+        patience = self._clock.monotonic() + self._timing.ttl + self._timing.beat
         number, last = 1, math.inf
         while (left := await self._claim()) is not None:
             # The lease of this server's previous run expires soon; another server's is renewed.
@@ -223,7 +231,7 @@ class ServerDirectory:
                 raise StoreError(
                     f"{MAX_NAMESAKES} servers are named {self._wanted}: give them different names"
                 )
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(self._timing.name_check)
             await self._store.lease_keepalive(self._lease)
         if number > 1:
             log.warning("another server has this one's name", name=self._wanted, taken=self.name)
@@ -245,7 +253,7 @@ class ServerDirectory:
         parts = self._parts()
         steps = [self._put(end, part) for end, part in parts.items()]
         if not (await self._store.transaction((compare,), steps)).succeeded:
-            return float(TTL)
+            return float(self._timing.ttl)
         self._written, self._seen = parts, self._clock.monotonic()
         return None
 
@@ -253,7 +261,7 @@ class ServerDirectory:
         """Renew the lease, and write what changed. Raises LeaseNotFound, StoreError."""
         await self._store.lease_keepalive(self._lease)
         parts = self._parts()
-        again = self._clock.monotonic() - self._seen >= SEEN
+        again = self._clock.monotonic() - self._seen >= self._timing.rewrite
         steps = [
             self._put(end, part)
             for end, part in parts.items()
@@ -273,7 +281,7 @@ class ServerDirectory:
         """Remove servers that stopped long ago."""
         now = self._clock.time()
         for server in await self.all():
-            if not server.running and now - server.seen > FORGOTTEN:
+            if not server.running and now - server.seen > self._timing.forget:
                 running, known, zones = (
                     SERVERS + f"{server.name}/{end}".encode() for end in (_RUNNING, _KNOWN, _ZONES)
                 )
