@@ -31,7 +31,7 @@ from tests.catalogkit import until
 from tests.conformance.transport import Address, tcp_many, udp
 from tests.etcd_records.differential import keys as key_sets
 from tests.etcd_records.differential.intended import INTENDED, Case, View, explain
-from tests.etcd_records.differential.keys import PREFIX, ZONES, KeyCodec
+from tests.etcd_records.differential.keys import PREFIX, ZONES, KeySet
 from tests.etcd_records.kit import Fed, feeding
 from tests.etcdkit import running
 
@@ -114,7 +114,7 @@ class Both:
         await asyncio.sleep(0.02)
 
     def _judge(
-        self, keys: KeyCodec, question: tuple[str, str], mine: bytes | None, theirs: bytes | None
+        self, keys: KeySet, question: tuple[str, str], mine: bytes | None, theirs: bytes | None
     ) -> None:
         if mine is None or theirs is None:
             self.report.unexplained.append(f"===== no reply to {question}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tests.etcd_records.differential.keys import ZONES, KeyCodec, name_of, path_of
+from tests.etcd_records.differential.keys import ZONES, KeySet, name_of, path_of
 
 Records = frozenset[tuple[str, str, str]]
 """Owner, type, rdata."""
@@ -35,7 +35,7 @@ class View:
 class Case:
     """A question, both replies, and the keys in etcd."""
 
-    keys: KeyCodec
+    keys: KeySet
     name: str
     rtype: str
     mine: View
@@ -186,7 +186,7 @@ def _doubles(case: Case) -> bool:
     return False
 
 
-def _groups_differ(keys: KeyCodec, path: str) -> bool:
+def _groups_differ(keys: KeySet, path: str) -> bool:
     found = [(key, keys.values[key]) for key in keys.at(path)]
     given = [(key.count("/"), value.get("group")) for key, value in found if is_good(value)]
     if not any(group for _, group in given):

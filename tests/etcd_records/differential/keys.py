@@ -25,7 +25,7 @@ def name_of(path: str) -> str:
 
 
 @dataclass
-class KeyCodec:
+class KeySet:
     """Path -> value: an object, or bytes that are not valid JSON of one."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class KeyCodec:
         return (PREFIX + path).encode(), text
 
 
-def generate(seed: int) -> KeyCodec:
+def generate(seed: int) -> KeySet:
     """Generate some dozens of keys: services, aliases, reverse names, keys of external-dns.
 
     Every other seed gives plain keys: none is below another, and none has both text and host.
     """
     pick = random.Random(seed)
-    keys = KeyCodec(plain=seed % 2 == 0)
+    keys = KeySet(plain=seed % 2 == 0)
     names = [_name(pick) for _ in range(pick.randrange(5, 40))]
     for name in names:
         keys.values[path_of(name)] = _value(pick, names, plain=keys.plain)
@@ -114,7 +114,7 @@ def _value(pick: random.Random, names: list[str], *, plain: bool) -> Any:
     return value
 
 
-def _external_dns(pick: random.Random, keys: KeyCodec, names: list[str]) -> None:
+def _external_dns(pick: random.Random, keys: KeySet, names: list[str]) -> None:
     """Add a name with its targets below it, and an ownership text, as external-dns does."""
     name = f"app{pick.randrange(3)}.{ZONES[0]}"
     alias = pick.random() < 0.3
@@ -128,7 +128,7 @@ def _external_dns(pick: random.Random, keys: KeyCodec, names: list[str]) -> None
     keys.values[f"{path_of('a-' + name)}/{pick.getrandbits(31):08x}"] = text
 
 
-def questions(keys: KeyCodec, seed: int) -> Iterator[tuple[str, str]]:
+def questions(keys: KeySet, seed: int) -> Iterator[tuple[str, str]]:
     """Yield every type for every name of a key, above a key, or beside one."""
     pick = random.Random(seed)
     names = set(ZONES)
