@@ -1,4 +1,4 @@
-"""What is wrong with a request is described with its place and the expected value."""
+"""Error details name the location in a request and the expected value."""
 
 import pytest
 

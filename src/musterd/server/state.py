@@ -21,7 +21,7 @@ class ServerState:
     clock: Clock = field(default_factory=BootClock)
     files: FileWatch = field(default_factory=FileWatch)
     snapshots: SnapshotFiles | None = None
-    """None without a state directory."""
+    """Files of snapshots, None without a state directory."""
     store: Store | None = None
     """The store of the registry, None without one."""
     applied: Applied | None = None
