@@ -12,7 +12,7 @@ pytest_plugins = ["tests.apifixture"]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Write a master file with two records."""
+    """Write a zone file with two records."""
     path = tmp_path / "some.zone"
     path.write_text("web A 10.0.0.1\ndb A 10.0.0.2\n")
     return path

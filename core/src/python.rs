@@ -201,7 +201,7 @@ impl Core {
     }
 }
 
-/// The contents of a master file.
+/// The contents of a zone file.
 #[pyclass(frozen)]
 struct ZoneFile {
     #[pyo3(get)]

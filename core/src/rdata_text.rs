@@ -1,4 +1,4 @@
-//! Record data: from the text of master files to wire form, and checks of the wire form.
+//! Record data: from the text of zone files to wire form, and checks of the wire form.
 //!
 //! The table in `types` lists the fields of each type; reading, checking and comparing follow it.
 //! Types without fields in the table have no text form here.
@@ -22,7 +22,7 @@ use types::Field;
 /// Largest rdata: its length is 16 bits on the wire (RFC 1035 section 3.2.1).
 pub const MAX_RDATA: usize = u16::MAX as usize;
 
-/// A word of a master file, with its escapes not resolved yet.
+/// A word of a zone file, with its escapes not resolved yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Word<'a> {
     pub text: &'a [u8],

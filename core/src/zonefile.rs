@@ -1,4 +1,4 @@
-//! Bulk reader of master files (RFC 1035 section 5, with `$TTL` of RFC 2308 section 4).
+//! Bulk reader of zone files (RFC 1035 section 5, with `$TTL` of RFC 2308 section 4).
 //!
 //! An invalid record is reported with its line, and all other records are kept. `lexer` splits the text
 //! into entries of words, `reader` turns them into records, and `rrsets` collects the records.
@@ -35,7 +35,7 @@ pub type Foreign = (String, u32, Vec<u8>, Vec<u8>, u32, String, String);
 /// File, line, and a description of the problem and of what was expected.
 pub type Problem = (String, u32, String);
 
-/// The contents of a master file.
+/// The contents of a zone file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// RRsets in order of first appearance, packed (see `zone::rrset`): lowest TTL, duplicates removed,
@@ -49,7 +49,7 @@ pub struct Parsed {
     pub files: Vec<String>,
 }
 
-/// Reads the master file at `path` of the zone whose apex is `origin`, in wire form.
+/// Reads the zone file at `path` of the zone whose apex is `origin`, in wire form.
 ///
 /// `default_ttl` (seconds) applies if neither the file nor an earlier record sets a TTL. Fails if the
 /// first file can't be read or is longer than `MAX_TEXT`, or `origin` is not a valid name. Everything
@@ -77,7 +77,7 @@ fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Parses the text of a master file; `file` is its path, and `include` reads other files by path.
+/// Parses the text of a zone file; `file` is its path, and `include` reads other files by path.
 pub fn parse(
     text: &[u8], file: &str, origin: &[u8], default_ttl: u32,
     include: &mut dyn FnMut(&str) -> io::Result<Vec<u8>>,

@@ -59,7 +59,7 @@ OPTIONS: dict[NameServer, dict[str, str | int]] = {
 
 @dataclass(frozen=True)
 class ZoneText:
-    """A zone as a master file: its apex (absolute, in text) and the text."""
+    """A zone as a zone file: its apex (absolute, in text) and the text."""
 
     origin: str
     text: str

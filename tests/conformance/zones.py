@@ -35,7 +35,7 @@ _TEXTS = ('"v=spf1 -all"', '"two" "strings"', '""', '"' + "x" * 255 + '"', r'"\0
 
 
 class _Zone:
-    """The lines of a master file, and its source of random numbers."""
+    """The lines of a zone file, and its source of random numbers."""
 
     def __init__(self, origin: str, rng: random.Random) -> None:
         self.origin = origin

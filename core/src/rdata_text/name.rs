@@ -140,7 +140,7 @@ pub fn is_under(name: &[u8], apex: &[u8]) -> bool {
     at == cut
 }
 
-/// Returns the text of a name in wire form with its final dot, escaped as in master files.
+/// Returns the text of a name in wire form with its final dot, escaped as in zone files.
 ///
 /// Never panics: the text of malformed data ends where the data does.
 pub fn name_to_text(wire: &[u8]) -> String {

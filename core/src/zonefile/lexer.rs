@@ -1,4 +1,4 @@
-//! Splits the text of a master file into entries: lines, or several lines joined by parentheses.
+//! Splits the text of a zone file into entries: lines, or several lines joined by parentheses.
 
 use crate::rdata_text::Word;
 

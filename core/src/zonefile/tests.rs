@@ -1,4 +1,4 @@
-//! Tests of master files: their RRsets and problems.
+//! Tests of zone files: their RRsets and problems.
 
 use std::collections::HashMap;
 use std::io;

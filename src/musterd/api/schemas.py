@@ -150,7 +150,7 @@ class ZoneListOut(BaseModel):
 
 
 class FaultOut(BaseModel):
-    """A problem in a line of a master file."""
+    """A problem in a line of a zone file."""
 
     line: int
     problem: str
@@ -185,7 +185,7 @@ class AnswerOut(BaseModel):
     """The answer to a client."""
 
     rcode: str
-    records: list[str] = Field(description="lines of a master file")
+    records: list[str] = Field(description="lines of a zone file")
 
 
 class ExplanationOut(BaseModel):

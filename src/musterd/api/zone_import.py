@@ -1,4 +1,4 @@
-"""Import of a master file into the registry."""
+"""Import of a zone file into the registry."""
 
 import asyncio
 import re

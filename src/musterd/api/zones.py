@@ -58,11 +58,11 @@ async def show_zone(call: CallDep, zone: ZoneName) -> Response:
     response_class=Response,
     responses={
         **_READ,
-        200: {"description": "A master file", "content": {TEXT: {"schema": {"type": "string"}}}},
+        200: {"description": "A zone file", "content": {TEXT: {"schema": {"type": "string"}}}},
     },
 )
 async def export(call: CallDep, zone: ZoneName) -> Response:
-    """Export the answers of a zone as a master file (RFC 1035 section 5)."""
+    """Export the answers of a zone as a zone file (RFC 1035 section 5)."""
     call.reads()
     return StreamingResponse(_lines(call.context.zone(zone)), media_type=TEXT)
 
@@ -77,12 +77,12 @@ async def import_zone(
     replace: Annotated[bool, Query(description="remove records that are not in the file")] = False,
     dry_run: Annotated[bool, Query(description="report the changes without making them")] = False,
 ) -> Response:
-    """Register all records of a master file, or none if one is invalid."""
+    """Register all records of a zone file, or none if one is invalid."""
     into = call.zone_to_write(zone)
     importer = Importer(call.context.registry, call.context.catalog.zones, into)
     text = await request.body()
     if not text:
-        raise ProblemResponse(422, "the body is empty: send a master file", "invalid")
+        raise ProblemResponse(422, "the body is empty: send a zone file", "invalid")
     plan = await importer.plan(text, replace=replace)
     problems = [{"line": line, "problem": problem} for line, problem in plan.problems]
     if problems and not dry_run:

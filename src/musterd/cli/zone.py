@@ -67,7 +67,7 @@ def check(
     """Check a zone file; exit with 1 if it has problems.
 
     Args:
-        file: A master file (RFC 1035).
+        file: A zone file (RFC 1035).
         zone: Name of the zone; default: the owner of the SOA record, else the first $ORIGIN.
         as_json: Print JSON.
     """
@@ -96,7 +96,7 @@ def list_(*, options: OutputOptions = OPTIONS) -> None:
 
 @app.command
 def export(zone: ZoneArg, /, *, server: ServerOptions = SERVER_OPTIONS) -> None:
-    """Print the answers of a zone as a master file."""
+    """Print the answers of a zone as a zone file."""
     from musterd.client.names import zone_part
 
     with server.client() as client:
@@ -112,7 +112,7 @@ _DRY = Parameter(help="Only print what would be done.")
 @app.command(name="import")
 def import_(
     zone: ZoneArg,
-    file: Annotated[Path, Parameter(help="A master file (RFC 1035).")],
+    file: Annotated[Path, Parameter(help="A zone file (RFC 1035).")],
     /,
     *,
     replace: Annotated[bool, Flag, _REPLACE] = False,

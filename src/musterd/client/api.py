@@ -123,11 +123,11 @@ class ApiClient:
         return zones
 
     def export(self, zone: str) -> Iterator[bytes]:
-        """Return the answers of a zone as a master file."""
+        """Return the answers of a zone as a zone file."""
         return self._http.pieces(_request("GET", "zones", zone, "export"), TEXT)
 
     def import_(self, zone: str, file: BinaryIO, *, replace: bool, dry_run: bool) -> ImportResult:
-        """Register the records of a master file."""
+        """Register the records of a zone file."""
         query = {"replace": _flag(replace), "dry_run": _flag(dry_run)}
         request = HttpRequest(
             "POST", ("zones", zone, "import"), f"write:{zone}", query, {"Content-Type": TEXT}, file

@@ -128,7 +128,7 @@ class CandidateInfo(TypedDict):
 
 
 class AnswerInfo(TypedDict):
-    """The answer for one client; records: lines of a master file."""
+    """The answer for one client; records: lines of a zone file."""
 
     rcode: str
     records: list[str]

@@ -1,4 +1,4 @@
-"""A source that reads a master file (RFC 1035 section 5), again each time it changes.
+"""A source that reads a zone file (RFC 1035 section 5), again each time it changes.
 
 The core reads it in bulk, in a thread and without the GIL. An invalid record is reported as a
 ``Fault`` with its file and line; the rest is served. A file that can't be read, or has no valid
