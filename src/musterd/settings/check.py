@@ -6,11 +6,12 @@ errors of a file are reported at once.
 
 import difflib
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from musterd.rr.names import fold, name_from_text
 from musterd.settings.describe import field_kind
 from musterd.settings.locate import Loc
 from musterd.settings.model import REGISTRY, Sources, SourceSettings
@@ -56,8 +57,12 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _fold(name: str) -> str:
-    return name.removesuffix(".").lower()
+def _fold(name: str) -> bytes:
+    """Return a name in the form in which names are compared, the text itself if it is invalid."""
+    try:
+        return fold(name_from_text(name))
+    except ValueError:
+        return name.encode()
 
 
 def _named(raw: dict[str, Any], loc: tuple[str, ...]) -> Iterator[_Named]:
@@ -87,8 +92,8 @@ def _texts(named: _Named, key: str) -> Iterator[tuple[Loc, str]]:
             yield (*named.loc, key, index), text
 
 
-def _twice(noun: str, named: list[_Named], same: Callable[[str], str]) -> Iterator[Fault]:
-    seen: set[str] = set()
+def _twice(noun: str, named: list[_Named], same: Callable[[str], Hashable]) -> Iterator[Fault]:
+    seen: set[Hashable] = set()
     for table in named:
         if same(table.name) in seen:
             yield (*table.loc, "name"), f'{noun} "{table.name}" is declared twice'

@@ -8,10 +8,8 @@ from typing import Annotated, Any, TypeGuard, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, ValidationInfo
 
-MAX_LABEL = 63
-"""Bytes of a label (RFC 1035 section 2.3.4)."""
-MAX_NAME = 255
-"""Bytes of a name in wire form (RFC 1035 section 2.3.4)."""
+from musterd.rr.names import name_from_text, name_to_text
+
 MAX_PORT = 65535
 SECRET_SIZE = 16
 """Bytes of a cookie secret (RFC 9018 section 4)."""
@@ -27,9 +25,8 @@ _STORE_URL = "etcd://HOST:PORT,HOST:PORT"
 _ENDPOINT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
 )
-_ESCAPED = r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5]|[^0-9])"
-_OCTET = re.compile(rf"{_ESCAPED}|[!#%&'*+,\-/0-9:<=>?A-Z^_`a-z{{|}}~]")
-_LABEL = re.compile(rf"(?:{_OCTET.pattern})+")
+_NAME = re.compile(r"(?:\\[ -~]|[^\\\x00- \x7f\"$();@])+")
+"""Text of a name without special characters that are not escaped."""
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOKEN = re.compile(r"mst_[A-Za-z0-9_-]{43}")
 _T = TypeVar("_T")
@@ -92,23 +89,20 @@ def _network(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """Check a domain name in text form, and drop its final dot."""
+    """Check a domain name in text form, and return its canonical text without the final dot."""
     if not text.isascii():
         raise ValueError(f"expected an ASCII name{_ascii_hint(text)}")
-    if text == ".":
-        return text
-    bare = text[:-1] if text.endswith(".") and not text.endswith("\\.") else text
-    length = 1
-    for label in re.split(r"(?<!\\)\.", bare):
-        size = len(_OCTET.findall(label))
-        if not _LABEL.fullmatch(label):
-            raise ValueError(f'expected a DNS name; invalid label "{label}"')
-        if size > MAX_LABEL:
-            raise ValueError(f"expected labels of at most {MAX_LABEL} bytes; one has {size}")
-        length += size + 1
-    if length > MAX_NAME:
-        raise ValueError(f"expected at most {MAX_NAME} bytes in wire form; it has {length}")
-    return bare
+    try:
+        wire = name_from_text(text)
+    except ValueError as error:
+        reason = str(error).rpartition(" is not a valid name: ")[2]
+        raise ValueError(f"expected a DNS name; {reason}") from None
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            'expected a DNS name; it has a space, a control character or one of "$();@, which need '
+            "a backslash"
+        )
+    return name_to_text(wire)[:-1] or "."
 
 
 def is_name(value: object) -> TypeGuard[str]:
