@@ -83,6 +83,14 @@ def test_zone_without_sources_has_all_that_serve_it(write: Write) -> None:
     assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["a", "b"]
 
 
+def test_times_may_have_units(write: Write) -> None:
+    text = "[dns]\ntcp_idle = '1m'\n[[zones]]\nname = 'z.test'\nttl = '5m'\nstale_after = '1.5s'\n"
+    loaded = settings.load(write(text), {"MUSTERD_STORE__TIMEOUT": "500ms"})
+    zone = loaded.zones[0]
+    assert (loaded.dns.tcp_idle, zone.ttl, zone.stale_after) == (60, 300, 1.5)
+    assert loaded.store.timeout == 0.5
+
+
 def test_secrets_are_hidden(write: Write) -> None:
     loaded = settings.load(write(GOOD), {})
     for text in (repr(loaded), str(loaded), loaded.model_dump_json()):
@@ -98,7 +106,7 @@ def test_settings_are_frozen(write: Write) -> None:
 
 ONE = "[[zones]]\nname = 'z.test'\n"
 FILE = "[[sources.zonefile]]\nname = 'a'\nzone = 'z.test'\npath = 'a'\n"
-WHOLE_TTL = "a whole number from 0 to 2147483647 (seconds)"
+WHOLE_TTL = 'a whole number from 0 to 2147483647 (seconds, or a text such as "5m")'
 POLICIES = '"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to 255'
 LONG = "a" * 64
 
@@ -112,7 +120,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("dns.workers = 1.0", ["1: dns.workers: got 1.0, expected a whole number"]),
     (
         "dns.tcp_idle = nan",
-        ["1: dns.tcp_idle: got nan, expected a number from 0.1 to 3600 (seconds)"],
+        ["1: dns.tcp_idle: got nan, expected a number from 0.1 to 3600 (seconds, or"],
     ),
     ("dns.cookies = 1", ["1: dns.cookies: got 1, expected true or false"]),
     ("dns.version = 9", ["1: dns.version: got 9, expected a text of at most 255 bytes"]),
@@ -159,6 +167,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("[[zone]]", ['1: zone: unknown key, did you mean "zones"?']),
     ("[[sources.zonfile]]", ['1: sources.zonfile: unknown key, did you mean "zonefile"?']),
     ("[zones]\nname = 'a'", ["1: zones: got a table, expected a list"]),
+    (f"{ONE}ttl = '1500ms'", [f'3: zones[0].ttl: got 1.5, expected {WHOLE_TTL}']),
     ("zones = [1]", ["1: zones[0]: got 1, expected a table"]),
     (
         "[[zones]]\nttl = -1",

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from musterd.durations import parse_seconds
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
     from musterd.client.api import ApiClient
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
 
 Flag = Parameter(negative=(), show_default=False)
 """Parameter of an option without a value."""
@@ -78,10 +76,8 @@ def labels_of(given: list[str] | None) -> dict[str, str]:
 
 
 def seconds_of(option: str, text: str) -> int:
-    """Parse a duration such as ``45``, ``90s``, ``15m`` or ``2w``. Raises UsageError."""
-    found = re.fullmatch("([0-9]{1,10})([smhdw]?)", text)
-    if not found:
-        raise UsageError(
-            f'{option}: got "{text}", expected a duration such as 90s, 15m, 12h, 30d or 2w'
-        )
-    return int(found[1]) * _UNITS.get(found[2], 1)
+    """Parse a duration such as ``45``, ``90s`` or ``1h30m``. Raises UsageError."""
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise UsageError(f'{option}: got "{text}", {error}') from None

@@ -96,7 +96,7 @@ class FieldKind:
             return "a text in quotes"
         number = "a whole number" if self.type is int else "a number"
         limits = self.limits
-        notes = ", ".join(self.notes)
+        notes = ", ".join(self.notes).replace("seconds", 'seconds, or a text such as "5m"', 1)
         return number + (f" from {limits}" if limits else "") + (f" ({notes})" if notes else "")
 
     def _all(self, kind: type) -> Iterator[Any]:

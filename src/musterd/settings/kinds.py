@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeGuard, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, ValidationInfo
 
+from musterd.durations import parse_duration
 from musterd.rr.names import name_from_text, name_to_text
 
 MAX_PORT = 65535
@@ -129,6 +130,17 @@ def _policy(text: str) -> str:
     raise ValueError(f"expected {POLICY_WORDS}")
 
 
+def _seconds(value: object) -> object:
+    """Convert the text of a duration to seconds, a whole number if it is one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        return value
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
 def _source_name(text: str) -> str:
     if not _SOURCE.fullmatch(text):
         raise ValueError("expected 1 to 63 of A-Z a-z 0-9 . _ - with a letter or digit first")
@@ -247,6 +259,10 @@ FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file"
 PathOrNone = Annotated[
     Path | None, BeforeValidator(_path_or_none), Expected('a path, or "" for none')
 ]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds, as a number or as the text of a duration."""
+WholeSeconds = Annotated[int, BeforeValidator(_seconds)]
+"""Whole seconds, as a number or as the text of a duration."""
 Few = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=64)]
 Many = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=100_000)]
 

@@ -22,11 +22,13 @@ from musterd.settings.kinds import (
     PasswordOrNone,
     PathOrNone,
     Policy,
+    Seconds,
     Secret,
     ShortText,
     SourceName,
     StoreUrl,
     TokenOrNone,
+    WholeSeconds,
     is_name,
     key,
 )
@@ -69,7 +71,7 @@ class Dns(Section):
     rate_slip: int = key(2, "truncate every n-th over the limit", zero="none", ge=0, le=100)
     rate_exempt: Many[Network] = key((), "networks without rate limit")
     tcp_clients: int = key(1000, "maximum TCP connections", ge=1, le=100_000)
-    tcp_idle: float = key(
+    tcp_idle: Seconds = key(
         10.0, "close an idle TCP connection after", unit="seconds", ge=0.1, le=3600
     )
 
@@ -112,7 +114,7 @@ class EtcdLogin(Section):
     user: ShortText = _key("", 'user name; "" for no login')
     password: PasswordOrNone = _key("", "password of the user")
     password_file: PathOrNone = _key("", "file with the password, read at each login")
-    timeout: float = _key(5.0, "timeout of a request", unit="seconds", ge=0.5, le=60)
+    timeout: Seconds = _key(5.0, "timeout of a request", unit="seconds", ge=0.5, le=60)
 
     def plain_password_warning(self, remedy: str) -> str | None:
         """Return a warning, ending in a remedy, if the password is sent in plain text."""
@@ -163,23 +165,23 @@ class Soa(Section):
         derived="hostmaster.{zone}",
         validate_default=False,
     )
-    refresh: int = key(7200, "secondaries refresh after", unit="seconds", ge=0, le=MAX_TTL)
-    retry: int = key(1800, "secondaries retry after", unit="seconds", ge=0, le=MAX_TTL)
-    expire: int = key(DAY, "secondaries give up after", unit="seconds", ge=0, le=MAX_TTL)
-    minimum: int = key(30, "TTL of negative answers", unit="seconds", ge=0, le=MAX_TTL)
+    refresh: WholeSeconds = key(7200, "secondaries refresh after", unit="seconds", ge=0, le=MAX_TTL)
+    retry: WholeSeconds = key(1800, "secondaries retry after", unit="seconds", ge=0, le=MAX_TTL)
+    expire: WholeSeconds = key(DAY, "secondaries give up after", unit="seconds", ge=0, le=MAX_TTL)
+    minimum: WholeSeconds = key(30, "TTL of negative answers", unit="seconds", ge=0, le=MAX_TTL)
 
 
 class ZoneSettings(Section):
     """A zone with authoritative answers. Queries outside of all zones get REFUSED."""
 
     name: Name = key(..., "apex of the zone", example="muster.local")
-    ttl: int = key(30, "TTL of records without one", unit="seconds", ge=0, le=MAX_TTL)
+    ttl: WholeSeconds = key(30, "TTL of records without one", unit="seconds", ge=0, le=MAX_TTL)
     policy: Policy = key("all", 'or "one", "rotate", "sticky", "subset:K"')
     sources: Few[SourceName] = key((), "in order of precedence; none: all that serve the zone")
     merge: Literal["first", "union"] = key("first", "RRset of the first source, or of all")
     ptr: bool = key(False, "create PTR records in declared reverse zones")
     ns: Few[Name] = key((), "name servers if no source has NS; none: mname of the SOA")
-    stale_after: float = key(
+    stale_after: Seconds = key(
         30.0, "mark answers stale if a source is lost for", unit="seconds", ge=0, le=DAY
     )
     soa: Soa = key({}, "")
@@ -208,7 +210,7 @@ class SourceSettings(Section):
     policy: Policy | None = key(
         None, "policy of its records; default: that of the zone", derived="all"
     )
-    ttl: int | None = key(
+    ttl: WholeSeconds | None = key(
         None,
         "TTL of records without one; default: that of the zone",
         ge=0,
@@ -262,7 +264,9 @@ class EtcdSettings(EtcdLogin, SourceSettings):
         ..., "zones of its records, declared in [[zones]]", min_length=1, example=("muster.local",)
     )
     subtree: bool = key(True, "a name also has the records of the keys below it")
-    ttl: int | None = key(300, "TTL of records without one", ge=0, le=MAX_TTL, unit="seconds")
+    ttl: WholeSeconds | None = key(
+        300, "TTL of records without one", ge=0, le=MAX_TTL, unit="seconds"
+    )
 
     @field_validator("zones")
     @classmethod
