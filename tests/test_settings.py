@@ -83,6 +83,34 @@ def test_zone_without_sources_has_all_that_serve_it(write: Write) -> None:
     assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["a", "b"]
 
 
+def test_zone_may_name_its_file(write: Write) -> None:
+    text = "[[zones]]\nname = 'Z.test.'\nfile = 'a/b.zone'\n[[zones]]\nname = '.'\nfile = '/r'\n"
+    path = write(text)
+    loaded = settings.load(path, {})
+    first, root = loaded.sources.zonefile
+    assert (first.name, first.zone, first.path) == ("z.test", "Z.test", path.parent / "a/b.zone")
+    assert (root.name, root.zone, root.path) == ("root", ".", Path("/r"))
+    assert [source.name for source in loaded.sources_of(loaded.zones[0])] == ["registry", "z.test"]
+
+
+def test_sources_have_default_names(write: Write) -> None:
+    text = (
+        "[[zones]]\nname = 'z.test'\n[[sources.zonefile]]\nzone = 'z.test'\npath = 'z'\n"
+        "[[sources.etcd]]\nendpoints = ['a']\nzones = ['z.test']\n"
+        "[[sources.etcd]]\nendpoints = ['a']\nzones = ['z.test']\nlayout = 'hades'\n"
+    )
+    loaded = settings.load(write(text), {})
+    assert [source.name for source in loaded.sources.each()] == ["z.test", "skydns", "hades"]
+
+
+def test_path_may_begin_with_the_home_directory(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/of")
+    loaded = settings.load(write("[state]\ndir = '~/state'\n"), {})
+    assert loaded.state.dir == Path("/home/of/state")
+
+
 def test_times_may_have_units(write: Write) -> None:
     text = "[dns]\ntcp_idle = '1m'\n[[zones]]\nname = 'z.test'\nttl = '5m'\nstale_after = '1.5s'\n"
     loaded = settings.load(write(text), {"MUSTERD_STORE__TIMEOUT": "500ms"})
@@ -167,7 +195,13 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("[[zone]]", ['1: zone: unknown key, did you mean "zones"?']),
     ("[[sources.zonfile]]", ['1: sources.zonfile: unknown key, did you mean "zonefile"?']),
     ("[zones]\nname = 'a'", ["1: zones: got a table, expected a list"]),
-    (f"{ONE}ttl = '1500ms'", [f'3: zones[0].ttl: got 1.5, expected {WHOLE_TTL}']),
+    (f"{ONE}file = 1", ['3: zones[0].file: got 1, expected a path, or "" for none']),
+    (
+        f"{ONE}file = 'a'\n[[sources.zonefile]]\nzone = 'z.test'\npath = 'b'",
+        ['3: zones[0].file: source "z.test" is declared twice; give one of them another name'],
+    ),
+    ("[state]\ndir = '~nobody-here/a'", ['2: state.dir: got "~nobody-here/a", expected a path; ']),
+    (f"{ONE}ttl = '1500ms'", [f"3: zones[0].ttl: got 1.5, expected {WHOLE_TTL}"]),
     ("zones = [1]", ["1: zones[0]: got 1, expected a table"]),
     (
         "[[zones]]\nttl = -1",

@@ -96,7 +96,8 @@ def _twice(noun: str, named: list[_Named], same: Callable[[str], Hashable]) -> I
     seen: set[Hashable] = set()
     for table in named:
         if same(table.name) in seen:
-            yield (*table.loc, "name"), f'{noun} "{table.name}" is declared twice'
+            remedy = "; give one of them another name" if noun == "source" else ""
+            yield (*table.loc, "name"), f'{noun} "{table.name}" is declared twice{remedy}'
         seen.add(same(table.name))
 
 

@@ -213,7 +213,10 @@ def _path(value: object, info: ValidationInfo) -> object:
     if "\0" in value:
         raise ValueError("expected a path without a NUL character")
     base: Path = (info.context or {}).get("base", Path())
-    return base / value
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f'expected a path; there is no home directory for "{value}"') from None
 
 
 def _path_or_none(value: object, info: ValidationInfo) -> object:

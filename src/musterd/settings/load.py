@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from musterd.errors import SettingsError
 from musterd.settings.check import Fault, cross
+from musterd.settings.complete import complete
 from musterd.settings.describe import FieldKind, dotted, found, kind_at, suggest
 from musterd.settings.environ import etcd_files, overlay
 from musterd.settings.locate import Loc, Locator
@@ -54,6 +55,7 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
     for loc, (_, file) in files.items():
         _put(raw, loc, file)
     given |= files
+    added = complete(raw)
     faults = list(cross(raw))
     settings = None
     try:
@@ -67,6 +69,7 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in within
         ]
+    faults = [(_origin(loc, added), message) for loc, message in faults]
     problems = [*_located(faults, path, text, given), *problems]
     if settings is None or problems:
         raise SettingsError(*problems)
@@ -123,6 +126,11 @@ def _fault(details: ErrorDetails) -> Fault:
     cause = (details.get("ctx") or {}).get("error")
     expected = str(cause) if isinstance(cause, ValueError) else f"expected {kind.expects}"
     return loc, f"got {found(details['input'], secret=kind.secret)}, {expected}"
+
+
+def _origin(loc: Loc, added: Mapping[Loc, Loc]) -> Loc:
+    """Return the location in the file of an error in a source that ``complete`` has added."""
+    return next((origin for source, origin in added.items() if loc[: len(source)] == source), loc)
 
 
 def _located(

@@ -175,6 +175,7 @@ class ZoneSettings(Section):
     """A zone with authoritative answers. Queries outside of all zones get REFUSED."""
 
     name: Name = key(..., "apex of the zone", example="muster.local")
+    file: PathOrNone = key("", 'zone file, a source named after the zone; "" for none')
     ttl: WholeSeconds = key(30, "TTL of records without one", unit="seconds", ge=0, le=MAX_TTL)
     policy: Policy = key("all", 'or "one", "rotate", "sticky", "subset:K"')
     sources: Few[SourceName] = key((), "in order of precedence; none: all that serve the zone")
@@ -206,7 +207,7 @@ class SourceSettings(Section):
     zone_keys: ClassVar[tuple[str, ...]] = ()
     """Keys whose value is a zone, or a list of zones."""
 
-    name: SourceName = key(..., "unique among all sources", example="example")
+    name: SourceName = key(..., "unique among all sources; default: the zone", example="example")
     policy: Policy | None = key(
         None, "policy of its records; default: that of the zone", derived="all"
     )
@@ -254,7 +255,9 @@ class EtcdSettings(EtcdLogin, SourceSettings):
 
     zone_keys = ("zones",)
 
-    name: SourceName = key(..., "unique among all sources", example="example-etcd")
+    name: SourceName = key(
+        ..., "unique among all sources; default: the layout", example="example-etcd"
+    )
     endpoints: Few[Endpoint] = key(
         ..., "endpoints of etcd", min_length=1, example=("127.0.0.1:2379",)
     )
