@@ -344,13 +344,23 @@ def test_environment_overrides_the_file(
         ("DNS__LISTEN", "127.0.0.1:53,x", 'dns.listen[1]: got "x", expected host:port'),
         ("DNS__COOKIE_SECRETS", "s3cret", "dns.cookie_secrets[0]: got a secret of 6 characters"),
         ("DNS__LISTN", "x", 'unknown variable, did you mean "MUSTERD_DNS__LISTEN"?'),
-        ("ZONES", "x", "unknown variable, zones can only be set in the file"),
-        ("SOURCES__ZONEFILE", "x", "unknown variable, sources can only be set in the file"),
+        ("ZONES", "[{", "is not JSON: Expecting property name"),
+        (
+            "ZONES",
+            '["secret"',
+            "is not JSON: Expecting ',' delimiter (line 1, column 10); expected",
+        ),
+        ("ZONES", "[" * 100_000, "is nested too deeply"),
+        ("ZONES", "{}", "zones: got a table, expected a list"),
+        ("ZONES", '[{"name": 1}]', "zones[0].name: got 1, expected a DNS name"),
+        ("ZONES", '[{"name": "a", "file": 1}]', "zones[0].file: got 1, expected a path"),
+        ("SOURCES__ZONEFILE", '[{"zone": "x"}]', "sources.zonefile[0]"),
     ],
 )
 def test_invalid_environment(write: Write, name: str, value: str, expected: str) -> None:
-    (problem,) = problems(write(""), {f"MUSTERD_{name}": value})
+    problem, *_ = problems(write(""), {f"MUSTERD_{name}": value})
     assert problem.startswith(f"MUSTERD_{name}: {expected}")
+    assert "secret" not in problem or "s3cret" in value
 
 
 def test_invalid_item_is_reported_once(write: Write) -> None:
@@ -386,10 +396,26 @@ def test_example_has_the_default_of_every_key(write: Write) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_every_scalar_has_a_variable() -> None:
+def test_every_scalar_and_every_list_has_a_variable() -> None:
     names = set(variables(Settings))
     assert {"MUSTERD_DNS__LISTEN", "MUSTERD_STATE__DIR", "MUSTERD_LOG__FORMAT"} <= names
-    assert not [name for name in names if "ZONES" in name or "SOURCES" in name]
+    assert {name for name in names if "ZONES" in name or "SOURCES" in name} == {
+        "MUSTERD_ZONES",
+        "MUSTERD_SOURCES__ETCD",
+        "MUSTERD_SOURCES__ZONEFILE",
+    }
+
+
+def test_zones_and_sources_in_the_environment_replace_those_of_the_file(write: Write) -> None:
+    environ = {
+        "MUSTERD_ZONES": '[{"name": "e.test", "file": "e.zone", "ttl": "1m"}]',
+        "MUSTERD_SOURCES__ETCD": '[{"endpoints": ["a"], "zones": ["e.test"]}]',
+    }
+    path = write(ONE)
+    loaded = settings.load(path, environ)
+    assert [(zone.name, zone.ttl) for zone in loaded.zones] == [("e.test", 60)]
+    assert [source.name for source in loaded.sources.each()] == ["e.test", "skydns"]
+    assert loaded.sources.zonefile[0].path == path.parent / "e.zone"
 
 
 def test_store_in_etcd(write: Write) -> None:

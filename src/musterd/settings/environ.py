@@ -1,9 +1,10 @@
 """Settings from the environment: ``MUSTERD_DNS__WORKERS=2`` sets ``dns.workers``.
 
-Every scalar and every list of texts outside of arrays of tables has a variable. The items of a
-list are separated by commas.
+Every scalar and every list has a variable, except inside arrays of tables. The items of a list of
+texts are separated by commas. An array of tables, such as ``MUSTERD_ZONES``, is a list in JSON.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -37,7 +38,7 @@ def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, 
         kind, loc = field_kind(field), (*above, name)
         if kind.model:
             yield from _walk(kind.model, loc)
-        elif kind.item is None or kind.item.model is None:
+        else:
             yield PREFIX + "__".join(str(part) for part in loc).upper(), (loc, kind)
 
 
@@ -51,9 +52,12 @@ def overlay(
     for name in sorted(environ):
         if name in known:
             loc, kind = known[name]
-            given[loc] = (name, _value(kind, environ[name]))
+            try:
+                given[loc] = (name, _value(kind, environ[name]))
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
         elif name.startswith(PREFIX) and name not in CLIENT and not _of_kubernetes(name):
-            problems.append(f"{name}: unknown variable, {_instead(model, name, known)}")
+            problems.append(f"{name}: unknown variable, {suggest(name, known)}")
     return given, problems
 
 
@@ -83,16 +87,13 @@ def _of_kubernetes(name: str) -> bool:
     return "__" not in name and _KUBERNETES.fullmatch(name) is not None
 
 
-def _instead(model: type[BaseModel], name: str, known: Mapping[str, object]) -> str:
-    section = name.removeprefix(PREFIX).partition("__")[0].lower()
-    field = model.model_fields.get(section)
-    if field is None or any(other.startswith(f"{PREFIX}{section.upper()}__") for other in known):
-        return suggest(name, known)
-    return f"{section} can only be set in the file"
-
-
 def _value(kind: FieldKind, text: str) -> object:
-    """Convert a text to the type of a setting; return it unchanged if that is impossible."""
+    """Convert a text to the type of a setting; return it unchanged if that is impossible.
+
+    Raises ValueError if it should be JSON and is not.
+    """
+    if kind.item is not None and kind.item.model is not None:
+        return _json(text)
     if kind.item is not None:
         return [part.strip() for part in text.split(",")] if text.strip() else []
     if kind.type is bool:
@@ -102,3 +103,17 @@ def _value(kind: FieldKind, text: str) -> object:
     if kind.type is float and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
         return float(text)
     return text
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        # The text may hold a password, so it is not repeated.
+        where = f"line {error.lineno}, column {error.colno}"
+        example = '[{"name": "example.internal"}]'
+        raise ValueError(
+            f"is not JSON: {error.msg} ({where}); expected a list of tables, such as {example}"
+        ) from None

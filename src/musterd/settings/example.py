@@ -11,10 +11,10 @@ from musterd.settings.model import MAX_TTL, Settings
 
 _HEAD = """\
 # A musterd configuration with the default of every key. Write only the keys that you change.
-# Environment variables override the keys above the first [[zones]], for example
-# MUSTERD_DNS__WORKERS=2 or MUSTERD_DNS__LISTEN="127.0.0.1:53,[::1]:53". Paths are relative to the
-# directory of this file. Times are in seconds, or a text such as "5m". musterd reloads the file
-# when it changes, except where a comment says that a key needs a restart.
+# Environment variables override the keys, for example MUSTERD_DNS__WORKERS=2 or
+# MUSTERD_DNS__LISTEN="127.0.0.1:53,[::1]:53", or in JSON, MUSTERD_ZONES='[{"name": "a.test"}]'.
+# Paths are relative to the directory of this file. Times are in seconds, or a text such as "5m".
+# musterd reloads the file when it changes, except where a comment says that a key needs a restart.
 """
 _COLUMN = 36
 _WIDTH = 100
