@@ -212,6 +212,10 @@ struct ZoneFile {
     problems: Vec<(String, u32, String)>,
     #[pyo3(get)]
     files: Vec<String>,
+    #[pyo3(get)]
+    unread: Vec<String>,
+    #[pyo3(get)]
+    cut: Vec<String>,
 }
 
 #[pyfunction]
@@ -236,6 +240,8 @@ fn read_zone(
         foreign: foreign.into_pyobject(py)?.into_any().unbind(),
         problems: parsed.problems,
         files: parsed.files,
+        unread: parsed.unread,
+        cut: parsed.cut,
     })
 }
 

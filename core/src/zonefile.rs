@@ -45,8 +45,12 @@ pub struct Parsed {
     /// relative names belong to the `$ORIGIN` of their line.
     pub foreign: Vec<Foreign>,
     pub problems: Vec<Problem>,
-    /// Every file read, each once: the first file and its includes.
+    /// Every file named, each once: the first file and its includes, readable or not.
     pub files: Vec<String>,
+    /// The includes that could not be read.
+    pub unread: Vec<String>,
+    /// The files whose last line has no line end.
+    pub cut: Vec<String>,
 }
 
 /// Reads the zone file at `path` of the zone whose apex is `origin`, in wire form.

@@ -127,7 +127,11 @@ class ZoneFile:
     problems: list[tuple[str, int, str]]
     """(file, line, description) of each record that was ignored, with what was expected."""
     files: list[str]
-    """The files read: the first one and its includes."""
+    """The files named: the first one and its includes, readable or not."""
+    unread: list[str]
+    """The includes that can't be read."""
+    cut: list[str]
+    """The files whose last line has no line end."""
 
 def read_zone(path: str, origin: bytes, default_ttl: int) -> ZoneFile:
     """Read a zone file in bulk, without the GIL. Raises OSError if the first file can't be read."""

@@ -78,8 +78,9 @@ impl<'i> Reader<'i> {
     }
 
     fn read_file(&mut self, text: &[u8], file: &str, origin: Vec<u8>) {
-        if self.known_files.insert(file.into()) {
-            self.out.files.push(file.into());
+        self.know(file);
+        if !matches!(text.last(), None | Some(b'\n' | b'\r')) {
+            self.out.cut.push(file.into());
         }
         self.stack.push(tidy(Path::new(file)));
         let mut scope = Scope { file, origin, owner: Vec::new() };
@@ -99,6 +100,12 @@ impl<'i> Reader<'i> {
             self.report((file.into(), line, why));
         }
         self.stack.pop();
+    }
+
+    fn know(&mut self, file: &str) {
+        if self.known_files.insert(file.into()) {
+            self.out.files.push(file.into());
+        }
     }
 
     fn report(&mut self, problem: Problem) {
@@ -246,7 +253,14 @@ impl<'i> Reader<'i> {
             ));
         }
         self.includes += 1;
-        let text = (self.include)(&path).map_err(|why| format!("$INCLUDE {path}: {why}"))?;
+        let text = match (self.include)(&path) {
+            Ok(text) => text,
+            Err(why) => {
+                self.know(&path);
+                self.out.unread.push(path.clone());
+                return Err(format!("$INCLUDE {path}: {why}"));
+            }
+        };
         if text.len() > MAX_TEXT - self.size {
             return Err(format!(
                 "$INCLUDE {path}: too much text, expected at most {MAX_TEXT} bytes in all"

@@ -46,6 +46,8 @@ fn files_are_included() {
         parsed.files,
         ["d/main.zone", "d/sub/one.zone", "d/sub/../two.zone", "d/two.zone", "/abs.zone"]
     );
+    assert_eq!(parsed.unread, [""; 0]);
+    assert_eq!(parsed.cut, ["d/sub/one.zone", "d/sub/../two.zone", "d/two.zone"]);
 }
 
 #[test]
@@ -86,7 +88,11 @@ fn files_are_read_from_disk() {
     let origin = read_zone(&path, b"", TTL);
     std::fs::remove_dir_all(&directory).unwrap();
     assert_eq!(parsed.rrsets.len(), 2);
-    assert_eq!(parsed.files.len(), 2);
+    let named = [".", "more.zone", "none", "main.zone"].map(|name| directory.join(name));
+    assert_eq!(parsed.files.len(), named.len());
+    assert!(parsed.files.iter().all(|file| named.iter().any(|path| path == Path::new(file))));
+    assert_eq!(parsed.unread, parsed.files[2..]);
+    assert_eq!(parsed.cut, parsed.files[1..2]);
     let lines: Vec<u32> = parsed.problems.iter().map(|problem| problem.1).collect();
     assert_eq!(lines, [3, 4]);
     assert!(parsed.problems[0].2.contains("not a regular file"));
