@@ -366,9 +366,9 @@ def test_invalid_environment(write: Write, name: str, value: str, expected: str)
 def test_invalid_item_is_reported_once(write: Write) -> None:
     """The list is not reported as too short as well."""
     source = "[[zones]]\nname = 'a.b'\n[[sources.etcd]]\nname = 's'\nzones = ['a.b']\n"
-    assert problems(write(f"{source}endpoints = ['https://a:2379']")) == [
-        'musterd.toml:6: sources.etcd[0].endpoints[0]: got "https://a:2379", expected HOST:PORT, '
-        "such as etcd-1:2379, without a scheme (ca or cert turn TLS on)"
+    assert problems(write(f"{source}endpoints = ['ftp://a:2379']")) == [
+        'musterd.toml:6: sources.etcd[0].endpoints[0]: got "ftp://a:2379", expected HOST:PORT, '
+        "http://HOST:PORT or https://HOST:PORT, such as etcd-1:2379"
     ]
     (problem,) = problems(write(f"{source}endpoints = []"))
     assert "got a list of 0, expected a list of 1 to 64" in problem
@@ -437,13 +437,50 @@ def test_store_in_etcd(write: Write) -> None:
     assert settings.load(write(ONE), environ).store.ca is None
 
 
+@pytest.mark.parametrize(
+    ("url", "endpoints", "tls"),
+    [
+        ("etcd://a,b:1", ("a:2379", "b:1"), False),
+        ("http://a", ("http://a:2379",), False),
+        ("https://a/", ("https://a:2379",), True),
+        ("https://a:1,https://[::1]:2", ("https://a:1", "https://[::1]:2"), True),
+        ("https://a:1,b", ("https://a:1", "https://b:2379"), True),
+    ],
+)
+def test_scheme_of_etcd_turns_tls_on(
+    write: Write, url: str, endpoints: tuple[str, ...], *, tls: bool
+) -> None:
+    text = f"store.url = '{url}'\n{ONE}[[sources.etcd]]\nzones = ['z.test']\n"
+    loaded = settings.load(write(f"{text}endpoints = {list(endpoints)}\n"), {})
+    (source,) = loaded.sources.etcd
+    for part in (loaded.store, source):
+        assert part.endpoints == endpoints
+        assert part.uses_tls(part.endpoints) == tls
+
+
+def test_tls_files_of_the_environment_do_not_apply_to_plain_http(write: Write) -> None:
+    loaded = settings.load(write("store.url = 'http://a'"), {"ETCD_CACERT": "/ca.pem"})
+    assert loaded.store.ca is None
+
+
 ETCD = "[store]\nurl = 'etcd://a'\n"
+SOURCE = f"{ONE}[[sources.etcd]]\nzones = ['z.test']\n"
 STORES: list[tuple[str, list[str]]] = [
     ("store.url = 'a:2379'", ['1: store.url: got "a:2379", expected "" or etcd://HOST:PORT']),
     (
         "store.url = 'etcd://me:secret@a'",
         ['1: store.url: got "etcd://…@a", expected "" or etcd://HOST:PORT'],
     ),
+    (
+        "store = { url = 'http://a', ca = 'c' }",
+        ["1: store.ca: conflicts with http://, which turns TLS off; use https://, or remove"],
+    ),
+    (
+        f"{SOURCE}endpoints = ['http://a', 'https://b']",
+        ["5: sources.etcd[0].endpoints: got a list of 2, expected the same scheme"],
+    ),
+    ("store.url = 'https://a,http://b'", ['1: store.url: got "https://a,http://b", expected']),
+    ("store.url = 'https://a/b'", ['1: store.url: got "https://a/b", expected HOST:PORT']),
     ("store.url = 'etcd://a:0'", ['1: store.url: got "etcd://a:0", expected HOST:PORT']),
     ("store.url = 'etcd://'", ['1: store.url: got "etcd://", expected HOST:PORT']),
     (f"{ETCD}prefix = 'x'", ['3: store.prefix: got "x", expected a text of at most 200 bytes']),

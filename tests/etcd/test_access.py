@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from musterd.etcd import ALL, EtcdClient, EtcdOptions, span, watches
 from musterd.kv import DeleteOp, PutOp, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
+from musterd.settings import EtcdLogin
 from musterd.store.etcd import Etcd as Store
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
@@ -49,6 +51,24 @@ async def test_tls_with_a_client_certificate(home: Path, version: str) -> None:
                     await client.range(b"a")
             assert etcd.members[0].endpoint in str(caught.value)
             assert word in str(caught.value)
+
+
+@needs("openssl")
+async def test_https_trusts_the_cas_of_the_system(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = Certificates(home / "certificates")
+    login = EtcdLogin.model_validate(
+        {"cert": str(certificates.cert("client")), "key": str(certificates.key("client"))}
+    )
+    async with running(home, "etcd-3.5", certificates=certificates) as etcd:
+        options = EtcdOptions.of([f"https://{etcd.members[0].endpoint}"], login)
+        with pytest.raises(StoreUnavailable, match="ca, cert and key"):
+            async with EtcdClient(replace(options, request=1.0)) as client:
+                await client.range(b"a")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+        async with EtcdClient(options) as client:
+            assert await client.put(b"a", b"")
 
 
 @needs("openssl")

@@ -53,7 +53,7 @@ class EtcdLoginOptions:
             first = error.errors()[0]
             cause = (first.get("ctx") or {}).get("error", first["msg"])
             raise UsageError(f"{first['loc'][0]} of etcd://…: {cause}") from None
-        if warning := found.plain_password_warning("use --ca FILE"):
+        if warning := found.plain_password_warning(found.endpoints, "use --ca FILE"):
             print(warning, file=sys.stderr)
         return found
 

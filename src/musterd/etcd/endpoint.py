@@ -6,6 +6,8 @@ name, and errors name the endpoint that doesn't answer.
 
 import asyncio
 import ssl
+from errno import ENOENT
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -24,6 +26,15 @@ REMAKE: Final = 10.0
 """Seconds without a connection before the channel is replaced and its TLS files are read again."""
 ANSWER_OCTETS: Final = 67_108_864
 """Largest accepted message, bytes."""
+
+CA_FILES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Files with the system's CA certificates, if OpenSSL does not name one:
+Debian, Fedora, SUSE, Alpine."""
 
 _State = grpc.ChannelConnectivity
 _CHANNEL: Final[tuple[tuple[str, Any], ...]] = (
@@ -145,11 +156,10 @@ class EtcdEndpoint:
 def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
     """Read and check the TLS files, as gRPC's own errors say little. Raises StoreUnavailable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    ca = cert = key = None
+    cert = key = None
     try:
-        if options.ca is not None:
-            ca = options.ca.read_bytes()
-            context.load_verify_locations(cadata=ca.decode("ascii", "replace"))
+        ca = (options.ca or system_ca()).read_bytes()
+        context.load_verify_locations(cadata=ca.decode("ascii", "replace"))
         if options.cert is not None:
             path = options.key or options.cert
             cert, key = options.cert.read_bytes(), path.read_bytes()
@@ -162,3 +172,15 @@ def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
             f" {getattr(error, 'strerror', None) or error}: expected PEM files"
         ) from error
     return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def system_ca() -> Path:
+    """Return the file with the CA certificates that the system trusts. Raises OSError.
+
+    By default, gRPC trusts a list of its own instead.
+    """
+    known = (ssl.get_default_verify_paths().cafile, *CA_FILES)
+    for path in known:
+        if path and Path(path).is_file():
+            return Path(path)
+    raise FileNotFoundError(ENOENT, "the system has no file of CA certificates; set ca")

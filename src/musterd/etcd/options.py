@@ -18,9 +18,9 @@ MAX_PASSWORD_BYTES: Final = 4096
 class EtcdOptions:
     """Options of a client of etcd.
 
-    endpoints: ``host:port`` of each member; ca, cert, key: PEM files, where ca or cert enables
-    TLS; user: for authentication, none if empty; password_file: file with the password, if
-    password is empty.
+    endpoints: ``host:port`` of each member; ca, cert, key: PEM files; user: for authentication,
+    none if empty; password_file: file with the password, if password is empty; tls: use TLS even
+    without ca and cert, with the CAs that the system trusts.
     """
 
     endpoints: tuple[str, ...]
@@ -30,6 +30,7 @@ class EtcdOptions:
     user: str = ""
     password: str = field(default="", repr=False)
     password_file: Path | None = None
+    tls: bool = False
     connect: float = 2.0
     """Seconds to connect to an endpoint before the next is tried."""
     request: float = 5.0
@@ -40,7 +41,8 @@ class EtcdOptions:
         """Create options from settings."""
         password = "" if login.password is None else login.password.get_secret_value()
         return cls(
-            endpoints=tuple(endpoints),
+            endpoints=tuple(endpoint.rpartition("://")[2] for endpoint in endpoints),
+            tls=login.uses_tls(endpoints),
             ca=login.ca,
             cert=login.cert,
             key=login.key,
@@ -74,7 +76,7 @@ class EtcdOptions:
     @property
     def secure(self) -> bool:
         """True if TLS is used."""
-        return self.ca is not None or self.cert is not None
+        return self.tls or self.ca is not None or self.cert is not None
 
     @property
     def shown(self) -> str:

@@ -41,7 +41,7 @@ def _zone_file(settings: ZoneFileSettings, ttl: int, state: ServerState) -> Sour
 
 
 def _etcd(settings: EtcdSettings, ttl: int, _: ServerState) -> Source:
-    if warning := settings.plain_password_warning("set its ca"):
+    if warning := settings.plain_password_warning(settings.endpoints, "use https://"):
         log.warning(warning, source=settings.name)
     return EtcdSource(
         name=settings.name,

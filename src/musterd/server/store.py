@@ -29,7 +29,7 @@ async def open_store(settings: Settings) -> Store:
     """Open the store that the settings ask for. Raises StoreError."""
     where, folder = settings.store, settings.state.dir
     if where.url or folder is None:
-        if warning := where.plain_password_warning("set [store] ca"):
+        if warning := where.plain_password_warning(where.endpoints, "use https:// in [store] url"):
             log.warning(warning)
         return await open_etcd(where)
     return await open_file(folder / FILE)

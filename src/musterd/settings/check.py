@@ -13,6 +13,7 @@ from typing import Any
 
 from musterd.rr.names import fold, name_from_text
 from musterd.settings.describe import field_kind
+from musterd.settings.environ import is_plain
 from musterd.settings.locate import Loc
 from musterd.settings.model import REGISTRY, Sources, SourceSettings
 
@@ -158,6 +159,10 @@ def login(loc: Loc, table: dict[str, Any]) -> Iterator[Fault]:
     ):
         if table.get(name) and not any(map(table.get, others)):
             yield (*loc, name), f"also needs {' or '.join(others)}"
+    for name in ("ca", "cert"):
+        if table.get(name) and is_plain(table):
+            why = "conflicts with http://, which turns TLS off"
+            yield (*loc, name), f"{why}; use https://, or remove this key"
     if table.get("password") and table.get("password_file"):
         yield (*loc, "password_file"), "conflicts with password; remove one of them"
 

@@ -65,6 +65,8 @@ def etcd_files(raw: Mapping[str, object], environ: Mapping[str, str]) -> dict[Lo
     """Return TLS files of etcd that only the environment sets: location -> (variable, value)."""
     found: dict[Loc, tuple[str, str]] = {}
     for loc, table in _etcds(raw):
+        if is_plain(table):
+            continue
         for name, variable in _ETCD_FILES.items():
             if name not in table and environ.get(variable):
                 found[*loc, name] = variable, environ[variable]
@@ -81,6 +83,13 @@ def _etcds(raw: Mapping[str, object]) -> Iterator[tuple[Loc, Mapping[str, object
     for index, table in enumerate(kept if isinstance(kept, list) else ()):
         if isinstance(table, dict):
             yield ("sources", "etcd", index), table
+
+
+def is_plain(table: Mapping[str, object]) -> bool:
+    """Return whether the endpoints in the raw settings of an etcd begin with ``http://``."""
+    endpoints = table.get("endpoints")
+    first = endpoints[:1] if isinstance(endpoints, list) else [table.get("url")]
+    return any(isinstance(text, str) and text.startswith("http://") for text in first)
 
 
 def _of_kubernetes(name: str) -> bool:

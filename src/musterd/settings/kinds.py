@@ -24,7 +24,7 @@ MAX_ENDPOINTS = 16
 MAX_PREFIX = 200
 _STORE_URL = "etcd://HOST:PORT,HOST:PORT"
 _ENDPOINT = re.compile(
-    r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
+    r"(https?://)?([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
 )
 _NAME = re.compile(r"(?:\\[ -~]|[^\\\x00- \x7f\"$();@])+")
 """Text of a name without special characters that are not escaped."""
@@ -180,24 +180,35 @@ def _password(value: object) -> object:
 
 
 def _endpoint(text: str) -> str:
-    """Check ``host:port``, and add the default port of etcd if there is none."""
-    found = _ENDPOINT.fullmatch(text)
-    if not found or not 0 < int(found[2] or ETCD_PORT) <= MAX_PORT:
-        bare = " without a scheme (ca or cert turn TLS on)" if "://" in text else ""
-        raise ValueError(f"expected HOST:PORT, such as etcd-1:{ETCD_PORT},{bare}".rstrip(","))
-    return f"{found[1]}:{found[2] or ETCD_PORT}"
+    """Check ``host:port`` with or without a scheme, and add etcd's port if there is none."""
+    found = _ENDPOINT.fullmatch(text.removesuffix("/") if "://" in text else text)
+    if not found or not 0 < int(found[3] or ETCD_PORT) <= MAX_PORT:
+        raise ValueError(
+            f"expected HOST:PORT, http://HOST:PORT or https://HOST:PORT, such as etcd-1:{ETCD_PORT}"
+        )
+    return f"{found[1] or ''}{found[2]}:{found[3] or ETCD_PORT}"
+
+
+def _endpoints(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that all endpoints of an etcd have the same scheme, or none."""
+    if len({endpoint.rpartition("://")[0] for endpoint in given}) > 1:
+        raise ValueError("expected the same scheme, http:// or https://, for all endpoints")
+    return given
 
 
 def _store_url(text: str) -> str:
+    """Check the URL of a store in etcd; its scheme applies to all of its endpoints."""
     if not text:
         return text
     scheme, parted, rest = text.partition("://")
-    if scheme != "etcd" or not parted or "@" in rest:
+    if scheme not in {"etcd", "http", "https"} or not parted or "@" in rest:
         raise ValueError(f'expected "" or {_STORE_URL}; set user and password with their own keys')
-    endpoints = [_endpoint(part) for part in rest.removesuffix("/").split(",")]
+    prefix = "" if scheme == "etcd" else f"{scheme}://"
+    parts = [part.removeprefix(f"{scheme}://") for part in rest.removesuffix("/").split(",")]
+    endpoints = [_endpoint(prefix + part).removeprefix(prefix) for part in parts]
     if len(endpoints) > MAX_ENDPOINTS:
         raise ValueError(f"expected at most {MAX_ENDPOINTS} endpoints")
-    return "etcd://" + ",".join(endpoints)
+    return f"{scheme}://" + ",".join(endpoints)
 
 
 def _key_prefix(text: str) -> str:
@@ -253,7 +264,7 @@ PasswordOrNone = Annotated[
     BeforeValidator(_password),
     Expected('a password, or "" for none', secret=True),
 ]
-Endpoint = Annotated[str, AfterValidator(_endpoint), Expected("HOST:PORT")]
+Endpoint = Annotated[str, AfterValidator(_endpoint), Expected("HOST:PORT or https://HOST:PORT")]
 StoreUrl = Annotated[str, AfterValidator(_store_url), Expected(f'"" or {_STORE_URL}')]
 KeyPrefix = Annotated[
     str, AfterValidator(_key_prefix), Expected("a prefix of keys that begins with /")
@@ -267,6 +278,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 WholeSeconds = Annotated[int, BeforeValidator(_seconds)]
 """Whole seconds, as a number or as the text of a duration."""
 Few = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=64)]
+Endpoints = Annotated[Few[Endpoint], AfterValidator(_endpoints)]
 Many = Annotated[tuple[_T, ...], BeforeValidator(_tuple), Field(max_length=100_000)]
 
 

@@ -4,6 +4,7 @@ This is the only place for the description, range and default of a key. The chec
 messages, the environment variables and ``example`` are derived from it.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from musterd.settings.kinds import (
     Address,
     AddressOrOff,
-    Endpoint,
+    Endpoints,
     Few,
     FilePath,
     KeyPrefix,
@@ -106,9 +107,9 @@ _key = key
 
 
 class EtcdLogin(Section):
-    """Connection settings for etcd: TLS, if it has a ca or cert, and credentials."""
+    """Connection settings for etcd: TLS, with https:// or a ca or cert, and credentials."""
 
-    ca: PathOrNone = key("", "PEM file, CA of the servers; or ETCD_CACERT")
+    ca: PathOrNone = key("", 'PEM file, CA of the servers; "" for the system\'s; or ETCD_CACERT')
     cert: PathOrNone = key("", "PEM file, client certificate; or ETCD_TLSPEM")
     key: PathOrNone = key("", "PEM file, key of the client certificate; or ETCD_TLSKEY")
     user: ShortText = _key("", 'user name; "" for no login')
@@ -116,9 +117,14 @@ class EtcdLogin(Section):
     password_file: PathOrNone = _key("", "file with the password, read at each login")
     timeout: Seconds = _key(5.0, "timeout of a request", unit="seconds", ge=0.5, le=60)
 
-    def plain_password_warning(self, remedy: str) -> str | None:
+    def uses_tls(self, endpoints: Sequence[str]) -> bool:
+        """Return whether connections to these endpoints use TLS."""
+        https = any(endpoint.startswith("https://") for endpoint in endpoints)
+        return https or bool(self.ca or self.cert)
+
+    def plain_password_warning(self, endpoints: Sequence[str], remedy: str) -> str | None:
         """Return a warning, ending in a remedy, if the password is sent in plain text."""
-        if not self.user or self.ca or self.cert:
+        if not self.user or self.uses_tls(endpoints):
             return None
         return f"the etcd password crosses the network in plain text: {remedy}"
 
@@ -126,7 +132,9 @@ class EtcdLogin(Section):
 class _StoreLocation(Section):
     """The location of a store."""
 
-    url: StoreUrl = key("", '"" for store.db in [state] dir; or etcd://HOST:PORT,HOST:PORT')
+    url: StoreUrl = key(
+        "", '"" for store.db in [state] dir; or etcd://HOST:PORT,HOST:PORT, or https://'
+    )
     prefix: KeyPrefix = key("/", "prefix of all keys in etcd")
 
 
@@ -138,7 +146,9 @@ class StoreSettings(EtcdLogin, _StoreLocation):
     @property
     def endpoints(self) -> tuple[str, ...]:
         """Endpoints of etcd; none if the store is a file."""
-        return tuple(self.url.removeprefix("etcd://").split(",")) if self.url else ()
+        scheme, _, hosts = self.url.partition("://")
+        prefix = "" if scheme == "etcd" else f"{scheme}://"
+        return tuple(prefix + host for host in hosts.split(",")) if self.url else ()
 
 
 class State(Section):
@@ -258,8 +268,8 @@ class EtcdSettings(EtcdLogin, SourceSettings):
     name: SourceName = key(
         ..., "unique among all sources; default: the layout", example="example-etcd"
     )
-    endpoints: Few[Endpoint] = key(
-        ..., "endpoints of etcd", min_length=1, example=("127.0.0.1:2379",)
+    endpoints: Endpoints = key(
+        ..., "endpoints of etcd, with https:// for TLS", min_length=1, example=("127.0.0.1:2379",)
     )
     layout: Literal["skydns", "hades", "containerdns"] = key("skydns", "format of keys and values")
     prefix: KeyPrefix = key("", "prefix of its keys", derived="/skydns/")
