@@ -33,23 +33,55 @@ def gone(connection: Connection) -> bool:
 
 async def test_connections_over_the_limit_are_rejected(fixture: ServerFixture) -> None:
     fixture.limits = replace(fixture.limits, max_connections=5, max_rejected=3)
-    async with fixture.serve() as server, fixture.client(server) as client:
-        (await client.get("/status")).raise_for_status()
-        silent = [await connect(server) for _ in range(4)]
-        await until(lambda: at(server) == 5)
+    async with (
+        fixture.serve() as server,
+        fixture.client(server) as client,
+        AsyncExitStack() as watches,
+    ):
+        for _ in range(5):
+            await watches.enter_async_context(client.stream("GET", "/watch"))
         async with fixture.client(server) as other:
             response = await other.get("/status")
             assert response.status_code == 503
+            assert response.headers["connection"] == "close"
         many = [await connect(server) for _ in range(10)]
         await until(lambda: sum(map(gone, many)) == 7)
         assert at(server) == 8
         # Open connections and DNS are still served, and later there is room again.
         assert await answers(server, "nope") == []
-        for _, writer in silent + many:
+        await watches.aclose()
+        for _, writer in many:
             writer.close()
-        await until(lambda: at(server) == 1)
         async with fixture.client(server) as other:
             assert (await other.get("/status")).status_code == 200
+
+
+async def test_silent_connections_make_room(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, max_connections=5, max_rejected=3)
+    async with fixture.serve() as server, fixture.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        silent = [await connect(server) for _ in range(20)]
+        async with fixture.client(server) as other:
+            assert (await other.get("/status")).status_code == 200
+        assert at(server) <= 5
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_unread_bodies_make_room(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, max_connections=5, linger_seconds=60)
+    async with fixture.serve() as server, fixture.client(server) as client:
+        (await client.get("/status")).raise_for_status()
+        many = [await connect(server) for _ in range(5)]
+        for reader, writer in many:
+            writer.write(
+                b"PUT /v1/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nx"
+            )
+            assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+        async with fixture.client(server) as other:
+            assert (await other.get("/status")).status_code == 200
+        for _, writer in many:
+            writer.close()
 
 
 async def test_silent_connection_is_closed(fixture: ServerFixture) -> None:
@@ -59,7 +91,7 @@ async def test_silent_connection_is_closed(fixture: ServerFixture) -> None:
         async with fixture.client(server) as client:
             (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
-        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
 

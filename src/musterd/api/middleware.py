@@ -24,8 +24,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = frozenset({"/openapi.json"})
 """Paths that need no token."""
-BODY_SECONDS: Final = 60.0
-"""Time limit for receiving a body."""
 MAX_IMPORTS: Final = 2
 """Maximum concurrent imports; others wait before their body is read."""
 _ZONES: Final = "/v1/zones/"
@@ -136,14 +134,8 @@ class Middleware:
     ) -> None:
         held = _Held(self._bodies, most)
         try:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    while held.take(message):
-                        message = await receive()
-            except TimeoutError:
-                raise ProblemResponse(
-                    408, f"the body did not arrive within {BODY_SECONDS:.0f} s"
-                ) from None
+            while held.take(message):
+                message = await receive()
             if not held.gone:
                 whole = {"type": "http.request", "body": bytes(held.body), "more_body": False}
                 await self._answer(scope, headers, whole, receive, send)

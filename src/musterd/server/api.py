@@ -13,7 +13,7 @@ import structlog
 from musterd import __version__
 from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
-from musterd.server.http import HttpLimits
+from musterd.server.connection import HttpLimits
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.registry import RegistryService
 from musterd.server.state import ServerState

@@ -9,7 +9,8 @@ from typing import Any
 
 from musterd.file_watch import FileWatch
 from musterd.server.certificate import Certificate
-from musterd.server.http import HttpLimits, HttpServer
+from musterd.server.connection import HttpLimits
+from musterd.server.http import HttpServer
 from musterd.server.service import BasicService, Prepared
 from musterd.settings import Settings
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from musterd.registry.applied import Applied
 from musterd.rr.names import name_to_text
-from musterd.server.http import HttpLimits
+from musterd.server.connection import HttpLimits
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.snapshot_files import SnapshotFiles
 from musterd.server.state import ServerState
