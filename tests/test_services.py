@@ -132,6 +132,7 @@ async def test_reload_refused_by_last_service_changes_nothing(settings: Path) ->
     last = Recorder("last", calls)
     server.services[:] = [Recorder("first", calls), *server.services, last]
     async with running(server):
+        await until(lambda: "last run" in calls)
         before = visible(server)
         calls.clear()
         last.refuses = True

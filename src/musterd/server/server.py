@@ -28,6 +28,7 @@ from musterd.server.dns import DnsService
 from musterd.server.heartbeat import TIMING, Heartbeat, HeartbeatTiming
 from musterd.server.log import LogService
 from musterd.server.metrics import MetricsService
+from musterd.server.notify import READY, NotifyService
 from musterd.server.registry import RegistryService
 from musterd.server.service import Service, TaskService
 from musterd.server.snapshots import SnapshotService
@@ -88,7 +89,8 @@ class Server:
         core, clock = Core(), BootClock()
         self.catalog = Catalog(core, clock)
         self.state = ServerState(core, self.catalog, clock)
-        self.services = build_services(self.state, timing)
+        self._notify = NotifyService()
+        self.services = [*build_services(self.state, timing), self._notify]
 
     @property
     def api_address(self) -> str:
@@ -135,7 +137,9 @@ class Server:
 
     async def _reload(self) -> None:
         async for outcome in self._watcher.changes():
+            self._notify.reloading()
             problems = await self._try_reload(outcome)
+            self._notify.send(READY)
             if problems:
                 self.state.reloads_failed += 1
                 for problem in problems:
