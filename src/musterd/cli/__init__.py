@@ -14,6 +14,7 @@ from musterd.cli import (
     explain,
     import_,
     lease,
+    man,
     record,
     serve,
     status,
@@ -45,6 +46,7 @@ for command in (
     config.app,
     import_.app,
     completion.completion,
+    man.man,
 ):
     app.command(command)
 
