@@ -1,4 +1,6 @@
-//! Splits the text of a zone file into entries: lines, or several lines joined by parentheses.
+//! Splits the text of a zone file into entries: lines, or several lines joined by parentheses or quotes.
+//!
+//! A line ends in LF, CR LF, or CR. Only LF ends a comment, as in other servers.
 
 use crate::rdata_text::Word;
 
@@ -37,11 +39,22 @@ impl Entry {
     }
 }
 
-/// The position of an opening parenthesis.
+/// The position of an opening parenthesis or quote.
+#[derive(Clone, Copy)]
 struct Open {
     at: usize,
     line: u32,
     words: usize,
+}
+
+/// The entry that is being read.
+struct Draft<'w, 'a> {
+    entry: Entry,
+    words: &'w mut Vec<Word<'a>>,
+    /// The parenthesis that is open.
+    parenthesis: Option<Open>,
+    /// The first string that spans lines.
+    spanning: Option<Open>,
 }
 
 /// Splits a text into entries.
@@ -49,6 +62,8 @@ pub struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     line: u32,
+    /// The line of a comment with a CR that ends no line, and text after it.
+    swallowing: Option<u32>,
 }
 
 impl<'a> Lexer<'a> {
@@ -56,47 +71,52 @@ impl<'a> Lexer<'a> {
     pub fn new(text: &'a [u8]) -> Lexer<'a> {
         // Some editors begin UTF-8 with a byte order mark.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        Lexer { text, at: 0, line: 1 }
+        Lexer { text, at: 0, line: 1, swallowing: None }
     }
 
     /// Returns the next entry that has words or a fault, and fills `words` with its words.
     pub fn next(&mut self, words: &mut Vec<Word<'a>>) -> Option<Entry> {
         words.clear();
-        let mut entry = self.begin();
-        let mut open = None;
+        let entry = self.begin();
+        let mut draft = Draft { entry, words, parenthesis: None, spanning: None };
         loop {
             match self.text.get(self.at) {
-                None => return self.end(entry, words, open),
-                Some(b'\n') => {
-                    self.at += 1;
-                    self.line += 1;
-                    if open.is_some() {
+                None => return self.end(draft),
+                Some(b'\n' | b'\r') => {
+                    self.end_line();
+                    if draft.parenthesis.is_some() {
                         continue;
                     }
-                    if !words.is_empty() || entry.fault.is_some() {
-                        return Some(entry);
+                    if !draft.words.is_empty() || draft.entry.fault.is_some() {
+                        return Some(draft.entry);
                     }
-                    entry = self.begin();
+                    draft.entry = self.begin();
                 }
-                Some(b' ' | b'\t' | b'\r') => self.at += 1,
-                Some(b';') => self.skip_line(),
-                Some(b'"') => self.quoted(words, &mut entry),
+                Some(b' ' | b'\t') => self.at += 1,
+                Some(b';') => self.comment(),
+                Some(b'"') => self.quoted(&mut draft),
                 // Parentheses do not nest: the previous one is not closed.
-                Some(b'(') if open.is_some() => return self.end(entry, words, open),
+                Some(b'(') if draft.parenthesis.is_some() => return self.end(draft),
                 Some(b'(') => {
-                    let (at, line) = (self.at, self.line);
-                    open = Some(Open { at, line, words: words.len() });
+                    draft.parenthesis = Some(self.here(draft.words));
                     self.at += 1;
                 }
                 Some(b')') => {
-                    if open.take().is_none() {
-                        entry.fail(self.line, "unmatched parenthesis ), expected ( before it");
+                    if draft.parenthesis.take().is_none() {
+                        draft
+                            .entry
+                            .fail(self.line, "unmatched parenthesis ), expected ( before it");
                     }
                     self.at += 1;
                 }
-                Some(_) => self.plain(words, &mut entry),
+                Some(_) => self.plain(&mut draft),
             }
         }
+    }
+
+    /// Returns the line of the first comment since the last call that has text after a CR.
+    pub fn take_swallowing(&mut self) -> Option<u32> {
+        self.swallowing.take()
     }
 
     /// Starts an entry at the current position.
@@ -108,82 +128,145 @@ impl<'a> Lexer<'a> {
     /// Ends an entry at the end of the text, or in an open parenthesis.
     ///
     /// In a parenthesis, reading continues on the line after it, so that only that line is lost.
-    fn end(
-        &mut self, mut entry: Entry, words: &mut Vec<Word<'a>>, open: Option<Open>,
-    ) -> Option<Entry> {
-        let Some(open) = open else {
+    fn end(&mut self, draft: Draft<'_, 'a>) -> Option<Entry> {
+        let Draft { mut entry, words, parenthesis, .. } = draft;
+        let Some(open) = parenthesis else {
             return (!words.is_empty() || entry.fault.is_some()).then_some(entry);
         };
-        // A fault on a later line is found again when that line is read.
-        entry.fault = entry.fault.filter(|fault| fault.0 <= open.line);
+        self.go_back(open, &mut entry, words);
         entry.fail(
             open.line,
             "parenthesis ( is not closed, expected ) before the next ( or the end",
         );
         entry.unclosed = true;
-        words.truncate(open.words);
-        self.at = open.at;
-        self.skip_line();
-        self.at = self.text.len().min(self.at + 1);
-        self.line = open.line + 1;
+        self.skip_until(|byte| matches!(byte, b'\n' | b'\r' | b';'));
+        if self.text.get(self.at) == Some(&b';') {
+            self.skip_until(|byte| byte == b'\n');
+        }
+        self.end_line();
         Some(entry)
     }
 
-    /// Skips to the end of the line.
-    fn skip_line(&mut self) {
+    /// Returns the current position.
+    fn here(&self, words: &[Word]) -> Open {
+        Open { at: self.at, line: self.line, words: words.len() }
+    }
+
+    /// Continues at an earlier position of the entry.
+    fn go_back(&mut self, open: Open, entry: &mut Entry, words: &mut Vec<Word<'a>>) {
+        // A fault on a later line is found again when that line is read.
+        entry.fault.take_if(|fault| fault.0 > open.line);
+        self.swallowing.take_if(|line| *line > open.line);
+        words.truncate(open.words);
+        self.at = open.at;
+        self.line = open.line;
+    }
+
+    /// Skips to a byte, or to the end of the text.
+    fn skip_until(&mut self, is_end: impl Fn(u8) -> bool) {
         let rest = &self.text[self.at..];
-        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        self.at += rest.iter().position(|&byte| is_end(byte)).unwrap_or(rest.len());
+    }
+
+    /// Skips the end of a line: LF, CR LF, or CR; nothing at the end of the text.
+    fn end_line(&mut self) {
+        let length = match self.text[self.at..] {
+            [b'\r', b'\n', ..] => 2,
+            [_, ..] => 1,
+            [] => return,
+        };
+        self.at += length;
+        self.line += 1;
+    }
+
+    /// Skips a comment, which only LF ends.
+    fn comment(&mut self) {
+        let start = self.at;
+        self.skip_until(|byte| byte == b'\n');
+        let comment = &self.text[start..self.at];
+        if let Some(at) = comment.iter().position(|&byte| byte == b'\r')
+            && !comment[at..].trim_ascii().is_empty()
+        {
+            self.swallowing.get_or_insert(self.line);
+        }
     }
 
     /// Reads a word without quotes.
-    fn plain(&mut self, words: &mut Vec<Word<'a>>, entry: &mut Entry) {
+    fn plain(&mut self, draft: &mut Draft<'_, 'a>) {
         let start = self.at;
         loop {
-            let rest = &self.text[self.at..];
-            let length = rest.iter().position(|&byte| SPECIAL[usize::from(byte)]);
-            self.at += length.unwrap_or(rest.len());
+            self.skip_until(|byte| SPECIAL[usize::from(byte)]);
             if self.text.get(self.at) != Some(&b'\\') {
                 break;
             }
-            self.escaped();
-        }
-        let text = &self.text[start..self.at];
-        self.push(Word { text, quoted: false, joined: false }, words, entry);
-    }
-
-    /// Skips a backslash and the character after it, unless that ends the line.
-    fn escaped(&mut self) {
-        self.at += 1;
-        if !matches!(self.text.get(self.at), None | Some(b'\n' | b'\r')) {
             self.at += 1;
-        }
-    }
-
-    /// Reads a word in quotes.
-    fn quoted(&mut self, words: &mut Vec<Word<'a>>, entry: &mut Entry) {
-        let joined = self.at > 0 && self.text[self.at - 1] == b'=';
-        self.at += 1;
-        let start = self.at;
-        loop {
-            match self.text.get(self.at) {
-                Some(b'\\') => self.escaped(),
-                None | Some(b'\n' | b'"') => break,
-                Some(_) => self.at += 1,
+            // A backslash at the end of a line escapes nothing.
+            if !matches!(self.text.get(self.at), None | Some(b'\n' | b'\r')) {
+                self.at += 1;
             }
         }
         let text = &self.text[start..self.at];
-        self.push(Word { text, quoted: true, joined }, words, entry);
-        match self.text.get(self.at) {
-            Some(b'"') => self.at += 1,
-            _ => entry.fail(self.line, "quote \" is not closed, expected \" on the same line"),
+        self.push(Word { text, quoted: false, joined: false }, draft);
+    }
+
+    /// Reads a word in quotes, which may span lines (RFC 1035 section 5.1).
+    ///
+    /// If the quote is not closed, reading continues at the next line, so that only its line is lost. After
+    /// a string that spans lines, that is the next line of this string: its quotes were paired wrongly.
+    fn quoted(&mut self, draft: &mut Draft<'_, 'a>) {
+        let open = self.here(draft.words);
+        let joined = self.at > 0 && self.text[self.at - 1] == b'=';
+        let start = self.at + 1;
+        // Around a string that spans lines are delimiters. If not, its quotes belong to two strings, each
+        // with one quote missing.
+        let begins = joined || self.at == 0 || is_delimiter(self.text.get(self.at - 1));
+        if let Some(end) = self.find_quote(start)
+            && (self.line == open.line || begins && is_delimiter(self.text.get(end + 1)))
+        {
+            if self.line > open.line {
+                draft.spanning.get_or_insert(open);
+            }
+            self.at = end + 1;
+            return self.push(Word { text: &self.text[start..end], quoted: true, joined }, draft);
+        }
+        let open = draft.spanning.take().map_or(open, |spanning| {
+            // What closes the parenthesis is as uncertain as the quotes.
+            draft.entry.unclosed = draft.parenthesis.take().is_some();
+            spanning
+        });
+        self.go_back(open, &mut draft.entry, draft.words);
+        draft.entry.fail(open.line, "quote \" is not closed, expected \" after the text");
+        self.skip_until(|byte| matches!(byte, b'\n' | b'\r'));
+        // It may be the owner: the lines after it must not inherit an earlier one.
+        let text = &self.text[open.at + 1..self.at];
+        self.push(Word { text, quoted: true, joined: false }, draft);
+    }
+
+    /// Returns the position of the next quote that is not escaped, and counts the lines before it.
+    fn find_quote(&mut self, from: usize) -> Option<usize> {
+        let mut at = from;
+        loop {
+            match self.text.get(at)? {
+                b'"' => return Some(at),
+                b'\n' => self.line += 1,
+                b'\r' if self.text.get(at + 1) != Some(&b'\n') => self.line += 1,
+                b'\\' if matches!(self.text.get(at + 1), Some(b'"' | b'\\')) => at += 1,
+                _ => {}
+            }
+            at += 1;
         }
     }
 
-    fn push(&self, word: Word<'a>, words: &mut Vec<Word<'a>>, entry: &mut Entry) {
-        if words.len() < MAX_WORDS {
-            words.push(word);
+    fn push(&self, word: Word<'a>, draft: &mut Draft<'_, 'a>) {
+        if draft.words.len() < MAX_WORDS {
+            draft.words.push(word);
         } else {
-            entry.fail(self.line, "the record is too long, expected at most 131072 words");
+            draft.entry.fail(self.line, "the record is too long, expected at most 131072 words");
         }
     }
+}
+
+/// Returns whether a byte separates words. None is the end of the text.
+fn is_delimiter(byte: Option<&u8>) -> bool {
+    matches!(byte, None | Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')'))
 }

@@ -13,6 +13,9 @@ use super::lexer::{Entry, Lexer};
 use super::rrsets::Rrsets;
 use super::{MAX_DEPTH, MAX_INCLUDES, MAX_PROBLEMS, MAX_TEXT, MAX_TTL, Parsed, Problem};
 
+const CR_IN_COMMENT: &str = "the text after a carriage return belongs to the comment, expected a line \
+                             feed at the end of a comment";
+
 /// The state within one file.
 struct Scope<'a> {
     file: &'a str,
@@ -87,7 +90,12 @@ impl<'i> Reader<'i> {
         let mut lexer = Lexer::new(text);
         let mut words = Vec::new();
         let mut is_broken = false;
-        while let Some(entry) = lexer.next(&mut words) {
+        loop {
+            let entry = lexer.next(&mut words);
+            if let Some(line) = lexer.take_swallowing() {
+                self.report((file.into(), line, CR_IN_COMMENT.into()));
+            }
+            let Some(entry) = entry else { break };
             let Err((line, why)) = self.read_entry(&entry, &words, &mut scope) else {
                 is_broken = false;
                 continue;

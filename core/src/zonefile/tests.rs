@@ -9,6 +9,7 @@ use super::*;
 
 mod bounds;
 mod files;
+mod lines;
 
 const APEX: &[u8] = b"\x07example\x03org\0";
 const TTL: u32 = 30;
@@ -240,6 +241,7 @@ fn invalid_records_are_reported_and_the_others_kept() {
         ("x TXT (\n \"abc\n \"def\"\n)", &[(3, "quote")]),
         ("x TXT ( \"abc )", &[(2, "quote")]),
         ("$TTL \"5", &[(2, "quote")]),
+        ("\"x A 10.0.0.1", &[(2, "quote")]),
         ("x A ( 10.0.0.1", &[(2, "parenthesis ( is not closed")]),
         ("@ SOA a b (\n 1 ; serial\n 2 3 4\n 5", &[(2, "not closed")]),
         ("@ SOA a b (\n 1 2 (\n 3 ) 4 5\n)", &[(2, "not closed")]),
@@ -258,13 +260,6 @@ fn invalid_records_are_reported_and_the_others_kept() {
         assert!(kept("after.example.org. 30 A 0a090902"), "{text}: {shown:?}");
         assert_eq!(shown.len(), 2, "{text}: {shown:?}");
     }
-}
-
-#[test]
-fn lines_after_an_unclosed_parenthesis_keep_their_owner() {
-    let parsed = read("x TXT ( \"a\"\n A 10.0.0.1\ny TXT \"b\n A 10.0.0.2");
-    assert_problems(&parsed, &[(1, "not closed"), (3, "quote")], "");
-    assert_eq!(shown(&parsed), ["x.example.org. 30 A 0a000001", "y.example.org. 30 A 0a000002"]);
 }
 
 #[test]

@@ -37,7 +37,12 @@ fn large_rrsets_lose_their_duplicates() {
 }
 
 #[test]
-fn unclosed_parentheses_take_linear_time() {
+fn unclosed_parentheses_and_quotes_take_linear_time() {
+    for pattern in ["(=\"\n\\", "x(\r)(;", "a TXT \"\n", "x ( \" \" \"\n", "\"\" \"\r("] {
+        let lines = pattern.repeat(20_000);
+        read(&lines);
+        read(&format!("{lines}{}", "\"".repeat(20_001)));
+    }
     let parsed = read(&"a A (\n".repeat(200_000));
     assert_eq!(parsed.problems.len(), MAX_PROBLEMS + 1);
     let parsed = read(&format!("a TXT ({}\nb A 10.0.0.1", " x".repeat(200_000)));
