@@ -12,10 +12,13 @@ const ECH: u16 = 5;
 const IPV6HINT: u16 = 6;
 const DOHPATH: u16 = 7;
 const OHTTP: u16 = 8;
+const TLS_SUPPORTED_GROUPS: u16 = 9;
+const DOCPATH: u16 = 10;
 /// The reserved invalid key (RFC 9460 section 14.3.2).
 const INVALID: u16 = u16::MAX;
 
-/// Keys with a name: RFC 9460 section 14.3.2, RFC 9461 section 5, RFC 9540 section 4.
+/// Keys with a name: RFC 9460 section 14.3.2, RFC 9461 section 5, RFC 9540 section 4, RFC 9953, and the key of
+/// draft-ietf-tls-key-share-prediction in the registry of IANA.
 const KEYS: &[(u16, &str)] = &[
     (MANDATORY, "mandatory"),
     (ALPN, "alpn"),
@@ -26,6 +29,8 @@ const KEYS: &[(u16, &str)] = &[
     (IPV6HINT, "ipv6hint"),
     (DOHPATH, "dohpath"),
     (OHTTP, "ohttp"),
+    (TLS_SUPPORTED_GROUPS, "tls-supported-groups"),
+    (DOCPATH, "docpath"),
 ];
 
 /// Appends the wire form of `key=value` words to `out`, sorted by key (RFC 9460 section 2.2).
@@ -104,7 +109,14 @@ fn read_value(key: u16, name: &[u8], text: Option<&[u8]>) -> Result<Vec<u8>, Str
     }
     match key {
         MANDATORY => read_mandatory(&value),
-        ALPN => read_alpn(&value),
+        ALPN => read_strings(&value, "names of 1 to 255 bytes, such as h2,h3"),
+        // No segments: the root path.
+        DOCPATH if value.is_empty() => Ok(value),
+        DOCPATH => read_strings(&value, "path segments of 1 to 255 bytes, such as dns,v1"),
+        TLS_SUPPORTED_GROUPS => {
+            let group = |text: &[u8]| Some((number(text, 65535)? as u16).to_be_bytes());
+            read_list(&value, group, "numbers from 0 to 65535")
+        }
         PORT => number(&value, 65535)
             .map(|port| (port as u16).to_be_bytes().to_vec())
             .ok_or_else(|| format!("expected a number from 0 to 65535, got {}", show(&value))),
@@ -125,8 +137,8 @@ fn read_mandatory(value: &[u8]) -> Result<Vec<u8>, String> {
     Ok(keys.into_iter().flat_map(u16::to_be_bytes).collect())
 }
 
-/// Reads protocol names separated by commas; `\,` and `\\` are escapes in them (RFC 9460 appendix A.1).
-fn read_alpn(value: &[u8]) -> Result<Vec<u8>, String> {
+/// Reads strings separated by commas; `\,` and `\\` are escapes in them (RFC 9460 appendix A.1).
+fn read_strings(value: &[u8], expected: &str) -> Result<Vec<u8>, String> {
     let mut names = vec![Vec::new()];
     let mut bytes = value.iter();
     while let Some(&byte) = bytes.next() {
@@ -143,7 +155,7 @@ fn read_alpn(value: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     for name in names {
         let fits = u8::try_from(name.len()).ok().filter(|&length| length > 0);
-        let length = fits.ok_or("expected names of 1 to 255 bytes, such as h2,h3")?;
+        let length = fits.ok_or_else(|| format!("expected {expected}"))?;
         out.push(length);
         out.extend_from_slice(&name);
     }
@@ -192,13 +204,19 @@ fn check_value(key: u16, value: &[u8], params: &[(u16, &[u8])]) -> Result<(), St
     let has = |key: u16| params.binary_search_by_key(&key, |param| param.0).is_ok();
     let expected = match key {
         MANDATORY => return check_mandatory(value, has),
-        ALPN if !is_alpn(value) => "expected names of 1 to 255 bytes, such as h2,h3",
+        ALPN if value.is_empty() || !is_strings(value) => {
+            "expected names of 1 to 255 bytes, such as h2,h3"
+        }
         NO_DEFAULT_ALPN | OHTTP if !value.is_empty() => "expected no value",
         NO_DEFAULT_ALPN if !has(ALPN) => "expected alpn in the same record",
         PORT if value.len() != 2 => "expected a number from 0 to 65535",
         IPV4HINT if value.is_empty() || !value.len().is_multiple_of(4) => "expected IPv4 addresses",
         IPV6HINT if value.is_empty() || !value.len().is_multiple_of(16) => {
             "expected IPv6 addresses"
+        }
+        DOCPATH if !is_strings(value) => "expected path segments of 1 to 255 bytes, such as dns,v1",
+        TLS_SUPPORTED_GROUPS if !is_groups(value) => {
+            "expected numbers from 0 to 65535, each once, such as 29,23"
         }
         ECH if !is_ech(value) => "expected an ECHConfigList",
         DOHPATH if value.is_empty() || std::str::from_utf8(value).is_err() => {
@@ -236,8 +254,17 @@ fn is_ech(value: &[u8]) -> bool {
     })
 }
 
-/// Returns whether a value is one protocol name or more, each after its length.
-fn is_alpn(value: &[u8]) -> bool {
+/// Returns whether a value is groups of TLS, at least one and none twice.
+fn is_groups(value: &[u8]) -> bool {
+    let (groups, rest) = value.as_chunks::<2>();
+    let mut sorted = groups.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    !groups.is_empty() && rest.is_empty() && sorted.len() == groups.len()
+}
+
+/// Returns whether a value is strings, each after its length and none of them empty.
+fn is_strings(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some((&length, after)) = rest.split_first() {
         match after.split_at_checked(usize::from(length)) {
@@ -245,5 +272,5 @@ fn is_alpn(value: &[u8]) -> bool {
             _ => return false,
         }
     }
-    !value.is_empty()
+    true
 }

@@ -66,6 +66,12 @@ fn rdata_is_read() {
         ("CAA", "0 \"issue\" \"\"", b"\0\x05issue"),
         ("RP", "a. b.", b"\x01a\0\x01b\0"),
         ("AFSDB", "1 a.", b"\0\x01\x01a\0"),
+        ("MB", "a.", b"\x01a\0"),
+        ("mg", "a.", b"\x01a\0"),
+        ("MR", "a.", b"\x01a\0"),
+        ("MINFO", "a. .", b"\x01a\0\0"),
+        ("NULL", "\\# 2 00ff", b"\0\xff"),
+        ("NULL", "\\# 0", b""),
         ("NAPTR", "1 2 \"u\" \"e2u\" \"!a!b!\" .", b"\0\x01\0\x02\x01u\x03e2u\x05!a!b!\0"),
         ("PX", "1 a. b.", b"\0\x01\x01a\0\x01b\0"),
         ("TYPE731", "\\# 3 abc def", b"\xab\xcd\xef"),
@@ -129,6 +135,8 @@ fn error_names_the_field_and_what_was_expected() {
         ("CNAME", "\\# 2 c000", "length of a label"),
         ("CNAME", "\\# 2 0261", "past the end"),
         ("TXT", "\\# 0", "character string"),
+        ("NULL", "x", "NULL: expected \\# LENGTH HEX"),
+        ("MINFO", "a.", "errors: the line ends"),
     ];
     for (kind, text, expected) in cases {
         let why = read(kind, text).expect_err(text);
@@ -165,6 +173,15 @@ fn service_parameters_are_read() {
         ("1 . ech=AAQAAAAA", b"\0\x01\0\0\x05\0\x06\0\x04\0\0\0\0"),
         ("1 . ech=\"AAQAAAAA\"", b"\0\x01\0\0\x05\0\x06\0\x04\0\0\0\0"),
         ("1 . dohpath=/q{?dns} ohttp", b"\0\x01\0\0\x07\0\x08/q{?dns}\0\x08\0\0"),
+        ("1 . tls-supported-groups=29,23", b"\0\x01\0\0\x09\0\x04\0\x1d\0\x17"),
+        ("1 . tls-supported-groups=\"4588\"", b"\0\x01\0\0\x09\0\x02\x11\xec"),
+        ("1 . docpath", b"\0\x01\0\0\x0a\0\0"),
+        ("1 . docpath=", b"\0\x01\0\0\x0a\0\0"),
+        ("1 . docpath=dns,a\\\\,b", b"\0\x01\0\0\x0a\0\x08\x03dns\x03a,b"),
+        (
+            "1 . mandatory=docpath,tls-supported-groups tls-supported-groups=1 docpath=a",
+            b"\0\x01\0\0\0\0\x04\0\x09\0\x0a\0\x09\0\x02\0\x01\0\x0a\0\x02\x01a",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(read("SVCB", text).as_deref(), Ok(*expected), "{text}");
@@ -198,6 +215,12 @@ fn invalid_service_parameters_are_rejected() {
         ("1 . ech", "ECHConfigList"),
         ("1 . ech=AAQAAAA=", "ECHConfigList"),
         ("1 . dohpath", "URI template"),
+        ("1 . tls-supported-groups", "numbers from 0 to 65535"),
+        ("1 . tls-supported-groups=65536", "numbers from 0 to 65535"),
+        ("1 . tls-supported-groups=29,29", "each once"),
+        ("1 . key9=a", "each once"),
+        ("1 . docpath=a,,b", "path segments of 1 to 255"),
+        ("1 . key10=\\000", "path segments of 1 to 255"),
         ("1 . key65535=a", "unknown key"),
         ("1 . key01=a", "unknown key"),
         ("1 . colour=red", "unknown key \"colour\""),

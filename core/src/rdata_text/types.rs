@@ -103,8 +103,14 @@ const TABLE: &[Row] = &[
     ]),
     Row(36, "KX", HOST), // RFC 2230 section 3.1
     Row(107, "LP", HOST), // RFC 6742 section 2.4
+    Row(7, "MB", &[("host", Field::Name)]), // RFC 1035 section 3.3.3
+    Row(8, "MG", &[("mailbox", Field::Name)]), // RFC 1035 section 3.3.6
+    Row(9, "MR", &[("mailbox", Field::Name)]), // RFC 1035 section 3.3.8
+    Row(14, "MINFO", &[ // RFC 1035 section 3.3.7
+        ("requests", Field::Name), ("errors", Field::Name),
+    ]),
     // Not read from text here (IANA registry "Resource Record (RR) TYPEs").
-    Row(11, "WKS", &[]), Row(19, "X25", &[]), Row(20, "ISDN", &[]), Row(22, "NSAP", &[]),
+    Row(10, "NULL", &[]), Row(11, "WKS", &[]), Row(19, "X25", &[]), Row(20, "ISDN", &[]), Row(22, "NSAP", &[]),
     Row(24, "SIG", &[]), Row(25, "KEY", &[]), Row(27, "GPOS", &[]), Row(29, "LOC", &[]),
     Row(37, "CERT", &[]), Row(42, "APL", &[]), Row(43, "DS", &[]), Row(44, "SSHFP", &[]),
     Row(45, "IPSECKEY", &[]), Row(46, "RRSIG", &[]), Row(47, "NSEC", &[]),

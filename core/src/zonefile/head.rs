@@ -61,7 +61,7 @@ fn is_class(text: &[u8]) -> Result<bool, String> {
 
 /// Reads a TTL (RFC 2308 section 4), with or without units.
 pub fn read_ttl(text: &[u8]) -> Result<u32, String> {
-    seconds(text).filter(|&ttl| ttl <= MAX_TTL).ok_or_else(|| {
+    seconds(text).ok_or_else(|| {
         let text = show(text);
         format!("TTL {text}: expected 0 to {MAX_TTL} seconds, or a time such as 1h30m")
     })

@@ -237,9 +237,8 @@ impl<'a> Lexer<'a> {
         self.go_back(open, &mut draft.entry, draft.words);
         draft.entry.fail(open.line, "quote \" is not closed, expected \" after the text");
         self.skip_until(|byte| matches!(byte, b'\n' | b'\r'));
-        // It may be the owner: the lines after it must not inherit an earlier one.
-        let text = &self.text[open.at + 1..self.at];
-        self.push(Word { text, quoted: true, joined: false }, draft);
+        // It may be the owner. An empty one is invalid, so the lines after it do not inherit it.
+        self.push(Word { text: b"", quoted: true, joined: false }, draft);
     }
 
     /// Returns the position of the next quote that is not escaped, and counts the lines before it.

@@ -71,7 +71,7 @@ impl<'i> Reader<'i> {
     /// Reads the zone from the text of its first file.
     pub fn run(mut self, text: &[u8], file: &str) -> Parsed {
         self.size = text.len();
-        self.read_file(text, file, self.apex.to_vec());
+        self.read_file(text, Scope { file, origin: self.apex.to_vec(), owner: Vec::new() });
         self.out.rrsets = self.rrsets.finish();
         if let Some((file, line)) = self.unreported_at {
             let why = format!("{} more problems from here on are not listed", self.unreported);
@@ -80,13 +80,13 @@ impl<'i> Reader<'i> {
         self.out
     }
 
-    fn read_file(&mut self, text: &[u8], file: &str, origin: Vec<u8>) {
+    fn read_file(&mut self, text: &[u8], mut scope: Scope) {
+        let file = scope.file;
         self.know(file);
         if !matches!(text.last(), None | Some(b'\n' | b'\r')) {
             self.out.cut.push(file.into());
         }
         self.stack.push(tidy(Path::new(file)));
-        let mut scope = Scope { file, origin, owner: Vec::new() };
         let mut lexer = Lexer::new(text);
         let mut words = Vec::new();
         let mut is_broken = false;
@@ -138,7 +138,7 @@ impl<'i> Reader<'i> {
             if let Some(fault) = &entry.fault {
                 return Err(fault.clone());
             }
-            return self.read_directive(words, scope).map_err(at);
+            return self.read_directive(entry.line, words, scope).map_err(at);
         }
         let (owner, rest) = match words.split_first() {
             Some((owner, rest)) if !entry.indented => (read_owner(owner, scope), rest),
@@ -154,6 +154,7 @@ impl<'i> Reader<'i> {
 
     fn read_record(&mut self, line: u32, words: &[Word], scope: &Scope) -> Result<(), String> {
         let Head { ttl, kind, rdata } = read_head(words)?;
+        let ttl = ttl.map(|ttl| self.limit_ttl(ttl, scope.file, line));
         let stated = ttl.or(self.zone_ttl).or(self.last_ttl);
         self.last_ttl = ttl.or(self.last_ttl);
         self.check_place(kind, &scope.owner)?;
@@ -168,7 +169,7 @@ impl<'i> Reader<'i> {
         }
         self.rdata.clear();
         read_rdata(&kind, rdata, &scope.origin, &mut self.rdata)?;
-        let ttl = stated.unwrap_or_else(|| self.implicit_ttl(kind));
+        let ttl = stated.unwrap_or_else(|| self.implicit_ttl(kind, scope.file, line));
         self.rrsets.add(&scope.owner, kind, ttl, &self.rdata)
     }
 
@@ -176,10 +177,10 @@ impl<'i> Reader<'i> {
     ///
     /// A SOA record then uses its minimum, and so do the records after it. That was the meaning of
     /// the field before RFC 2308.
-    fn implicit_ttl(&mut self, kind: Kind) -> u32 {
+    fn implicit_ttl(&mut self, kind: Kind, file: &str, line: u32) -> u32 {
         match self.rdata.last_chunk::<4>() {
             Some(minimum) if kind.code == rtype::SOA => {
-                let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
+                let ttl = self.limit_ttl(u32::from_be_bytes(*minimum), file, line);
                 self.last_ttl = Some(ttl);
                 ttl
             }
@@ -187,10 +188,19 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// Returns a TTL, or 0 if its highest bit is set (RFC 2181 section 8), which is reported.
+    fn limit_ttl(&mut self, ttl: u32, file: &str, line: u32) -> u32 {
+        if ttl <= MAX_TTL {
+            return ttl;
+        }
+        let why = format!("TTL {ttl} counts as 0 (RFC 2181 section 8), expected at most {MAX_TTL}");
+        self.report((file.into(), line, why));
+        0
+    }
+
     fn check_place(&self, kind: Kind, owner: &[u8]) -> Result<(), String> {
         if owner.is_empty() {
-            return Err("the record has no owner, and no valid owner is before it in this file: \
-                        expected a name at the start of the line"
+            return Err("the record has no owner, and no valid owner is before it: expected a name at the start of the line"
                 .into());
         }
         if !is_under(owner, self.apex) {
@@ -210,11 +220,14 @@ impl<'i> Reader<'i> {
         Ok(())
     }
 
-    fn read_directive(&mut self, words: &[Word], scope: &mut Scope) -> Result<(), String> {
+    fn read_directive(
+        &mut self, line: u32, words: &[Word], scope: &mut Scope,
+    ) -> Result<(), String> {
         let name = words[0].text.to_ascii_uppercase();
         match (name.as_slice(), &words[1..]) {
             (b"$TTL", [ttl]) => {
-                self.zone_ttl = Some(read_ttl(ttl.text)?);
+                let ttl = read_ttl(ttl.text)?;
+                self.zone_ttl = Some(self.limit_ttl(ttl, scope.file, line));
                 Ok(())
             }
             (b"$ORIGIN", [origin]) => {
@@ -222,9 +235,9 @@ impl<'i> Reader<'i> {
                 scope.origin = origin;
                 Ok(())
             }
-            (b"$INCLUDE", [file]) => self.include(file, scope.origin.clone(), scope.file),
+            (b"$INCLUDE", [file]) => self.include(file, scope.origin.clone(), scope),
             (b"$INCLUDE", [file, origin]) => {
-                self.include(file, read_origin(origin, &scope.origin)?, scope.file)
+                self.include(file, read_origin(origin, &scope.origin)?, scope)
             }
             (b"$TTL", _) => Err("expected $TTL SECONDS".into()),
             (b"$ORIGIN", _) => Err("expected $ORIGIN NAME".into()),
@@ -239,14 +252,15 @@ impl<'i> Reader<'i> {
         }
     }
 
-    fn include(&mut self, name: &Word, origin: Vec<u8>, from: &str) -> Result<(), String> {
+    /// Reads another file. It inherits the owner, but changes neither owner nor origin of this one.
+    fn include(&mut self, name: &Word, origin: Vec<u8>, from: &Scope) -> Result<(), String> {
         let mut path = Vec::new();
         unescape(name.text, &mut path)?;
         let name = std::str::from_utf8(&path)
             .ok()
             .filter(|name| !name.is_empty())
             .ok_or_else(|| format!("$INCLUDE: expected a file name, got {}", show(&path)))?;
-        let path = resolve(from, name);
+        let path = resolve(from.file, name);
         if self.stack.contains(&path) {
             return Err(format!("$INCLUDE {path}: the file includes itself"));
         }
@@ -275,7 +289,7 @@ impl<'i> Reader<'i> {
             ));
         }
         self.size += text.len();
-        self.read_file(&text, &path, origin);
+        self.read_file(&text, Scope { file: &path, origin, owner: from.owner.clone() });
         Ok(())
     }
 }
@@ -301,12 +315,6 @@ fn is_remainder(entry: &Entry, words: &[Word]) -> bool {
 /// Sets the owner of this record and of the records after it without one; clears it on an error.
 fn read_owner(word: &Word, scope: &mut Scope) -> Result<(), String> {
     scope.owner.clear();
-    if word.quoted {
-        return Err(format!(
-            "owner {} is in quotes, expected a name without quotes",
-            show(word.text)
-        ));
-    }
     let result = read_name(word.text, &scope.origin, &mut scope.owner);
     if result.is_err() {
         scope.owner.clear();

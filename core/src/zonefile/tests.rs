@@ -99,6 +99,15 @@ fn valid_text_gives_rrsets() {
         ("\u{feff}@ A 10.0.0.1", &["example.org. 30 A 0a000001"]),
         ("a.EXAMPLE.org. A 10.0.0.1", &["a.EXAMPLE.org. 30 A 0a000001"]),
         ("* A 10.0.0.1", &["*.example.org. 30 A 0a000001"]),
+        // In quotes, only blanks and the like lose their meaning.
+        (
+            "\"a\" A 10.0.0.1\n A 10.0.0.2\n\"a.b\" A 10.0.0.1",
+            &["a.example.org. 30 A 0a000001 0a000002", "a.b.example.org. 30 A 0a000001"],
+        ),
+        ("\"a b;c\" A 10.0.0.1", &["a\\032b\\;c.example.org. 30 A 0a000001"]),
+        ("\"a\\.b\\\"\" A 10.0.0.1", &["a\\.b\\\".example.org. 30 A 0a000001"]),
+        ("\"a.example.org.\" A 10.0.0.1", &["a.example.org. 30 A 0a000001"]),
+        ("\"@\" A 10.0.0.1", &["example.org. 30 A 0a000001"]),
         ("\\@ A 10.0.0.1", &["\\@.example.org. 30 A 0a000001"]),
         ("a\\.b\\032c A 10.0.0.1;c", &["a\\.b\\032c.example.org. 30 A 0a000001"]),
         // Class and TTL in either order, with units.
@@ -171,7 +180,6 @@ fn ttl_is_inherited() {
         (&format!("$TTL 9\n{soa}a A 10.0.0.1"), &[9, 9]),
         (&format!("a A 10.0.0.1\n{soa}"), &[30, 77]),
         ("@ 8 SOA . . 1 2 3 4 77\na A 10.0.0.1", &[8, 8]),
-        ("@ SOA . . 1 2 3 4 4294967295\na A 10.0.0.1", &[MAX_TTL, MAX_TTL]),
         // The lowest TTL of an RRset, duplicates included.
         ("a 5 A 10.0.0.1\na 4 A 10.0.0.2\na 6 A 10.0.0.3", &[4]),
         ("a 5 A 10.0.0.1\na 4 A 10.0.0.1", &[4]),
@@ -185,6 +193,30 @@ fn ttl_is_inherited() {
             .map(|set| u32::from_be_bytes([set.2[0], set.2[1], set.2[2], set.2[3]]))
             .collect();
         assert_eq!(ttls, *expected, "{text}");
+    }
+}
+
+#[test]
+fn ttl_with_highest_bit_counts_as_zero() {
+    let cases: &[(&str, u32, &[&str])] = &[
+        ("a 2147483648 A 10.0.0.1\nb A 10.0.0.2", 1, &["a", "b"]),
+        ("a 4294967295 A 10.0.0.1", 1, &["a"]),
+        ("a 3551w A 10.0.0.1", 1, &["a"]),
+        ("a 2147483648 LOC x\nb A 10.0.0.2", 1, &["b"]),
+        ("$TTL 2147483648\na A 10.0.0.1", 1, &["a"]),
+        ("a 9 A 10.0.0.1\na 4294967295 A 10.0.0.1", 2, &["a"]),
+        ("\n@ SOA . . 1 2 3 4 4294967295\na A 10.0.0.1", 2, &["", "a"]),
+    ];
+    for (text, line, owners) in cases {
+        let parsed = read(text);
+        assert_problems(&parsed, &[(*line, "counts as 0 (RFC 2181 section 8)")], text);
+        let zero = |set: &Rrset| name_to_text(&set.0) + &format!(" {:?}", &set.2[..4]);
+        let found: Vec<String> = parsed.rrsets.iter().map(zero).collect();
+        let owners = owners.iter().map(|owner| format!("{owner}.example.org. [0, 0, 0, 0]"));
+        let expected: Vec<String> =
+            owners.map(|name| name.trim_start_matches('.').into()).collect();
+        assert_eq!(found, expected, "{text}");
+        assert!(parsed.foreign.iter().all(|record| record.4 == 0));
     }
 }
 
@@ -205,13 +237,14 @@ fn invalid_records_are_reported_and_the_others_kept() {
         ("x TYPE41 \\# 0", &[(2, "is not allowed in a zone")]),
         ("x CH A 10.0.0.1", &[(2, "class \"CH\": expected IN")]),
         ("x CLASS3 A 10.0.0.1", &[(2, "expected IN")]),
-        ("x 2147483648 A 10.0.0.1", &[(2, "TTL \"2147483648\": expected 0 to 2147483647")]),
+        ("x 4294967296 A 10.0.0.1", &[(2, "TTL \"4294967296\": expected 0 to 2147483647")]),
         ("x 1h30 A 10.0.0.1", &[(2, "TTL")]),
         ("x 10.0.0.1", &[(2, "TTL \"10.0.0.1\"")]),
         (&label, &[(2, "label of 64 bytes")]),
         (&name, &[(2, "bytes, expected at most 255")]),
         ("x..y A 10.0.0.1", &[(2, "empty label")]),
-        ("\"x\" A 10.0.0.1", &[(2, "quotes")]),
+        ("\"\" A 10.0.0.1", &[(2, "name is empty")]),
+        ("\"x..y\" A 10.0.0.1", &[(2, "empty label")]),
         ("x.example.net. A 10.0.0.1", &[(2, "x.example.net. is outside the zone")]),
         ("org. A 10.0.0.1", &[(2, "outside the zone")]),
         ("xexample.org. A 10.0.0.1", &[(2, "outside the zone")]),
@@ -224,7 +257,8 @@ fn invalid_records_are_reported_and_the_others_kept() {
         // Directives.
         ("$TTL", &[(2, "expected $TTL SECONDS")]),
         ("$TTL x", &[(2, "TTL \"x\"")]),
-        ("$TTL 2147483648", &[(2, "TTL")]),
+        ("$TTL 4294967296", &[(2, "TTL")]),
+        ("\"$TTL\" 5", &[(2, "no type")]),
         ("$TTL 1 2", &[(2, "expected $TTL SECONDS")]),
         ("$ORIGIN", &[(2, "expected $ORIGIN NAME")]),
         ("$ORIGIN a..b", &[(2, "empty label")]),

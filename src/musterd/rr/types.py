@@ -18,7 +18,8 @@ NSEC: Final = 47
 ADDRESSED: Final = frozenset({A, AAAA, SRV})
 """Types that locate a service: policies apply to them."""
 _TYPES: Final = {
-    A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", PTR: "PTR", 13: "HINFO", MX: "MX", TXT: "TXT",
+    A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", 7: "MB", 8: "MG", 9: "MR", 10: "NULL",
+    PTR: "PTR", 13: "HINFO", 14: "MINFO", MX: "MX", TXT: "TXT",
     17: "RP", 18: "AFSDB", KEY: "KEY", AAAA: "AAAA", 29: "LOC", SRV: "SRV", 35: "NAPTR",
     37: "CERT", DNAME: "DNAME", 43: "DS", 44: "SSHFP", RRSIG: "RRSIG", NSEC: "NSEC",
     48: "DNSKEY", 50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS",

@@ -33,7 +33,7 @@ fn files_are_included() {
     assert_eq!(
         shown(&parsed),
         [
-            "a.example.org. 9 A 0a000001 0a000002",
+            "a.example.org. 9 A 0a000001 0a010009 0a000002",
             "a.t.s.example.org. 9 A 0a010001",
             "c.t.s.example.org. 9 A 0a020001",
             "c.example.org. 8 A 0a020002",
@@ -41,13 +41,57 @@ fn files_are_included() {
         ]
     );
     let places: Vec<_> = parsed.problems.iter().map(|p| (p.0.as_str(), p.1)).collect();
-    assert_eq!(places, [("d/sub/one.zone", 1), ("d/sub/one.zone", 5)]);
+    assert_eq!(places, [("d/sub/one.zone", 5)]);
     assert_eq!(
         parsed.files,
         ["d/main.zone", "d/sub/one.zone", "d/sub/../two.zone", "d/two.zone", "/abs.zone"]
     );
     assert_eq!(parsed.unread, [""; 0]);
     assert_eq!(parsed.cut, ["d/sub/one.zone", "d/sub/../two.zone", "d/two.zone"]);
+}
+
+/// An included file begins with the owner and origin of the line that includes it, and changes neither.
+#[test]
+fn owner_is_inherited_into_include() {
+    let a = "a.example.org. 30 A 0a000001";
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        (
+            "a A 10.0.0.1\n$INCLUDE f",
+            " A 10.0.0.2\nb A 10.0.0.3",
+            " A 10.0.0.4",
+            &["a.example.org. 30 A 0a000001 0a000002 0a000004", "b.example.org. 30 A 0a000003"],
+        ),
+        (
+            "a A 10.0.0.1\n$INCLUDE f s",
+            " A 10.0.0.2\nb A 10.0.0.3",
+            "c A 10.0.0.4",
+            &[
+                "a.example.org. 30 A 0a000001 0a000002",
+                "b.s.example.org. 30 A 0a000003",
+                "c.example.org. 30 A 0a000004",
+            ],
+        ),
+        (
+            "a A 10.0.0.1\n$INCLUDE f",
+            "x..y A 10.0.0.2",
+            " A 10.0.0.3",
+            &["a.example.org. 30 A 0a000001 0a000003"],
+        ),
+        ("a A 10.0.0.1\n$INCLUDE f", "$INCLUDE g", "", &["a.example.org. 30 A 0a000001 0a000009"]),
+        ("a A 10.0.0.1\nx..y A 10.0.0.1\n$INCLUDE f", " A 10.0.0.2", " A 10.0.0.3", &[a]),
+        ("$INCLUDE f", " A 10.0.0.2", " A 10.0.0.3\na A 10.0.0.1", &[a]),
+        (
+            "$INCLUDE f",
+            "b A 10.0.0.2",
+            " A 10.0.0.3\na A 10.0.0.1",
+            &["b.example.org. 30 A 0a000002", a],
+        ),
+    ];
+    for (before, file, after, expected) in cases {
+        let main = format!("{before}\n{after}\n");
+        let parsed = read_bytes(main.as_bytes(), &[("d/f", file), ("d/g", " A 10.0.0.9")]);
+        assert_eq!(shown(&parsed), *expected, "{main:?} {file:?} {:?}", parsed.problems);
+    }
 }
 
 #[test]
