@@ -59,6 +59,18 @@ CHANGES: list[tuple[str, list[Change], list[str]]] = [
      ["a 5 A 10.0.0.1", "a 5 AAAA ::1"]),
     ("in bulk, third", [many("a 5 A 10.0.0.1"), many("a 5 AAAA ::1"), many("a 5 TXT x")],
      ["a 5 A 10.0.0.1", "a 5 AAAA ::1", 'a 5 TXT "x"']),
+    ("in bulk, several later", [many("a 5 A 10.0.0.1"), many("a 5 TXT x", "a 5 CNAME b",
+     "a 5 AAAA ::1 ; one")], ["a 5 A 10.0.0.1 ; one", "a 5 AAAA ::1 ; one", 'a 5 TXT "x"']),
+    ("in bulk, a policy later", [many("a 5 A 10.0.0.1"), many("a 5 AAAA ::1 ; one")],
+     ["a 5 A 10.0.0.1 ; one", "a 5 AAAA ::1 ; one"]),
+    ("in bulk, a policy before", [many("a 5 A 10.0.0.1 ; one"), many("a 5 AAAA ::1")],
+     ["a 5 A 10.0.0.1 ; one", "a 5 AAAA ::1 ; one"]),
+    ("in bulk, later at a cased name", [many("A 5 A 10.0.0.1"), many("a 5 TXT x")],
+     ["a 5 A 10.0.0.1", 'a 5 TXT "x"']),
+    ("in bulk, later by a list", [Begin(), many("a 5 A 10.0.0.1"), many("a 5 TXT x"), Synced(1),
+     Begin(), many("a 5 TXT x"), many("a 5 AAAA ::1"), Synced(2)], ["a 5 AAAA ::1", 'a 5 TXT "x"']),
+    ("by key, in bulk later", [put("k", "a 5 A 10.0.0.1 ; one"), many("a 5 AAAA ::1"),
+     many("a 5 TXT x")], ["a 5 A 10.0.0.1 ; one", "a 5 AAAA ::1 ; one", 'a 5 TXT "x"']),
     ("in bulk and by key", [many("a 5 A 10.0.0.1"), put("k", "a 6 A 10.0.0.2")],
      ["a 5 A 10.0.0.1", "a 5 A 10.0.0.2"]),
     ("by key and in bulk", [put("k", "a 6 CNAME b"), many("a 5 A 10.0.0.2")], ["a 5 A 10.0.0.2"]),
@@ -114,6 +126,21 @@ async def test_only_differences_reach_the_core() -> None:
     core.forget()
     catalog.apply("one", put("k", "a 5 A 10.0.0.2", "a 5 AAAA ::1", "b 5 A 10.0.0.1"))
     assert [row[1:3] for batch in core.batches for row in batch] == [(wire("a"), 1)]
+
+
+async def test_second_type_in_bulk_reads_no_row_at_its_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog, core, _ = await new_catalog()
+    catalog.apply("one", many("a 5 A 10.0.0.1", "b 5 A 10.0.0.1"))
+    read: list[bytes] = []
+    zone = catalog.zones[name_from_text(ZONE)]
+    monkeypatch.setattr(zone, "candidates", read.append)
+    catalog.apply("one", many("a 5 TXT x", "b 5 TXT x"))
+    assert read == []
+    assert core.text(ZONE) == lines(
+        "a 5 A 10.0.0.1", 'a 5 TXT "x"', "b 5 A 10.0.0.1", 'b 5 TXT "x"'
+    )
 
 
 async def test_shadowed_records_do_not_reach_the_core() -> None:

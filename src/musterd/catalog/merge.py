@@ -51,12 +51,12 @@ def precedence(candidate: Candidate) -> tuple[int, bytes]:
 
 def is_disjoint(candidates: Sequence[Candidate]) -> bool:
     """Return whether the candidates of an owner name don't affect each other."""
-    types = {candidate.rtype for candidate in candidates}
-    return (
-        len(types) == len(candidates)
-        and CNAME not in types
-        and not any(has_policy(candidate.packed) for candidate in candidates)
-    )
+    types: set[int] = set()
+    for _, _, rtype, packed in candidates:
+        if rtype == CNAME or has_policy(packed):
+            return False
+        types.add(rtype)
+    return len(types) == len(candidates)
 
 
 def choose(

@@ -18,7 +18,7 @@ class Outbox:
     def __init__(self) -> None:
         """Create an empty outbox."""
         self.rows: list[Row] = []
-        """RRsets of new owner names, in the order in which tables found them."""
+        """RRsets that need no comparison, in the order in which tables found them."""
         self.addresses: list[tuple[Zone, Record]] = []
         """New addresses in zones with PTR records."""
         self._dirty: dict[Zone, dict[bytes, RRsets]] = {}
@@ -52,10 +52,13 @@ class Outbox:
         return rows
 
     def add(self, zone: Zone, owner: bytes, candidates: Sequence[Candidate]) -> None:
-        """Queue a folded owner name that was not there before; it must not be dirty."""
+        """Queue new candidates that affect no other answer at a folded owner name.
+
+        The name must not be dirty.
+        """
         rrsets = resolve(zone, owner, candidates)
-        for rtype in rrsets:
-            self.rows.append((zone.apex, owner, rtype, rrsets[rtype]))
+        for rtype, packed in rrsets.items():
+            self.rows.append((zone.apex, owner, rtype, packed))
         if zone.ptr:
             self.addresses += [
                 (zone, Record(owner, rtype, rrsets[rtype]))

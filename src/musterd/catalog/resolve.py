@@ -16,10 +16,13 @@ NO_RRSETS: Final[RRsets] = {}
 def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = None) -> RRsets:
     """Return the RRsets to answer at a folded owner name. Nothing else computes them.
 
-    candidates: those of the zone at the name, if the caller knows them already.
+    candidates: all of the zone at the name, if the caller knows them already; or new ones, if they
+    affect no other RRset there.
     """
     if candidates is None:
         candidates = zone.candidates(owner)
+    if not candidates:
+        return {}
     if len(candidates) == 1:
         # The common case, without a loop: loading a large zone is as fast as this is.
         ((source, _, rtype, packed),) = candidates

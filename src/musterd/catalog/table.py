@@ -1,9 +1,9 @@
 """Tables: the intake of one source, which stores its rows and queues what changes."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from musterd.catalog.merge import Candidate, Defaults
+from musterd.catalog.additions import Additions, Records
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
@@ -33,10 +33,10 @@ STEP = 1000
 MAX_WITHHELD = 100_000
 """Maximum owner names whose withheld records are kept for ``explain``; the oldest are dropped."""
 
-Records = Sequence[tuple[bytes, int, bytes]]
-"""Owner, type and packed RRset of each record."""
 Write = tuple[bytes, bytes | None, Records]
 """A key with its source, its new row or None to delete it, and the records of the row."""
+Places = dict[tuple[Zone, bytes], int]
+"""Zone and folded owner name -> number of records there."""
 
 
 class Table:
@@ -84,10 +84,10 @@ class Table:
             yield
         for at in range(0, len(unseen), STEP):
             for key in unseen[at : at + STEP]:
-                # All rows at its names, so that no part of an old answer remains.
-                self._sweep_at(self._places(self.rows.data.get(key)))
-                if key in self.rows.data:
-                    self._replace(key, self.rows.data[key], None)
+                row = self.rows.data.get(key)
+                if row is not None:
+                    # All rows at its names, so that no part of an old answer remains.
+                    self._sweep_at(self._replace(key, row, None))
             yield
 
     def sweep_beside(self, changes: Iterable[Put | Delete | Withheld]) -> None:
@@ -153,7 +153,7 @@ class Table:
         self.problems.drop(key)
         good = [record for record in change.records if self._check(key, record)]
         head = ROW.pack(self._generation, change.revision, change.time)
-        self.write([(key, head + encode(good), good)])
+        self.write([(key, encode(head, good), good)])
 
     def change(self, changes: Iterable[Put | Delete | Withheld]) -> None:
         """Take changes of keys, whose records are not checked."""
@@ -171,7 +171,7 @@ class Table:
                 yield key, None, ()
             else:
                 head = ROW.pack(self._generation, change.revision, change.time)
-                yield key, head + encode(change.records), change.records
+                yield key, encode(head, change.records), change.records
 
     def put_many(self, head: Head, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
         """Take (owner, type, packed RRset) rows, each of which has a key of its own."""
@@ -193,7 +193,7 @@ class Table:
             if record is None:
                 yield self.number + key, None, ()
             else:
-                yield self.number + key, head + encode((record,)), (record,)
+                yield self.number + key, encode(head, (record,)), (record,)
 
     def restore(self, saved: Iterable[tuple[bytes, bytes]]) -> None:
         """Take keys and rows of a snapshot, except keys that are known already."""
@@ -203,7 +203,7 @@ class Table:
         for own_key, rest in saved:
             key, row = self.number + own_key, bytes(GENERATION_OCTETS) + rest
             if key not in self.rows.data:
-                yield key, row, list(decode(row))
+                yield key, row, decode(row)
 
     def saved(self) -> dict[bytes, bytes]:
         """Return a copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off.
@@ -216,45 +216,57 @@ class Table:
     def write(self, writes: Iterable[Write], *, report: bool = True) -> None:
         """Replace the rows of keys; every change that a source makes goes through here.
 
-        The answers of a new name are resolved from its records, without a look at the index. Any
-        other name is marked dirty, and resolved when the outbox is emptied.
+        Additions are resolved at once. The name of any other row is marked dirty, and resolved when
+        the outbox is emptied.
         report: add a problem for each record outside the zones of the source.
         """
-        data = self.rows.data
-        name = _NewName(self.number, self.zones, self._outbox)
+        data, stamp = self.rows.data, self._stamp
+        additions = Additions(self.rows, self.zones, self._outbox)
+        take, is_outside = additions.take, additions.is_outside
+        report = report and not self.anywhere
         try:
             for key, row, records in writes:
                 old = data.get(key)
-                if old is None and row is not None and records and name.take(key, records):
-                    data[key] = row
-                    self._current += row.startswith(self._stamp)
-                    self.changed = True
+                if row is None:
+                    if old is not None:
+                        additions.end()
+                        self._delete(key, old)
                     continue
-                name.end()
-                self._write(key, old, row, records)
-                if report and not self.anywhere and name.is_outside(records):
+                self.changed = True
+                self._current += row.startswith(stamp)
+                if old is None:
+                    if records and take(key, row, records):
+                        data[key] = row
+                        continue
+                    additions.end()
+                    self._replace(key, None, row, records)
+                else:
+                    self._current -= old.startswith(stamp)
+                    if old[ROW.size :] == row[ROW.size :]:
+                        data[key] = row
+                    else:
+                        additions.end()
+                        self._replace(key, old, row, records)
+                if report and is_outside(records):
                     self._report_outside(key, records)
         finally:
-            name.end()
-            name.count()
+            additions.end()
+            additions.count()
 
-    def _write(self, key: bytes, old: bytes | None, row: bytes | None, records: Records) -> None:
-        if old is None and row is None:
-            return
-        self._current += self._is_current(row) - self._is_current(old)
-        self.changed = True
-        if old is not None and row is not None and old[ROW.size :] == row[ROW.size :]:
-            self.rows.data[key] = row
-        else:
-            self._replace(key, old, row, records)
+    def _delete(self, key: bytes, old: bytes) -> None:
+        self._current -= self._is_current(old)
+        self._replace(key, old, None)
 
-    def _is_current(self, row: bytes | None) -> bool:
-        return row is not None and row.startswith(self._stamp)
+    def _is_current(self, row: bytes) -> bool:
+        return row.startswith(self._stamp)
 
     def _replace(
         self, key: bytes, old: bytes | None, new: bytes | None, records: Records = ()
-    ) -> None:
-        """Replace a row, and mark the names of both; ``records`` are those of the new row."""
+    ) -> Places:
+        """Replace a row, and mark the names of both; return where the old row gave records.
+
+        records: those of the new row.
+        """
         before = self._places(old)
         after = self._places_of(records)
         for zone, owner in {**before, **after} if before != after else before:
@@ -265,7 +277,7 @@ class Table:
             self.rows.data[key] = new
         self.changed = True
         if before == after:
-            return
+            return before
         for (zone, owner), number in before.items():
             if (zone, owner) not in after:
                 zone.discard(owner, key, number)
@@ -274,19 +286,20 @@ class Table:
                 zone.recount(key, number - before[zone, owner])
             else:
                 zone.add(owner, key, number)
+        return before
 
-    def _places(self, row: bytes | None) -> dict[tuple[Zone, bytes], int]:
-        """Return where a row gives records: zone and folded owner -> number of records."""
-        places: dict[tuple[Zone, bytes], int] = {}
+    def _places(self, row: bytes | None) -> Places:
+        """Return where a row gives records."""
+        places: Places = {}
         for owner, rrsets in (self.rows.by_owner(row) if row else {}).items():
             zone = deepest(self.zones, owner)
             if zone is not None:
                 places[zone, owner] = sum([count(packed) for _, packed in rrsets])
         return places
 
-    def _places_of(self, records: Records) -> dict[tuple[Zone, bytes], int]:
+    def _places_of(self, records: Records) -> Places:
         """Return the same for the records of a row."""
-        places: dict[tuple[Zone, bytes], int] = {}
+        places: Places = {}
         for name, _, packed in records:
             owner = name.lower()
             zone = deepest(self.zones, owner)
@@ -329,86 +342,3 @@ class Table:
                     if zone in wanted:
                         zone.add(owner, key, records)
             yield
-
-
-_new = tuple.__new__
-
-
-class _NewName:
-    """Collects the keys of a name that is not in the index, and queues its answers."""
-
-    def __init__(self, number: bytes, zones: Mapping[bytes, Zone], outbox: Outbox) -> None:
-        """Create a collector for the source with a number."""
-        self._number = number
-        self._zones = zones
-        self._outbox = outbox
-        self._owner = b""
-        self._candidates: list[Candidate] = []
-        # Neighbours mostly share their parent, and with it their zone.
-        self._parent: bytes | None = None
-        self._zone: Zone | None = None
-        self._dirty: Container[bytes] = ()
-        self._defaults: Defaults
-        self._records = 0
-
-    def take(self, key: bytes, records: Records) -> bool:
-        """Index a new key if all its records are at one new name; return whether they are."""
-        owner = records[0][0].lower()
-        if owner != self._owner:
-            if self._candidates:
-                self.end()
-            above = owner[1 + owner[0] :]
-            if above != self._parent or owner in self._zones:
-                self._locate(owner, above)
-            zone = self._zone
-            # The core may have something of a dirty name: it must be compared.
-            if zone is None or owner in zone.names or owner in self._dirty or owner == zone.apex:
-                return False
-        else:
-            zone = self._zone
-        if zone is None or (len(records) > 1 and any(r[0].lower() != owner for r in records)):
-            return False
-        self._owner = owner
-        number = 0
-        for _, rtype, packed in records:
-            number += count(packed)
-            # Twice as fast as the constructor, in the hottest loop of loading.
-            candidate = _new(Candidate, (self._defaults, key, rtype, packed))
-            self._candidates.append(candidate)
-        self._records += number
-        zone.insert(owner, key)
-        return True
-
-    def is_outside(self, records: Records) -> bool:
-        """Return whether a record is outside the zones of the source; call ``end`` before."""
-        for name, _, _ in records:
-            owner = name.lower()
-            above = owner[1 + owner[0] :]
-            if above != self._parent or owner in self._zones:
-                self._locate(owner, above)
-            if self._zone is None:
-                return True
-        return False
-
-    def _locate(self, owner: bytes, above: bytes) -> None:
-        self.count()
-        self._zone = zone = deepest(self._zones, owner)
-        self._parent = None if zone is not None and zone.apex == owner else above
-        if zone is not None:
-            self._dirty = self._outbox.dirty(zone)
-            self._defaults = zone.defaults[self._number]
-
-    def count(self) -> None:
-        """Add the number of records that were taken to the zone."""
-        if self._zone is not None and self._records:
-            self._zone.recount(self._number, self._records)
-        self._records = 0
-
-    def end(self) -> None:
-        """Queue the answers of the name."""
-        if not self._candidates:
-            return
-        if self._zone is not None:
-            self._outbox.add(self._zone, self._owner, self._candidates)
-        self._candidates = []
-        self._owner = b""

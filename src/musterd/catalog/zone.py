@@ -24,6 +24,8 @@ _LAST: Final = 1 << 30
 """Rank after all sources."""
 _MAX_SERIAL: Final = 0xFFFF_FFFF
 
+_new = tuple.__new__
+
 
 class Zone:
     """The records of a zone by owner name; replaced when its settings change.
@@ -139,7 +141,8 @@ class Zone:
             number = key[:SOURCE_OCTETS]
             source = self.defaults[number]
             for rtype, packed in self.sources[number].records_at(key, owner):
-                found.append(Candidate(source, key, rtype, packed))
+                # Twice as fast as the constructor, in a hot loop.
+                found.append(_new(Candidate, (source, key, rtype, packed)))
         if owner == self.apex:
             types = {candidate.rtype for candidate in found}
             if SOA not in types:

@@ -167,9 +167,9 @@ def ttl_bytes(packed: bytes) -> bytes:
     return packed[:_EXPIRES_AT]
 
 
-def has_policy(packed: bytes) -> bool:
-    """Return whether an RRset of a source has a policy of its own."""
-    return packed[_POLICY_AT] != POLICY_UNSET
+def has_policy(packed: bytes, at: int = 0) -> bool:
+    """Return whether the RRset of a source at an offset has a policy of its own."""
+    return packed[at + _POLICY_AT] != POLICY_UNSET
 
 
 def policy_of(packed: bytes) -> bytes:
