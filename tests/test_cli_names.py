@@ -56,15 +56,16 @@ def test_invalid_name_is_rejected(text: str, expected: str) -> None:
         (r"x\.a.test", ".", r"x\046a.test"),
     ],
 )
-def test_most_specific_zone_is_found(name: str, zone: str, owner: str) -> None:
+def test_name_is_split_at_its_zone(name: str, zone: str, owner: str) -> None:
     wire = names.wire_name(name)
-    assert names.longest(wire, ["a.test", "b.a.test", "."]) == zone
+    assert names.within(wire, zone)
     assert names.owner_part(wire, zone) == owner
     assert names.wire_name(names.absolute(owner, zone)).lower() == wire.lower()
 
 
-def test_name_outside_all_zones() -> None:
-    assert names.longest(names.wire_name("a.test"), ["b.test", "x.a.test"]) is None
+def test_name_outside_a_zone() -> None:
+    for zone in ("b.test", "x.a.test", "est"):
+        assert not names.within(names.wire_name("a.test"), zone)
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,17 @@ def test_first_token_of_local_server_is_found(api: Api, monkeypatch: pytest.Monk
 )
 def test_usage_errors(line: list[str], expected: str, api: Api) -> None:
     assert expected in api.fails("token", *line, code=2)
+
+
+def test_token_that_only_writes_needs_no_zone_option(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "writer.token"
+    path.write_text(api("token", "create", "writer", "--scope", "write:muster.local"))
+    by = ["--token-file", str(path)]
+    output = api("record", "set", "web.muster.local", "A", "10.0.0.1", *by)
+    assert output == "web.muster.local A: set 10.0.0.1\ndig web.muster.local A\n"
+    api("record", "delete", "web.muster.local", "A", *by)
+    output = api.fails("record", "set", "web.deep.muster.local", "A", "10.0.0.1", *by)
+    assert "lacks the scope write:deep.muster.local" in output
+    # It can't read which zones there are.
+    output = api.fails("record", "set", "web.other.test", "A", "10.0.0.1", *by)
+    assert output == "web.other.test is not in a declared zone\n"

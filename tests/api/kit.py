@@ -14,11 +14,13 @@ from musterd.api.app import application
 from musterd.api.context import Context
 from musterd.api.limits import Rate
 from musterd.catalog import Catalog
+from musterd.catalog.zone import deepest
 from musterd.clock import LoopClock
 from musterd.registry.applied import Applied
 from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Tokens, new_text
+from musterd.rr.names import name_from_text
 from musterd.server.source_runner import SourceRunner
 from musterd.server.store import LIMITS
 from musterd.settings import Settings
@@ -121,16 +123,19 @@ async def running(
     zones: Sequence[Mapping[str, Any]] = ZONES,
     *,
     options: EmbeddedOptions | None = None,
+    other: Any = None,
 ) -> AsyncIterator[Api]:
-    """An API whose registry is in a folder."""
+    """An API whose registry is in a folder, or in another store."""
     config, clock, core = settings(zones), LoopClock(), Core()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(config)
-    store = await Embedded.open(folder / "store.db", options or EmbeddedOptions(limits=LIMITS))
-    async with store:
+    async with contextlib.AsyncExitStack() as stack:
+        store: Embedded = other or await stack.enter_async_context(
+            await Embedded.open(folder / "store.db", options or EmbeddedOptions(limits=LIMITS))
+        )
         applied, tokens = Applied(), Tokens(store, clock.time)
-        ttls = {str(zone["name"]): int(zone.get("ttl", 30)) for zone in zones}
-        source = RegistrySource(store, applied, lambda zone: ttls[zone])
+        ttls = {name_from_text(str(zone["name"])): int(zone.get("ttl", 30)) for zone in zones}
+        source = RegistrySource(store, applied, lambda name: deepest(ttls, name) or 0)
         feeding = asyncio.create_task(SourceRunner(source, catalog, None, lambda _: None).run())
         await applied.synced(10)
         admin = new_text()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -11,19 +11,23 @@ from musterd.api.audit import Audit
 from musterd.api.auth import need
 from musterd.api.problems import ProblemResponse
 from musterd.catalog import Catalog
+from musterd.catalog.strays import strays_at
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry.directory import ServerDirectory
 from musterd.registry.keys import RecordKey
 from musterd.registry.leases import LeaseService
 from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
+from musterd.registry.preconditions import Preconditions
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
+from musterd.registry.strays import adopt
 from musterd.registry.tokens import Token, Tokens
-from musterd.rr.names import name_to_text
+from musterd.rr.names import name_to_text, suffixes
 from musterd.settings import REGISTRY, Api
 
 CALL: Final = "musterd.call"
 """Key of the ``Call`` in the scope of a request."""
+_NO_ZONE: Final = "no-such-zone"
 
 
 class CoreAnswers(Protocol):
@@ -57,34 +61,54 @@ class Context:
 
     def zone(self, text: str) -> Zone:
         """Return a declared zone by its name. Raises ProblemResponse."""
-        try:
-            apex = parse_zone(text)
-        except ValueError as error:
-            raise ProblemResponse(422, str(error), "invalid") from None
+        apex = _apex(text)
         zone = self.catalog.zones.get(apex)
         if zone is None:
             raise self.no_zone(zone_text(apex))
         return zone
 
-    def no_zone(self, name: str) -> ProblemResponse:
-        """Return the problem for a name outside all declared zones."""
+    def known(self, text: str) -> bytes:
+        """Return the apex of a zone that is declared, or has records all the same.
+
+        Raises ProblemResponse.
+        """
+        apex = _apex(text)
+        if apex not in self.catalog.zones and apex not in self.registry.applied.zones:
+            raise self.no_zone(zone_text(apex))
+        return apex
+
+    def strays(self, owner: bytes, apex: bytes) -> tuple[RecordKey, ...]:
+        """Return the keys of strays at a folded owner name of a zone."""
+        return strays_at(self.catalog.zones, self.registry.applied.zones, owner, apex)
+
+    def no_zone(self, name: str, former: str | None = None) -> ProblemResponse:
+        """Return the problem for a name outside all declared zones.
+
+        former: the zone under which such names were registered.
+        """
         zones = sorted(zone_text(apex) for apex in self.catalog.zones)
         there = f"declared: {', '.join(zones[:20])}" if zones else "no zone is declared"
+        more: dict[str, Any] = {"registered": former} if former else {}
         return ProblemResponse(
             404,
             f"{name} is not in a declared zone; {there}; declare zones with [[zones]]",
-            "no-such-zone",
+            _NO_ZONE,
             zones=zones[:1000],
+            **more,
         )
 
 
 class Target(NamedTuple):
-    """The zone, key, owner and type that a path names; the id of the key may be empty."""
+    """The key, owner and type that a path names; the id of the key may be empty.
 
-    zone: Zone
+    strays: keys of all records at the owner name that were registered under another zone; none
+    unless the path names the most specific declared zone.
+    """
+
     key: RecordKey
     owner: bytes
     rtype: int
+    strays: tuple[RecordKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +132,7 @@ class Call:
 
     def zone_to_write(self, text: str) -> Zone:
         """Return a zone that the token may write to. Raises ProblemResponse."""
-        try:
-            name = zone_text(parse_zone(text))
-        except ValueError as error:
-            raise ProblemResponse(422, str(error), "invalid") from None
+        name = zone_text(_apex(text))
         need(self.token, f"write:{name}", has=self.token.writes(name))
         zone = self.context.zone(text)
         if all(rows.name != REGISTRY for rows in zone.sources.values()):
@@ -122,33 +143,84 @@ class Call:
             )
         return zone
 
-    def target(self, zone: Zone, owner: str, rtype: str, name: str = "") -> Target:
-        """Return the target of a path. Raises ProblemResponse."""
+    def zone_of(self, name: str) -> Zone:
+        """Return the declared zone of an absolute name for a token that may read it or write there.
+
+        Raises ProblemResponse. Where no zone is declared, its member ``registered`` is the zone
+        under which such names were registered.
+        """
+        if not self.token.writes_any:
+            self.reads()
+        wire = _apex(name)
+        zone = deepest(self.context.catalog.zones, wire)
+        if zone is None and self.token.reads:
+            known = self.context.registry.applied.zones
+            former = next((zone_text(apex) for apex in suffixes(wire) if apex in known), None)
+            raise self.context.no_zone(zone_text(wire), former)
+        if zone is None:
+            raise ProblemResponse(404, f"{zone_text(wire)} is not in a declared zone", _NO_ZONE)
+        text = zone_text(zone.apex)
+        need(self.token, f"write:{text}", has=self.token.reads or self.token.writes(text))
+        return zone
+
+    def target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
+        """Return the target of a path, whose zone may no longer be declared.
+
+        Raises ProblemResponse.
+        """
+        return self._target(self.context.known(zone), owner, rtype, name)
+
+    def _target(self, apex: bytes, owner: str, rtype: str, name: str) -> Target:
         try:
-            wire = parse_owner(owner, zone.apex)
+            wire = parse_owner(owner, apex)
             number = parse_type(rtype)
         except ValueError as error:
             raise ProblemResponse(422, str(error), "invalid") from None
-        key = RecordKey(zone_text(zone.apex), owner_text(wire, zone.apex), type_text(number), name)
-        return Target(zone, key, wire, number)
+        key = RecordKey(zone_text(apex), owner_text(wire, apex), type_text(number), name)
+        return Target(key, wire, number, self.context.strays(wire, apex))
 
     def write_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
         """Return what the path of a write refers to. Raises ProblemResponse.
 
         A name in a declared subzone can only be written there.
         """
-        target = self.target(self.zone_to_write(zone), owner, rtype, name)
+        into = self.zone_to_write(zone)
+        target = self._target(into.apex, owner, rtype, name)
         below = deepest(self.context.catalog.zones, target.owner)
-        if below is not None and below is not target.zone:
+        if below is not None and below is not into:
             text, other = name_to_text(target.owner), zone_text(below.apex)
             raise ProblemResponse(
                 409, f"{text} belongs to the zone {other}: write there", "other-zone"
             )
         return target
 
+    def delete_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
+        """Return what the path of a deletion refers to, in any zone that has records.
+
+        Raises ProblemResponse.
+        """
+        text = zone_text(_apex(zone))
+        need(self.token, f"write:{text}", has=self.token.writes(text))
+        return self.target(zone, owner, rtype, name)
+
+    async def adopted(self, target: Target, expected: Preconditions) -> Preconditions:
+        """Move the strays of a target into its zone; return the preconditions of the write."""
+        if not target.strays:
+            return expected
+        return await adopt(
+            self.context.registry, target.strays, target.key, self.token.name, expected
+        )
+
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
         """Log a write; the revision is the one of its records."""
         self.context.audit.wrote(self.token, action, what, revision)
+
+
+def _apex(text: str) -> bytes:
+    try:
+        return parse_zone(text)
+    except ValueError as error:
+        raise ProblemResponse(422, str(error), "invalid") from None
 
 
 async def _call(request: Request) -> Call:

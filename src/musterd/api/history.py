@@ -13,7 +13,8 @@ from musterd.api.problems import ProblemResponse, documented
 from musterd.registry import keys
 from musterd.registry.history import changes
 from musterd.registry.keys import check_id, prefix
-from musterd.registry.names import MAX_TEXT, zone_text
+from musterd.registry.names import MAX_TEXT, owner_text, zone_text
+from musterd.rr.names import suffixes
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
 
@@ -42,25 +43,32 @@ async def history(call: CallDep, query: Annotated[HistoryQuery, Query()]) -> Res
     """Return changes of records, newest first, as far back as the store keeps them."""
     call.reads()
     found = await changes(
-        call.context.registry.store, _prefix(call, query), query.after, query.limit
+        call.context.registry.store, _prefixes(call, query), query.after, query.limit
     )
     after = None if found.before is None else str(found.before)
     return responses.answer({"entries": found.entries, "next": after})
 
 
-def _prefix(call: Call, query: HistoryQuery) -> bytes:
-    """Return the key prefix of the records. Raises ProblemResponse."""
+def _prefixes(call: Call, query: HistoryQuery) -> list[bytes]:
+    """Return the key prefixes of the records. Raises ProblemResponse."""
     given = [query.zone, query.owner, query.type, query.id]
     if None in given and any(given[given.index(None) :]):
         raise ProblemResponse(
             422, "owner requires zone, type requires owner, id requires type", "invalid"
         )
     if query.zone is None:
-        return prefix()
-    zone = call.context.zone(query.zone)
+        return [prefix()]
+    zone = call.context.known(query.zone)
     if query.owner is None:
-        return prefix(zone_text(zone.apex))
-    key = call.target(zone, query.owner, query.type or "A", check_id(query.id or "-")).key
+        return [prefix(zone_text(zone))]
+    target = call.target(query.zone, query.owner, query.type or "A", check_id(query.id or "-"))
+    # A name may have been registered under each zone that contains it.
+    zones = {*call.context.catalog.zones, *call.context.registry.applied.zones, zone}
+    keys = [
+        target.key._replace(zone=zone_text(apex), owner=owner_text(target.owner, apex))
+        for apex in suffixes(target.owner)
+        if apex in zones
+    ]
     if query.id is not None:
-        return key.octets
-    return prefix(*key[: 2 if query.type is None else 3])
+        return [key.octets for key in keys]
+    return [prefix(*key[: 2 if query.type is None else 3]) for key in keys]

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from musterd.api import responses, schemas
+from musterd.registry.keys import RecordKey
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import PAGE, Listed, Registry
+from musterd.registry.strays import shown
 
 LINES: Final = "application/x-ndjson"
 REVISION: Final = "Musterd-Revision"
@@ -60,11 +62,20 @@ FiltersQuery = Annotated[Filters, Query()]
 
 
 async def listing(
-    registry: Registry, request: Request, parts: Sequence[str], filters: Filters
+    registry: Registry,
+    request: Request,
+    parts: Sequence[str],
+    filters: Filters,
+    strays: Sequence[RecordKey] = (),
 ) -> Response:
-    """Return the records below parts of a key, in the format that the client accepts."""
+    """Return the records below parts of a key, and strays, in the format that the client accepts.
+
+    Strays are on the first page.
+    """
     keep = filters.keep()
     page = await registry.page(parts, filters.limit, filters.after, keep)
+    if strays and not filters.after:
+        page = page._replace(records=[*await shown(registry, strays, keep), *page.records])
     if LINES in request.headers.get("accept", ""):
         lines = _lines(registry, parts, page, keep)
         headers = {REVISION: str(page.revision)}

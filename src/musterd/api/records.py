@@ -52,7 +52,7 @@ async def list_zone(
 ) -> Response:
     """List the records of a zone."""
     call.reads()
-    parts = (zone_text(call.context.zone(zone).apex),)
+    parts = (zone_text(call.context.known(zone)),)
     return await listing(call.context.registry, request, parts, filters)
 
 
@@ -62,8 +62,8 @@ async def list_owner(
 ) -> Response:
     """List the records of an owner name."""
     call.reads()
-    key = call.target(call.context.zone(zone), owner, "A").key
-    return await listing(call.context.registry, request, key[:2], filters)
+    target = call.target(zone, owner, "A")
+    return await listing(call.context.registry, request, target.key[:2], filters, target.strays)
 
 
 @router.get(_RRSET, response_model=schemas.RecordListOut, responses=_LISTED)
@@ -72,8 +72,9 @@ async def list_rrset(
 ) -> Response:  # fmt: skip
     """List the records of an owner name and a type."""
     call.reads()
-    key = call.target(call.context.zone(zone), owner, type).key
-    return await listing(call.context.registry, request, key[:3], filters)
+    key, _, _, strays = call.target(zone, owner, type)
+    strays = tuple(stray for stray in strays if stray.rtype == key.rtype)
+    return await listing(call.context.registry, request, key[:3], filters, strays)
 
 
 @router.put(_RRSET, response_model=schemas.RecordListOut, responses=_WRITE)
@@ -97,7 +98,7 @@ async def put_rrset(
             what = f"data {checked.data}" if record.id is None else f"id {name}"
             raise Invalid(f"two records have the {what}: remove one of them")
         wanted[name] = checked
-    expected = preconditions.parse(if_match, if_none_match)
+    expected = await call.adopted(target, preconditions.parse(if_match, if_none_match))
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
     if done.changed:
         call.wrote("put", f"{key.path}* ({len(done.records)})", done.revision)
@@ -110,8 +111,8 @@ async def delete_rrset(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
     """Remove all records of an owner name and a type."""
-    key = call.write_target(zone, owner, type).key
-    expected = preconditions.parse(if_match, None)
+    target = call.delete_target(zone, owner, type)
+    key, expected = target.key, await call.adopted(target, preconditions.parse(if_match, None))
     done = await call.context.registry.delete_rrset(key, call.token.name, expected)
     call.wrote("delete", f"{key.path}* ({len(done.before.entries)})", done.revision)
     return responses.nothing()
@@ -132,8 +133,8 @@ async def add_record(
 async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
     """Return a record."""
     call.reads()
-    key = call.target(call.context.zone(zone), owner, type, check_id(id)).key
-    return responses.record(await call.context.registry.get(key))
+    key, _, _, strays = call.target(zone, owner, type, check_id(id))
+    return responses.record(await call.context.registry.get(key, strays))
 
 
 @router.put(RECORD, response_model=schemas.RecordOut, responses={**_WRITE, **_CREATED})
@@ -158,8 +159,8 @@ async def delete_record(
     call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id, if_match: IfMatch = None
 ) -> Response:  # fmt: skip
     """Remove a record."""
-    key = call.write_target(zone, owner, type, check_id(id)).key
-    expected = preconditions.parse(if_match, None)
+    target = call.delete_target(zone, owner, type, check_id(id))
+    key, expected = target.key, await call.adopted(target, preconditions.parse(if_match, None))
     revision = await call.context.registry.delete(key, call.token.name, expected)
     call.wrote("delete", key.path, revision)
     return responses.nothing()
@@ -187,6 +188,7 @@ async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> RecordSpec:
 async def _put(
     call: Call, target: Target, wanted: RecordSpec, expected: preconditions.Preconditions
 ) -> Response:
+    expected = await call.adopted(target, expected)
     done = await call.context.registry.put(target.key, wanted, call.token.name, expected)
     if done.changed:
         call.wrote("put", target.key.path, done.record["revision"])

@@ -35,7 +35,7 @@ async def status(call: CallDep) -> Response:
         "version": context.version,
         "started": context.started,
         "listeners": list(context.listening()),
-        "zones": [zone_shown(context, report) for report in context.catalog.zone_reports()],
+        "zones": [zone_shown(context, zone) for zone in context.catalog.zones.values()],
         "sources": [_source(report) for report in sources],
         "store": {
             "kind": "embedded" if context.servers is None else "etcd",

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,14 +13,16 @@ import dns.rdata
 import dns.rdatatype
 
 from musterd._core import ZoneFile, read_zone
+from musterd.api.context import Context
 from musterd.catalog.explain import explain
 from musterd.catalog.zone import MADE, Zone, deepest
 from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata
 from musterd.registry.keys import DELETED, RecordKey, parse, prefix
-from musterd.registry.names import APEX, owner_text, zone_text
+from musterd.registry.names import APEX, owner_text, owner_wire, zone_text
 from musterd.registry.record import RecordSpec, decode, encode, encode_ttl
-from musterd.registry.registry import Registry, tombstone
+from musterd.registry.registry import tombstone
+from musterd.registry.strays import entries
 from musterd.rr.names import fold, name_to_text
 from musterd.rr.rrset import unpack_records
 from musterd.rr.types import NS, SOA
@@ -59,10 +61,11 @@ class ImportPlan:
 class Importer:
     """Imports into one zone."""
 
-    def __init__(self, registry: Registry, zones: Mapping[bytes, Zone], into: Zone) -> None:
-        """Create an importer. ``zones`` are all declared zones by apex."""
-        self._registry = registry
-        self._zones = zones
+    def __init__(self, context: Context, into: Zone) -> None:
+        """Create an importer."""
+        self._context = context
+        self._registry = context.registry
+        self._zones = context.catalog.zones
         self._into = into
         self._zone = zone_text(into.apex)
 
@@ -163,8 +166,8 @@ class Importer:
         types: dict[str, set[str]] = {}
         for owner, word in wanted:
             types.setdefault(owner, set()).add(word)
-        async for page in self._registry.store.scan(prefix(self._zone)):
-            for entry in page.entries:
+        async for found in self._present():
+            for entry in found:
                 stays = self._compare_one(wanted, plan, entry, replace=replace)
                 if stays is not None and stays.owner in types:
                     types[stays.owner].add(stays.rtype)
@@ -182,12 +185,25 @@ class Importer:
         plan.added, plan.changed = len(plan.add), len(plan.change)
         plan.removed = len(plan.remove)
 
+    async def _present(self) -> AsyncIterator[Sequence[Entry]]:
+        """Yield the records of the zone, with those that were registered under another."""
+        async for page in self._registry.store.scan(prefix(self._zone)):
+            yield page.entries
+        owners = list(self._into.names)
+        for at in range(0, len(owners), STEP):
+            strays = [
+                stray
+                for owner in owners[at : at + STEP]
+                for stray in self._context.strays(owner, self._into.apex)
+            ]
+            yield await entries(self._registry, strays)
+
     def _compare_one(
         self, wanted: _Wanted, plan: ImportPlan, entry: Entry, *, replace: bool
     ) -> RecordKey | None:
         """Plan the change of an existing record. Return its key if it stays."""
         try:
-            key = parse(entry.key)
+            key = self._here(parse(entry.key))
             value = decode(entry.value)
             rtype = rdata.parse_type(key.rtype)
             form = rdata.equal_form(rtype, rdata.parse(rtype, value["data"]))
@@ -206,6 +222,13 @@ class Importer:
             plan.remove.append(entry.key)
             return None
         return key
+
+    def _here(self, key: RecordKey) -> RecordKey:
+        """Return a key as it would be in the zone. Raises ValueError."""
+        if key.zone == self._zone:
+            return key
+        owner = owner_text(owner_wire(key.owner, key.zone), self._into.apex)
+        return key._replace(zone=self._zone, owner=owner)
 
 
 def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:

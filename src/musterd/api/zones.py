@@ -13,12 +13,11 @@ from musterd.api.context import CallDep, Context
 from musterd.api.params import ZoneName
 from musterd.api.problems import ProblemResponse, documented
 from musterd.api.zone_import import Importer
-from musterd.catalog import ZoneReport
 from musterd.catalog.resolve import RRsets, resolve
 from musterd.catalog.zone import Zone
 from musterd.registry import rdata
-from musterd.registry.names import zone_text
-from musterd.rr.names import fold, name_from_text, name_to_text
+from musterd.registry.names import MAX_TEXT, zone_text
+from musterd.rr.names import name_to_text
 from musterd.rr.rrset import unpack
 from musterd.rr.types import SOA
 
@@ -33,24 +32,31 @@ _TEXT_BODY: Final = {"requestBody": {"required": True, "content": {TEXT: {"schem
 
 
 @router.get(
-    "", response_model=schemas.ZoneListOut, responses=documented(400, 401, 403, 422, 429, 503)
+    "", response_model=schemas.ZoneListOut, responses=documented(400, 401, 403, 404, 422, 429, 503)
 )
-async def list_zones(call: CallDep) -> Response:
-    """List the declared zones."""
+async def list_zones(
+    call: CallDep,
+    name: Annotated[
+        str | None,
+        Query(description="only the zone of this name", min_length=1, max_length=MAX_TEXT),
+    ] = None,
+) -> Response:
+    """List the declared zones, or only the most specific one that contains a name.
+
+    A token that may write to that zone need not have the scope ``read``.
+    """
+    if name is not None:
+        return responses.answer({"zones": [shown(call.context, call.zone_of(name))]})
     call.reads()
-    reports = call.context.catalog.zone_reports()
-    return responses.answer({"zones": [shown(call.context, report) for report in reports]})
+    zones = call.context.catalog.zones.values()
+    return responses.answer({"zones": [shown(call.context, zone) for zone in zones]})
 
 
 @router.get("/{zone}", response_model=schemas.ZoneOut, responses=_READ)
 async def show_zone(call: CallDep, zone: ZoneName) -> Response:
     """Return a zone."""
     call.reads()
-    found = call.context.zone(zone)
-    for report in call.context.catalog.zone_reports():
-        if report.name == found.text:
-            return responses.answer(shown(call.context, report))
-    raise call.context.no_zone(zone_text(found.apex))
+    return responses.answer(shown(call.context, call.context.zone(zone)))
 
 
 @router.get(
@@ -79,7 +85,7 @@ async def import_zone(
 ) -> Response:
     """Register all records of a zone file, or none if one is invalid."""
     into = call.zone_to_write(zone)
-    importer = Importer(call.context.registry, call.context.catalog.zones, into)
+    importer = Importer(call.context, into)
     text = await request.body()
     if not text:
         raise ProblemResponse(422, "the body is empty: send a zone file", "invalid")
@@ -102,9 +108,9 @@ async def import_zone(
     return responses.answer({**counts, "problems": problems[:MAX_PROBLEMS]})
 
 
-def shown(context: Context, report: ZoneReport) -> dict[str, Any]:
+def shown(context: Context, zone: Zone) -> dict[str, Any]:
     """Return the JSON form of a zone."""
-    zone = context.catalog.zones[fold(name_from_text(report.name))]
+    report = context.catalog.zone_report(zone)
     return {
         "name": zone_text(zone.apex),
         "state": report.state,

@@ -130,10 +130,13 @@ class Catalog:
         """Return the state of each source."""
         return [source_report(table, self.states) for table in self.tables.values()]
 
+    def zone_report(self, zone: Zone) -> ZoneReport:
+        """Return the state of a zone."""
+        return zone_report(zone, self.states)
+
     def zone_reports(self) -> list[ZoneReport]:
         """Return the state of each zone."""
-        known = [zone for apex, zone in self.zones.items() if apex in self.states.zones]
-        return [zone_report(zone, self.states) for zone in known]
+        return [zone_report(zone, self.states) for zone in self.zones.values()]
 
     def serials(self) -> dict[str, int]:
         """Return the serial of the SOA that each zone makes itself."""

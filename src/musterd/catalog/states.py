@@ -112,7 +112,10 @@ class States:
 
     def said(self, apex: bytes) -> tuple[int, float]:
         """Return the state of a zone in its answers, and its start (epoch seconds)."""
-        zone = self.zones[apex]
+        zone = self.zones.get(apex)
+        if zone is None:
+            # A reload has declared it, and is not done.
+            return LOADING, self._clock.time()
         if zone.state != LIVE:
             return zone.state, zone.since
         late = self._clock.monotonic() - self.live_until

@@ -2,16 +2,18 @@
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from musterd.catalog.merge import Candidate, Defaults, precedence
-from musterd.catalog.rows import SOURCE_OCTETS, Rows
+from musterd.catalog.rows import SOURCE_OCTETS, Rows, key_text
 from musterd.catalog.serial import Serial
 from musterd.clock import Clock
 from musterd.rr.names import fold, name_from_text, name_to_text, split_name
 from musterd.rr.rrset import ALL, Policy, pack, unpack_records
 from musterd.rr.types import NS, SOA
 from musterd.settings import SourceSettings, ZoneSettings
+
+_T = TypeVar("_T")
 
 Keys = bytes | set[bytes]
 """The keys that give records at an owner name: a single one, the common case, or several."""
@@ -134,6 +136,14 @@ class Zone:
         known = self.names.get(owner, ())
         return (known,) if isinstance(known, bytes) else tuple(known)
 
+    def keys_of(self, source: str, owner: bytes) -> list[str]:
+        """Return the keys of one source, as text, that give records at an owner name."""
+        return [
+            key_text(key)
+            for key in self.keys_at(owner)
+            if self.sources[key[:SOURCE_OCTETS]].name == source
+        ]
+
     def candidates(self, owner: bytes) -> list[Candidate]:
         """Return every RRset at an owner name, with those that the zone makes itself."""
         found: list[Candidate] = []
@@ -173,8 +183,8 @@ class Zone:
         return names + struct.pack("!5I", self.serial.value & _MAX_SERIAL, *times)
 
 
-def deepest(zones: Mapping[bytes, Zone], owner: bytes) -> Zone | None:
-    """Return the deepest of the zones that contains a folded wire name.
+def deepest(zones: Mapping[bytes, _T], owner: bytes) -> _T | None:
+    """Return the value of the deepest apex that contains a folded wire name.
 
     Raises IndexError if the name is malformed.
     """

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 InZone = Annotated[
     str | None,
-    Parameter(
-        help="The zone of the name; default: the most specific declared zone (needs scope read)."
-    ),
+    Parameter(help="The zone of the name; default: the most specific declared zone."),
 ]
 
 app = App(name="record", help="Register records; show, list and delete them.")
@@ -123,7 +121,7 @@ def set_(
         )
     how.check()
     with options.client() as client:
-        rrset = (*_locate(client, name, how.zone), type_of(rtype))
+        rrset = (*client.locate(name, how.zone), type_of(rtype))
         lease = _granted(client, rrset, how.seconds())
         written = _write(
             client, rrset, [details.record(rrset[2], text, lease) for text in data], how
@@ -135,19 +133,6 @@ def set_(
         if lease is not None:
             print(f"lease: {how.seconds()} s; before it expires: musterd lease renew {lease}")
         print(_dig_command(client, rrset))
-
-
-def _locate(client: "ApiClient", name: str, zone: str | None) -> tuple[str, str]:
-    """Return the zone and the owner of a name to write. Raises MusterdError."""
-    from musterd.client.problems import ApiError
-
-    try:
-        return client.locate(name, zone)
-    except ApiError as error:
-        if error.status != HTTPStatus.FORBIDDEN:
-            raise
-        # A token without scope read can't list the zones.
-        raise MusterdError(*error.problems, f"or pass the zone of {name}: --zone ZONE") from None
 
 
 def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> str | None:
@@ -267,7 +252,7 @@ def delete(
     if data is not None and target.id is not None:
         raise UsageError("DATA and --id both select the record: omit one of them")
     with server.client() as client:
-        rrset = (*_locate(client, name, target.zone), type_of(rtype))
+        rrset = (*client.locate(name, target.zone), type_of(rtype))
         if data is None:
             _delete(client, rrset, target)
             print(f"{_titled(rrset)}: deleted{f' {target.id}' if target.id else ''}")

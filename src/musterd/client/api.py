@@ -6,7 +6,8 @@ from typing import Any, BinaryIO, Final, Self
 
 from musterd.client.endpoint import Endpoint
 from musterd.client.http import JSON, TEXT, Http, HttpRequest, Query
-from musterd.client.names import longest, owner_part, wire_name, zone_part
+from musterd.client.names import owner_part, path_name, wire_name, within, zone_part
+from musterd.client.problems import ApiError
 from musterd.client.values import (
     ChangeInfo,
     ExplanationInfo,
@@ -49,17 +50,28 @@ class ApiClient:
     def locate(self, name: str, zone: str | None = None) -> tuple[str, str]:
         """Return the zone of an absolute name, and the owner in it as in a path of the API.
 
-        zone: the zone of the name; None for the most specific declared zone, which needs the scope
-        ``read``. Raises UsageError if the name is in no zone.
+        zone: the zone of the name; None for the most specific declared zone. Raises MusterdError
+        if the name is not in it.
         """
         wire = wire_name(name)
-        zones = [zone_part(zone)] if zone else [zone["name"] for zone in self.zones()]
-        found = longest(wire, zones)
-        if found is None:
-            declared = f"declared: {', '.join(zones)}" if zones else "no zone is declared yet"
-            hint = "" if zone else f"; {declared}; [[zones]] in the settings declares more"
-            raise UsageError(f"{name}: not in {zone or 'a declared zone'}{hint}")
+        found = self.zone_of(path_name(wire)) if zone is None else zone_part(zone)
+        if not within(wire, found):
+            raise UsageError(f"{name}: not in {zone}")
         return found, owner_part(wire, found)
+
+    def zone_of(self, path: str) -> str:
+        """Return the most specific zone that contains a name, which is given as in a path.
+
+        Where none is declared, it is the zone under which records are left. Raises MusterdError.
+        """
+        request = _request("GET", "zones", query={"name": path}, scope="write:ZONE")
+        try:
+            zone: str = self._http.json(request)["zones"][0]["name"]
+        except ApiError as error:
+            if "registered" in error.members:
+                return str(error.members["registered"])
+            raise
+        return zone
 
     def records(self, *parts: str, **query: str | list[str] | None) -> Iterator[RecordInfo]:
         """Return the records below parts of (zone, owner, type), as they arrive.

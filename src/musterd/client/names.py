@@ -2,7 +2,6 @@
 
 import re
 import string
-from collections.abc import Iterable
 
 from musterd.errors import UsageError
 from musterd.rr.names import ROOT, fold, name_from_text
@@ -46,22 +45,12 @@ def _a_label(label: str) -> str:
         raise UsageError(f'"{label}" can\'t be encoded: {error}; write it as xn--...') from None
 
 
-def longest(name: bytes, zones: Iterable[str]) -> str | None:
-    """Return the most specific of some zones that contains a wire name."""
-    found, length = None, 0
-    for zone in zones:
-        apex = fold(name_from_text(zone))
-        if len(apex) > length and _within(fold(name), apex):
-            found, length = zone, len(apex)
-    return found
-
-
-def _within(name: bytes, apex: bytes) -> bool:
-    """Return whether a folded name is the apex or below it."""
-    at = 0
-    while len(name) - at > len(apex):
-        at += 1 + name[at]
-    return name[at:] == apex
+def within(name: bytes, zone: str) -> bool:
+    """Return whether a wire name is in a zone."""
+    folded, apex, at = fold(name), fold(name_from_text(zone)), 0
+    while len(folded) - at > len(apex):
+        at += 1 + folded[at]
+    return folded[at:] == apex
 
 
 def owner_part(name: bytes, zone: str) -> str:

@@ -17,6 +17,8 @@ class Applied:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         """Create it without a revision. clock: monotonic seconds."""
+        self.zones: set[bytes] = set()
+        """Folded wire names of the zones under which records are or were registered."""
         self._upto = 0
         self._watch: WatchLike[EventBatch] | None = None
         """The source's watch, while all its batches are in answers; it may advance."""

@@ -1,5 +1,6 @@
 """History of records, from the change log of the store."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -17,20 +18,38 @@ class RecordHistory(NamedTuple):
     before: int | None
 
 
-async def changes(store: Store, prefix: bytes, before: int | None, limit: int) -> RecordHistory:
-    """Return the last changes below a revision of records whose keys have a prefix.
+async def changes(
+    store: Store, prefixes: Sequence[bytes], before: int | None, limit: int
+) -> RecordHistory:
+    """Return the last changes below a revision of records whose keys have one of some prefixes.
 
-    A revision is never split, so there may be more than ``limit``.
+    A prefix is a whole key, or ends in "/". A revision is never split, so there may be more than
+    ``limit``.
     """
-    past = await store.history(prefix, before=before, limit=limit)
-    entries = [entry for batch in past.batches for entry in _of_batch(batch, prefix)]
-    last = past.batches[-1].revision if past.batches else None
-    return RecordHistory(entries, last if past.more else None)
+    pasts = [await store.history(each, before=before, limit=limit) for each in prefixes]
+    # Changes before this revision may be missing from one of them.
+    whole = max((past.batches[-1].revision for past in pasts if past.more), default=0)
+    found: dict[int, dict[bytes, dict[str, Any]]] = {}
+    for batch in (batch for past in pasts for batch in past.batches):
+        if batch.revision >= whole:
+            found.setdefault(batch.revision, {}).update(_of_batch(batch, prefixes))
+    entries = [
+        entry for revision in sorted(found, reverse=True) for entry in found[revision].values()
+    ]
+    return RecordHistory(entries, whole or None)
 
 
-def _of_batch(batch: EventBatch, prefix: bytes) -> list[dict[str, Any]]:
+def _of_batch(
+    batch: EventBatch, prefixes: Sequence[bytes]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
     deleter = _deleter(batch)
-    return [_entry(batch, event, deleter) for event in batch.events if event.key.startswith(prefix)]
+    for event in batch.events:
+        if any(_has(event.key, prefix) for prefix in prefixes):
+            yield event.key, _entry(batch, event, deleter)
+
+
+def _has(key: bytes, prefix: bytes) -> bool:
+    return key.startswith(prefix) if prefix.endswith(b"/") else key == prefix
 
 
 def _deleter(batch: EventBatch) -> str:

@@ -43,9 +43,14 @@ def prefix(*parts: str) -> bytes:
 
 def parse(key: bytes) -> RecordKey:
     """Parse a key of the store. Raises ValueError if it is not a record key."""
-    parts = key[len(RECORDS) :].decode().split("/")
+    return record_path(key[len(RECORDS) :].decode())
+
+
+def record_path(text: str) -> RecordKey:
+    """Parse ``RecordKey.path``. Raises ValueError."""
+    parts = text.split("/")
     if len(parts) != _PARTS:
-        raise ValueError(f"{key!r} is not a record key: expected {RECORDS!r} ZONE/OWNER/TYPE/ID")
+        raise ValueError(f'"{excerpt(text)}" is not a record: expected ZONE/OWNER/TYPE/ID')
     return RecordKey._make(parts)
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json, to_json
 
 from musterd.kv import NO_LEASE, Entry
-from musterd.registry import rdata
+from musterd.registry import names, rdata
 from musterd.registry.errors import Invalid
-from musterd.registry.keys import RecordKey, parse
+from musterd.registry.keys import RecordKey, check_id, parse
 from musterd.rr.rrset import Policy
 
 ID_OCTETS: Final = 10
@@ -98,9 +98,27 @@ def unchanged(wanted: RecordSpec, entry: Entry) -> bool:
     return entry.lease == wanted.lease and there == wanted.fields()
 
 
+def record_key(key: bytes) -> RecordKey:
+    """Parse a key of the store. Raises ValueError unless the API can name the record.
+
+    Other programs write to a shared store: a record under any other spelling of its name would be
+    answered, but never found.
+    """
+    found = parse(key)
+    apex = names.zone_wire(found.zone)
+    owner = names.owner_wire(found.owner, found.zone).lower()
+    form = (
+        names.zone_text(apex), names.owner_text(owner, apex),
+        rdata.type_text(rdata.parse_type(found.rtype)), check_id(found.id),
+    )  # fmt: skip
+    if form != found:
+        raise ValueError(f"a key of this record is spelled {'/'.join(form)}: rename or delete it")
+    return found
+
+
 def show(entry: Entry) -> dict[str, Any]:
     """Return the API form of an entry. Raises ValueError if it is not a record."""
-    return show_value(parse(entry.key), decode(entry.value), entry.mod_revision, entry.lease)
+    return show_value(record_key(entry.key), decode(entry.value), entry.mod_revision, entry.lease)
 
 
 def show_value(

@@ -88,9 +88,12 @@ class Registry:
         """Return the current time, epoch seconds."""
         return self._clock()
 
-    async def get(self, key: RecordKey) -> dict[str, Any]:
-        """Return a record. Raises NotRegistered."""
+    async def get(self, key: RecordKey, strays: Sequence[RecordKey] = ()) -> dict[str, Any]:
+        """Return a record, or the stray of its type and id. Raises NotRegistered."""
         entry = await self.store.get(key.octets)
+        for stray in strays:
+            if entry is None and stray[2:] == key[2:]:
+                entry = await self.store.get(stray.octets)
         if entry is None:
             raise NotRegistered(f"{_named(key)} is not registered")
         return show(entry)

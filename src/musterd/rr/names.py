@@ -4,6 +4,7 @@ A *wire name* is a sequence of length-prefixed labels that ends in a zero byte, 
 most 255 bytes (RFC 1035 section 3.1).
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from musterd._core import name_from_text, name_to_text
@@ -33,6 +34,7 @@ __all__ = [
     "name_to_text",
     "reverse_name",
     "split_name",
+    "suffixes",
 ]
 
 
@@ -50,6 +52,15 @@ def split_name(data: bytes) -> tuple[bytes, bytes]:
     if at >= min(len(data), MAX_NAME_BYTES) or data[at]:
         raise ValueError(f"{data[:MAX_NAME_BYTES]!r} is not a valid wire name")
     return data[: at + 1], data[at + 1 :]
+
+
+def suffixes(wire: bytes) -> Iterator[bytes]:
+    """Yield a wire name, and each name above it up to the root."""
+    at = 0
+    while wire[at]:
+        yield wire[at:]
+        at += 1 + wire[at]
+    yield ROOT
 
 
 def fold(wire: bytes) -> bytes:

@@ -10,9 +10,10 @@ from typing import Any, Final
 import structlog
 
 from musterd._core import read_zone
+from musterd.catalog.zone import deepest
 from musterd.errors import SettingsError
 from musterd.etcd import EtcdOptions
-from musterd.registry.names import parse_zone, zone_text
+from musterd.registry.names import parse_zone
 from musterd.rr.names import fold, name_from_text
 from musterd.server.source_spec import SourceSpec
 from musterd.server.state import ServerState
@@ -31,8 +32,8 @@ log = structlog.get_logger()
 def _registry(settings: RegistrySettings, _: int, state: ServerState) -> Source:
     if state.store is None or state.applied is None:
         raise RuntimeError("the registry is a source only if it has a store")
-    ttls = {zone_text(parse_zone(name)): ttl for name, ttl in settings.ttls.items()}
-    return RegistrySource(state.store, state.applied, lambda zone: ttls.get(zone, 0))
+    ttls = {parse_zone(name): ttl for name, ttl in settings.ttls.items()}
+    return RegistrySource(state.store, state.applied, lambda name: deepest(ttls, name) or 0)
 
 
 def _zone_file(settings: ZoneFileSettings, ttl: int, state: ServerState) -> Source:

@@ -7,12 +7,13 @@ from functools import partial
 
 import structlog
 
+from musterd.catalog.strays import stray_groups
 from musterd.server.service import BasicService, Prepared
 from musterd.server.source_kinds import check_kind, create
 from musterd.server.source_runner import SourceRunner
 from musterd.server.source_spec import SourceSpec, source_specs
 from musterd.server.state import ServerState
-from musterd.settings import Settings
+from musterd.settings import REGISTRY, Settings
 
 log = structlog.get_logger()
 
@@ -52,6 +53,9 @@ class SourceSupervisor(BasicService):
         for source in new.sources.each():
             if source.name not in specs:
                 log.warning("source not read: no zone lists it", source=source.name)
+        if self._group is not None and REGISTRY in self._running:
+            # Otherwise they are reported once the registry has been read.
+            self._group.create_task(self._report_strays())
         self._start_missing()
 
     async def run(self) -> None:
@@ -90,6 +94,23 @@ class SourceSupervisor(BasicService):
 
     def _synced(self, name: str) -> None:
         self._unsynced.discard(name)
+        if name == REGISTRY and self._group is not None:
+            self._group.create_task(self._report_strays())
         if not self._unsynced:
             log.info("all sources synced")
             self._loaded()
+
+    async def _report_strays(self) -> None:
+        """Log which registered records belong to another zone, or to none."""
+        catalog = self._state.catalog
+        table = catalog.tables.get(REGISTRY)
+        for group in [] if table is None else await stray_groups(catalog.zones, table):
+            where = {"registered_in": group.zone, "records": group.records,
+                     "example": group.example}  # fmt: skip
+            if group.answered:
+                log.warning("records belong to another zone now", zone=group.now, **where)
+            elif group.now is not None:
+                log.warning("records are not answered: their zone does not list the registry",
+                            zone=group.now, **where)  # fmt: skip
+            else:
+                log.warning("records are not answered: no zone is declared for them", **where)

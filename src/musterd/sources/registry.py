@@ -11,7 +11,7 @@ from musterd.kv.follow import Changed, Interrupted, ListPage, Live, StoreKeys, f
 from musterd.registry import names, rdata
 from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS
-from musterd.registry.record import decode
+from musterd.registry.record import decode, record_key
 from musterd.rr.rrset import Policy, Record, pack
 from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Resolved, Synced
 
@@ -29,13 +29,13 @@ _Report = Put | Delete | Fault
 class RegistrySource:
     """The records in a store.
 
-    applied: receives the revision up to which they are answered; ttl: returns the default TTL of a
-    zone, which is named as in keys, in seconds.
+    applied: receives the revision up to which they are answered; ttl: returns the default TTL, in
+    seconds, of the zone of a folded wire name.
     """
 
     store: Store
     applied: Applied
-    ttl: Callable[[str], int]
+    ttl: Callable[[bytes], int]
 
     @property
     def name(self) -> str:
@@ -91,20 +91,21 @@ class RegistrySource:
 
     def _put(self, entry: Entry) -> Put:
         """Return the record of an entry. Raises ValueError, TypeError, OverflowError."""
-        path = entry.key[len(RECORDS) :].decode()
-        zone, owner, word, _ = path.split("/")
+        key = record_key(entry.key)
+        name = names.owner_wire(key.owner, key.zone)
+        self.applied.zones.add(names.zone_wire(key.zone))
         value = decode(entry.value)
         get = value.get
-        rtype = rdata.parse_type(word)
+        rtype = rdata.parse_type(key.rtype)
         wire = rdata.parse(rtype, value["data"])
         ttl, lease_ttl, policy, weight = get("ttl"), get("lease_ttl"), get("policy"), get("weight")
         if lease_ttl is not None:
-            ttl = min(self.ttl(zone) if ttl is None else ttl, lease_ttl)
+            ttl = min(self.ttl(name) if ttl is None else ttl, lease_ttl)
         if weight is None:
             weight = rdata.weight(rtype, wire)
         packed = pack(ttl, ((weight, wire),), policy=policy and Policy.parse(policy))
-        record = Record(names.owner_wire(owner, zone), rtype, packed)
-        return Put(path, entry.mod_revision, float(get("modified", 0)), (record,))
+        record = Record(name, rtype, packed)
+        return Put(key.path, entry.mod_revision, float(get("modified", 0)), (record,))
 
 
 def _last_owner(entries: Sequence[Entry]) -> int:
