@@ -7,7 +7,7 @@ BIN := .venv/bin
 CARGO := cargo
 CORE := --manifest-path core/Cargo.toml
 
-.PHONY: help setup setup-test setup-bench run test test-rust check clean
+.PHONY: help setup setup-test setup-bench run test test-rust check dist clean
 .PHONY: conformance conformance-short faults faults-short fuzz fuzz-short
 
 help:            ## list the targets; times are for two cores
@@ -62,9 +62,13 @@ fuzz-short:      ## run each fuzzer of the core for 30 seconds (2 minutes)
 fuzz:            ## run each fuzzer of the core for an hour (2 hours)
 	@scripts/fuzz
 
+dist: setup      ## build the wheel and the source archive in dist/ (3 minutes)
+	rm -rf dist
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin build --release --sdist --out dist
+
 include bench/bench.mk
 
 clean:           ## remove everything that was built
-	rm -rf .venv .run core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .run dist core/target core/fuzz/target .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	rm -f src/musterd/_core*.so
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

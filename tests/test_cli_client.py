@@ -63,7 +63,7 @@ def test_repr_hides_token() -> None:
 def test_first_token_is_sent_to_local_server_only(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", home / "one")
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKENS", (home / "one",))
     assert text_of(placed(home)) == "token-one"
     assert placed(home, MUSTERD_SERVER="https://ns.test").token is None
 

@@ -49,13 +49,46 @@ def test_example_prints_settings_that_load(write: Write, capsys: Capture) -> Non
     assert run(["config", "check", str(write(text))]) == 0
 
 
+def test_init_creates_settings_that_load(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["config", "init"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "musterd serve -c musterd.toml"
+    loaded = settings.load(tmp_path / "musterd.toml", {})
+    assert [zone.name for zone in loaded.zones] == ["example.internal"]
+    assert loaded.state.dir == tmp_path / "musterd-state"
+    assert run(["config", "init"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run(["config", "init", "none/musterd.toml"]) == 1
+    assert "can't be created: No such file" in capsys.readouterr().err
+
+
+def test_default_file_is_used_if_it_exists(
+    write: Write, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.cli.serve.DEFAULT_FILE", tmp_path / "default.toml")
+    assert run(["config", "check"]) == 2
+    assert "default.toml does not exist" in capsys.readouterr().err
+    monkeypatch.setenv("MUSTERD_ZONES", '[{"name": "a.test"}]')
+    assert run(["config", "check"]) == 0
+    assert capsys.readouterr().out == "/dev/null: ok, 1 zone, 0 sources\n"
+    write(ZONES).rename(tmp_path / "default.toml")
+    monkeypatch.delenv("MUSTERD_ZONES")
+    assert run(["config", "check"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/default.toml: ok, 2 zones, 1 source\n"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
+        (["serve", "--zone", "a..b"], '--zone: zones[0].name: got "a..b", expected a DNS name'),
+        (["serve", "--zone", "a.test="], 'got "a.test=", expected NAME or NAME=FILE'),
+        (["serve", "--zone", "a.test", "-c", "x"], "exclude each other"),
         (["confg"], 'Did you mean "config"?'),
-        (["config", "check"], "FILE requires an argument"),
+        (["config", "check"], "to create one: musterd config init"),
         (["config", "example", "--nope"], "Unknown option: --nope"),
-        (["serve"], "musterd config example"),
+        (["serve"], "musterd serve --zone example.internal"),
         (["serve", "--confg", "x"], "Did you mean --config?"),
     ],
 )

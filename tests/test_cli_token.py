@@ -63,7 +63,7 @@ def test_revoked_token_is_rejected(api: Api, token_of: Path) -> None:
 
 def test_missing_token_names_the_options(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
-    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", Path("/none"))
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKENS", (Path("/none"),))
     output = api.fails("status").splitlines()[-1]
     assert output.startswith(
         "pass a token: --token-file FILE, MUSTERD_TOKEN_FILE, or token_file in "
@@ -73,7 +73,7 @@ def test_missing_token_names_the_options(api: Api, monkeypatch: pytest.MonkeyPat
 
 def test_first_token_of_local_server_is_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
-    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKEN", api.token_file)
+    monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKENS", (api.token_file,))
     api("status")
 
 

@@ -2,28 +2,63 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from cyclopts import App
 
 from musterd.cli.extra import server_side
+from musterd.cli.serve import DEFAULT_FILE, STATE, find_file
+from musterd.errors import MusterdError
 
-app = App(name="config", help="Check a settings file, or print an example.")
+app = App(name="config", help="Check a settings file, or create one.")
+
+_STATE_LINES: Final = f"""\
+[state]
+dir = "{STATE}"          # registered records, and the first token
+
+"""
+_ZONE_LINES: Final = """\
+[[zones]]
+name = "example.internal"
+# file = "example.zone"        # a zone file beside this file
+"""
 
 
 @app.command
-def check(file: Path, /) -> None:
+def init(file: Path = Path("musterd.toml"), /) -> None:
+    """Create a settings file with one zone, which musterd serve can run.
+
+    Args:
+        file: The file; it must not exist.
+    """
+    # A server of the system keeps its state in the default directory.
+    text = _ZONE_LINES if file.absolute() == DEFAULT_FILE else _STATE_LINES + _ZONE_LINES
+    try:
+        with file.open("x") as created:
+            created.write(text)
+    except FileExistsError:
+        raise MusterdError(f"{file}: exists already; nothing was changed") from None
+    except OSError as error:
+        raise MusterdError(f"{file}: can't be created: {error.strerror}") from error
+    print(f"{file}: created, with the zone example.internal\nmusterd serve -c {file}")
+
+
+@app.command
+def check(file: Path | None = None, /) -> None:
     """Check a settings file; exit with 1 if it has problems.
 
     The MUSTERD_* variables of the environment are checked with it.
 
     Args:
-        file: The settings file, in TOML.
+        file: The settings file, in TOML; default: /etc/musterd/musterd.toml.
     """
     from musterd.client.text import count
 
     with server_side("musterd config check"):
         from musterd.settings import load
 
+    if file is None:
+        file = find_file(os.environ) or Path(os.devnull)
     settings = load(file, os.environ)
     zones, sources = len(settings.zones), len(settings.sources.each())
     print(f"{file}: ok, {count(zones, 'zone')}, {count(sources, 'source')}")

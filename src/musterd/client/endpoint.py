@@ -13,8 +13,8 @@ from musterd.errors import UsageError
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
 """Default address of the API of ``musterd serve``."""
-FIRST_TOKEN: Final = Path("/var/lib/musterd/token")
-"""File of the first token of a local server with default settings."""
+FIRST_TOKENS: Final = (Path("musterd-state/token"), Path("/var/lib/musterd/token"))
+"""Files of the first token of a local server: of one started in this directory, and by default."""
 PORTS: Final = {"http": 80, "https": 443}
 KEYS: Final = ("server", "token_file", "ca")
 MAX_TOKEN_BYTES: Final = 4096
@@ -151,8 +151,10 @@ def _token(
         return _from_file(Path(path), "MUSTERD_TOKEN_FILE")
     if "token_file" in settings:
         return _from_file(file.parent / Path(settings["token_file"]).expanduser(), f"{file}")
-    if endpoint.local and os.access(FIRST_TOKEN, os.R_OK):
-        return _from_file(FIRST_TOKEN, "the first token")
+    if endpoint.local:
+        for first in FIRST_TOKENS:
+            if os.access(first, os.R_OK):
+                return _from_file(first, "the first token")
     return None
 
 

@@ -10,8 +10,8 @@ The event loop owns everything but the core's workers. Blocking calls run in thr
 """
 
 import asyncio
-import os
 import signal
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Final
@@ -44,12 +44,13 @@ MAX_LOGGED_ZONES: Final = 20
 log = structlog.get_logger()
 
 
-async def serve(settings_path: Path) -> None:
+async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
     """Run a server until SIGTERM or SIGINT; SIGHUP reloads the settings.
 
-    Raises MusterdError if it cannot start.
+    settings_path: None if all settings come from the environment. Raises MusterdError if the
+    server cannot start.
     """
-    watcher = Watcher(settings_path, os.environ)
+    watcher = Watcher(settings_path, environ)
     logs.setup(watcher.settings.log)
     server = Server(watcher)
     loop = asyncio.get_running_loop()

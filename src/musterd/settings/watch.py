@@ -16,6 +16,8 @@ from musterd.settings.model import Section, Settings
 
 SETTLE: Final = 0.05
 """Seconds without a change after which a new content is used, so that half a write is not."""
+NO_FILE: Final = Path("environment")
+"""Stands for the file in messages if there is none; paths are relative to the current directory."""
 MAX_SETTLE_READS: Final = 100
 """Reads of a content that keeps changing."""
 
@@ -23,10 +25,11 @@ MAX_SETTLE_READS: Final = 100
 class Watcher:
     """A settings file, its settings, and their changes."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], poll: float = POLL) -> None:
+    def __init__(self, path: Path | None, environ: Mapping[str, str], poll: float = POLL) -> None:
         """Read the file. Raises SettingsError.
 
-        poll: seconds after which the content is compared even without an event.
+        path: None if all settings come from the environment; poll: seconds after which the content
+        is compared even without an event.
         """
         self._path = path
         self._environ = environ
@@ -53,7 +56,7 @@ class Watcher:
         watching = asyncio.create_task(files.run())
         try:
             while True:
-                await watch.follow([str(self._path)])
+                await watch.follow([] if self._path is None else [str(self._path)])
                 outcome = await self._look()
                 if outcome is not None:
                     yield outcome
@@ -90,7 +93,7 @@ class Watcher:
     def _outcome(self) -> Settings:
         if isinstance(self._seen, SettingsError):
             raise self._seen
-        return parse(self._seen, self._path, self._environ)
+        return parse(self._seen, self._path or NO_FILE, self._environ)
 
 
 def refused(old: Section, new: Section, above: str = "") -> list[str]:
@@ -105,9 +108,9 @@ def refused(old: Section, new: Section, above: str = "") -> list[str]:
     return names
 
 
-def _peek(path: Path) -> bytes | SettingsError:
+def _peek(path: Path | None) -> bytes | SettingsError:
     try:
-        return read(path)
+        return b"" if path is None else read(path)
     except SettingsError as error:
         return error
 
