@@ -3,8 +3,11 @@
 import asyncio
 import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import dns.asyncquery
@@ -19,6 +22,7 @@ from musterd.errors import ListenError, StateError
 from musterd.server.heartbeat import HeartbeatTiming
 from musterd.server.server import Server
 from tests.catalogkit import until
+from tests.needs import needs
 from tests.servers import ServerFixture, answers, host_and_port, query, until_answers
 
 pytestmark = pytest.mark.slow
@@ -129,9 +133,45 @@ async def test_address_in_use(fixture: ServerFixture) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         fixture.set(("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
-        with pytest.raises(ListenError, match=r"set \[dns\] listen"):
+        with pytest.raises(ListenError, match="another process uses it"):
             async with fixture.serve():
                 pass
+
+
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("192.0.2.1:0", "this machine does not have the address; remove it"),
+        ("[2001:db8::1]:0", "does not have the address, or IPv6 is off; remove it"),
+    ],
+)
+async def test_address_of_another_machine(
+    fixture: ServerFixture, address: str, remedy: str
+) -> None:
+    fixture.set(("127.0.0.1:0", address))
+    with pytest.raises(ListenError, match=remedy):
+        async with fixture.serve():
+            pass
+
+
+@needs("unshare", "setpriv")
+def test_privileged_port_without_its_capability(fixture: ServerFixture) -> None:
+    """In a network namespace, where the port is free, and without any capability."""
+    run = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec setpriv "$@"', "sh"]
+    drop = ["--bounding-set=-all", "--inh-caps=-all", "--reuid=0"]
+    program = [str(Path(sys.executable).parent / "musterd"), "serve", "--zone", "a.test"]
+    environ = os.environ | {"MUSTERD_DNS__LISTEN": "127.0.0.1:53"}
+    done = subprocess.run(
+        [*run, *drop, *program],
+        cwd=fixture.folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "CAP_NET_BIND_SERVICE" in done.stderr
 
 
 async def test_reload(fixture: ServerFixture) -> None:

@@ -1,6 +1,8 @@
 """The DNS listeners of a server, and the options of its core."""
 
+import re
 from collections.abc import Sequence
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
 from functools import partial
 
 from musterd._core import Core
@@ -45,7 +47,7 @@ class DnsService(BasicService):
         try:
             return self._state.core.listen(list(dict.fromkeys(addresses)), workers)
         except OSError as error:
-            raise ListenError(f"{error}; set [dns] listen to other addresses") from error
+            raise ListenError(f"{error}; {_remedy(str(error))}") from error
 
     def stop(self) -> None:
         """Stop answering."""
@@ -56,6 +58,23 @@ class DnsService(BasicService):
     async def close(self) -> None:
         """Close all listeners."""
         self._state.core.close()
+
+
+def _remedy(message: str) -> str:
+    """Return what to do about an address that can't be used, from the message of the core."""
+    found = re.search(r"\(os error (\d+)\)", message)
+    code = int(found[1]) if found else 0
+    if code == EACCES:
+        return (
+            "a port below 1024 needs the capability CAP_NET_BIND_SERVICE, which the systemd unit "
+            "gives; or set [dns] listen to a port above 1023"
+        )
+    if code == EADDRINUSE:
+        return "another process uses it; set [dns] listen to another address or port"
+    if code in {EADDRNOTAVAIL, EAFNOSUPPORT}:
+        off = ", or IPv6 is off" if message.startswith("[") else ""
+        return f"this machine does not have the address{off}; remove it from [dns] listen"
+    return "set [dns] listen to other addresses"
 
 
 def _configure(core: Core, dns: Dns) -> None:
