@@ -34,6 +34,17 @@ def test_check_reports_each_problem(write: Write, capsys: Capture) -> None:
     ]
 
 
+def test_check_warns_of_settings_that_answer_nothing(write: Write, capsys: Capture) -> None:
+    path = write("dns.allow = []\n")
+    assert run(["config", "check", str(path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{path}: ok, 0 zones, 0 sources\n"
+    assert captured.err.splitlines() == [
+        f"{path}: warning: no zone is declared, so every query gets REFUSED; add [[zones]]",
+        f"{path}: warning: dns.allow is empty, so every query gets REFUSED; add networks to it",
+    ]
+
+
 def test_check_reads_the_environment(
     write: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

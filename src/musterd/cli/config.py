@@ -1,6 +1,7 @@
 """``musterd config``: settings files."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,8 @@ def check(file: Path | None = None, /) -> None:
     if file is None:
         file = find_file(os.environ) or Path(os.devnull)
     settings = load(file, os.environ)
+    for warning in settings.warnings:
+        print(f"{file}: warning: {warning}", file=sys.stderr)
     zones, sources = len(settings.zones), len(settings.sources.each())
     print(f"{file}: ok, {count(zones, 'zone')}, {count(sources, 'source')}")
 

@@ -127,6 +127,7 @@ class Server:
         state = self.state
         names = [zone.text for zone in self.catalog.zones.values()]
         more = len(names) - MAX_LOGGED_ZONES
+        self._log_warnings(self._settings)
         log.info(
             "ready",
             listen=list(state.listening),
@@ -135,6 +136,10 @@ class Server:
             zones=names[:MAX_LOGGED_ZONES],
             **({"more_zones": more} if more > 0 else {}),
         )
+
+    def _log_warnings(self, settings: Settings) -> None:
+        for warning in settings.warnings:
+            log.warning("settings", warning=warning)
 
     async def _reload(self) -> None:
         async for outcome in self._watcher.changes():
@@ -147,6 +152,7 @@ class Server:
                     log.error("reload failed, keeping the previous settings", problem=problem)
             else:
                 self.state.reloads_ok += 1
+                self._log_warnings(self._settings)
                 log.info("settings reloaded")
 
     async def _try_reload(self, outcome: Settings | SettingsError) -> tuple[str, ...]:

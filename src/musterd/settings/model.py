@@ -325,6 +325,16 @@ class Settings(Section):
         """True if there is a store, and so a registry and an API."""
         return self.state.dir is not None or bool(self.store.url)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Settings that are valid but leave queries without an answer."""
+        found = []
+        if not self.zones:
+            found.append("no zone is declared, so every query gets REFUSED; add [[zones]]")
+        if not self.dns.allow:
+            found.append("dns.allow is empty, so every query gets REFUSED; add networks to it")
+        return found
+
     def sources_of(self, zone: ZoneSettings) -> tuple[SourceSettings, ...]:
         """Return the sources of a zone, in order of precedence."""
         serving = self._serving.get(zone.name.lower(), {})
