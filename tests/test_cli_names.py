@@ -18,6 +18,10 @@ from musterd.errors import UsageError
         ("a/b.@", r"a\047b.\064"),
         ("bücher.example", "xn--bcher-kva.example"),
         ("BÜCHER。例え.example", "xn--bcher-kva.xn--r8jz45g.example"),
+        ("straße.GROẞ", "xn--strae-oqa.xn--gro-7ka"),
+        ("ｗｅｂ.ﬀ.x", "web.ff.x"),
+        ("*._a.É.e\u0301", "*._a.xn--9ca.xn--9ca"),
+        (r"a\.b.c\\.ü", r"a\046b.c\092.xn--tda"),
         (".", "."),
     ],
 )
@@ -29,12 +33,16 @@ def test_path_of_a_name(text: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("straße.test", "xn--strae-oqa"),
         ("a..b", "is not a valid name"),
         ("x" * 64, "64 bytes"),
         ("ü" * 64, "can't be encoded"),
         ("\u2192\ue000.test", "can't be encoded"),
         ("ü\\.x.test", "escape"),
+        ("☃.test", "U+2603"),
+        ("_ü.test", "U+005F"),
+        ("℀.test", "U+002F"),
+        ("\u00ad.test", "can't be encoded"),
+        ("ü..test", "empty label"),
         ("", "is not a valid name"),
     ],
 )

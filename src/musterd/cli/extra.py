@@ -12,7 +12,6 @@ _SERVER_SIDE = frozenset(
         "google",
         "grpc",
         "httptools",
-        "idna",
         "prometheus_client",
         "pydantic",
         "starlette",

@@ -17,8 +17,6 @@ from musterd.cli.options import OPTIONS, SERVER_OPTIONS, Flag, OutputOptions, Se
 from musterd.errors import MusterdError, UsageError, ZoneFileError
 
 if TYPE_CHECKING:
-    import dns.name
-
     from musterd._core import ZoneFile
     from musterd.client.values import ImportProblem, ImportResult
 
@@ -193,23 +191,23 @@ def _head(file: Path) -> str:
 
 def inspect(file: Path, zone: str) -> ZoneFileReport:
     """Read a zone file as the server does. Raises ZoneFileError, UsageError."""
-    import dns.exception
-    import dns.name
-
     from musterd._core import read_zone
+    from musterd.client.names import wire_name
+    from musterd.rr.names import fold
 
     try:
-        origin = dns.name.from_text(zone)
-    except (dns.exception.DNSException, UnicodeError) as error:
-        raise UsageError(f'--zone: got "{zone}", expected a DNS name: {error}') from error
+        origin = wire_name(zone)
+    except UsageError as error:
+        raise UsageError(f"--zone: {error}") from error
     try:
-        found = read_zone(str(file), origin.to_digestable(), TTL)
+        found = read_zone(str(file), fold(origin), TTL)
     except OSError as error:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror or error}") from error
     return _report(origin, found)
 
 
-def _report(origin: "dns.name.Name", found: "ZoneFile") -> ZoneFileReport:
+def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
+    from musterd.rr.names import name_to_text
     from musterd.rr.rrset import count
     from musterd.rr.types import type_text
     from musterd.sources.zonefile import foreign_rrsets
@@ -221,21 +219,15 @@ def _report(origin: "dns.name.Name", found: "ZoneFile") -> ZoneFileReport:
     problems = [ZoneFileProblem(*problem) for problem in [*found.problems, *wrong]]
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
-    return ZoneFileReport(origin.to_text(), found.files, dict(sorted(counts.items())), problems)
+    return ZoneFileReport(name_to_text(origin), found.files, dict(sorted(counts.items())), problems)
 
 
 def _print_text(file: Path, report: ZoneFileReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from musterd.cli import output
 
     for problem in report.problems:
         print(problem)
-    table = Table("type", "records", box=None)
-    table.columns[1].justify = "right"
-    for rtype, number in report.records.items():
-        table.add_row(rtype, str(number))
-    if report.records:
-        Console().print(table)
+    output.table(("type", "records"), ((rtype, str(n)) for rtype, n in report.records.items()))
     total, faults = sum(report.records.values()), len(report.problems)
     verdict = f"{faults} problem{'' if faults == 1 else 's'}" if faults else "ok"
     print(f"{file}: {verdict}, {total} record{'' if total == 1 else 's'} in {report.zone}")

@@ -1,22 +1,17 @@
 """Names as typed by people and as in the paths of the API."""
 
-import re
 import string
 
 from musterd.errors import UsageError
 from musterd.rr.names import ROOT, fold, name_from_text
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "_*-").encode())
-_DOTS = re.compile(r"(?<!\\)[.\u3002\uff0e\uff61]")
-"""Separators of the labels of a non-ASCII name (RFC 3490 section 3.1)."""
-_DEVIANT = frozenset("ß\u03c2\u200c\u200d")
-"""Characters that the two versions of IDNA encode differently (RFC 5894 section 7.2)."""
 
 
 def wire_name(text: str) -> bytes:
     r"""Return the wire form of an absolute name, with or without its final dot.
 
-    Non-ASCII labels are encoded by IDNA; ``\.`` and ``\DDD`` are escapes. Raises UsageError.
+    Non-ASCII labels are encoded by IDNA 2008; ``\.`` and ``\DDD`` are escapes. Raises UsageError.
     """
     try:
         return name_from_text(text if text.isascii() else _ascii(text))
@@ -25,24 +20,9 @@ def wire_name(text: str) -> bytes:
 
 
 def _ascii(text: str) -> str:
-    return ".".join(label if label.isascii() else _a_label(label) for label in _DOTS.split(text))
+    from musterd.rr.unicode import ascii_name  # noqa: PLC0415 - slow, and rarely needed
 
-
-def _a_label(label: str) -> str:
-    if _DEVIANT & set(label):
-        a_label = "xn--" + label.lower().encode("punycode").decode()
-        raise UsageError(
-            f'"{label}" is encoded differently by the two versions of IDNA; '
-            f'for the name with "{label}" itself, write {a_label}'
-        )
-    if "\\" in label:
-        raise UsageError(
-            f'"{label}" mixes an escape with non-ASCII characters; write it as xn--...'
-        )
-    try:
-        return label.encode("idna").decode()
-    except UnicodeError as error:
-        raise UsageError(f'"{label}" can\'t be encoded: {error}; write it as xn--...') from None
+    return ascii_name(text)
 
 
 def within(name: bytes, zone: str) -> bool:

@@ -9,11 +9,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-import dns.exception
-import dns.name
-
 from musterd.display import excerpt
 from musterd.rr.names import MAX_NAME_BYTES, ROOT, fold, name_from_text, name_to_text
+from musterd.rr.unicode import ascii_name
 
 APEX: Final = "@"
 MAX_TEXT: Final = 1100
@@ -25,8 +23,6 @@ _PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9_*-]*")
 _ESCAPES: Final = [chr(o) if chr(o) in "abcdefghijklmnopqrstuvwxyz0123456789_*-" else f"\\{o:03}"
                    for o in range(256)]  # fmt: skip
 _FINAL_DOT: Final = re.compile(r"(?:[^\\]|\\.)*\.", re.DOTALL)
-_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
-"""Separators of labels besides the dot (RFC 3490 section 3.1)."""
 
 
 @lru_cache(maxsize=1024)
@@ -55,7 +51,7 @@ def zone_wire(zone: str) -> bytes:
 @lru_cache(maxsize=1024)
 def parse_zone(text: str) -> bytes:
     """Parse the name of a zone into its folded wire name. Raises ValueError."""
-    return fold(_parse(text, ROOT))
+    return fold(_parse(_ascii(text), ROOT))
 
 
 def parse_owner(text: str, apex: bytes) -> bytes:
@@ -68,8 +64,9 @@ def parse_owner(text: str, apex: bytes) -> bytes:
         return apex
     if _PLAIN.fullmatch(text):
         return _join(text, apex).lower()
-    absolute = bool(_FINAL_DOT.fullmatch(_ascii_dots(text)))
-    owner = fold(_parse(text, ROOT if absolute else apex))
+    plain = _ascii(text)
+    absolute = bool(_FINAL_DOT.fullmatch(plain))
+    owner = fold(_parse(plain, ROOT if absolute else apex))
     if not within(owner, apex):
         raise ValueError(f'"{excerpt(text)}" is not in the zone {name_to_text(apex)}')
     return owner
@@ -124,22 +121,16 @@ def _limited(wire: bytes, text: str) -> bytes:
     return wire
 
 
-def _parse(text: str, origin: bytes) -> bytes:
-    """The wire name of what people write; without final dot it is under an origin."""
+def _ascii(text: str) -> str:
+    """Return the ASCII form of a name that a user wrote. Raises ValueError."""
     if len(text) > MAX_TEXT:
         raise ValueError(f'"{excerpt(text)}" is too long: {len(text)} characters')
-    if text.isascii():
-        wire = name_from_text(text)
-    else:
-        try:
-            name = dns.name.from_text(_ascii_dots(text), None, dns.name.IDNA_2008_Practical)
-            wire = name.derelativize(dns.name.root).to_wire() or ROOT
-        except (dns.exception.DNSException, UnicodeError) as error:
-            raise ValueError(f'"{excerpt(text)}" is not a valid name: {error}') from None
+    return ascii_name(text)
+
+
+def _parse(text: str, origin: bytes) -> bytes:
+    """Return the wire name of an ASCII text; without a final dot it is under the origin."""
+    wire = name_from_text(text)
     if origin == ROOT or text == ".":
         return wire
     return _limited(wire[:-1] + origin, text)
-
-
-def _ascii_dots(text: str) -> str:
-    return _DOTS.sub(".", text)

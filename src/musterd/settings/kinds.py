@@ -115,9 +115,11 @@ def is_name(value: object) -> TypeGuard[str]:
 
 
 def _ascii_hint(text: str) -> str:
+    from musterd.rr.unicode import ascii_name  # noqa: PLC0415 - slow, and rarely needed
+
     try:
-        return f'; write "{text.encode("idna").decode("ascii")}"'
-    except UnicodeError:
+        return f'; write "{ascii_name(text)}"'
+    except ValueError:
         return ""
 
 
