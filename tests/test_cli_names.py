@@ -1,5 +1,7 @@
 """Names and data as typed by people."""
 
+import re
+
 import pytest
 
 from musterd.client import names
@@ -7,6 +9,7 @@ from musterd.client.rdata import same, typed
 from musterd.client.text import moment, span
 from musterd.display import printable
 from musterd.errors import UsageError
+from musterd.registry.names import parse_name
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,7 @@ from musterd.errors import UsageError
         ("bücher.example", "xn--bcher-kva.example"),
         ("BÜCHER。例え.example", "xn--bcher-kva.xn--r8jz45g.example"),
         ("straße.GROẞ", "xn--strae-oqa.xn--gro-7ka"),
-        ("ｗｅｂ.ﬀ.x", "web.ff.x"),
+        ("\uff57eb.ﬀ.x", "web.ff.x"),
         ("*._a.É.e\u0301", "*._a.xn--9ca.xn--9ca"),
         (r"a\.b.c\\.ü", r"a\046b.c\092.xn--tda"),
         (".", "."),
@@ -27,6 +30,8 @@ from musterd.errors import UsageError
 )
 def test_path_of_a_name(text: str, path: str) -> None:
     assert names.path_name(names.wire_name(text)) == path
+    # The API reads a name as the command line does.
+    assert parse_name(text) == names.wire_name(text).lower()
     assert names.wire_name(path) == names.wire_name(text)
 
 
@@ -39,6 +44,8 @@ def test_path_of_a_name(text: str, path: str) -> None:
         ("\u2192\ue000.test", "can't be encoded"),
         ("ü\\.x.test", "escape"),
         ("☃.test", "U+2603"),
+        ("ü\\", "escape"),
+        ("ü.x\\", "backslash"),
         ("_ü.test", "U+005F"),
         ("℀.test", "U+002F"),
         ("\u00ad.test", "can't be encoded"),
@@ -50,6 +57,8 @@ def test_invalid_name_is_rejected(text: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         names.wire_name(text)
     assert expected in str(caught.value)
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        parse_name(text)
 
 
 @pytest.mark.parametrize(

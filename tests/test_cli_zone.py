@@ -81,10 +81,23 @@ def test_json_report(tmp_path: Path, capsys: Capture) -> None:
     assert [problem["line"] for problem in report["problems"]] == [4, 6, 8]
 
 
-@pytest.mark.parametrize("name", ["a..b", "a" * 64])
+@pytest.mark.parametrize("name", ["a..b", "a" * 64, "", "\u2603.test"])
 def test_invalid_zone_option_is_rejected(name: str, capsys: Capture) -> None:
     assert run(["zone", "check", str(EXAMPLE), "--zone", name]) == 2
-    assert f'got "{name}", expected a DNS name' in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("--zone: ")
+
+
+def test_zone_option_may_be_unicode(capsys: Capture) -> None:
+    assert run(["zone", "check", str(EXAMPLE), "--zone", "Straße.test"]) == 1
+    assert capsys.readouterr().out.endswith("xn--strae-oqa.test.\n")
+
+
+def test_table_is_not_indented(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("a A 192.0.2.1\na A 192.0.2.2\na TXT x\n")
+    assert run(["zone", "check", str(path), "--zone", "a.test"]) == 0
+    verdict = f"{path}: ok, 3 records in a.test."
+    assert capsys.readouterr().out.splitlines() == ["type  records", "A     2", "TXT   1", verdict]
 
 
 def test_unreadable_file_is_reported(tmp_path: Path, capsys: Capture) -> None:

@@ -36,6 +36,7 @@ ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at i
         ("bücher", "xn--bcher-kva"),
         ("Bücher.Größe", "xn--bcher-kva.xn--gre-6ka8i"),
         ("日本", "xn--wgv71a"),
+        ("straße.GROẞ", "xn--strae-oqa.xn--gro-7ka"),
         ("a。b", "a.b"),
         ("x" * 63, "x" * 63),
         (LONGEST, LONGEST),
@@ -79,7 +80,7 @@ async def test_names_in_data_round_trip(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "owner",
-    ["a..b", ".", "x" * 64, LONGEST + "z", "a\\", r"a\300", "..", "\u0301", "x" * 1200],
+    ["a..b", ".", "x" * 64, LONGEST + "z", "a\\", r"a\300", "..", "\u0301", "\u2603", "x" * 1200],
 )
 async def test_invalid_name_is_rejected(api: Api, owner: str) -> None:
     path = f"/records/muster.local/{quote(owner, safe='').replace('.', '%2E')}/A"

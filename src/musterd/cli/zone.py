@@ -70,7 +70,7 @@ def check(
         as_json: Print JSON.
     """
     with server_side("musterd zone check"):
-        report = inspect(file, zone or zone_of(file))
+        report = inspect(file, zone_of(file) if zone is None else zone)
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:

@@ -7,8 +7,9 @@ import idna
 
 from musterd.display import excerpt
 
-_LABELS: Final = re.compile(r"((?:[^\\.\u3002\uff0e\uff61]|\\.)*)([.\u3002\uff0e\uff61]?)", re.DOTALL)
-"""A label and the separator after it (RFC 3490 section 3.1)."""
+_DOTS: Final = ".\u3002\uff0e\uff61"
+"""Separators of labels (RFC 3490 section 3.1)."""
+_LABEL: Final = re.compile(rf"((?:[^\\{_DOTS}]|\\.?)*)([{_DOTS}]?)", re.DOTALL)
 
 
 def ascii_name(text: str) -> str:
@@ -18,9 +19,8 @@ def ascii_name(text: str) -> str:
     """
     if text.isascii():
         return text
-    return "".join(
-        _ascii_label(label) + ("." if separator else "") for label, separator in _LABELS.findall(text)
-    )
+    labels = _LABEL.findall(text)
+    return "".join(_ascii_label(label) + ("." if dot else "") for label, dot in labels)
 
 
 def _ascii_label(label: str) -> str:
