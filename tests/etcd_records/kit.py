@@ -18,6 +18,7 @@ from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld, With
 from musterd.sources.etcd import EtcdSource
 from musterd.sources.etcd.index import Index, Report
 from musterd.sources.etcd.keys import LAYOUTS
+from musterd.sources.etcd.limits import LIMITS, NameLimits
 from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
 
 ZONE = "muster.local"
@@ -43,11 +44,16 @@ class Model:
     """An index, and the rows that it told."""
 
     def __init__(
-        self, layout: str = "skydns", zones: Sequence[str] = (ZONE,), *, subtree: bool = True
+        self,
+        layout: str = "skydns",
+        zones: Sequence[str] = (ZONE,),
+        *,
+        subtree: bool = True,
+        limits: NameLimits = LIMITS,
     ) -> None:
         self.layout = LAYOUTS[layout]
         prefix = self.layout.prefix
-        self.index = Index(self.layout, prefix, wire(*zones), TTL, subtree=subtree)
+        self.index = Index(self.layout, prefix, wire(*zones), TTL, subtree=subtree, limits=limits)
         self.rows: dict[str, tuple[int, tuple[Record, ...]]] = {}
         self.faults: list[Fault] = []
         self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}

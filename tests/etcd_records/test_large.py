@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from musterd.sources.etcd import index, keys, rrsets
+from musterd.sources.etcd import keys, rrsets
+from musterd.sources.etcd.limits import LIMITS
 from tests.etcd_records.kit import Model, model
 
 
@@ -30,27 +31,27 @@ def test_put_reads_no_large_name() -> None:
     made.take()
     assert len(made.of("alias0", "A")) == 300
     made.put(f"{chain[-1]}/k1", address(1000))
-    assert looked(made) < index.MAX_SMALL
+    assert looked(made) < LIMITS.max_small
     assert "A 10.0.3.232" in made.of("alias0", "A")
     made.delete(f"{chain[-1]}/k1")
-    assert looked(made) < index.MAX_SMALL
+    assert looked(made) < LIMITS.max_small
     assert len(made.of("alias0", "A")) == 299
 
 
 def test_new_large_name_is_resolved_in_the_background() -> None:
     made = Model()
-    for number in range(index.MAX_SMALL + 1):
+    for number in range(LIMITS.max_small + 1):
         made.put(f"many/k{number}", address(number))
     made.note(made.index.take(0.0))
     assert "/skydns/local/muster/many/..." not in made.rows
     assert "/skydns/local/muster/many/k0" in made.rows
-    assert len(made.of("many", "A")) == index.MAX_SMALL + 1
+    assert len(made.of("many", "A")) == LIMITS.max_small + 1
 
 
 def test_new_alias_to_a_large_name_is_resolved_in_the_background() -> None:
     made = model({f"many/k{number}": address(number) for number in range(300)})
     made.put("alias", {"host": "many.muster.local", "port": 80})
-    assert looked(made) < index.MAX_SMALL
+    assert looked(made) < LIMITS.max_small
     assert len(made.of("alias", "A")) == 300
 
 
@@ -61,7 +62,7 @@ def test_many_changed_names_are_resolved_in_the_background() -> None:
         values[f"alias{number}"] = {"host": "some.muster.local", "port": 80}
     made = model(values)
     made.put("some/k0", address(1000))
-    assert looked(made) <= index.MAX_AT_ONCE + index.MAX_SMALL
+    assert looked(made) <= LIMITS.max_at_once + LIMITS.max_small
     text = made.text()
     assert all(f"alias{number} A 10.0.3.232" in text for number in range(100))
 
@@ -69,7 +70,7 @@ def test_many_changed_names_are_resolved_in_the_background() -> None:
 def test_alias_follows_a_target_that_is_listed_later() -> None:
     """While the target waits, as much was looked at before."""
     made = Model()
-    paths = [f"m{m:02}/k{k:02}" for m in range(index.MAX_AT_ONCE // 50) for k in range(60)]
+    paths = [f"m{m:02}/k{k:02}" for m in range(LIMITS.max_at_once // 50) for k in range(60)]
     paths = ["alias", *paths, "web/1", "web/2"]
     for number, path in enumerate(paths):
         value = {"host": "web.muster.local", "port": 80} if not number else address(number)
@@ -106,7 +107,7 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
         made.note(told)
         most, total, calls = max(most, calls), total + calls, 0
     assert total >= 500
-    assert most <= rrsets.FOLLOW_STEP + 1
+    assert most <= LIMITS.follow_step + 1
     assert len(made.of("alias", "A")) == 499
 
 
@@ -140,7 +141,7 @@ def test_followed_services_are_bounded() -> None:
     for target in range(3):
         values[f"alias/x{target}"] = {"host": f"t{target}.muster.local"}
     made = model(values)
-    assert len(made.of("alias", "A")) == rrsets.MAX_FOLLOWED
+    assert len(made.of("alias", "A")) == LIMITS.max_followed
     where = "alias.muster.local."
     assert "more than 1000 services" in made.problems[where]
     made.delete("alias/x1")

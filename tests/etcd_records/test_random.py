@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from musterd.sources.etcd import index, resolve, rrsets
+from musterd.sources.etcd.limits import NameLimits
 from tests.etcd_records.kit import Model
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "2000"))
@@ -19,17 +19,10 @@ MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
          ("containerdns", True)]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few services are enough for a name to be cut, or to be told later."""
-    for module in (rrsets, index, resolve):
-        monkeypatch.setattr(module, "MAX_RECORDS", 4)
-    monkeypatch.setattr(index, "MAX_SMALL", 2)
-    monkeypatch.setattr(index, "MAX_AT_ONCE", 5)
-    monkeypatch.setattr(resolve, "MAX_FOLLOWED", 3)
-    for module in (rrsets, resolve):
-        monkeypatch.setattr(module, "STEP", 1)
-    monkeypatch.setattr(rrsets, "FOLLOW_STEP", 1)
+LIMITS = NameLimits(
+    max_records=4, max_followed=3, max_small=2, max_at_once=5, step=1, follow_step=1
+)
+"""With these, a few services are enough for a name to be truncated, or resolved later."""
 
 
 def value(pick: random.Random, names: list[str]) -> Any:
@@ -71,7 +64,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
         "txt.muster.local",
     ]
     held: dict[str, tuple[Any, int]] = {}
-    mine = Model(layout, ZONES, subtree=subtree)
+    mine = Model(layout, ZONES, subtree=subtree, limits=LIMITS)
     for step in range(OPERATIONS // 2):
         where = pick.choice(sorted(held)) if held and pick.random() < 0.4 else path(pick, layout)
         if where in held and pick.random() < 0.5:
@@ -97,7 +90,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
 
 def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> Model:
     """A model of what is there, listed in the order of the keys in a few steps."""
-    made = Model(layout, ZONES, subtree=subtree)
+    made = Model(layout, ZONES, subtree=subtree, limits=LIMITS)
     for number, (where, (what, revision)) in enumerate(sorted(held.items())):
         made.load(where, what, revision)
         if number % 7 == 0:

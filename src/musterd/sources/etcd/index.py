@@ -1,6 +1,6 @@
 """The keys of a source, and the RRsets of the names that a change affects.
 
-A name is answered from its own key and every key below it, at most the first ``MAX_RECORDS`` of
+A name is answered from its own key and every key below it, at most the first ``max_records`` of
 them in the order of the keys. So a change affects its own name and the names above it, except
 those that have so many earlier keys that this one doesn't count.
 
@@ -17,15 +17,10 @@ from musterd.sources.etcd import rrsets
 from musterd.sources.etcd.faults import FaultLog
 from musterd.sources.etcd.health import Statuses
 from musterd.sources.etcd.keys import KeyCodec, Layout, ServiceKey, is_reverse, name_of
+from musterd.sources.etcd.limits import LIMITS, NameLimits
 from musterd.sources.etcd.resolve import LargeName, Resolution, Resolver
-from musterd.sources.etcd.rrsets import MAX_RECORDS
 from musterd.sources.etcd.service import Rules, is_hashed, pack, read, revision_of, unpack
 from musterd.sources.etcd.sorted_blocks import SortedBlocks
-
-MAX_SMALL: Final = 100
-"""Names built from more services than this are resolved in the background."""
-MAX_AT_ONCE: Final = 2500
-"""Services that are read at once; further names are resolved in the background."""
 
 _ABOVE: Final = b"\x7f"
 """A bound above every head."""
@@ -36,8 +31,15 @@ Report = Put | Delete | Withheld | Fault | Resolved
 class Index:
     """The keys below one prefix."""
 
-    def __init__(
-        self, layout: Layout, prefix: str, zones: Iterable[bytes], ttl: int, *, subtree: bool = True
+    def __init__(  # noqa: PLR0913
+        self,
+        layout: Layout,
+        prefix: str,
+        zones: Iterable[bytes],
+        ttl: int,
+        *,
+        subtree: bool = True,
+        limits: NameLimits = LIMITS,
     ) -> None:
         """Create an empty index.
 
@@ -52,6 +54,7 @@ class Index:
         self._layout = layout
         self._rules = Rules(ttl, layout.typed)
         self._subtree = subtree
+        self._limits = limits
         self._hashes = layout.typed and not subtree
         self._items = SortedBlocks()
         self._dirty: dict[bytes, int] = {}
@@ -61,12 +64,12 @@ class Index:
         self._below: set[bytes] = set()
         """Paths of names that were reported with the keys below them."""
         self._large: set[bytes] = set()
-        """Paths of names that are built from more than ``MAX_SMALL`` services."""
+        """Paths of names that are built from more than ``max_small`` services."""
         self._last: dict[bytes, bytes] = {}
         """Path of a truncated name -> head of its last included service."""
         self._withheld: set[bytes] = set()
         """Paths of names with a report of withheld records."""
-        self._resolver = Resolver(layout, self.keys, self._items, self.statuses, subtree=subtree)
+        self._resolver = Resolver(self.keys, self._items, self.statuses, limits, subtree=subtree)
         self._aliases = self._resolver.aliases
         self._targets, self._dependents = self._aliases.targets, self._aliases.dependents
 
@@ -230,11 +233,11 @@ class Index:
             if put is not None:
                 reports.append(put)
                 continue
-            if self._resolver.services_read > MAX_AT_ONCE:
+            if self._resolver.services_read > self._limits.max_at_once:
                 self._dirty[path] = revision
                 continue
             try:
-                for _ in self._resolve(reports, path, revision, time, MAX_SMALL):
+                for _ in self._resolve(reports, path, revision, time, self._limits.max_small):
                     pass
             except LargeName:
                 self._large.add(path)
@@ -284,13 +287,13 @@ class Index:
 
     def _report_withheld(self, reports: list[Report], path: bytes, resolution: Resolution) -> None:
         """Report the records whose addresses are down while there are others, if that is news."""
-        dropped = resolution.dropped.down
-        if not dropped and path not in self._withheld:
+        withheld = resolution.builder.withheld
+        if not withheld and path not in self._withheld:
             return
         # An address that came up during a pause made its names dirty again.
         records = tuple(
             WithheldRecord(rtype, weight, rdata, f"{printable_key(key)} reports it as down")
-            for (rtype, rdata), (weight, address) in sorted(dropped.items())
+            for (rtype, rdata), (weight, address) in sorted(withheld.items())
             if (key := self.statuses.down.get(address)) is not None
         )
         reports.append(Withheld(name_of(path), records))
@@ -309,20 +312,20 @@ class Index:
         during the pause are seen.
         """
         items = self._resolver.items(path)
-        resolution = Resolution(path, limit)
-        resolution.has_more_keys = len(items) > MAX_RECORDS
+        resolution = self._resolver.begin(path, limit)
+        resolution.has_more_keys = len(items) > self._limits.max_records
         if resolution.has_more_keys:
-            self._last[path] = items[MAX_RECORDS - 1]
+            self._last[path] = items[self._limits.max_records - 1]
         elif self._last:
             self._last.pop(path, None)
         found = yield from self._resolver.resolve(items, resolution)
-        if resolution.services > MAX_SMALL:
+        if resolution.services > self._limits.max_small:
             self._large.add(path)
         elif self._large:
             self._large.discard(path)
         if resolution.targets or self._targets:
             self._aliases.set(path, resolution.targets)
-        self.faults.name(path, resolution.truncation())
+        self.faults.name(path, self._resolver.truncation(resolution))
         self._report_withheld(reports, path, resolution)
         key, below, known = self.keys.text(path), self.keys.text_below(path), path in self._below
         alone = (

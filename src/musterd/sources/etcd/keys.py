@@ -91,6 +91,7 @@ class KeyCodec:
         self.prefix = prefix.encode() + b"/"
         self.zones = {path_of(apex): apex for apex in zones}
         """Path -> wire name."""
+        self.layout = layout
         self._end = b"/" if layout.slash else b""
         self._plain = re.compile(rb"%b(?:/%b)*%b" % (_PLAIN, _PLAIN, self._end))
         self.plain = self._end + b"\0\0"

@@ -2,18 +2,15 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import Final
 
 from musterd.rr.types import AAAA, A, type_text
 from musterd.sources.etcd import rrsets
 from musterd.sources.etcd.health import Statuses
-from musterd.sources.etcd.keys import KeyCodec, Layout, is_reverse
-from musterd.sources.etcd.rrsets import MAX_FOLLOWED, MAX_RECORDS, STEP, Dropped, RRsets
+from musterd.sources.etcd.keys import KeyCodec, is_reverse
+from musterd.sources.etcd.limits import NameLimits
+from musterd.sources.etcd.rrsets import RRsetBuilder, RRsets
 from musterd.sources.etcd.service import ServiceRecord, unpack
 from musterd.sources.etcd.sorted_blocks import SortedBlocks
-
-_KEYS: Final = f"has more than {MAX_RECORDS} keys at and below it"
-_FOLLOWED: Final = f"has aliases to names with more than {MAX_FOLLOWED} services"
 
 
 class LargeName(Exception):  # noqa: N818 - not an error
@@ -21,10 +18,10 @@ class LargeName(Exception):  # noqa: N818 - not an error
 
 
 class Resolution:
-    """State of resolving one name: services read, aliases followed, records dropped."""
+    """State of resolving one name: services read, aliases followed, RRsets built."""
 
     __slots__ = (
-        "dropped",
+        "builder",
         "followed",
         "full",
         "has_more_keys",
@@ -35,9 +32,10 @@ class Resolution:
         "targets",
     )
 
-    def __init__(self, path: bytes, limit: int | None) -> None:
+    def __init__(self, path: bytes, builder: RRsetBuilder, limit: int | None) -> None:
         """Start with nothing read. limit: maximum services to read, None for no limit."""
         self.path = path
+        self.builder = builder
         self.limit = limit
         self.services = 0
         self.newest = 0
@@ -50,22 +48,12 @@ class Resolution:
         """True if they have more services than the name answers with."""
         self.has_more_keys = False
         """True if the name has more keys than it answers with."""
-        self.dropped = Dropped()
 
     def count(self, services: int) -> None:
         """Count services before they are read. Raises LargeName."""
         self.services += services
         if self.limit is not None and self.services > self.limit:
             raise LargeName
-
-    def truncation(self) -> str:
-        """Return why the name is truncated, without a count that would change; else empty."""
-        reasons = [_KEYS] * self.has_more_keys + [_FOLLOWED] * self.full
-        reasons += [
-            f"has more {type_text(rtype)} records than an RRset can hold"
-            for rtype in sorted(self.dropped.cut)
-        ]
-        return f"{', '.join(reasons)}: the rest is dropped" if reasons else ""
 
 
 class Aliases:
@@ -101,10 +89,10 @@ class Resolver:
 
     def __init__(
         self,
-        layout: Layout,
         keys: KeyCodec,
         blocks: SortedBlocks,
         statuses: Statuses,
+        limits: NameLimits,
         *,
         subtree: bool,
     ) -> None:
@@ -112,11 +100,15 @@ class Resolver:
         self.aliases = Aliases()
         self.services_read = 0
         """Services read since the counter was last reset."""
-        self._layout = layout
         self._keys = keys
         self._items = blocks
         self._statuses = statuses
+        self._limits = limits
         self._subtree = subtree
+
+    def begin(self, path: bytes, limit: int | None) -> Resolution:
+        """Return the state in which a name is resolved; see ``Resolution``."""
+        return Resolution(path, RRsetBuilder(self._statuses.down, self._limits), limit)
 
     def resolve(
         self, items: Sequence[bytes], resolution: Resolution
@@ -127,37 +119,50 @@ class Resolver:
         ``aliases`` tells which names it affects.
         """
         services: list[ServiceRecord] = []
-        for at in range(0, min(len(items), MAX_RECORDS), STEP):
-            services += self._services(items[at : min(at + STEP, MAX_RECORDS)], resolution)
-            if len(items) > STEP:
+        items, step = items[: self._limits.max_records], self._limits.step
+        for at in range(0, len(items), step):
+            services += self._services(items[at : at + step], resolution)
+            if len(items) > step:
                 yield
         return (yield from self._rrsets(services, resolution))
+
+    def truncation(self, resolution: Resolution) -> str:
+        """Return why a name is truncated, without a count that would change; else empty."""
+        limits = self._limits
+        reasons: list[str] = []
+        if resolution.has_more_keys:
+            reasons.append(f"has more than {limits.max_records} keys at and below it")
+        if resolution.full:
+            reasons.append(f"has aliases to names with more than {limits.max_followed} services")
+        reasons += [
+            f"has more {type_text(rtype)} records than an RRset can hold"
+            for rtype in sorted(resolution.builder.cut)
+        ]
+        return f"{', '.join(reasons)}: the rest is dropped" if reasons else ""
 
     def _rrsets(
         self, services: Sequence[ServiceRecord], resolution: Resolution
     ) -> Generator[None, None, RRsets]:
-        path, dropped = resolution.path, resolution.dropped
-        apex, down = path in self._keys.zones, self._statuses.down
+        path, builder = resolution.path, resolution.builder
+        apex = path in self._keys.zones
         found: RRsets | None = {}
         if is_reverse(path):
-            found = rrsets.reverse(services, dropped)
-        elif not apex or self._layout.whole:
+            found = builder.reverse(services)
+        elif not apex or self._keys.layout.whole:
             found = rrsets.alias(path, services, apex=apex)
         if found is None:
             found = {}
             hosts = rrsets.with_host(services)
-            for part in rrsets.others(services, hosts, down, dropped):
+            for part in builder.others(services, hosts):
                 found |= part
-                if len(services) > STEP:
+                if len(services) > self._limits.step:
                     yield
-            for part in rrsets.addresses(
-                path, hosts, partial(self._follow, resolution), down, dropped
-            ):
+            for part in builder.addresses(path, hosts, partial(self._follow, resolution)):
                 found |= part
                 if not part:
                     yield
         if apex:
-            for rtype, place in self._layout.apex.items():
+            for rtype, place in self._keys.layout.apex.items():
                 for part in self._special(path + b"/" + place, rtype, resolution, found):
                     found |= part
                     if not part:
@@ -168,28 +173,30 @@ class Resolver:
         self, path: bytes, rtype: int, resolution: Resolution, found: RRsets
     ) -> Iterator[RRsets]:
         """Return the records of an apex that have keys of their own."""
-        services = self._services(self.items(path, subtree=True)[:MAX_RECORDS], resolution)
+        services = self._services(
+            self.items(path, subtree=True)[: self._limits.max_records], resolution
+        )
         if not services:
             return
-        dropped, down = resolution.dropped, self._statuses.down
+        builder = resolution.builder
         if rtype != A:
-            dropped.cut.discard(rtype)
-            yield rrsets.of_type(rtype, services, dropped)
+            builder.cut.discard(rtype)
+            yield builder.of_type(rtype, services)
             return
         # These replace the addresses of the whole zone.
         resolution.followed, resolution.full = 0, False
-        dropped.down = {
-            known: held for known, held in dropped.down.items() if known[0] not in {A, AAAA}
+        builder.withheld = {
+            known: held for known, held in builder.withheld.items() if known[0] not in {A, AAAA}
         }
         for family in (A, AAAA):
             found.pop(family, None)
-            dropped.cut.discard(family)
+            builder.cut.discard(family)
         hosts = rrsets.with_host(services)
-        yield from rrsets.addresses(path, hosts, partial(self._follow, resolution), down, dropped)
+        yield from builder.addresses(path, hosts, partial(self._follow, resolution))
 
     def _follow(self, resolution: Resolution, path: bytes) -> Sequence[ServiceRecord]:
         """Return the services that an alias leads to."""
-        room = MAX_FOLLOWED - resolution.followed
+        room = self._limits.max_followed - resolution.followed
         if self._keys.top(path) is None:
             return ()
         if room <= 0:
@@ -200,25 +207,25 @@ class Resolver:
         self.aliases.add(resolution.path, path)
         items: Sequence[bytes] = ()
         if path in self._keys.zones:
-            items = self.items(path + b"/" + self._layout.apex[A], subtree=True)
-        items = (items or self.items(path))[:MAX_RECORDS]
+            items = self.items(path + b"/" + self._keys.layout.apex[A], subtree=True)
+        items = (items or self.items(path))[: self._limits.max_records]
         resolution.followed += len(items)
         resolution.full = resolution.full or len(items) > room
         return rrsets.with_host(self._services(items[:room], resolution))
 
     def items(self, path: bytes, *, subtree: bool | None = None) -> list[bytes]:
         """Return the items at and below a path, one more than the limit if there are more."""
-        keys, blocks = self._keys, self._items
+        keys, blocks, most = self._keys, self._items, self._limits.max_records + 1
         if not (self._subtree if subtree is None else subtree) or is_reverse(path):
-            return blocks.slice(*keys.own(path), MAX_RECORDS + 1)
+            return blocks.slice(*keys.own(path), most)
         low, high = keys.below(path)
         if keys.below_has_own:
-            return blocks.slice(low, high, MAX_RECORDS + 1)
+            return blocks.slice(low, high, most)
         first, second = blocks.after(path + b"\0")
         if first.startswith(path + b"\0") and (second >= high or not second):
             return [first]
-        own = blocks.slice(*keys.own(path), MAX_RECORDS + 1)
-        return own + blocks.slice(low, high, MAX_RECORDS + 1 - len(own))
+        own = blocks.slice(*keys.own(path), most)
+        return own + blocks.slice(low, high, most - len(own))
 
     def _services(self, items: Sequence[bytes], resolution: Resolution) -> list[ServiceRecord]:
         """Return the services of some items. Raises LargeName."""

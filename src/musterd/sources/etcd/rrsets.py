@@ -8,24 +8,16 @@ addresses of their targets.
 
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from musterd.rr.rrset import Record
+from musterd.rr.rrset import Record, pack, pack_single
 from musterd.rr.types import AAAA, CNAME, MX, NS, PTR, SRV, TXT, A
 from musterd.sources.etcd.keys import name_of, path_of
+from musterd.sources.etcd.limits import NameLimits
 from musterd.sources.etcd.service import IPV4, IPV6, NAME, NO_PORT, ServiceRecord
 
-MAX_RECORDS: Final = 1000
-"""Maximum records of an RRset, and services of a name."""
-MAX_FOLLOWED: Final = 1000
-"""Maximum services that a name gets through its aliases, in total."""
 MAX_CHAIN: Final = 8
 """Maximum length of a chain of aliases."""
-STEP: Final = 250
-"""Services that are read without a pause: half a millisecond of work."""
-FOLLOW_STEP: Final = 50
-"""Aliases that are followed without a pause: a millisecond or two if names have many labels."""
 MAX_RRSET_BYTES: Final = 65_000
 """Maximum bytes of an RRset, with the overhead of each record in a message."""
 _RECORD_BYTES: Final = 12
@@ -36,9 +28,6 @@ _MAX_WEIGHT: Final = 0xFFFF
 _STRING: Final = 255
 _MAX_TTL: Final = 0x7FFF_FFFF
 
-_RRSET = struct.Struct("!IQBBH")
-_SINGLE = struct.Struct("!IQBBHHH")
-_RECORD = struct.Struct("!HH")
 _PORT = struct.Struct("!HHH")
 _FAMILIES: Final = {IPV4: A, IPV6: AAAA}
 _TARGETED: Final = {NS, MX, SRV}
@@ -48,35 +37,23 @@ RRsets = dict[int, bytes]
 """Packed RRsets by type."""
 Addresses = dict[bytes, tuple[int, int]]
 """Address -> weight (0 for none) and TTL in seconds."""
+Made = list[tuple[int, int, bytes]]
+"""TTL, weight and rdata of records."""
 Follow = Callable[[bytes], Sequence[ServiceRecord]]
 """Returns the services with a host at a path, none if it is outside all zones."""
-
-
-@dataclass(slots=True)
-class Dropped:
-    """Records of a name that are not answered.
-
-    cut: types with more records than an RRset can hold; down: type and rdata of records whose
-    address is down while others are up -> their weight and that address.
-    """
-
-    cut: set[int] = field(default_factory=set)
-    down: dict[tuple[int, bytes], tuple[int, bytes]] = field(default_factory=dict)
 
 
 def alias(path: bytes, services: Sequence[ServiceRecord], *, apex: bool) -> RRsets | None:
     """Return the CNAME of a name that is an alias and nothing else.
 
-    None if it is not; ``others`` and ``addresses`` then build its RRsets. apex: True for the apex
+    None if it is not; an ``RRsetBuilder`` then builds its RRsets. apex: True for the apex
     of a zone, where no CNAME is allowed (RFC 1912 section 2.4).
     """
     hosts = with_host(services)
     target = None if apex else _sole_alias(path, hosts)
-    return (
-        None
-        if target is None
-        else {CNAME: pack_rrset(min(service.ttl for service in hosts), [(1, target)])}
-    )
+    if target is None:
+        return None
+    return {CNAME: pack_single(min(service.ttl for service in hosts), target)}
 
 
 def with_host(services: Sequence[ServiceRecord]) -> Sequence[ServiceRecord]:
@@ -93,95 +70,13 @@ def address_records(service: ServiceRecord, owner: bytes) -> tuple[Record, ...]:
     family = _FAMILIES.get(kind)
     if family is None or text or mail or rtype not in {0, family}:
         return ()
-    head = _SINGLE.pack(ttl, 0, 0, 0, 1, min(weight or 1, _MAX_WEIGHT), len(host))
-    address = Record(owner, family, head + host)
+    address = Record(owner, family, pack_single(ttl, host, min(weight or 1, _MAX_WEIGHT)))
     if port == NO_PORT or rtype:
         return (address,)
     weight = weight or _WEIGHT
     part = int(100.0 / weight * weight)
     rdata = _PORT.pack(priority, part, port) + (stripped(path, strip) if strip else owner)
-    srv = _SINGLE.pack(ttl, 0, 0, 0, 1, part, len(rdata)) + rdata
-    return address, Record(owner, SRV, srv)
-
-
-def others(
-    services: Sequence[ServiceRecord],
-    hosts: Sequence[ServiceRecord],
-    down: Container[bytes],
-    dropped: Dropped,
-) -> Iterator[RRsets]:
-    """Yield the RRsets except addresses, one type at a time; empty where a pause is possible.
-
-    services: of a name, in the order of their keys; hosts: those ``with_host``; down: addresses to
-    drop while others are up; dropped: collects what is not answered.
-    """
-    yield from _srv([service for service in hosts if service.rtype in {0, SRV}], down, dropped)
-    yield _joined(
-        MX, _mx(service for service in hosts if service.mail or service.rtype == MX), dropped
-    )
-    if any(service.text for service in services):
-        yield _joined(TXT, _txt(grouped(services)), dropped)
-
-
-def of_type(rtype: int, services: Sequence[ServiceRecord], dropped: Dropped) -> RRsets:
-    """Return the RRset of a type other than an address, at a name with keys for that type."""
-    kept = grouped(services)
-    make = {NS: _ns, MX: _mx, TXT: _txt}[rtype]
-    return _joined(rtype, make(service for service in kept if service.rtype in {0, rtype}), dropped)
-
-
-def reverse(services: Iterable[ServiceRecord], dropped: Dropped) -> RRsets:
-    """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
-    return _joined(
-        PTR,
-        [(service.ttl, 1, service.host) for service in services if service.kind == NAME],
-        dropped,
-    )
-
-
-def addresses(
-    path: bytes,
-    hosts: Sequence[ServiceRecord],
-    follow: Follow,
-    down: Container[bytes],
-    dropped: Dropped,
-) -> Iterator[RRsets]:
-    """Yield the A and AAAA records of services and of the names that they are aliases of.
-
-    They come at the end; before that it yields an empty dict where a pause is possible.
-    """
-    found: dict[int, Addresses] = {A: {}, AAAA: {}}
-    seen, aliases = {path}, 0
-    level = [(path, hosts, 0, _MAX_TTL)]
-    for _ in range(MAX_CHAIN + 1):
-        after: list[tuple[bytes, Sequence[ServiceRecord], int, int]] = []
-        for here, services, weight, ttl in level:
-            for service in services:
-                if service.kind != NAME:
-                    rtype = _FAMILIES[service.kind]
-                    if service.rtype in {0, rtype} or (
-                        service.rtype in _TARGETED and service.path == here
-                    ):
-                        _add(
-                            found[rtype],
-                            service.host,
-                            weight or service.weight,
-                            min(ttl, service.ttl),
-                        )
-                elif service.rtype in {0, CNAME} and len(seen) <= MAX_RECORDS:
-                    aliases += 1
-                    if aliases % FOLLOW_STEP == 0:
-                        yield {}
-                    target = path_of(service.host)
-                    if target not in seen and not _is_below(target, here):
-                        seen.add(target)
-                        limits = weight or service.weight, min(ttl, service.ttl)
-                        after.append((target, follow(target), *limits))
-        level = after
-    joined: RRsets = {}
-    for rtype, known in found.items():
-        joined |= _joined(rtype, _addresses(rtype, known, down, dropped), dropped)
-    yield joined
+    return address, Record(owner, SRV, pack_single(ttl, rdata, part))
 
 
 def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:
@@ -236,46 +131,6 @@ def stripped(path: bytes, strip: int) -> bytes:
     return name_of(path)
 
 
-Made = list[tuple[int, int, bytes]]
-"""TTL, weight and rdata of records."""
-
-
-def _srv(
-    hosts: Sequence[ServiceRecord], down: Container[bytes], dropped: Dropped
-) -> Iterator[RRsets]:
-    """Yield the SRV records; the weights of a priority are shares of 100, as in SkyDNS."""
-    sums: dict[int, int] = {}
-    for service in hosts:
-        sums[service.priority] = sums.get(service.priority, 0) + (service.weight or _WEIGHT)
-    addresses: set[tuple[bytes, int]] = set()
-    up: dict[bytes, tuple[int, int, bytes]] = {}
-    rest: dict[bytes, tuple[int, int, bytes]] = {}
-    out: dict[tuple[int, bytes], tuple[int, bytes]] = {}
-    for number, service in enumerate(hosts, 1):
-        if number % STEP == 0:
-            yield {}
-        if service.port == NO_PORT:
-            continue
-        target = service.host
-        if service.kind != NAME:
-            # Two addresses with the same name and port are one service in SkyDNS.
-            target = stripped(service.path, service.strip)
-            if (target, service.port) in addresses:
-                continue
-            addresses.add((target, service.port))
-        # In this order, so that it is rounded as in CoreDNS.
-        weight = max(1, int(100.0 / sums[service.priority] * (service.weight or _WEIGHT)))
-        rdata = _PORT.pack(service.priority, weight, service.port) + target
-        known = up
-        if service.kind != NAME and service.host in down:
-            known = rest
-            out.setdefault((SRV, rdata), (weight, service.host))
-        known.setdefault(rdata, (service.ttl, weight, rdata))
-    if up:
-        dropped.down |= out
-    yield _joined(SRV, list((up or rest).values()), dropped)
-
-
 def _mx(services: Iterable[ServiceRecord]) -> Made:
     found: dict[bytes, tuple[int, int, bytes]] = {}
     for service in services:
@@ -307,36 +162,144 @@ def _txt(services: Iterable[ServiceRecord]) -> Made:
     return list(found.values())
 
 
-def _addresses(rtype: int, known: Addresses, down: Container[bytes], dropped: Dropped) -> Made:
-    up = [address for address in known if address not in down] or list(known)
-    weighted = any(known[address][0] for address in up)
-    made = {
-        address: (ttl, min(weight or _WEIGHT, _MAX_WEIGHT) if weighted else 1, address)
-        for address, (weight, ttl) in known.items()
-    }
-    for address in known.keys() - up if len(up) < len(known) else ():
-        dropped.down[rtype, address] = made[address][1], address
-    return [made[address] for address in up]
+class RRsetBuilder:
+    """Builds the RRsets of one name, and notes the records that are not answered."""
 
+    def __init__(self, down: Container[bytes], limits: NameLimits) -> None:
+        """Create a builder. down: addresses to drop while others are up."""
+        self.cut: set[int] = set()
+        """Types with more records than an RRset can hold."""
+        self.withheld: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+        """Type and rdata of records whose address is down while others are up -> their weight and
+        that address."""
+        self._down = down
+        self._limits = limits
 
-def _joined(rtype: int, records: Made, dropped: Dropped) -> RRsets:
-    """Return the RRset of some records; it has one TTL (RFC 2181 section 5.2)."""
-    if not records:
-        return {}
-    ttl = min([ttl for ttl, _, _ in records])
-    packed = pack_rrset(ttl, [(weight, rdata) for _, weight, rdata in records])
-    if _RRSET.unpack_from(packed)[-1] < len(records):
-        dropped.cut.add(rtype)
-    return {rtype: packed}
+    def others(
+        self, services: Sequence[ServiceRecord], hosts: Sequence[ServiceRecord]
+    ) -> Iterator[RRsets]:
+        """Yield the RRsets except addresses, one type at a time; empty where a pause is possible.
 
+        services: of the name, in the order of their keys; hosts: those ``with_host``.
+        """
+        yield from self._srv([service for service in hosts if service.rtype in {0, SRV}])
+        yield self._join(
+            MX, _mx(service for service in hosts if service.mail or service.rtype == MX)
+        )
+        if any(service.text for service in services):
+            yield self._join(TXT, _txt(grouped(services)))
 
-def pack_rrset(ttl: int, records: Sequence[tuple[int, bytes]]) -> bytes:
-    """Return a packed RRset, truncated to what fits in a message."""
-    size, parts = 0, [b""]
-    for weight, rdata in records[:MAX_RECORDS]:
-        size += _RECORD_BYTES + len(rdata)
-        if size > MAX_RRSET_BYTES:
-            break
-        parts.append(_RECORD.pack(min(weight, _MAX_WEIGHT), len(rdata)) + rdata)
-    parts[0] = _RRSET.pack(ttl, 0, 0, 0, len(parts) - 1)
-    return b"".join(parts)
+    def of_type(self, rtype: int, services: Sequence[ServiceRecord]) -> RRsets:
+        """Return the RRset of a type other than an address, at a name with keys for that type."""
+        kept = grouped(services)
+        make = {NS: _ns, MX: _mx, TXT: _txt}[rtype]
+        return self._join(rtype, make(service for service in kept if service.rtype in {0, rtype}))
+
+    def reverse(self, services: Iterable[ServiceRecord]) -> RRsets:
+        """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
+        return self._join(
+            PTR,
+            [(service.ttl, 1, service.host) for service in services if service.kind == NAME],
+        )
+
+    def addresses(
+        self, path: bytes, hosts: Sequence[ServiceRecord], follow: Follow
+    ) -> Iterator[RRsets]:
+        """Yield the A and AAAA records of services and of the names that they are aliases of.
+
+        They come at the end; before that it yields an empty dict where a pause is possible.
+        """
+        found: dict[int, Addresses] = {A: {}, AAAA: {}}
+        seen, aliases = {path}, 0
+        level = [(path, hosts, 0, _MAX_TTL)]
+        for _ in range(MAX_CHAIN + 1):
+            after: list[tuple[bytes, Sequence[ServiceRecord], int, int]] = []
+            for here, services, weight, ttl in level:
+                for service in services:
+                    if service.kind != NAME:
+                        rtype = _FAMILIES[service.kind]
+                        if service.rtype in {0, rtype} or (
+                            service.rtype in _TARGETED and service.path == here
+                        ):
+                            _add(
+                                found[rtype],
+                                service.host,
+                                weight or service.weight,
+                                min(ttl, service.ttl),
+                            )
+                    elif service.rtype in {0, CNAME} and len(seen) <= self._limits.max_records:
+                        aliases += 1
+                        if aliases % self._limits.follow_step == 0:
+                            yield {}
+                        target = path_of(service.host)
+                        if target not in seen and not _is_below(target, here):
+                            seen.add(target)
+                            least = min(ttl, service.ttl)
+                            after.append((target, follow(target), weight or service.weight, least))
+            level = after
+        joined: RRsets = {}
+        for rtype, known in found.items():
+            joined |= self._join(rtype, self._addresses(rtype, known))
+        yield joined
+
+    def _srv(self, hosts: Sequence[ServiceRecord]) -> Iterator[RRsets]:
+        """Yield the SRV records; the weights of a priority are shares of 100, as in SkyDNS."""
+        sums: dict[int, int] = {}
+        for service in hosts:
+            sums[service.priority] = sums.get(service.priority, 0) + (service.weight or _WEIGHT)
+        addresses: set[tuple[bytes, int]] = set()
+        up: dict[bytes, tuple[int, int, bytes]] = {}
+        rest: dict[bytes, tuple[int, int, bytes]] = {}
+        out: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+        for number, service in enumerate(hosts, 1):
+            if number % self._limits.step == 0:
+                yield {}
+            if service.port == NO_PORT:
+                continue
+            target = service.host
+            if service.kind != NAME:
+                # Two addresses with the same name and port are one service in SkyDNS.
+                target = stripped(service.path, service.strip)
+                if (target, service.port) in addresses:
+                    continue
+                addresses.add((target, service.port))
+            # In this order, so that it is rounded as in CoreDNS.
+            weight = max(1, int(100.0 / sums[service.priority] * (service.weight or _WEIGHT)))
+            rdata = _PORT.pack(service.priority, weight, service.port) + target
+            known = up
+            if service.kind != NAME and service.host in self._down:
+                known = rest
+                out.setdefault((SRV, rdata), (weight, service.host))
+            known.setdefault(rdata, (service.ttl, weight, rdata))
+        if up:
+            self.withheld |= out
+        yield self._join(SRV, list((up or rest).values()))
+
+    def _addresses(self, rtype: int, known: Addresses) -> Made:
+        up = [address for address in known if address not in self._down] or list(known)
+        weighted = any(known[address][0] for address in up)
+        made = {
+            address: (ttl, min(weight or _WEIGHT, _MAX_WEIGHT) if weighted else 1, address)
+            for address, (weight, ttl) in known.items()
+        }
+        for address in known.keys() - up if len(up) < len(known) else ():
+            self.withheld[rtype, address] = made[address][1], address
+        return [made[address] for address in up]
+
+    def _join(self, rtype: int, records: Made) -> RRsets:
+        """Return the RRset of some records, as many as a message holds; it has one TTL.
+
+        See RFC 2181 section 5.2.
+        """
+        if not records:
+            return {}
+        fit: list[tuple[int, bytes]] = []
+        size = 0
+        for _, weight, rdata in records[: self._limits.max_records]:
+            size += _RECORD_BYTES + len(rdata)
+            if size > MAX_RRSET_BYTES:
+                break
+            fit.append((min(weight, _MAX_WEIGHT), rdata))
+        if len(fit) < len(records):
+            self.cut.add(rtype)
+        return {rtype: pack(min([ttl for ttl, _, _ in records]), fit)}
