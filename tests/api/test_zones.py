@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.kit import Api
+from musterd.catalog import ZoneReport
+from musterd.catalog.zone import Zone
+from tests.api.kit import Api, settings
 
 FILE = b"""\
 $ORIGIN muster.local.
@@ -150,3 +152,38 @@ async def test_large_file_is_imported(api: Api) -> None:
     assert api.answers("h4999") == ["10.0.19.135"]
     assert counts(await load(api, b"; nothing\n", "?replace=true")) == (0, 0, 5000, 0)
     assert api.answers("h4999") == []
+
+
+async def test_zone_costs_no_look_at_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    report = api.context.catalog.zone_report
+
+    def counted(zone: Zone) -> ZoneReport:
+        asked.append(zone.text)
+        return report(zone)
+
+    monkeypatch.setattr(api.context.catalog, "zone_report", counted)
+    await api.ok("GET", "/zones/sub.muster.local")
+    (found,) = (await api.ok("GET", "/zones?name=a.b.sub.muster.local"))["zones"]
+    assert found["name"] == "sub.muster.local"
+    assert asked == ["sub.muster.local."] * 2
+
+
+async def test_zone_of_a_name_needs_a_scope(api: Api) -> None:
+    reader, writer = await api.token("read"), await api.token("write:muster.local")
+    assert await api.ok("GET", "/zones?name=a.muster.local.", token=reader)
+    assert await api.ok("GET", "/zones?name=a.muster.local", token=writer)
+    await api.refused(403, "GET", "/zones?name=a.sub.muster.local", token=writer)
+    problem = await api.refused(404, "GET", "/zones?name=a.nope.test", token=writer)
+    assert "zones" not in problem
+    problem = await api.refused(404, "GET", "/zones?name=a.nope.test", token=reader)
+    assert problem["zones"] == ["muster.local", "other.test", "sub.muster.local"]
+    await api.refused(403, "GET", "/zones", token=writer)
+    await api.refused(422, "GET", "/zones?name=a..test")
+
+
+async def test_zone_that_a_reload_has_just_declared_is_loading(api: Api) -> None:
+    apex = b"\x02up\x04test\0"
+    api.context.catalog.zones[apex] = Zone(settings([{"name": "up.test"}]).zones[0], ())
+    found = await api.ok("GET", "/zones")
+    assert [zone["state"] for zone in found["zones"] if zone["name"] == "up.test"] == ["loading"]

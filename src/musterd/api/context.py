@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from fastapi import Depends
@@ -27,6 +28,8 @@ from musterd.settings import REGISTRY, Api
 
 CALL: Final = "musterd.call"
 """Key of the ``Call`` in the scope of a request."""
+MAX_NAMED: Final = 100
+"""Declared zones that the problem of an undeclared one names."""
 _NO_ZONE: Final = "no-such-zone"
 
 
@@ -86,14 +89,14 @@ class Context:
 
         former: the zone under which such names were registered.
         """
-        zones = sorted(zone_text(apex) for apex in self.catalog.zones)
+        zones = sorted(zone_text(apex) for apex in islice(self.catalog.zones, MAX_NAMED))
         there = f"declared: {', '.join(zones[:20])}" if zones else "no zone is declared"
         more: dict[str, Any] = {"registered": former} if former else {}
         return ProblemResponse(
             404,
             f"{name} is not in a declared zone; {there}; declare zones with [[zones]]",
             _NO_ZONE,
-            zones=zones[:1000],
+            zones=zones,
             **more,
         )
 

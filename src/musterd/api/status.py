@@ -11,7 +11,7 @@ from starlette.responses import Response
 from musterd.api import responses, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.problems import documented
-from musterd.api.zones import shown as zone_shown
+from musterd.api.zones import all_zones
 from musterd.catalog import SourceReport
 from musterd.kv import StoreError
 from musterd.registry.applied import Applied
@@ -35,7 +35,7 @@ async def status(call: CallDep) -> Response:
         "version": context.version,
         "started": context.started,
         "listeners": list(context.listening()),
-        "zones": [zone_shown(context, zone) for zone in context.catalog.zones.values()],
+        "zones": await all_zones(context),
         "sources": [_source(report) for report in sources],
         "store": {
             "kind": "embedded" if context.servers is None else "etcd",

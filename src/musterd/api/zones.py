@@ -24,7 +24,7 @@ from musterd.rr.types import SOA
 router = APIRouter(prefix="/v1/zones", tags=["zones"])
 TEXT: Final = "text/dns"
 CHUNK: Final = 200
-"""Owner names of an export between two yields to the event loop."""
+"""Owner names of an export, or zones of a list, between two yields to the event loop."""
 MAX_PROBLEMS: Final = 100
 _READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
 _WRITE: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
@@ -48,8 +48,7 @@ async def list_zones(
     if name is not None:
         return responses.answer({"zones": [shown(call.context, call.zone_of(name))]})
     call.reads()
-    zones = call.context.catalog.zones.values()
-    return responses.answer({"zones": [shown(call.context, zone) for zone in zones]})
+    return responses.answer({"zones": await all_zones(call.context)})
 
 
 @router.get("/{zone}", response_model=schemas.ZoneOut, responses=_READ)
@@ -106,6 +105,16 @@ async def import_zone(
             call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
     counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
     return responses.answer({**counts, "problems": problems[:MAX_PROBLEMS]})
+
+
+async def all_zones(context: Context) -> list[dict[str, Any]]:
+    """Return the JSON form of all zones. Other tasks run meanwhile."""
+    found: list[dict[str, Any]] = []
+    for zone in list(context.catalog.zones.values()):
+        found.append(shown(context, zone))
+        if len(found) % CHUNK == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 def shown(context: Context, zone: Zone) -> dict[str, Any]:

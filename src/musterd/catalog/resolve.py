@@ -37,4 +37,6 @@ def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = N
 
 def answered_serial(zone: Zone) -> int:
     """Return the serial of the SOA that is answered: a source's, if a source gives the SOA."""
+    if zone.apex not in zone.names:
+        return zone.serial.answered
     return soa_serial(resolve(zone, zone.apex)[SOA])

@@ -8,6 +8,7 @@ from musterd.clock import Clock, Timer
 
 INTERVAL: Final = 1.0
 """Minimum seconds between two serials; a serial that advances faster would pass the time."""
+_MAX_SERIAL: Final = 0xFFFF_FFFF
 
 
 class Serial:
@@ -21,6 +22,11 @@ class Serial:
         self._advanced = -inf
         """Time of the last advance, by the monotonic clock."""
         self._timer: Timer | None = None
+
+    @property
+    def answered(self) -> int:
+        """The serial as in the SOA, 32 bits."""
+        return self.value & _MAX_SERIAL
 
     def start(self, clock: Clock, last: int) -> None:
         """Start so that the first advance exceeds ``last``, of an earlier run; 0 for none."""

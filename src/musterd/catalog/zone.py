@@ -24,7 +24,6 @@ MAX_REFUSED: Final = 1000
 """Maximum RRsets refused by the core that are remembered; all are counted."""
 _LAST: Final = 1 << 30
 """Rank after all sources."""
-_MAX_SERIAL: Final = 0xFFFF_FFFF
 
 _new = tuple.__new__
 
@@ -180,7 +179,7 @@ class Zone:
         soa = self.settings.soa
         names = name_from_text(soa.mname) + name_from_text(soa.rname)
         times = soa.refresh, soa.retry, soa.expire, soa.minimum
-        return names + struct.pack("!5I", self.serial.value & _MAX_SERIAL, *times)
+        return names + struct.pack("!5I", self.serial.answered, *times)
 
 
 def deepest(zones: Mapping[bytes, _T], owner: bytes) -> _T | None:

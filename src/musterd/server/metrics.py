@@ -1,24 +1,23 @@
 """The HTTP endpoints for Prometheus and Kubernetes: /metrics, /healthz, /readyz."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from musterd.registry.applied import Applied
+from musterd.catalog import SourceReport, ZoneReport
 from musterd.rr.names import name_to_text
 from musterd.server.connection import HttpLimits
+from musterd.server.exposition import STEP, Family, label, write
 from musterd.server.listener import HttpEndpoint, HttpService
-from musterd.server.snapshot_files import SnapshotFiles
 from musterd.server.state import ServerState
 from musterd.settings import Settings
 
@@ -35,141 +34,142 @@ _GROUPS: Final = {
 _GAUGES: Final = {"tcp_open": ("musterd_dns_tcp_connections", "Open TCP connections.")}
 """Counters of the core that also go down."""
 
-
-class MusterdCollector(Collector):
-    """Collects the metrics on request."""
-
-    def __init__(self, state: ServerState) -> None:
-        """Create a collector for a running server."""
-        self._state = state
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all metrics of musterd."""
-        yield _gauge("musterd_build_info", "Version of musterd.", {"version": _version()}, 1)
-        yield from _core_metrics(self._state.core.counters())
-        yield from self._zones()
-        yield from self._memory()
-        yield from self._sources()
-        if self._state.applied is not None:
-            yield from _registry(self._state.applied)
-        reloads = CounterMetricFamily(
-            "musterd_reloads", "Reloads of the settings by result.", labels=["result"]
-        )
-        reloads.add_metric(["ok"], self._state.reloads_ok)
-        reloads.add_metric(["failed"], self._state.reloads_failed)
-        yield reloads
-        if self._state.snapshots is not None:
-            yield from _snapshots(self._state.snapshots)
-
-    def _zones(self) -> Iterator[Metric]:
-        state = _family(
-            "musterd_zone_state",
-            "1 for the current state of a zone, 0 for the others.",
-            "zone",
-            "state",
-        )
-        since = _family(
-            "musterd_zone_state_since_timestamp_seconds",
-            "Time of the last change of the state of a zone.",
-            "zone",
-        )
-        serial = _family("musterd_zone_serial", "SOA serial of a zone.", "zone")
-        records = _family(
-            "musterd_zone_records", "Records of a source in a zone, including shadowed ones.",
-            "zone", "source",
-        )  # fmt: skip
-        refused = CounterMetricFamily(
-            "musterd_zone_refused_rrsets", "RRsets rejected by the core.", labels=["zone"]
-        )
-        for zone in self._state.catalog.zone_reports():
-            for word in ZONE_STATES:
-                state.add_metric([zone.name, word], float(zone.state == word))
-            since.add_metric([zone.name], zone.since)
-            serial.add_metric([zone.name], zone.serial)
-            refused.add_metric([zone.name], zone.refused_total)
-            for source, count in zone.records.items():
-                records.add_metric([zone.name, source], count)
-        yield from (state, since, serial, records, refused)
-
-    def _memory(self) -> Iterator[Metric]:
-        names = _family(
-            "musterd_zone_names", "Owner names of a zone, including empty non-terminals.", "zone"
-        )
-        memory = _family("musterd_zone_memory_bytes", "Memory used by a zone in the core.", "zone")
-        for apex, _, owners, size in self._state.core.zones():
-            names.add_metric([name_to_text(apex)], owners)
-            memory.add_metric([name_to_text(apex)], size)
-        yield from (names, memory)
-
-    def _sources(self) -> Iterator[Metric]:
-        state = _family(
-            "musterd_source_state",
-            "1 for the current state of a source, 0 for the others.",
-            "source",
-            "state",
-        )
-        synced = _family(
-            "musterd_source_last_sync_timestamp_seconds",
-            "Time of the last complete sync of a source.",
-            "source",
-        )
-        keys = _family("musterd_source_keys", "Keys of a source.", "source")
-        problems = CounterMetricFamily(
-            "musterd_source_problems", "Records and keys rejected so far.", labels=["source"]
-        )
-        left_out = _family(
-            "musterd_source_left_out", "Records and keys currently rejected.", "source"
-        )
-        for source in self._state.catalog.source_reports():
-            for word in SOURCE_STATES:
-                state.add_metric([source.name, word], float(source.state == word))
-            if source.synced is not None:
-                synced.add_metric([source.name], source.synced)
-            keys.add_metric([source.name], source.keys)
-            problems.add_metric([source.name], source.problems_total)
-            now = len(source.problems) + source.problems_forgotten
-            left_out.add_metric([source.name], now)
-        yield from (state, synced, keys, problems, left_out)
+_Zones = Sequence[tuple[str, ZoneReport]]
+"""The label and the report of each zone."""
+_Sources = Sequence[tuple[str, SourceReport]]
 
 
-def _core_metrics(counters: Mapping[str, int]) -> Iterable[Metric]:
-    groups: dict[str, CounterMetricFamily] = {}
-    single: list[Metric] = []
+async def musterd_metrics(state: ServerState, *, open_metrics: bool) -> bytes:
+    """Return the metrics of a server as text, in steps between which other tasks run."""
+    zones: list[tuple[str, ZoneReport]] = []
+    for number, zone in enumerate(list(state.catalog.zones.values()), 1):
+        zones.append((label("zone", zone.text), state.catalog.zone_report(zone)))
+        if number % STEP == 0:
+            await asyncio.sleep(0)
+    sources = [(label("source", each.name), each) for each in state.catalog.source_reports()]
+    families = chain(
+        _core(state.core.counters()),
+        _zones(zones),
+        _memory(state.core.zones()),
+        _sources(sources),
+        _server(state),
+    )
+    return await write(families, open_metrics=open_metrics)
+
+
+def _core(counters: Mapping[str, int]) -> Iterator[Family]:
+    groups: dict[str, list[tuple[str, float]]] = {}
     for name, value in sorted(counters.items()):
         group, _, word = name.partition("_")
         if name in _GAUGES:
-            single.append(GaugeMetricFamily(*_GAUGES[name], value=value))
+            yield _gauge(*_GAUGES[name], value)
         elif group in _GROUPS:
-            family, about, label = _GROUPS[group]
-            if family not in groups:
-                groups[family] = CounterMetricFamily(family, about, labels=[label])
-            groups[family].add_metric([word], value)
+            groups.setdefault(group, []).append((label(_GROUPS[group][2], word), value))
         else:
-            about = f"Counter {name} of the core."
-            single.append(CounterMetricFamily(f"musterd_dns_{name}", about, value=value))
-    return [*groups.values(), *single]
+            yield _counter(f"musterd_dns_{name}", f"Counter {name} of the core.", value)
+    for group, samples in groups.items():
+        family, about, _ = _GROUPS[group]
+        yield Family("counter", family, about, samples)
 
 
-def _registry(applied: Applied) -> Iterator[Metric]:
-    yield _gauge(
-        "musterd_store_revision", "Revision of the store that is being answered.", {},
-        applied.revision,
+def _zones(zones: _Zones) -> Iterator[Family]:
+    yield Family(
+        "gauge", "musterd_zone_state", "1 for the current state of a zone, 0 for the others.",
+        ((f"{label('state', word)},{name}", int(zone.state == word))
+         for name, zone in zones for word in ZONE_STATES),
     )  # fmt: skip
-    yield _gauge(
-        "musterd_store_lag_seconds", "Replication lag between the store and the answers.",
-        {}, applied.lag,
+    yield Family(
+        "gauge", "musterd_zone_state_since_timestamp_seconds",
+        "Time of the last change of the state of a zone.",
+        ((name, zone.since) for name, zone in zones),
+    )  # fmt: skip
+    yield Family(
+        "gauge", "musterd_zone_serial", "SOA serial of a zone.",
+        ((name, zone.serial) for name, zone in zones),
+    )  # fmt: skip
+    yield Family(
+        "gauge", "musterd_zone_records",
+        "Records of a source in a zone, including shadowed ones.",
+        ((f"{label('source', source)},{name}", count)
+         for name, zone in zones for source, count in zone.records.items()),
+    )  # fmt: skip
+    yield Family(
+        "counter", "musterd_zone_refused_rrsets", "RRsets rejected by the core.",
+        ((name, zone.refused_total) for name, zone in zones),
     )  # fmt: skip
 
 
-def _snapshots(snapshots: SnapshotFiles) -> Iterator[Metric]:
-    yield CounterMetricFamily(
-        "musterd_snapshots_bad", "Corrupt files in the state directory that were ignored.",
-        value=snapshots.bad_total,
+def _memory(zones: Sequence[tuple[bytes, int, int, int]]) -> Iterator[Family]:
+    yield Family(
+        "gauge", "musterd_zone_names", "Owner names of a zone, including empty non-terminals.",
+        ((label("zone", name_to_text(apex)), names) for apex, _, names, _ in zones),
     )  # fmt: skip
-    yield CounterMetricFamily(
-        "musterd_snapshots_failed", "Failed writes to the state directory.",
-        value=snapshots.failed_total,
+    yield Family(
+        "gauge", "musterd_zone_memory_bytes", "Memory used by a zone in the core.",
+        ((label("zone", name_to_text(apex)), size) for apex, _, _, size in zones),
     )  # fmt: skip
+
+
+def _sources(sources: _Sources) -> Iterator[Family]:
+    yield Family(
+        "gauge", "musterd_source_state", "1 for the current state of a source, 0 for the others.",
+        ((f"{name},{label('state', word)}", int(source.state == word))
+         for name, source in sources for word in SOURCE_STATES),
+    )  # fmt: skip
+    yield Family(
+        "gauge", "musterd_source_last_sync_timestamp_seconds",
+        "Time of the last complete sync of a source.",
+        ((name, source.synced) for name, source in sources if source.synced is not None),
+    )  # fmt: skip
+    yield Family(
+        "gauge", "musterd_source_keys", "Keys of a source.",
+        ((name, source.keys) for name, source in sources),
+    )  # fmt: skip
+    yield Family(
+        "counter", "musterd_source_problems", "Records and keys rejected so far.",
+        ((name, source.problems_total) for name, source in sources),
+    )  # fmt: skip
+    yield Family(
+        "gauge", "musterd_source_left_out", "Records and keys currently rejected.",
+        ((name, len(source.problems) + source.problems_forgotten) for name, source in sources),
+    )  # fmt: skip
+
+
+def _server(state: ServerState) -> Iterator[Family]:
+    yield Family(
+        "gauge", "musterd_build_info", "Version of musterd.", [(label("version", _version()), 1)]
+    )
+    yield Family(
+        "counter", "musterd_reloads", "Reloads of the settings by result.",
+        [(label("result", "ok"), state.reloads_ok),
+         (label("result", "failed"), state.reloads_failed)],
+    )  # fmt: skip
+    if (applied := state.applied) is not None:
+        yield _gauge(
+            "musterd_store_revision", "Revision of the store that is being answered.",
+            applied.revision,
+        )  # fmt: skip
+        yield _gauge(
+            "musterd_store_lag_seconds", "Replication lag between the store and the answers.",
+            applied.lag,
+        )  # fmt: skip
+    if (snapshots := state.snapshots) is not None:
+        yield _counter(
+            "musterd_snapshots_bad", "Corrupt files in the state directory that were ignored.",
+            snapshots.bad_total,
+        )  # fmt: skip
+        yield _counter(
+            "musterd_snapshots_failed", "Failed writes to the state directory.",
+            snapshots.failed_total,
+        )  # fmt: skip
+
+
+def _gauge(name: str, about: str, value: float) -> Family:
+    return Family("gauge", name, about, [("", value)])
+
+
+def _counter(name: str, about: str, value: float) -> Family:
+    return Family("counter", name, about, [("", value)])
 
 
 def _version() -> str:
@@ -179,26 +179,17 @@ def _version() -> str:
         return "unknown"
 
 
-def _family(name: str, about: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, about, labels=labels)
-
-
-def _gauge(name: str, about: str, labels: Mapping[str, str], value: float) -> Metric:
-    family = _family(name, about, *labels)
-    family.add_metric(list(labels.values()), value)
-    return family
-
-
 def app(state: ServerState) -> Starlette:
     """Create the HTTP application."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(MusterdCollector(state))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
     async def metrics(request: Request) -> Response:
         encode, kind = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": kind})
+        own = await musterd_metrics(state, open_metrics="openmetrics" in kind)
+        # OpenMetrics ends with a line that the encoder writes.
+        return Response(own + encode(registry), headers={"content-type": kind})
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
