@@ -86,11 +86,56 @@ def test_if_revision_protects_a_concurrent_write(api: Api) -> None:
 
 
 def test_unquoted_text_is_one_string(api: Api) -> None:
-    api("record", "set", "muster.local", "TXT", "v=spf1 mx -all; x")
+    api("record", "set", "muster.local", "TXT", "v=spf1 mx -all")
     (record,) = api.objects("record", "show", "muster.local", "TXT")
-    assert record["data"] == '"v=spf1 mx -all; x"'
-    api("record", "delete", "muster.local", "TXT", "v=spf1 mx -all; x")
+    assert record["data"] == '"v=spf1 mx -all"'
+    api("record", "delete", "muster.local", "TXT", "v=spf1 mx -all")
     api.fails("record", "show", "muster.local")
+
+
+def test_semicolon_outside_quotes_is_rejected(api: Api) -> None:
+    text = "v=DMARC1; p=none"
+    assert f'write "{text}"' in api.fails("record", "set", "_dmarc.muster.local", "TXT", text)
+    assert "; x=1" in api.fails("record", "set", "muster.local", "CAA", "0 issue ca.test; x=1")
+    api("record", "set", "_dmarc.muster.local", "TXT", f'"{text}"')
+    assert "; p=none" in api.fails("record", "delete", "_dmarc.muster.local", "TXT", text)
+    api("record", "delete", "_dmarc.muster.local", "TXT", f'"{text}"')
+
+
+@pytest.mark.parametrize(
+    ("rtype", "data", "other"),
+    [
+        ("AAAA", "2001:db8::1", "2001:DB8:0:0::1"),
+        ("SRV", "0 1 80 Web.test.", "0  1 80 web.TEST"),
+        ("MX", "10 Mail.Test", "10 mail.test."),
+        ("CAA", '0 issue "ca.test"', "0 issue ca.test"),
+        ("TXT", '"a b"', "a b"),
+    ],
+)
+def test_delete_finds_equal_data(api: Api, rtype: str, data: str, other: str) -> None:
+    api("record", "set", "web.muster.local", rtype, data)
+    api("record", "delete", "web.muster.local", rtype, other)
+    api.fails("record", "show", "web.muster.local")
+
+
+def test_name_that_repeats_its_zone_is_written_shown_and_deleted(api: Api) -> None:
+    for name in ("web.muster.local.muster.local", "muster.local.muster.local"):
+        output = api("record", "set", name, "A", "10.0.0.1")
+        assert output.startswith(f"{name} A: set 10.0.0.1\n")
+        (record,) = api.objects("record", "show", name)
+        assert record["owner"] == name.removesuffix(".muster.local")
+        assert name in api("record", "list", "muster.local")
+        assert api.objects("record", "history", name)
+        api("record", "delete", name, "A")
+        api.fails("record", "show", name)
+
+
+def test_delete_by_data_keeps_other_data(api: Api) -> None:
+    api("record", "set", "web.muster.local", "TXT", "a", "A")
+    api("record", "delete", "web.muster.local", "TXT", "a")
+    (record,) = api.objects("record", "show", "web.muster.local")
+    assert record["data"] == '"A"'
+    assert 'there is "A" (--id ' in api.fails("record", "delete", "web.muster.local", "TXT", "b")
 
 
 def test_lease_is_granted_renewed_and_revoked(api: Api) -> None:

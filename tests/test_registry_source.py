@@ -163,6 +163,14 @@ async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
         (b"/musterd/v1/records/too/few", value("10.0.0.1")),
         (b"/musterd/v1/records/\xff/a/A/x", value("10.0.0.1")),
         (key("a", zone="c.test"), value("10.0.0.1")),
+        (key("a", "CAA"), value("0 issue ca.test; accounturi=https://a/1")),
+        (key("a", "TXT"), value('"a" b')),
+        (key("a", "CNAME"), value("web")),
+        (key("a", "MX"), value("10 mail")),
+        (key("a", "NS"), value("10.0.0.1")),
+        (key("@", "CNAME"), value("web.test.")),
+        (key("*", "NS"), value("ns.test.")),
+        (key("*.a", "DNAME"), value("web.test.")),
     ],
 )
 async def test_invalid_entry_is_left_out_and_reported(

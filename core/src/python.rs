@@ -256,6 +256,12 @@ fn pack_records<'py>(
     Ok(PyBytes::new(py, &packed))
 }
 
+/// Returns rdata with its names in lower case.
+#[pyfunction]
+fn fold_rdata<'py>(py: Python<'py>, rtype: u16, rdata: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &rdata_text::folded(rtype, rdata))
+}
+
 /// Returns the wire form of a name in text.
 #[pyfunction]
 fn name_from_text<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
@@ -289,6 +295,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pack_records, module)?)?;
+    module.add_function(wrap_pyfunction!(fold_rdata, module)?)?;
     module.add_function(wrap_pyfunction!(name_from_text, module)?)?;
     module.add_function(wrap_pyfunction!(name_to_text, module)?)?;
     Ok(())

@@ -139,6 +139,9 @@ def read_zone(path: str, origin: bytes, default_ttl: int) -> ZoneFile:
 def pack_records(ttl: int, rtype: int, rdatas: Sequence[tuple[int, bytes]]) -> bytes:
     """Pack (weight, rdata) pairs into an RRset of policy ``all``. Raises ValueError."""
 
+def fold_rdata(rtype: int, rdata: bytes) -> bytes:
+    """Return rdata with its names in lower case, as rdata is compared (RFC 4034 section 6.2)."""
+
 def name_from_text(text: str) -> bytes:
     r"""Return the wire name of ASCII text, which is absolute with or without its final dot.
 

@@ -37,6 +37,7 @@ BODIES = (
     json.dumps({"data": "10.0.0.1", "description": "x" * 1000}).encode(),
     json.dumps({"data": "10.0.0.1", "description": "x" * 1001}).encode(),
     b"\xef\xbb\xbf" + BODY, BODY.decode().encode("utf-16"), BODY.decode().encode("utf-32"),
+    b'{"data": "10.0.0.1;x"}', b'{"data": "10.0.0.1 x"}', b'{"data": "\\\\# 4 0a000001"}',
     b"  " + BODY + b"\n\n", BODY + b"x", BODY + b"\0",
 )  # fmt: skip
 PATHS = (
@@ -49,6 +50,7 @@ PATHS = (
     f"/v1/records/muster.local/web/{'A' * 20}/one", f"/v1/records/muster.local/web/{'A' * 21}/one",
     f"/v1/records/muster.local/{'x.' * 549}xx/A/one",
     f"/v1/records/muster.local/{'x.' * 550}x/A/one",
+    "/v1/records/muster.local/web.muster.local/A/one", "/v1/records/muster.local/@/CNAME/one",
     "/v1/records/muster.local/w%2Fb/A/one", "/v1/records/muster.local/w%5C047b/A/one",
     "/v1/records/muster.local/%00/A/one", "/v1/records/muster.local/%E3%80%82/A/one",
     "/v1/records/MUSTER.local./web.muster.local./A/one", "/v1/records/nope.test/web/A/one",

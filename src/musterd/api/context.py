@@ -17,7 +17,7 @@ from musterd.catalog.zone import Zone, deepest
 from musterd.registry.directory import ServerDirectory
 from musterd.registry.keys import RecordKey
 from musterd.registry.leases import LeaseService
-from musterd.registry.names import owner_text, parse_owner, parse_zone, zone_text
+from musterd.registry.names import check_place, owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.preconditions import Preconditions
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.registry import Registry
@@ -213,6 +213,13 @@ class Call:
         return await adopt(
             self.context.registry, target.strays, target.key, self.token.name, expected
         )
+
+    def check_place(self, target: Target) -> None:
+        """Raise ProblemResponse if a record would never be answered at its owner."""
+        try:
+            check_place(target.key.owner, target.rtype)
+        except ValueError as error:
+            raise ProblemResponse(422, str(error), "invalid") from None
 
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
         """Log a write; the revision is the one of its records."""

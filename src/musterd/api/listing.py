@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from musterd.api import responses, schemas
+from musterd.registry.errors import Invalid
 from musterd.registry.keys import RecordKey
-from musterd.registry.rdata import parse_type, type_text
+from musterd.registry.rdata import equal_form, parse_type, type_text
+from musterd.registry.rdata import parse as parse_data
 from musterd.registry.registry import PAGE, Listed, Registry
 from musterd.registry.strays import shown
 
@@ -19,6 +21,8 @@ LINES: Final = "application/x-ndjson"
 REVISION: Final = "Musterd-Revision"
 """Header with the revision at which a stream of records began; watch from there."""
 LIMIT: Final = 100
+_MAX_DATA: Final = 4000
+"""Maximum characters of data to look for, so that it fits into a request line."""
 _RRSET_PARTS: Final = 3
 _LABEL: Final = Field(pattern=schemas.LABEL_QUERY, max_length=400)
 
@@ -35,27 +39,51 @@ class Filters(BaseModel):
         [], description="k=v; a record must have each", max_length=16
     )
     registrant: str | None = Field(None, max_length=64, description="who registered it")
+    data: str | None = Field(
+        None,
+        max_length=_MAX_DATA,
+        description="equal data, as written for the type in the path or in `type`",
+    )
     limit: int = Field(LIMIT, ge=1, le=PAGE, description="maximum records of a page")
     after: str = Field("", max_length=2500, description="the `next` of the last page")
 
-    def keep(self) -> Keep:
-        """Return a predicate for wanted records. Raises Invalid."""
+    def keep(self, parts: Sequence[str]) -> Keep:
+        """Return a predicate for wanted records below parts of a key. Raises Invalid."""
         rtype = None if self.type is None else type_text(parse_type(self.type))
+        data = self._equal(parts[2] if len(parts) == _RRSET_PARTS else rtype, *parts[:1])
         labels = [label.partition("=")[::2] for label in self.label]
 
         def wanted(record: dict[str, Any]) -> bool:
             return (
                 (rtype is None or record["type"] == rtype)
                 and (self.registrant is None or record["registrant"] == self.registrant)
+                and (data is None or data(record))
                 and all(record["labels"].get(name) == value for name, value in labels)
             )
 
         return wanted
 
+    def _equal(self, word: str | None, zone: str = "") -> Keep | None:
+        """Return a predicate for records with equal data. Raises Invalid."""
+        if self.data is None:
+            return None
+        if word is None:
+            raise Invalid("data is compared by its type: name it, as in type=A")
+        rtype = parse_type(word)
+        wanted = equal_form(rtype, parse_data(rtype, self.data, zone))
+
+        def equal(record: dict[str, Any]) -> bool:
+            try:
+                return equal_form(rtype, parse_data(rtype, record["data"])) == wanted
+            except Invalid:
+                return False
+
+        return equal
+
     @property
     def all(self) -> bool:
         """True if every record is wanted."""
-        return self.type is None and self.registrant is None and not self.label
+        return self.type is None and self.registrant is self.data is None and not self.label
 
 
 FiltersQuery = Annotated[Filters, Query()]
@@ -72,7 +100,7 @@ async def listing(
 
     Strays are on the first page.
     """
-    keep = filters.keep()
+    keep = filters.keep(parts)
     page = await registry.page(parts, filters.limit, filters.after, keep)
     if strays and not filters.after:
         page = page._replace(records=[*await shown(registry, strays, keep), *page.records])

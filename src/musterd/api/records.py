@@ -92,7 +92,7 @@ async def put_rrset(
     key = target.key
     wanted: dict[str, RecordSpec] = {}
     for record in body.records:
-        checked = await _draft(call, target.rtype, record)
+        checked = await _draft(call, target, record)
         name = checked.id if record.id is None else check_id(record.id)
         if name in wanted:
             what = f"data {checked.data}" if record.id is None else f"id {name}"
@@ -124,7 +124,7 @@ async def add_record(
 ) -> Response:  # fmt: skip
     """Add a record whose id is a hash of its data, or change the record with the same data."""
     target = call.write_target(zone, owner, type)
-    checked = await _draft(call, target.rtype, body)
+    checked = await _draft(call, target, body)
     key = target.key._replace(id=checked.id)
     return await _put(call, target._replace(key=key), checked, preconditions.NOTHING)
 
@@ -150,7 +150,7 @@ async def put_record(
 ) -> Response:
     """Create or replace a record."""
     target = call.write_target(zone, owner, type, check_id(id))
-    checked = await _draft(call, target.rtype, body)
+    checked = await _draft(call, target, body)
     return await _put(call, target, checked, preconditions.parse(if_match, if_none_match))
 
 
@@ -166,16 +166,18 @@ async def delete_record(
     return responses.nothing()
 
 
-async def _draft(call: Call, rtype: int, body: schemas.RecordIn) -> RecordSpec:
+async def _draft(call: Call, target: Target, body: schemas.RecordIn) -> RecordSpec:
     """Check a record to register. Raises Invalid, LeaseNotFound, Clash."""
+    call.check_place(target)
     lease, lease_ttl = NO_LEASE, None
     if body.lease is not None:
         owner = None if call.token.admin else call.token.id
         lease, lease_ttl = await call.context.leases.use(body.lease, owner)
     return record_spec(
-        rtype,
+        target.rtype,
         body.data,
         body.policy,
+        target.key.zone,
         ttl=body.ttl,
         weight=body.weight,
         description=body.description,

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from musterd.registry.keys import RecordKey
+from musterd.registry.names import in_path
 
 JSON: Final = "application/json"
 _SAFE: Final = "/*@"
@@ -22,7 +23,8 @@ def record(value: Mapping[str, Any], *, created: bool = False) -> Response:
     """Return a record with its ETag, and its Location if it was created."""
     headers = {"ETag": f'"{value["revision"]}"'}
     if created:
-        key = RecordKey(value["zone"], value["owner"], value["type"], value["id"])
+        owner = in_path(value["owner"], value["zone"])
+        key = RecordKey(value["zone"], owner, value["type"], value["id"])
         headers["Location"] = "/v1/records/" + quote(key.path, safe=_SAFE)
     return answer(value, 201 if created else 200, headers)
 

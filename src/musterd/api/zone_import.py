@@ -19,7 +19,7 @@ from musterd.catalog.zone import MADE, Zone, deepest
 from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata
 from musterd.registry.keys import DELETED, RecordKey, parse, prefix
-from musterd.registry.names import APEX, owner_text, owner_wire, zone_text
+from musterd.registry.names import APEX, check_place, owner_text, owner_wire, zone_text
 from musterd.registry.record import RecordSpec, decode, encode, encode_ttl
 from musterd.registry.registry import tombstone
 from musterd.registry.strays import entries
@@ -160,6 +160,12 @@ class Importer:
             plan.problems.append((line, f"{name_to_text(owner)} belongs to the zone {zone}"))
             return
         place = owner_text(owner, self._into.apex), rdata.type_text(rtype)
+        try:
+            check_place(place[0], rtype)
+            rdata.check_targets(rtype, wire)
+        except ValueError as error:
+            plan.problems.append((line, f"{name_to_text(owner)}: {error}"))
+            return
         wanted.setdefault(place, {})[rdata.equal_form(rtype, wire)] = wire, ttl
 
     async def _compare(self, wanted: _Wanted, plan: ImportPlan, *, replace: bool) -> None:

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from musterd._core import fold_rdata
 from musterd.rr.rrset import fill, has_policy, policy_of, unite, with_policy
-from musterd.rr.types import ADDRESSED, CNAME, DNAME, KEY, MX, NS, NSEC, PTR, RRSIG, SOA, SRV
+from musterd.rr.types import ADDRESSED, CNAME, DNAME, KEY, NSEC, RRSIG, SOA
 
 SINGLE = frozenset({CNAME, DNAME, SOA})
 """Types of which an owner name has one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
 BESIDE_CNAME = frozenset({KEY, NSEC, RRSIG})
 """Types that may exist beside a CNAME (RFC 2181 section 10.1, RFC 4034)."""
-
-_NAME_AT = {NS: 0, CNAME: 0, PTR: 0, DNAME: 0, MX: 2, SRV: 6}
-"""Offset of the name that ends the rdata of a type; names are compared without case."""
 
 
 class Defaults(NamedTuple):
@@ -132,10 +130,5 @@ def join(visible: dict[int, list[Candidate]]) -> dict[int, bytes]:
 
 def _join_type(rtype: int, candidates: Sequence[Candidate], own: bytes) -> bytes:
     filled = [fill(c.packed, rtype, c.source.ttl, c.source.policy) for c in candidates]
-    packed = filled[0] if len(filled) == 1 else unite(filled, partial(_comparable, rtype))
+    packed = filled[0] if len(filled) == 1 else unite(filled, partial(fold_rdata, rtype))
     return with_policy(packed, own) if own and rtype in ADDRESSED else packed
-
-
-def _comparable(rtype: int, rdata: bytes) -> bytes:
-    at = _NAME_AT.get(rtype)
-    return rdata if at is None else rdata[:at] + rdata[at:].lower()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -51,11 +52,9 @@ class RecordDetails:
     """A note for people."""
     label: Labels = None
 
-    def record(self, rtype: str, data: str, lease: str | None) -> "RecordInput":
+    def record(self, data: str, lease: str | None) -> "RecordInput":
         """Return a record with these details. Raises UsageError."""
-        from musterd.client.rdata import typed
-
-        record: RecordInput = {"data": typed(rtype, data)}
+        record: RecordInput = {"data": data}
         if self.ttl is not None:
             record["ttl"] = self.ttl
         if self.weight is not None:
@@ -123,9 +122,7 @@ def set_(
     with options.client() as client:
         rrset = (*client.locate(name, how.zone), type_of(rtype))
         lease = _granted(client, rrset, how.seconds())
-        written = _write(
-            client, rrset, [details.record(rrset[2], text, lease) for text in data], how
-        )
+        written = _write(client, rrset, [details.record(text, lease) for text in data], how)
         if options.json:
             _lines(written)
             return
@@ -257,10 +254,12 @@ def delete(
             _delete(client, rrset, target)
             print(f"{_titled(rrset)}: deleted{f' {target.id}' if target.id else ''}")
             return
-        record = _with_data(list(client.records(*rrset)), rrset, data)
-        revision = record["revision"] if target.if_revision is None else target.if_revision
-        client.delete(rrset, record["id"], revision)
-        print(f"{_titled(rrset)}: deleted {', '.join(_data([record]))}")
+        records = _with_data(client, rrset, data)
+        revision = target.if_revision
+        for record in sorted(records, key=itemgetter("revision"), reverse=True):
+            client.delete(rrset, record["id"], record["revision"] if revision is None else revision)
+            revision = None
+        print(f"{_titled(rrset)}: deleted {', '.join(dict.fromkeys(_data(records)))}")
 
 
 def _delete(client: "ApiClient", rrset: "RRsetPath", target: DeleteTarget) -> None:
@@ -282,14 +281,14 @@ def _delete(client: "ApiClient", rrset: "RRsetPath", target: DeleteTarget) -> No
                     raise
 
 
-def _with_data(records: "list[RecordInfo]", rrset: "RRsetPath", data: str) -> "RecordInfo":
-    """Return the record with the given data. Raises MusterdError that lists the records."""
-    from musterd.client.rdata import same, typed
+def _with_data(client: "ApiClient", rrset: "RRsetPath", data: str) -> "list[RecordInfo]":
+    """Return all records with equal data: deleting one would leave the data in the answers.
 
-    for record in records:
-        if same(rrset[2], record["data"], typed(rrset[2], data)):
-            return record
-    there = "; ".join(f"{record['data']} (--id {record['id']})" for record in records)
+    Raises MusterdError that lists the records.
+    """
+    if records := list(client.records(*rrset, data=data)):
+        return records
+    there = "; ".join(f"{each['data']} (--id {each['id']})" for each in client.records(*rrset))
     raise MusterdError(f"{_titled(rrset)}: no record with data {data}; there is {there or 'none'}")
 
 

@@ -76,7 +76,7 @@ class ApiClient:
     def records(self, *parts: str, **query: str | list[str] | None) -> Iterator[RecordInfo]:
         """Return the records below parts of (zone, owner, type), as they arrive.
 
-        query: ``type``, ``label`` (each ``k=v``), ``registrant``.
+        query: ``type``, ``label`` (each ``k=v``), ``registrant``, ``data``.
         """
         return self._http.lines(_request("GET", "records", *parts, query=query))
 

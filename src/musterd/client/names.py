@@ -3,7 +3,7 @@
 import string
 
 from musterd.errors import UsageError
-from musterd.rr.names import ROOT, fold, name_from_text
+from musterd.rr.names import ROOT, check_written, fold, name_from_text
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "_*-").encode())
 
@@ -14,6 +14,7 @@ def wire_name(text: str) -> bytes:
     Non-ASCII labels are encoded by IDNA 2008; ``\.`` and ``\DDD`` are escapes. Raises UsageError.
     """
     try:
+        check_written(text)
         return name_from_text(text if text.isascii() else _ascii(text))
     except ValueError as error:
         raise UsageError(f"{error}; expected for example web.muster.local") from None
@@ -34,9 +35,17 @@ def within(name: bytes, zone: str) -> bool:
 
 
 def owner_part(name: bytes, zone: str) -> str:
-    """Return a wire name relative to its zone, as in a path; "@" at the apex."""
+    """Return a wire name as in a path: relative to its zone, "@" at the apex.
+
+    It is absolute, with a final dot, if it would end in the name of the zone without one.
+    """
     apex = name_from_text(zone)
-    return path_name(name[: len(name) - len(apex)] + ROOT) if len(name) > len(apex) else "@"
+    if len(name) == len(apex):
+        return "@"
+    relative = name[: -len(apex)] + ROOT
+    if apex != ROOT and within(relative, zone):
+        return f"{path_name(name)}."
+    return path_name(relative)
 
 
 def zone_part(zone: str) -> str:
@@ -55,7 +64,9 @@ def path_name(wire: bytes) -> str:
 
 
 def absolute(owner: str, zone: str) -> str:
-    """Return the absolute name of an owner relative to its zone, without the final dot."""
+    """Return the absolute name of an owner, as in a path or relative, without the final dot."""
     if owner == "@":
         return zone
+    if owner.endswith("."):
+        return owner.removesuffix(".")
     return owner if zone == "." else f"{owner}.{zone}"

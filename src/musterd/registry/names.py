@@ -10,7 +10,15 @@ from functools import lru_cache
 from typing import Final
 
 from musterd.display import excerpt
-from musterd.rr.names import MAX_NAME_BYTES, ROOT, fold, name_from_text, name_to_text
+from musterd.rr.names import (
+    MAX_NAME_BYTES,
+    ROOT,
+    check_written,
+    fold,
+    name_from_text,
+    name_to_text,
+)
+from musterd.rr.types import CNAME, DNAME, NS
 from musterd.rr.unicode import ascii_name
 
 APEX: Final = "@"
@@ -58,18 +66,49 @@ def parse_owner(text: str, apex: bytes) -> bytes:
     """Parse an owner name into its folded wire name.
 
     A final dot makes it absolute, else it is relative to the zone; ``@`` is the apex; what is not
-    ASCII is written by IDNA (RFC 5891). Raises ValueError, also if it is not in the zone.
+    ASCII is written by IDNA (RFC 5891). Raises ValueError, also if it is not in the zone, and if it
+    is relative but ends in the name of the zone.
     """
     if text == APEX:
         return apex
     if _PLAIN.fullmatch(text):
-        return _join(text, apex).lower()
-    plain = _ascii(text)
-    absolute = bool(_FINAL_DOT.fullmatch(plain))
-    owner = fold(_parse(plain, ROOT if absolute else apex))
+        owner, absolute = _join(text, apex).lower(), False
+    else:
+        plain = _ascii(text)
+        absolute = bool(_FINAL_DOT.fullmatch(plain))
+        owner = fold(_parse(plain, ROOT if absolute else apex))
     if not within(owner, apex):
         raise ValueError(f'"{excerpt(text)}" is not in the zone {name_to_text(apex)}')
+    if not absolute and _repeats(owner, apex):
+        raise ValueError(
+            f'"{excerpt(text)}" ends in the name of the zone, without a final dot: write '
+            f"{excerpt(text)}. for that name, or {excerpt(name_to_text(owner), MAX_TEXT)} for the "
+            "name below it"
+        )
     return owner
+
+
+def check_place(owner: str, rtype: int) -> None:
+    """Raise ValueError if no record of a type is ever answered at an owner in key form."""
+    if rtype == CNAME and owner == APEX:
+        raise ValueError(
+            "the apex of a zone can't have a CNAME, because it has SOA and NS records: register "
+            "addresses, or an HTTPS or SVCB record"
+        )
+    if rtype in (NS, DNAME) and (owner == "*" or owner.startswith("*.")):
+        what = "a delegation" if rtype == NS else "a DNAME"
+        raise ValueError(f"{owner} is a wildcard, which can't be {what} (RFC 4592 section 4)")
+
+
+def in_path(owner: str, zone: str) -> str:
+    """Return an owner in key form as a path names it: absolute where ``parse_owner`` needs that."""
+    return f"{owner}.{zone}." if _repeats(owner_wire(owner, zone), zone_wire(zone)) else owner
+
+
+def _repeats(owner: bytes, apex: bytes) -> bool:
+    """Return whether an owner in a zone, taken relative to it, ends in the name of the zone."""
+    relative = owner[: -len(apex)]
+    return relative.endswith(apex[:-1]) and apex != ROOT and within(relative + ROOT, apex)
 
 
 def parse_name(text: str) -> bytes:
@@ -125,6 +164,7 @@ def _ascii(text: str) -> str:
     """Return the ASCII form of a name that a user wrote. Raises ValueError."""
     if len(text) > MAX_TEXT:
         raise ValueError(f'"{excerpt(text)}" is too long: {len(text)} characters')
+    check_written(text)
     return ascii_name(text)
 
 

@@ -1,12 +1,13 @@
 """Record types and the data of records: what people write, what the core takes, and back.
 
 Addresses, names and SRV, which nearly all records are, are read here; dnspython, thirty times
-slower, reads the rest. Names in data are absolute, with or without their final dot.
+slower, reads the rest. Names in data are absolute, with or without their final dot; a name of one
+label needs the dot.
 """
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -16,8 +17,9 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
-from musterd._core import pack_records
+from musterd._core import fold_rdata, pack_records
 from musterd.display import excerpt
+from musterd.registry import rdata_text
 from musterd.registry.errors import Invalid
 from musterd.rr.names import MAX_NAME_BYTES
 from musterd.rr.types import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, SRV, TXT, A
@@ -30,6 +32,8 @@ MAX_TEXT: Final = 60_000
 _MAX_TYPE: Final = 0xFFFF
 _NO_DATA: Final = frozenset({0, 41, *range(128, 256)})
 """Types that no record of a zone has (RFC 6895 section 3.1)."""
+_NAMELESS: Final = frozenset({A, AAAA, TXT})
+"""Frequent types without names."""
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SRV: Final = re.compile(rf"([0-9]{{1,5}}) ([0-9]{{1,5}}) ([0-9]{{1,5}}) ({_HOST.pattern})")
 
@@ -56,26 +60,70 @@ def type_text(rtype: int) -> str:
     return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))
 
 
-def parse(rtype: int, text: str) -> bytes:
-    """Rdata in wire form from its presentation form. Raises Invalid, saying what was expected."""
+def parse(rtype: int, text: str, zone: str = "") -> bytes:
+    """Return rdata in wire form from its presentation form.
+
+    zone: the zone of the record in key form, for messages. Raises Invalid with what was expected.
+    """
     read = _READ.get(rtype)
     wire = read(text) if read else None
-    return _parse_any(rtype, text) if wire is None else wire
+    return _parse_any(rtype, text, zone) if wire is None else wire
 
 
 def text(rtype: int, wire: bytes) -> str:
-    """Rdata in presentation form, its names absolute. Raises ValueError where it is none."""
+    """Return rdata in presentation form, its names absolute; ``parse`` returns the same rdata.
+
+    Raises ValueError if it is not valid.
+    """
     if rtype == A:
         return socket.inet_ntop(socket.AF_INET, wire)
     if rtype == AAAA:
         return socket.inet_ntop(socket.AF_INET6, wire)
     try:
-        found = dns.rdata.from_wire(
-            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), wire, 0, len(wire)
-        )
-        return found.to_text()
+        found = _from_wire(rtype, wire).to_text()
     except (dns.exception.DNSException, ValueError) as error:
         raise ValueError(f"{wire!r} is not valid {type_text(rtype)} data: {error}") from None
+    try:
+        same = parse(rtype, found) == wire
+    except Invalid:
+        same = False
+    # For some rare types, dnspython writes text that it reads as other data.
+    return found if same else _generic(wire)
+
+
+def shown(rtype: int, wire: bytes) -> str:
+    """Return ``text``, or the form of unknown types (RFC 3597 section 5) if there is none."""
+    try:
+        return text(rtype, wire)
+    except ValueError:
+        return _generic(wire)
+
+
+def _generic(wire: bytes) -> str:
+    return f"\\# {len(wire)} {wire.hex()}"
+
+
+def equal_form(rtype: int, wire: bytes) -> bytes:
+    """Return rdata in a form in which equal data is equal: its names in lower case.
+
+    RFC 4034 section 6.2.
+    """
+    return wire if rtype in _NAMELESS else fold_rdata(rtype, wire)
+
+
+def check_targets(rtype: int, wire: bytes) -> None:
+    """Raise Invalid if a name in rdata is an address, which no resolver looks up as a name."""
+    if rtype in _NAMELESS:
+        return
+    try:
+        found = _from_wire(rtype, wire)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise Invalid(f"{wire!r} is not valid {type_text(rtype)} data: {error}") from None
+    try:
+        for name in _names(found):
+            _check_target(name)
+    except ValueError as error:
+        raise Invalid(f"{type_text(rtype)} {excerpt(found.to_text())}: {error}") from None
 
 
 def weight(rtype: int, wire: bytes) -> int:
@@ -98,12 +146,12 @@ def _ipv6(text: str) -> bytes | None:
 
 
 def _host(text: str) -> bytes | None:
-    """A name without escapes."""
-    if not _HOST.fullmatch(text):
+    """Return the wire form of a plain name: no escapes, no address, more than one label."""
+    if "." not in text or not _HOST.fullmatch(text):
         return None
     labels = [label.encode() for label in text.removesuffix(".").split(".")]
     wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    return wire if len(wire) <= MAX_NAME_BYTES else None
+    return None if len(wire) > MAX_NAME_BYTES or labels[-1].isdigit() else wire
 
 
 def _srv(text: str) -> bytes | None:
@@ -122,7 +170,7 @@ _READ: Final[dict[int, Callable[[str], bytes | None]]] = {
 }  # fmt: skip
 
 
-def _parse_any(rtype: int, text: str) -> bytes:
+def _parse_any(rtype: int, text: str, zone: str) -> bytes:
     what = type_text(rtype)
     if len(text) > MAX_TEXT:
         raise Invalid(f"the data of {what} has {len(text)} characters: at most {MAX_TEXT}")
@@ -134,15 +182,16 @@ def _parse_any(rtype: int, text: str) -> bytes:
         found = dns.rdata.from_text(
             dns.rdataclass.IN,
             dns.rdatatype.RdataType.make(rtype),
-            text,
-            origin=dns.name.root,
+            rdata_text.checked(rtype, text),
             relativize=False,
             idna_codec=dns.name.IDNA_2008_Practical,
         )
+        for name in _names(found):
+            _check_target(name, zone)
         wire = found.to_wire(origin=dns.name.root) or b""
         pack_records(0, rtype, [(1, wire)])
     except Exception as error:  # Readers of rare types raise whatever they like.
-        reason = str(error).rstrip(".") or type(error).__name__
+        reason = _LEFT.sub(r"\1 follows the data", str(error).rstrip(".")) or type(error).__name__
         raise Invalid(
             f'"{excerpt(text)}" is not valid {what} data: {reason}; '
             f"expected {_EXAMPLE.get(rtype, _RFC)}"
@@ -150,6 +199,37 @@ def _parse_any(rtype: int, text: str) -> bytes:
     return wire
 
 
+def _from_wire(rtype: int, wire: bytes) -> dns.rdata.Rdata:
+    kind = dns.rdatatype.RdataType.make(rtype)
+    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
+
+
+def _names(found: dns.rdata.Rdata) -> Iterator[dns.name.Name]:
+    """Yield the names in rdata; relative ones as they are."""
+    for kind in type(found).__mro__:
+        for slot in getattr(kind, "__slots__", ()):
+            value = getattr(found, slot, None)
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, dns.name.Name):
+                    yield each
+
+
+def _check_target(name: dns.name.Name, zone: str = "") -> None:
+    """Raise ValueError if people mean something else by a name in rdata."""
+    text = name.to_text()
+    plain = text.removesuffix(".").strip("[]")
+    if _ipv4(plain) or _ipv6(plain):
+        raise ValueError(f"{plain} is an address: write the name that has this address")
+    if not name.is_absolute() and len(name) <= 1:
+        offer = f"{text}. for that" if name else ". for that"
+        if zone not in ("", "."):
+            full = f"{text}.{zone}." if name else f"{zone}."
+            offer += f", or {full} for the name in this zone"
+        raise ValueError(f"{text} is a name in the root zone: write {offer}")
+
+
+_LEFT: Final = re.compile("expected EOL or EOF, got [0-9]+ (.*)", re.DOTALL)
+"""Message of dnspython about more words than the type has."""
 _RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"
 _EXAMPLE: Final = {
     A: "an IPv4 address, for example 10.0.0.1",
@@ -161,16 +241,3 @@ _EXAMPLE: Final = {
     TXT: 'strings of at most 255 bytes, for example "v=spf1 -all"',
     SRV: "priority, weight, port and name, for example 0 10 8080 web.muster.local.",
 }
-
-
-def equal_form(rtype: int, wire: bytes) -> bytes:
-    """Return rdata in a form in which equal data is equal: a single name is folded."""
-    return wire.lower() if rtype in _READ and rtype not in (A, AAAA, SRV) else wire
-
-
-def shown(rtype: int, wire: bytes) -> str:
-    """Return ``text``, or the form of unknown types (RFC 3597 section 5) if there is none."""
-    try:
-        return text(rtype, wire)
-    except ValueError:
-        return f"\\# {len(wire)} {wire.hex()}"

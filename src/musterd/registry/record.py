@@ -51,9 +51,11 @@ class RecordSpec(NamedTuple):
         return found
 
 
-def record_spec(rtype: int, data: str, policy: str | None = None, **more: Any) -> RecordSpec:
-    """Check a record. ``more`` are fields of RecordSpec. Raises Invalid."""
-    wire = rdata.parse(rtype, data)
+def record_spec(
+    rtype: int, data: str, policy: str | None = None, zone: str = "", **more: Any
+) -> RecordSpec:
+    """Check a record of a zone. ``more`` are fields of RecordSpec. Raises Invalid."""
+    wire = rdata.parse(rtype, data, zone)
     if policy is not None:
         try:
             policy = str(Policy.parse(policy))

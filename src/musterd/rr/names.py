@@ -4,10 +4,12 @@ A *wire name* is a sequence of length-prefixed labels that ends in a zero byte, 
 most 255 bytes (RFC 1035 section 3.1).
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from musterd._core import name_from_text, name_to_text
+from musterd.display import excerpt
 
 MAX_NAME_BYTES: Final = 255
 """Maximum bytes of a wire name (RFC 1035 section 2.3.4)."""
@@ -21,13 +23,22 @@ _IPV4, _IPV6 = 4, 16
 _DECIMAL = tuple(bytes([len(str(n))]) + str(n).encode() for n in range(256))
 _NIBBLES = tuple(b"\x01%x\x01%x" % (n & 15, n >> 4) for n in range(256))
 
+ESCAPE: Final = r"\\(?:[01][0-9]{2}|2[0-4][0-9]|25[0-5]|[ -/:-@\[-`{-~])"
+r"""Regular expression of an escape: ``\DDD``, or a backslash before what needs it.
+
+RFC 1035 section 5.1 permits one before each letter, but people then mean a backslash.
+"""
+_UNAMBIGUOUS: Final = re.compile(rf"(?:{ESCAPE}|[^\\\x00-\x20\x7f])*+", re.DOTALL)
+
 __all__ = [
+    "ESCAPE",
     "IN_ADDR",
     "IP6",
     "MAX_LABEL_BYTES",
     "MAX_NAME_BYTES",
     "ROOT",
     "check_name",
+    "check_written",
     "fold",
     "is_wildcard",
     "name_from_text",
@@ -42,6 +53,24 @@ def check_name(wire: bytes) -> None:
     """Raise ValueError unless the bytes are a wire name."""
     if split_name(wire)[1]:
         raise ValueError(f"{wire[:MAX_NAME_BYTES]!r} is not a valid wire name: more data follows")
+
+
+def check_written(text: str) -> None:
+    r"""Raise ValueError if people may mean another name by a text than a parser.
+
+    That is a space, a control character, or a backslash before a letter.
+    """
+    found = _UNAMBIGUOUS.match(text)
+    rest = text[found.end() if found else 0 :]
+    if rest.startswith("\\"):
+        raise ValueError(
+            f'"{excerpt(text)}" is not a valid name: {excerpt(rest[:2])} is not an escape: write '
+            "\\\\ for a backslash, \\DDD for a byte"
+        )
+    if rest:
+        code = f"\\{ord(rest[0]):03}"
+        what = "a space" if rest[0] == " " else f"the character {excerpt(rest[0])}"
+        raise ValueError(f'"{excerpt(text)}" is not a valid name: write {what} in it as {code}')
 
 
 def split_name(data: bytes) -> tuple[bytes, bytes]:

@@ -15,6 +15,9 @@ SRV: Final = 33
 DNAME: Final = 39
 RRSIG: Final = 46
 NSEC: Final = 47
+SVCB: Final = 64
+HTTPS: Final = 65
+SPF: Final = 99
 ADDRESSED: Final = frozenset({A, AAAA, SRV})
 """Types that locate a service: policies apply to them."""
 _TYPES: Final = {
@@ -23,8 +26,8 @@ _TYPES: Final = {
     17: "RP", 18: "AFSDB", KEY: "KEY", AAAA: "AAAA", 29: "LOC", SRV: "SRV", 35: "NAPTR",
     37: "CERT", DNAME: "DNAME", 43: "DS", 44: "SSHFP", RRSIG: "RRSIG", NSEC: "NSEC",
     48: "DNSKEY", 50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS",
-    60: "CDNSKEY", 61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", 64: "SVCB", 65: "HTTPS",
-    256: "URI", 257: "CAA",
+    60: "CDNSKEY", 61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", SVCB: "SVCB", HTTPS: "HTTPS",
+    SPF: "SPF", 256: "URI", 257: "CAA",
 }  # fmt: skip
 
 

@@ -97,7 +97,8 @@ class RegistrySource:
         value = decode(entry.value)
         get = value.get
         rtype = rdata.parse_type(key.rtype)
-        wire = rdata.parse(rtype, value["data"])
+        names.check_place(key.owner, rtype)
+        wire = rdata.parse(rtype, value["data"], key.zone)
         ttl, lease_ttl, policy, weight = get("ttl"), get("lease_ttl"), get("policy"), get("weight")
         if lease_ttl is not None:
             ttl = min(self.ttl(name) if ttl is None else ttl, lease_ttl)
