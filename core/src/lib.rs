@@ -6,6 +6,7 @@
 //! `zone::table`.
 
 pub mod answer;
+pub mod authority;
 pub mod cookie;
 pub mod counters;
 pub mod hash;
