@@ -215,6 +215,7 @@ impl Responder {
             rcode::NOERROR => Counter::NoError,
             rcode::FORMERR => Counter::FormErr,
             rcode::NXDOMAIN => Counter::NxDomain,
+            rcode::YXDOMAIN => Counter::YxDomain,
             rcode::NOTIMP => Counter::NotImp,
             rcode::REFUSED => Counter::Refused,
             rcode::BADVERS => Counter::BadVers,

@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::counters::{Counter, Counters};
 use crate::message::reply::{NameRef, Reply, Section, Targets};
-use crate::message::wire::{self, Name, RECORD_HEADER, ede, rcode, rtype};
+use crate::message::wire::{self, MAX_NAME, Name, RECORD_HEADER, ede, rcode, rtype};
 use crate::request::RequestContext;
 use crate::zone::lookup::Lookup;
 use crate::zone::policy::Selector;
@@ -17,6 +17,12 @@ use crate::zone::zones::{State, Zone};
 /// Aliases followed for one answer.
 const MAX_CHAIN: usize = 16;
 
+/// The target of an alias, in the case in which it was written.
+type Spelling = ArrayVec<u8, MAX_NAME>;
+
+/// A CNAME or DNAME record with its owner name.
+type Alias<'c> = (&'c Node, RRset<'c>);
+
 /// Answers a question from the zones.
 pub struct Authority<'r, 'c> {
     pub context: &'r RequestContext<'c>,
@@ -24,67 +30,137 @@ pub struct Authority<'r, 'c> {
     pub counters: &'r Counters,
 }
 
-impl Authority<'_, '_> {
+impl<'c> Authority<'_, 'c> {
     /// Answers from the zones by the algorithm of RFC 1034 section 4.3.2, with wildcards as in RFC
-    /// 4592.
+    /// 4592 and DNAME as in RFC 6672.
     #[inline]
     pub fn answer(&mut self, rtype: u16, question: &Name, reply: &mut Reply<'_>) {
-        let (zones, guard) = (&self.context.shared.zones, self.context.guard);
-        let Some(mut zone) = zones.find_for(question, rtype, guard) else {
+        let zones = &self.context.shared.zones;
+        let Some(zone) = zones.find_for(question, rtype, self.context.guard) else {
             return reply.fail(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE));
         };
+        if let Some(alias) = self.answer_from(zone, rtype, (NameRef::Question, question), reply) {
+            self.follow(alias, rtype, question, reply);
+        }
+    }
+
+    /// Answers from one zone, unless the name is an alias: then returns the CNAME or DNAME record, with
+    /// its owner.
+    #[inline]
+    fn answer_from(
+        &mut self, zone: &'c Zone, rtype: u16, (owner, name): (NameRef<'_>, &Name),
+        reply: &mut Reply<'_>,
+    ) -> Option<Alias<'c>> {
+        let zones = &self.context.shared.zones;
+        let state = zone.state();
+        if self.context.lapsed || matches!(state, State::Stale | State::Restoring) {
+            reply.set_ede(ede::STALE);
+        }
+        let skip = |suffix: &[u8]| name.wire().len() - suffix.len();
+        match zones.look_up(zone, name, rtype, self.context.clock.boot, self.context.guard) {
+            Lookup::Answer(node, rrset) => {
+                reply.set_authoritative();
+                reply.set_subject(node.hash());
+                self.answer_with(node, rrset, (owner, name), reply);
+            }
+            Lookup::Alias(node, alias) | Lookup::Redirect(node, alias) => {
+                reply.set_authoritative();
+                reply.set_subject(node.hash());
+                return Some((node, alias));
+            }
+            Lookup::Cut(node, ns) => {
+                reply.set_subject(node.hash());
+                self.referral(node, ns, owner.suffix(skip(node.name()), node.name()), reply);
+            }
+            Lookup::NoData | Lookup::NoName
+                if matches!(state, State::Loading | State::Restoring) =>
+            {
+                reply.replace_with_error(rcode::SERVFAIL, Some(ede::NOT_READY));
+            }
+            lookup @ (Lookup::NoData | Lookup::NoName) => {
+                reply.set_authoritative();
+                if matches!(lookup, Lookup::NoName) {
+                    reply.set_rcode(rcode::NXDOMAIN);
+                } else {
+                    self.counters.count(Counter::NoData);
+                }
+                self.negative(zone, owner.suffix(skip(zone.apex()), zone.apex()), reply);
+            }
+        }
+        None
+    }
+
+    /// Writes an alias of the question, and answers for its target.
+    #[inline(never)]
+    fn follow(&mut self, mut alias: Alias<'c>, rtype: u16, question: &Name, reply: &mut Reply<'_>) {
+        let (zones, guard) = (&self.context.shared.zones, self.context.guard);
         let mut owner = NameRef::Question;
         let mut target: Name;
         let mut name = question;
-        let mut seen = ArrayVec::<u64, MAX_CHAIN>::new();
-        for _ in 0..MAX_CHAIN {
-            let state = zone.state();
-            if self.context.lapsed || matches!(state, State::Stale | State::Restoring) {
-                reply.set_ede(ede::STALE);
-            }
-            match zones.look_up(zone, name, rtype, self.context.clock.boot, guard) {
-                Lookup::Answer(node, rrset) => {
-                    reply.set_authoritative();
-                    reply.set_subject(node.hash());
-                    return self.answer_with(node, rrset, (owner, name), reply);
-                }
-                Lookup::Alias(node, cname) => {
-                    reply.set_authoritative();
-                    reply.set_subject(node.hash());
-                    let next = Name::read(cname.rdata(0));
-                    let written = self.put_rrset(node, cname, owner, Section::Answer, reply, None);
-                    let (true, Some(next)) = (written, next) else { return };
-                    seen.push(zones.hash(name.wire()));
-                    target = next;
-                    name = &target;
-                    let looped = seen.contains(&zones.hash(name.wire()));
-                    let inside = zones.find_for(name, rtype, guard);
-                    let (false, Some(next)) = (looped, inside) else { return };
-                    owner = NameRef::at(reply.rdata_at(), cname.rdata(0));
-                    zone = next;
-                }
-                Lookup::Cut(node, ns) => {
-                    reply.set_subject(node.hash());
-                    let skip = name.wire().len() - node.name().len();
-                    return self.referral(node, ns, owner.suffix(skip, node.name()), reply);
-                }
-                Lookup::NoData | Lookup::NoName
-                    if matches!(state, State::Loading | State::Restoring) =>
-                {
-                    return reply.replace_with_error(rcode::SERVFAIL, Some(ede::NOT_READY));
-                }
-                lookup @ (Lookup::NoData | Lookup::NoName) => {
-                    reply.set_authoritative();
-                    if matches!(lookup, Lookup::NoName) {
-                        reply.set_rcode(rcode::NXDOMAIN);
-                    } else {
-                        self.counters.count(Counter::NoData);
-                    }
-                    let skip = name.wire().len() - zone.apex().len();
-                    return self.negative(zone, owner.suffix(skip, zone.apex()), reply);
-                }
-            }
+        let mut spelling = Spelling::new();
+        let mut names = ArrayVec::<u64, MAX_CHAIN>::new();
+        let mut dnames = ArrayVec::<u64, MAX_CHAIN>::new();
+        loop {
+            let (node, rrset) = alias;
+            let redirects = rrset.rtype() == rtype::DNAME;
+            let next = if redirects {
+                let skip = name.wire().len() - node.name().len();
+                let known = dnames.contains(&node.hash());
+                dnames.push(node.hash());
+                self.redirect(node, rrset, (owner, &spelling, skip), known, reply)
+            } else {
+                self.alias(node, rrset, owner, reply)
+            };
+            names.push(zones.hash(name.wire()));
+            let Some(next) = next else { return };
+            let Some(read) = Name::read(&next) else { return };
+            target = read;
+            name = &target;
+            // The client follows the rest of a long chain.
+            let last = names.is_full()
+                || names.contains(&zones.hash(name.wire()))
+                || (redirects && is_final(node, rrset, rtype));
+            let (false, Some(zone)) = (last, zones.find_for(name, rtype, guard)) else { return };
+            spelling = next;
+            owner = NameRef::at(reply.rdata_at(), &spelling);
+            let Some(next) = self.answer_from(zone, rtype, (owner, name), reply) else { return };
+            alias = next;
         }
+    }
+
+    /// Writes a CNAME record; returns its target, unless it does not fit.
+    fn alias(
+        &mut self, node: &Node, cname: RRset<'_>, owner: NameRef<'_>, reply: &mut Reply<'_>,
+    ) -> Option<Spelling> {
+        let written = self.put_rrset(node, cname, owner, Section::Answer, reply, None);
+        let target = cname.rdata(0).try_into().ok()?;
+        written.then_some(target)
+    }
+
+    /// Writes a DNAME record, unless the reply has it already (`known`), and the CNAME record that
+    /// follows from it for a name below (RFC 6672 sections 2.2 and 3.1). Returns the target of the
+    /// CNAME record.
+    ///
+    /// The name is given as a reference, its spelling unless it is the question, and the number of its
+    /// bytes before the owner of the DNAME record.
+    fn redirect(
+        &mut self, node: &Node, dname: RRset<'_>,
+        (name, spelling, skip): (NameRef<'_>, &[u8], usize), known: bool, reply: &mut Reply<'_>,
+    ) -> Option<Spelling> {
+        let owner = name.suffix(skip, node.name());
+        if !known && !self.put_rrset(node, dname, owner, Section::Answer, reply, None) {
+            return None;
+        }
+        let spelling =
+            if matches!(name, NameRef::Question) { reply.question_name() } else { spelling };
+        let mut target = Spelling::new();
+        let fits = target.try_extend_from_slice(spelling.get(..skip)?).is_ok()
+            && target.try_extend_from_slice(dname.rdata(0)).is_ok();
+        if !fits {
+            reply.set_rcode(rcode::YXDOMAIN);
+            return None;
+        }
+        reply.put_cname(name, dname.ttl(), &target).then_some(target)
     }
 
     /// Writes the RRset asked for, then the addresses of its targets.
@@ -144,8 +220,7 @@ impl Authority<'_, '_> {
         let (zones, guard) = (&self.context.shared.zones, self.context.guard);
         for (target, at) in targets.iter() {
             let Some(name) = Name::read(target) else { continue };
-            let Some(zone) = zones.find(&name, 0, guard) else { continue };
-            let Some(node) = zones.node(zone, name.wire(), guard) else { continue };
+            let Some(node) = zones.host(&name, self.context.clock.boot, guard) else { continue };
             if !self.put_addresses(node, NameRef::at(at, target), reply) {
                 return false;
             }
@@ -170,7 +245,8 @@ impl Authority<'_, '_> {
     }
 
     /// Writes the records that the policy selects; returns false if they do not all fit.
-    #[inline]
+    // `always`, because most answers need one call only, and inlining it saves 4 % of the instructions.
+    #[inline(always)]
     fn put_rrset<'g>(
         &mut self, node: &'g Node, rrset: RRset<'g>, owner: NameRef<'_>, section: Section,
         reply: &mut Reply<'_>, mut targets: Option<&mut Targets<'g>>,
@@ -187,4 +263,11 @@ impl Authority<'_, '_> {
         }
         true
     }
+}
+
+/// Returns whether an answer ends with the CNAME record of a DNAME record: if it is what was asked for,
+/// or if the DNAME record leads below itself, where the name would grow for ever.
+fn is_final(node: &Node, dname: RRset<'_>, rtype: u16) -> bool {
+    let inside = |target: Name| target.suffixes().any(|suffix| suffix == node.name());
+    matches!(rtype, rtype::CNAME | rtype::ANY) || Name::read(dname.rdata(0)).is_some_and(inside)
 }

@@ -27,6 +27,7 @@ counters! {
     FormErr = "rcode_formerr",
     ServFail = "rcode_servfail",
     NxDomain = "rcode_nxdomain",
+    YxDomain = "rcode_yxdomain",
     NotImp = "rcode_notimp",
     Refused = "rcode_refused",
     BadVers = "rcode_badvers",

@@ -11,7 +11,7 @@ import dns.flags
 import dns.name
 import dns.rdataclass
 from dns.rcode import BADVERS, FORMERR, REFUSED
-from dns.rdatatype import ANY, AXFR, CNAME, HTTPS, IXFR, NSEC, OPT, RRSIG, SVCB, TKEY, TSIG
+from dns.rdatatype import ANY, AXFR, CNAME, DNAME, HTTPS, IXFR, NSEC, OPT, RRSIG, SVCB, TKEY, TSIG
 
 from tests.conformance.compare import Records, View
 from tests.conformance.questions import Question
@@ -50,6 +50,14 @@ def _one_rrset(case: Case) -> bool:
     kinds = {(owner, rtype) for owner, rtype, _, _ in case.mine.answer}
     known = frozenset().union(*(peer.answer for peer in case.peers.values() if peer))
     return case.question.rtype == ANY and len(kinds) == 1 and case.mine.answer <= known
+
+
+def _ends_at_dname(case: Case) -> bool:
+    """Return whether ANY gives a DNAME with its CNAME, and BIND agrees."""
+    bind = case.peers.get("bind")
+    kinds = {rtype for _, rtype, _, _ in case.mine.answer}
+    any_below = case.question.rtype == ANY and kinds == {DNAME, CNAME}
+    return any_below and bind is not None and _essence(bind) == _essence(case.mine)
 
 
 def _aliases(case: Case) -> list[bytes]:
@@ -100,6 +108,13 @@ INTENDED = (
         frozenset({"answer", "additional", "tc", "part"}),
         _one_rrset,
         "ANY gives a single RRset of the name (RFC 8482 section 4.1); NSD and BIND give all",
+    ),
+    Intended(
+        "any-below-dname",
+        _WHOLE,
+        _ends_at_dname,
+        "ANY below a DNAME gives it with the CNAME, which is not followed, like ANY for a CNAME "
+        "(RFC 8482 section 4.1), as by BIND; NSD and Knot follow it",
     ),
     Intended(
         "chain-limit",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import dns.name
+import dns.rdataclass
 import dns.rdatatype
 import dns.zone
 
@@ -77,6 +78,8 @@ _RARE = ("DS", "DNSKEY", "DNAME", "NAPTR", "TLSA", "SSHFP", "RRSIG", "NSEC", "NU
 _TYPES = [int(dns.rdatatype.from_text(text)) for text in (*_COMMON, *_RARE)]
 _ALIAS_TYPES = [int(dns.rdatatype.from_text(text)) for text in _COMMON]
 """Types asked of an alias: mostly types that its target may have."""
+MAX_REDIRECTED = 10
+"""Names that are asked for each DNAME, beside random ones."""
 _LETTERS = string.ascii_letters.encode()
 _WORDS = (b"*", b"x", b"on", b"www", b"host", b"ns", b"sub", b"_tcp", b"a", b"b")
 _ODD_TYPES = [255, 65280, 731, 62000, 65534]
@@ -90,6 +93,7 @@ class Asker:
         self._rng = rng
         self._names: list[Labels] = []
         self._types: dict[Labels, list[int]] = {}
+        redirections: list[tuple[Labels, Labels]] = []
         for text in zones:
             zone = dns.zone.from_text(
                 text.text, origin=text.origin, relativize=False, check_origin=False
@@ -99,6 +103,20 @@ class Asker:
                 self._names.append(labels)
                 types = [int(rdataset.rdtype) for rdataset in node.rdatasets]
                 self._types[labels] = _ALIAS_TYPES if types == [dns.rdatatype.CNAME] else types
+                dname = node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.DNAME)
+                if dname is not None:
+                    redirections.append((labels, dname[0].target.labels[:-1]))
+        for owner, target in redirections:
+            self._redirect(owner, target)
+
+    def _redirect(self, owner: Labels, target: Labels) -> None:
+        """Add the names that a DNAME redirects to names that exist."""
+        below = [name for name in self._names if target and name[-len(target) :] == target]
+        for name in below[:MAX_REDIRECTED]:
+            labels = self._fit(name[: -len(target)] + owner)
+            if labels not in self._types:
+                self._names.append(labels)
+                self._types[labels] = self._types[name]
 
     def questions(self, count: int, *, tcp_share: float = 0.1) -> Iterator[Question]:
         for _ in range(count):

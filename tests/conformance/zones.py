@@ -1,8 +1,9 @@
 """Seeded zones, loaded by all servers, with the corner cases that name servers get wrong.
 
 ``family`` returns zones that are served together: a main zone, a zone that its CNAMEs lead to, a
-child, a zone below one of its cuts, and reverse zones. Data that the peers change or reject on
-loading is left out: RRsets with several TTLs, DNAME, DNSSEC records.
+child, a zone below one of its cuts, a zone with DNAME at its apex, and reverse zones. Data that the
+peers change or reject on loading is left out: RRsets with several TTLs, names below a DNAME, DNSSEC
+records.
 """
 
 import random
@@ -14,6 +15,7 @@ MAIN = "main.example."
 OTHER = "other.example."
 CHILD = "child.main.example."
 ISLAND = "island.cut.main.example."
+MOVED = "moved.example."
 REVERSE4 = "2.0.192.in-addr.arpa."
 REVERSE6 = "8.b.d.0.1.0.0.2.ip6.arpa."
 
@@ -69,7 +71,7 @@ class _Zone:
 def family(seed: int) -> list[ZoneText]:
     """Return the zones of a seed, for all servers to serve."""
     rng = random.Random(seed)
-    return [_main(rng), _other(rng), _child(rng), _island(rng), *_reverse(rng)]
+    return [_main(rng), _other(rng), _child(rng), _island(rng), _moved(rng), *_reverse(rng)]
 
 
 def _main(rng: random.Random) -> ZoneText:
@@ -82,7 +84,7 @@ def _main(rng: random.Random) -> ZoneText:
     for name in ("ns1", "NS2", "mail"):
         zone.put(name, "A", *zone.addresses4(1, 2))
         zone.put(name, "AAAA", *zone.addresses6(1, 2))
-    for part in (_forest, _sets, _services, _aliases, _wildcards, _cuts, _oddities):
+    for part in (_forest, _sets, _services, _aliases, _redirections, _wildcards, _cuts, _oddities):
         part(zone)
     return zone.text()
 
@@ -169,6 +171,27 @@ def _aliases(zone: _Zone) -> None:
             zone.put(f"c{length}-{step}", "CNAME", target)
 
 
+def _redirections(zone: _Zone) -> None:
+    """Add DNAME records, and CNAME records that lead to names below them."""
+    long = ".".join(["l" * 60] * 3)
+    targets = {
+        "dn-t1": "t1", "dn-t2": "T2", "Dn-Case": "t3", "a.dn-ent": "t4", "dn-apex": "@",
+        "dn-none": "nowhere", "dn-set": "set3", "dn-wild": "wild", "dn-wildc": "wildc",
+        "dn-cut": "cut", "dn-child": "child", "dn-other": "other.example.",
+        "dn-out": "outside.test.", "dn-root": ".", "dn-two": "dn-t1", "dn-moved": "moved.example.",
+        "dn-back": "back-dn.other.example.", "dn-loop-a": "dn-loop-b", "dn-loop-b": "dn-loop-a",
+        "dn-self": "dn-self", "dn-nested": "x.dn-nested", "dn-long": long, "dn-longer": "dn-long",
+        "dn-svc": "svc", "dn-tcp": "_tcp", "*.dn-star": "t1",
+    }  # fmt: skip
+    for owner, target in targets.items():
+        zone.put(owner, "DNAME", target)
+    zone.put("dn-t1", "A", *zone.addresses4())
+    zone.put("dn-cut", "MX", "10 ns.dn-cut", "20 mail")
+    zone.put("cname-dn", "CNAME", "www.dn-t1")
+    zone.put("cname-dn-loop", "CNAME", "x.dn-loop-a")
+    zone.put("srv-dn", "SRV", "0 0 80 www.dn-t1", "0 0 80 set2")
+
+
 def _wildcards(zone: _Zone) -> None:
     zone.put("*.wild", "A", *zone.addresses4())
     zone.put("*.wild", "TXT", '"wild"')
@@ -252,6 +275,7 @@ def _other(rng: random.Random) -> ZoneText:
     zone.put("cut", "NS", "ns.cut")
     zone.put("ns.cut", "A", *zone.addresses4())
     zone.put("a.ent", "CNAME", "www")
+    zone.put("back-dn", "DNAME", "t1.main.example.")
     zone.put("*", "TXT", '"covers the apex"')
     zone.put("*", "AAAA", *zone.addresses6())
     return zone.text()
@@ -272,6 +296,14 @@ def _island(rng: random.Random) -> ZoneText:
     zone = _Zone(ISLAND, rng)
     zone.apex("ns1.main.example.")
     zone.put("www", "A", *zone.addresses4())
+    return zone.text()
+
+
+def _moved(rng: random.Random) -> ZoneText:
+    zone = _Zone(MOVED, rng)
+    zone.apex("ns1.main.example.")
+    zone.put("@", "DNAME", "t5.main.example.")
+    zone.put("@", "A", *zone.addresses4())
     return zone.text()
 
 

@@ -2,7 +2,6 @@
 //!
 //! Input: three bytes per step (see `Step`). Names and zones are few, so that steps interact.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use _core::message::wire::Name;
@@ -12,14 +11,14 @@ use _core::zone::table::Node;
 use _core::zone::zones::{State, Zones};
 use crossbeam_epoch as epoch;
 
-use super::message::{A, AAAA, ANY, CNAME, DS, Labels, NS, SOA, SRV, TXT, labels, wire};
+use super::message::{A, ANY, CNAME, DNAME, DS, Labels, NS, SOA, SRV, TXT, labels, wire};
 use super::model::{Found, Model, Set};
 
 /// Boot time (ns) of all look-ups, and times at which RRsets expire.
 const NOW: u64 = 1000;
 const TIMES: [u64; 4] = [0, NOW, NOW + 1, 0];
 
-const TYPES: [u16; 8] = [A, NS, CNAME, DS, TXT, SRV, SOA, AAAA];
+const TYPES: [u16; 8] = [A, NS, CNAME, DS, TXT, SRV, SOA, DNAME];
 /// Types looked up; for the longest names only the first two.
 const QUERIED: [u16; 5] = [A, DS, NS, CNAME, ANY];
 const LABELS: [&[u8]; 4] = [b"a", b"b", b"*", b"C"];
@@ -68,8 +67,7 @@ fn change(what: u8, name: u8, how: u8) -> Change {
 fn packed(rtype: u16, kind: u8, how: u8) -> Vec<u8> {
     let rdata = |index: u8| match rtype {
         A => vec![10, 0, 0, index],
-        AAAA => [&[0x20; 15][..], &[index]].concat(),
-        NS | CNAME => vec![1, b'a' + index, 0],
+        NS | CNAME | DNAME => vec![1, b'a' + index, 0],
         SRV => vec![0, 0, 0, index, 0, 80, 1, b't', 0],
         SOA => [&[0; 21][..], &[index]].concat(),
         // A character string: its length first.
@@ -158,7 +156,7 @@ impl Both {
             Some(packed) if is_incomplete(packed) => return false,
             Some(packed) => {
                 let set = Set::unpack(packed);
-                if matches!(*rtype, CNAME | SOA) && set.rdatas.len() > 1 {
+                if matches!(*rtype, CNAME | DNAME | SOA) && set.rdatas.len() > 1 {
                     return false;
                 }
                 zone.put(owner, *rtype, set);
@@ -179,18 +177,21 @@ impl Both {
         self.apply();
     }
 
-    /// Checks that the zones have the same number of names, and cuts where the model has them.
+    /// Checks that the zones have the same number of names, and cuts and DNAME where the model has them.
     fn compare(&self) {
         for (apex, _, names, _) in self.zones.summary() {
             let zone = &self.model.zones[&labels(&apex)];
             assert_eq!(names, zone.all_names().len(), "names of {apex:02x?}");
-            let cut = |(name, sets): (&Labels, &BTreeMap<u16, Set>)| {
-                *name != zone.apex && sets.contains_key(&NS)
+            let has = |rtype| {
+                zone.names.iter().any(|(name, sets)| {
+                    (rtype != NS || *name != zone.apex) && sets.contains_key(&rtype)
+                })
             };
             let guard = &epoch::pin();
             let found = Name::read(&apex).and_then(|name| self.zones.find(&name, 0, guard));
             let found = found.expect("a zone of the summary");
-            assert_eq!(found.has_cuts(), zone.names.iter().any(cut), "cuts of {apex:02x?}");
+            let expected = (has(NS) || has(DNAME), has(DNAME));
+            assert_eq!((found.has_occluders(), found.has_dnames()), expected, "{apex:02x?}");
         }
     }
 
@@ -216,13 +217,16 @@ impl Both {
         let (found, given) = match self.zones.look_up(found, question, rtype, NOW, guard) {
             Lookup::Answer(node, rrset) => (Found::Answer(owner(node)), Some(rrset)),
             Lookup::Alias(node, rrset) => (Found::Alias(owner(node)), Some(rrset)),
+            Lookup::Redirect(node, rrset) => (Found::Redirect(owner(node)), Some(rrset)),
             Lookup::Cut(node, rrset) => (Found::Cut(owner(node)), Some(rrset)),
             Lookup::NoData => (Found::NoData, None),
             Lookup::NoName => (Found::NoName, None),
         };
         assert_eq!(found, expected, "type {rtype} of {:02x?}", question.wire());
-        if let (Some(rrset), Found::Answer(name) | Found::Alias(name) | Found::Cut(name)) =
-            (given, expected)
+        if let (
+            Some(rrset),
+            Found::Answer(name) | Found::Alias(name) | Found::Redirect(name) | Found::Cut(name),
+        ) = (given, expected)
         {
             let expected = zone.get(&name, rrset.rtype(), NOW).map(|set| kept(rrset.rtype(), set));
             assert_eq!(Some(set(&rrset)), expected);

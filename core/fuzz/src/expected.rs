@@ -7,7 +7,7 @@ use _core::options::Options;
 use _core::request::Transport;
 use _core::zone::zones::State;
 
-use super::message::{CNAME, Labels, NS, SOA, labels};
+use super::message::{ANY, CNAME, DNAME, Labels, NS, SOA, labels, wire};
 use super::model::{Found, Model, Set, Zone};
 use super::packet::Query;
 
@@ -17,6 +17,7 @@ pub const SERVFAIL: u16 = 2;
 pub const NXDOMAIN: u16 = 3;
 pub const NOTIMP: u16 = 4;
 pub const REFUSED: u16 = 5;
+pub const YXDOMAIN: u16 = 6;
 pub const BADVERS: u16 = 16;
 pub const BADCOOKIE: u16 = 23;
 
@@ -29,14 +30,23 @@ pub struct Expected<'m> {
     pub rcode: u16,
     pub aa: bool,
     pub ede: Option<u16>,
-    /// CNAMEs in order, with their owners. They are not sent with SERVFAIL.
-    pub chain: Vec<(Labels, &'m Set)>,
+    /// CNAME and DNAME records in order. They are not sent with SERVFAIL.
+    pub chain: Vec<Link>,
     /// Name, owner in the zone (perhaps a wildcard), zone and type of the RRset that answers.
     pub found: Option<(Labels, Labels, &'m Zone, u16)>,
     /// NS of a referral, or SOA of a negative answer.
     pub authority: Option<(Labels, u16, &'m Set)>,
     /// Text of a CHAOS answer.
     pub text: Option<&'m [u8]>,
+}
+
+/// A CNAME or DNAME record of an answer.
+pub struct Link {
+    pub owner: Labels,
+    pub rtype: u16,
+    pub set: Set,
+    /// True for a CNAME that follows from a DNAME: the case of its target is not known.
+    pub made: bool,
 }
 
 impl Expected<'_> {
@@ -121,6 +131,7 @@ fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> 
     };
     let mut out = Expected::default();
     let mut seen = Vec::new();
+    let mut dnames = Vec::new();
     while seen.len() < MAX_CHAIN {
         if zone.state == State::Stale {
             out.ede = Some(3);
@@ -136,12 +147,30 @@ fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> 
             Found::Alias(owner) => {
                 out.aa = true;
                 let Some(cname) = zone.get(&owner, CNAME, now) else { break };
-                out.chain.push((name, cname));
-                name = labels(&cname.rdatas[0]);
-                match model.zone(&name, rtype).filter(|_| !seen.contains(&name)) {
-                    Some(next) => zone = next,
-                    None => break,
+                let target = labels(&cname.rdatas[0]);
+                out.chain.push(Link { owner: name, rtype: CNAME, set: cname.clone(), made: false });
+                name = target;
+            }
+            Found::Redirect(owner) => {
+                out.aa = true;
+                let Some(dname) = zone.get(&owner, DNAME, now) else { break };
+                if !dnames.contains(&owner) {
+                    dnames.push(owner.clone());
+                    let owner = owner.clone();
+                    out.chain.push(Link { owner, rtype: DNAME, set: dname.clone(), made: false });
                 }
+                let above = labels(&dname.rdatas[0]);
+                let target = [&above[..], &name[owner.len()..]].concat();
+                if wire(&target).len() > 255 {
+                    out.rcode = YXDOMAIN;
+                    break;
+                }
+                let set = Set { rdatas: vec![wire(&target)], ..dname.clone() };
+                out.chain.push(Link { owner: name, rtype: CNAME, set, made: true });
+                if matches!(rtype, CNAME | ANY) || above.starts_with(&owner) {
+                    break;
+                }
+                name = target;
             }
             Found::Cut(owner) => {
                 out.authority = zone.get(&owner, NS, now).map(|set| (owner, NS, set));
@@ -157,6 +186,10 @@ fn resolve<'m>(mut name: Labels, rtype: u16, asked: &Asked<'m>) -> Expected<'m> 
                 out.authority = soa.map(|set| (zone.apex.clone(), SOA, set));
                 break;
             }
+        }
+        match model.zone(&name, rtype).filter(|_| !seen.contains(&name)) {
+            Some(next) => zone = next,
+            None => break,
         }
     }
     out

@@ -6,7 +6,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use _core::zone::rrset::Policy;
 use _core::zone::zones::State;
 
-use super::message::{ANY, CNAME, DS, Labels, NS};
+use super::message::{ANY, CNAME, DNAME, DS, Labels, NS};
 
 /// An RRset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub enum Found {
     /// The owner that answers: the name itself or a wildcard.
     Answer(Labels),
     Alias(Labels),
+    /// The owner of the DNAME above.
+    Redirect(Labels),
     Cut(Labels),
     NoData,
     NoName,
@@ -96,13 +98,18 @@ impl Zone {
             || sets.is_some_and(|sets| sets.values().any(|set| set.live(now)))
     }
 
-    /// Looks up a name in this zone (RFC 1034 section 4.3.2, RFC 4592 section 3.3.1).
+    /// Looks up a name in this zone (RFC 1034 section 4.3.2, RFC 4592 section 3.3.1, RFC 6672 section
+    /// 3.2).
     pub fn look_up(&self, name: &[Vec<u8>], rtype: u16, now: u64) -> Found {
         // DS at the cut itself belongs to the parent (RFC 4035 section 3.1.4.1).
         let lowest = if rtype == DS { name.len().saturating_sub(1) } else { name.len() };
-        for end in self.apex.len() + 1..=lowest {
-            if self.get(&name[..end], NS, now).is_some() {
+        for end in self.apex.len()..=name.len() {
+            let has = |rtype| self.get(&name[..end], rtype, now).is_some();
+            if end > self.apex.len() && end <= lowest && has(NS) {
                 return Found::Cut(name[..end].into());
+            }
+            if end < name.len() && has(DNAME) {
+                return Found::Redirect(name[..end].into());
             }
         }
         if self.exists(name, now) {

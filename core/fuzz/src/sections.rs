@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use _core::message::query::{AA, TC};
 use _core::zone::rrset::{self, Policy};
 
-use super::expected::{Asked, Expected, NOERROR, SERVFAIL};
+use super::expected::{Asked, Expected, Link, NOERROR, SERVFAIL};
 use super::message::*;
 use super::model::{Found, Set};
 
@@ -20,13 +20,10 @@ pub fn check(message: &Message, wanted: &Expected<'_>, asked: &Asked<'_>) -> Res
     }
     let [answer, authority, additional] = &message.sections;
     if cut && message.rcode() == NOERROR && answer.len() < wanted.chain.len() {
-        // The reply ended among the CNAMEs, before their target was looked up.
-        let valid =
-            wanted.chain.iter().zip(answer).try_for_each(|((owner, set), record)| {
-                check_set(&[record], owner, CNAME, set, true)
-            });
+        // The reply ended among the aliases, before their target was looked up.
         let ended = authority.is_empty() && additional.is_empty();
-        return if ended { valid } else { Err("records after truncated CNAMEs".into()) };
+        let valid = check_chain(answer, &wanted.chain);
+        return if ended { valid } else { Err("records after truncated aliases".into()) };
     }
     let aa = message.flags & AA != 0;
     if (message.rcode(), aa) != (wanted.rcode, wanted.aa) {
@@ -58,16 +55,18 @@ fn check_answer(
     message: &Message, wanted: &Expected<'_>, now: u64, cut: bool,
 ) -> Result<(), String> {
     let answer = &message.sections[0];
-    if answer.first().is_some_and(|first| first.owner != message.questions[0].0) {
+    let spelled = |first: &Record| match (&message.questions[0].0, first.rtype) {
+        (question, DNAME) => question.ends_with(&first.owner),
+        (question, _) => *question == first.owner,
+    };
+    if answer.first().is_some_and(|first| !spelled(first)) {
         return Err("the owner is not spelled as in the question".into());
     }
     let length = if wanted.rcode == SERVFAIL { 0 } else { wanted.chain.len() };
-    let Some((cnames, rest)) = answer.split_at_checked(length) else {
-        return Err(format!("{} records, expected {length} CNAMEs", answer.len()));
+    let Some((chain, rest)) = answer.split_at_checked(length) else {
+        return Err(format!("{} records, expected {length} aliases", answer.len()));
     };
-    for (cname, (owner, set)) in cnames.iter().zip(&wanted.chain) {
-        check_set(&[cname], owner, CNAME, set, false)?;
-    }
+    check_chain(chain, &wanted.chain)?;
     let rest: Vec<&Record> = rest.iter().collect();
     let Some((name, owner, zone, rtype)) = &wanted.found else {
         return if rest.is_empty() {
@@ -82,6 +81,18 @@ fn check_answer(
         None if rest.is_empty() && cut => Ok(()),
         None => Err(format!("no RRset of type {rtype} in the zone")),
     }
+}
+
+/// Checks CNAME and DNAME records; the last ones may be missing.
+fn check_chain(records: &[Record], chain: &[Link]) -> Result<(), String> {
+    for (record, Link { owner, rtype, set, made }) in records.iter().zip(chain) {
+        let mut record = record.clone();
+        if *made {
+            record.rdata.make_ascii_lowercase();
+        }
+        check_set(&[&record], owner, *rtype, set, false)?;
+    }
+    Ok(())
 }
 
 fn check_authority(authority: &[Record], wanted: &Expected<'_>, cut: bool) -> Result<(), String> {
@@ -160,9 +171,12 @@ fn check_additional(message: &Message, asked: &Asked<'_>) -> Result<(), String> 
     Ok(())
 }
 
-/// Returns the addresses of a name, glue included.
+/// Returns the addresses of a name, glue included, unless it is below a DNAME.
 fn address<'m>(name: &Labels, rtype: u16, asked: &Asked<'m>) -> Option<&'m Set> {
     let zone = asked.model.zone(name, A)?;
+    if let Found::Redirect(_) = zone.look_up(name, A, asked.now) {
+        return None;
+    }
     if let Some(set) = zone.get(name, rtype, asked.now) {
         return Some(set);
     }

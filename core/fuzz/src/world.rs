@@ -136,5 +136,6 @@ fn large() -> String {
         let (from, to) = (index, index + 1);
         line(format_args!("z{from}.{label}.{label}.{label} CNAME z{to}.{label}.{label}.{label}"));
     }
+    line(format_args!("dl DNAME {label}.{label}.{label}"));
     text
 }

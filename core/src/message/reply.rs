@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use crate::cookie::{self, FULL, Verdict};
 use crate::message::query::{AA, Edns, QR, RD, TC, option};
 use crate::message::wire::{
-    CLASS_CH, HEADER, MessageWriter, RECORD_HEADER, name_len, rcode, rtype, u16_at,
+    CLASS_CH, CLASS_IN, HEADER, MessageWriter, RECORD_HEADER, name_len, rcode, rtype, u16_at,
 };
 use crate::networks::client_key;
 use crate::options::Options;
@@ -230,6 +230,11 @@ impl<'b> Reply<'b> {
         self.subject = hash;
     }
 
+    /// Returns the name of the question, in the case of the query.
+    pub fn question_name(&self) -> &[u8] {
+        self.writer.bytes().get(HEADER..HEADER + self.question_name).unwrap_or_default()
+    }
+
     /// Returns the offset of the rdata written last.
     #[inline]
     pub fn rdata_at(&self) -> usize {
@@ -322,15 +327,16 @@ impl<'b> Reply<'b> {
     /// Writes a TXT record of class CH with a text that identifies the server (RFC 4892).
     pub fn put_text(&mut self, text: &[u8]) {
         let text = &text[..text.len().min(255)];
-        let mut record = ArrayVec::<u8, { RECORD_HEADER + 256 }>::new();
-        let _ = record.try_extend_from_slice(&POINTER_TO_QUESTION.to_be_bytes());
-        let _ = record.try_extend_from_slice(&rtype::TXT.to_be_bytes());
-        let _ = record.try_extend_from_slice(&CLASS_CH.to_be_bytes());
-        let _ = record.try_extend_from_slice(&[0; 4]);
-        let _ = record.try_extend_from_slice(&(text.len() as u16 + 1).to_be_bytes());
-        let _ = record.try_extend_from_slice(&[text.len() as u8]);
-        let _ = record.try_extend_from_slice(text);
+        let record = made_record(rtype::TXT, CLASS_CH, 0, &[&[text.len() as u8], text]);
         self.put_record(Section::Answer, NameRef::Question, rtype::TXT, &record);
+    }
+
+    /// Writes a CNAME record that follows from a DNAME record (RFC 6672 section 3.1).
+    ///
+    /// Returns false, with TC set, if it does not fit.
+    pub fn put_cname(&mut self, owner: NameRef<'_>, ttl: u32, target: &[u8]) -> bool {
+        let record = made_record(rtype::CNAME, CLASS_IN, ttl, &[target]);
+        self.put_record(Section::Answer, owner, rtype::CNAME, &record)
     }
 
     /// Writes the OPT record, if the query had one, and the header. Returns the length of the reply.
@@ -389,6 +395,22 @@ impl<'b> Reply<'b> {
             writer.truncate(start);
         }
     }
+}
+
+/// Returns a record in wire form, its owner a pointer to the question.
+fn made_record(
+    rtype: u16, class: u16, ttl: u32, rdata: &[&[u8]],
+) -> ArrayVec<u8, { RECORD_HEADER + 256 }> {
+    let length: usize = rdata.iter().map(|part| part.len()).sum();
+    let mut record = ArrayVec::new();
+    for field in [POINTER_TO_QUESTION, rtype, class, (ttl >> 16) as u16, ttl as u16, length as u16]
+    {
+        let _ = record.try_extend_from_slice(&field.to_be_bytes());
+    }
+    for part in rdata {
+        let _ = record.try_extend_from_slice(part);
+    }
+    record
 }
 
 /// Returns the end of the question section in a message.

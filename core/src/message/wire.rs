@@ -25,6 +25,7 @@ pub mod rtype {
     pub const TXT: u16 = 16;
     pub const AAAA: u16 = 28;
     pub const SRV: u16 = 33;
+    pub const DNAME: u16 = 39;
     pub const OPT: u16 = 41;
     pub const DS: u16 = 43;
     pub const SVCB: u16 = 64;
@@ -40,7 +41,7 @@ pub mod rtype {
 pub const CLASS_IN: u16 = 1;
 pub const CLASS_CH: u16 = 3;
 
-/// Response codes (RFC 1035 section 4.1.1, RFC 6891, RFC 7873). Codes above 15 need an OPT record.
+/// Response codes (RFC 1035 section 4.1.1, RFC 2136, RFC 6891, RFC 7873). Codes above 15 need an OPT record.
 pub mod rcode {
     pub const NOERROR: u16 = 0;
     pub const FORMERR: u16 = 1;
@@ -48,6 +49,7 @@ pub mod rcode {
     pub const NXDOMAIN: u16 = 3;
     pub const NOTIMP: u16 = 4;
     pub const REFUSED: u16 = 5;
+    pub const YXDOMAIN: u16 = 6;
     pub const BADVERS: u16 = 16;
     pub const BADCOOKIE: u16 = 23;
 }

@@ -1,4 +1,4 @@
-//! Look-up of names in a zone: exact matches, zone cuts, wildcards.
+//! Look-up of names in a zone: exact matches, zone cuts, DNAME, wildcards.
 
 use crossbeam_epoch::Guard;
 
@@ -13,6 +13,8 @@ pub enum Lookup<'g> {
     Answer(&'g Node, RRset<'g>),
     /// The name has a CNAME instead.
     Alias(&'g Node, RRset<'g>),
+    /// The name is below this DNAME record (RFC 6672 section 2.1).
+    Redirect(&'g Node, RRset<'g>),
     /// The name is at or below a zone cut with these NS records (RFC 1034 section 4.2.1).
     Cut(&'g Node, RRset<'g>),
     /// The name exists, but not with this type (RFC 2308 section 2.2).
@@ -37,10 +39,10 @@ impl Zones {
     pub fn look_up<'g>(
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
     ) -> Lookup<'g> {
-        if zone.has_cuts()
-            && let Some((node, ns)) = self.cut(zone, name, rtype, now, guard)
+        if zone.has_occluders()
+            && let Some(occluder) = self.occluder(zone, name, rtype, now, guard)
         {
-            return Lookup::Cut(node, ns);
+            return occluder;
         }
         if let Some(node) = self.node(zone, name.wire(), guard)
             && node.exists(now)
@@ -54,18 +56,40 @@ impl Zones {
             .map_or(Lookup::NoName, |node| at_node(node, rtype, now))
     }
 
-    /// Returns the highest zone cut between the apex and the name. For DS the name itself is not a cut
-    /// (RFC 4035 section 3.1.4.1).
-    fn cut<'g>(
+    /// Returns the node of a host whose addresses help the client, unless it is below a DNAME. Below a
+    /// cut they are glue.
+    pub fn host<'g>(&self, name: &Name, now: u64, guard: &'g Guard) -> Option<&'g Node> {
+        let zone = self.find(name, 0, guard)?;
+        if zone.has_dnames()
+            && let Some(Lookup::Redirect(..)) = self.occluder(zone, name, rtype::A, now, guard)
+        {
+            return None;
+        }
+        self.node(zone, name.wire(), guard)
+    }
+
+    /// Returns the highest zone cut or DNAME that occludes a name. A name with both is a cut (RFC 6672
+    /// section 2.4).
+    ///
+    /// For DS the name itself is not a cut (RFC 4035 section 3.1.4.1).
+    fn occluder<'g>(
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
-    ) -> Option<(&'g Node, RRset<'g>)> {
-        let lowest = usize::from(rtype == rtype::DS);
-        let below_apex = |suffix: &&[u8]| suffix.len() > zone.apex().len();
-        let cuts = name.suffixes().skip(lowest).take_while(below_apex).filter_map(|suffix| {
-            let node = self.node(zone, suffix, guard)?;
-            Some((node, node.get(rtype::NS, now)?))
-        });
-        cuts.last()
+    ) -> Option<Lookup<'g>> {
+        let mut highest = None;
+        // The apex is not a cut.
+        let end = zone.apex().len() + usize::from(!zone.has_dnames());
+        let inside = |suffix: &&[u8]| suffix.len() >= end;
+        for (depth, suffix) in name.suffixes().take_while(inside).enumerate() {
+            let Some(node) = self.node(zone, suffix, guard) else { continue };
+            let below = depth > 0;
+            let cut = suffix.len() > zone.apex().len() && (below || rtype != rtype::DS);
+            if cut && let Some(ns) = node.get(rtype::NS, now) {
+                highest = Some(Lookup::Cut(node, ns));
+            } else if below && let Some(dname) = node.get(rtype::DNAME, now) {
+                highest = Some(Lookup::Redirect(node, dname));
+            }
+        }
+        highest
     }
 
     /// Returns the wildcard that covers a name that does not exist: the one directly below its closest

@@ -211,7 +211,7 @@ pub fn compile(rtype: u16, packed: &[u8], out: &mut Vec<u8>) -> Result<(), Strin
     let start = out.len();
     let records = Packed::read(packed)?;
     let policy = Policy::try_from(packed[12])?;
-    if matches!(rtype, rtype::CNAME | rtype::SOA) && records.count > 1 {
+    if matches!(rtype, rtype::CNAME | rtype::DNAME | rtype::SOA) && records.count > 1 {
         return Err(format!("{} records, expected one", records.count));
     }
     let done = compile_records(rtype, policy, packed, records, out);

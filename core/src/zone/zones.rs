@@ -60,8 +60,11 @@ pub struct Zone {
     /// Number of owner names that begin with `*`, empty non-terminals included (RFC 4592). If it is
     /// 0, no wildcard is searched.
     wildcards: AtomicU32,
-    /// Number of owner names below the apex with NS. If it is 0, no cut is searched.
-    cuts: AtomicU32,
+    /// Number of owner names that occlude the names below them: with NS below the apex, or with DNAME.
+    /// If it is 0, none is searched.
+    occluders: AtomicU32,
+    /// Number of owner names with DNAME.
+    dnames: AtomicU32,
 }
 
 impl Zone {
@@ -72,7 +75,8 @@ impl Zone {
             table: Table::default(),
             state: (State::Loading as u8).into(),
             wildcards: 0.into(),
-            cuts: 0.into(),
+            occluders: 0.into(),
+            dnames: 0.into(),
         }
     }
 
@@ -95,15 +99,23 @@ impl Zone {
         self.wildcards.load(Relaxed) > 0
     }
 
-    /// Returns whether an owner name below the apex has NS records.
+    /// Returns whether an owner name occludes the names below it: a zone cut, or one with DNAME.
     #[inline]
-    pub fn has_cuts(&self) -> bool {
-        self.cuts.load(Relaxed) > 0
+    pub fn has_occluders(&self) -> bool {
+        self.occluders.load(Relaxed) > 0
     }
 
-    /// Returns whether a node is a zone cut (RFC 1034 section 4.2).
-    fn is_cut(&self, node: &Node) -> bool {
-        node.name() != self.apex() && node.rrsets().any(|rrset| rrset.rtype() == rtype::NS)
+    /// Returns whether an owner name has a DNAME record.
+    #[inline]
+    pub fn has_dnames(&self) -> bool {
+        self.dnames.load(Relaxed) > 0
+    }
+
+    /// Returns whether a node occludes the names below it, and whether it has a DNAME record.
+    fn occlusion(&self, node: &Node) -> [bool; 2] {
+        let has = |rtype| node.rrsets().any(|rrset| rrset.rtype() == rtype);
+        let dname = has(rtype::DNAME);
+        [dname || (node.name() != self.apex() && has(rtype::NS)), dname]
     }
 
     /// Adds a new name.
@@ -319,10 +331,14 @@ impl Zones {
         &self, zone: &Zone, name: &Name, old: Option<&Node>, new: Node, has_rrsets: bool,
         guard: &Guard,
     ) {
-        // Counted before a cut is added and after it is removed, so that no search is skipped wrongly.
-        let (was_cut, is_cut) = (old.is_some_and(|node| zone.is_cut(node)), zone.is_cut(&new));
-        if is_cut && !was_cut {
-            zone.cuts.fetch_add(1, Release);
+        // Counted before a name is added and after it is removed, so that no search is skipped wrongly.
+        let before = old.map_or([false; 2], |node| zone.occlusion(node));
+        let after = zone.occlusion(&new);
+        let counters = [&zone.occluders, &zone.dnames];
+        for (counter, (was, is)) in counters.iter().zip(before.into_iter().zip(after)) {
+            if is && !was {
+                counter.fetch_add(1, Release);
+            }
         }
         let stays = has_rrsets || old.is_some_and(|node| node.children.load(Relaxed) > 0);
         match old {
@@ -334,8 +350,10 @@ impl Zones {
             Some(_) if stays => zone.table.put(new, guard),
             Some(_) => self.unlink_parents(zone, name, guard),
         }
-        if was_cut && !is_cut {
-            zone.cuts.fetch_sub(1, Release);
+        for (counter, (was, is)) in counters.iter().zip(before.into_iter().zip(after)) {
+            if was && !is {
+                counter.fetch_sub(1, Release);
+            }
         }
     }
 
@@ -439,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_and_cuts_are_counted() {
+    fn wildcards_and_occluders_are_counted() {
         let zones = zones();
         let (wildcard, cut) = (&b"\x01*\x02ex\x00"[..], &b"\x01c\x02ex\x00"[..]);
         change(&zones, wildcard, 1, Some(&[10, 0, 0, 1]));
@@ -449,14 +467,22 @@ mod tests {
         let flags = || {
             let guard = &epoch::pin();
             let zone = zones.find(&Name::read(APEX).unwrap(), 0, guard).unwrap();
-            (zone.has_wildcards(), zone.has_cuts())
+            (zone.has_wildcards(), zone.has_occluders(), zone.has_dnames())
         };
-        assert_eq!(flags(), (true, true));
+        assert_eq!(flags(), (true, true, false));
         change(&zones, wildcard, 1, None);
+        change(&zones, cut, 39, Some(b"\x01a\x00"));
+        assert_eq!(flags(), (true, true, true));
         change(&zones, cut, 2, None);
-        assert_eq!(flags(), (true, false));
+        assert_eq!(flags(), (true, true, true));
+        change(&zones, cut, 39, None);
+        assert_eq!(flags(), (true, false, false));
         change(&zones, wildcard, 16, None);
-        assert_eq!(flags(), (false, false));
+        assert_eq!(flags(), (false, false, false));
+        change(&zones, APEX, 39, Some(b"\x01a\x00"));
+        assert_eq!(flags(), (false, true, true));
+        change(&zones, APEX, 39, None);
+        assert_eq!(flags(), (false, false, false));
     }
 
     #[test]
