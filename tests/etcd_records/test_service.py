@@ -121,13 +121,43 @@ def test_type_field() -> None:
     assert read({"host": "mx.x", "type": "mx"}, typed=True).rtype == MX
     assert read({"host": "mx.x", "type": "mx"}).rtype == 0
     assert read({"host": "mx.x"}, typed=True).rtype == 0
-    for wrong in (
-        {"type": "SOA"},
-        {"host": "x.y", "type": "A"},
-        {"host": "10.0.0.1", "type": "CNAME"},
-    ):
-        with pytest.raises(ValueError, match="type"):
-            read(wrong, typed=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({"type": "SOA"}, 'its type is "SOA", expected'),
+        (
+            {"type": "A", "host": "fd00::1"},
+            "is A, but its host is an IPv6 address, expected an IPv4",
+        ),
+        ({"type": "A", "host": "web.test"}, "is A, but its host is a name, expected an IPv4"),
+        ({"type": "A", "text": "x"}, "is A, but its host is missing"),
+        ({"type": "aaaa", "host": "10.0.0.1"}, "is aaaa, but its host is an IPv4 address"),
+        ({"type": "AAAA", "host": "::ffff:10.0.0.1"}, "is AAAA, but its host is an IPv4 address"),
+        ({"type": "CNAME", "host": "10.0.0.1"}, "is CNAME, but its host is an IPv4 address"),
+        ({"type": "CNAME"}, "host is missing, expected a name"),
+        ({"type": "TXT"}, "no text"),
+        ({"type": "TXT", "text": "", "host": "10.0.0.1"}, "no text"),
+        ({"type": "SRV", "port": 80}, "host is missing, expected an IPv4 address or an IPv6"),
+        ({"type": "SRV", "port": -1, "host": "10.0.0.1"}, "its port is -1"),
+        ({"type": "MX", "mail": True}, "host is missing"),
+        ({"type": "NS", "host": ""}, "host is missing"),
+        ({}, "neither a host nor a text"),
+        ({"type": "", "host": "", "port": 80}, "neither a host nor a text"),
+    ],
+)
+def test_value_without_record_of_its_type_is_rejected(value: Any, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        read(value, typed=True)
+
+
+def test_address_at_reverse_name_is_rejected() -> None:
+    rules = Rules(300, typed=False)
+    for path in (b"arpa/in-addr/10/0/0/1", b"arpa/ip6/1/2"):
+        assert service.read(path, b'{"host":"web.test"}', 7, None, rules).kind == NAME
+        with pytest.raises(ValueError, match="its host is an address"):
+            service.read(path, b'{"host":"10.0.0.1"}', 7, None, rules)
 
 
 def test_hashed_labels() -> None:

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from musterd.display import excerpt
 from musterd.rr.names import name_from_text
 from musterd.rr.types import AAAA, CNAME, MX, NS, SRV, TXT, A
+from musterd.sources.etcd.keys import is_reverse
 
 MAX_VALUE_BYTES: Final = 65_536
 """Maximum bytes of a value; a DNS message has no more."""
@@ -31,6 +32,12 @@ IPV6: Final = 2
 NAME: Final = 3
 """Kinds of hosts; 0 for no host."""
 
+_KINDS: Final = {IPV4: "an IPv4 address", IPV6: "an IPv6 address", NAME: "a name"}
+_KINDS_OF_ADDRESSES: Final = (IPV4, IPV6)
+_ANY_HOST: Final = (IPV4, IPV6, NAME)
+_HOSTS: Final = {A: (IPV4,), AAAA: (IPV6,), CNAME: (NAME,), SRV: _ANY_HOST, NS: _ANY_HOST,
+                 MX: _ANY_HOST}  # fmt: skip
+"""Kinds of hosts that give a record of a type."""
 _TYPES: Final = {"": 0, "A": A, "AAAA": AAAA, "CNAME": CNAME, "SRV": SRV, "NS": NS, "MX": MX,
                  "TXT": TXT}  # fmt: skip
 _FIELDS: Final[dict[str, type | tuple[int, int]]] = {
@@ -102,7 +109,13 @@ def read(
         raise ValueError(f"its text has {len(text)} bytes, at most {MAX_TEXT_BYTES}")
     if len(group) > _MAX_GROUP_BYTES:
         raise ValueError(f"its group has {len(group)} bytes, at most {_MAX_GROUP_BYTES}")
-    rtype = _type(get("type", ""), kind) if rules.typed else 0
+    rtype = 0
+    if rules.typed:
+        word = get("type", "")
+        rtype = _type(word)
+        _check_fields(rtype, word, kind, get("port", 0), text)
+    if kind in _KINDS_OF_ADDRESSES and is_reverse(path):
+        raise ValueError("its host is an address, expected the name of this reverse name")
     given = get("ttl") or lease_ttl or rules.ttl
     return ServiceRecord(
         path,
@@ -225,13 +238,26 @@ def _host(text: str) -> tuple[int, bytes]:
     return NAME, name_from_text(text).lower()
 
 
-def _type(word: str, kind: int) -> int:
+def _type(word: str) -> int:
     rtype = _TYPES.get(word.upper())
     if rtype is None:
         raise ValueError(f"its type is {_shown(word)}, expected {', '.join(filter(None, _TYPES))}")
-    if (rtype in {A, AAAA} and kind not in {IPV4, IPV6}) or (rtype == CNAME and kind != NAME):
-        raise ValueError(f"its host does not suit its type, {word}")
     return rtype
+
+
+def _check_fields(rtype: int, word: str, kind: int, port: int, text: bytes) -> None:
+    """Raise ValueError if a value gives no record of its type."""
+    if rtype == TXT and not text:
+        raise ValueError("its type is TXT, but it has no text")
+    if not rtype and not kind and not text:
+        raise ValueError("it has neither a host nor a text")
+    wanted = _HOSTS.get(rtype)
+    if wanted and kind not in wanted:
+        is_now = f"is {_KINDS[kind]}" if kind else "is missing"
+        expected = " or ".join(_KINDS[each] for each in wanted)
+        raise ValueError(f"its type is {word}, but its host {is_now}, expected {expected}")
+    if rtype == SRV and port == NO_PORT:
+        raise ValueError("its type is SRV, but its port is -1, which means no SRV record")
 
 
 def _shown(value: object) -> str:
