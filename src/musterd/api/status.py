@@ -84,6 +84,8 @@ def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
     for zone in context.catalog.zones.values():
         for (owner, rtype), reason in zone.refused.items():
             yield f"{name_to_text(owner)} {type_text(rtype)} is not answered: {reason}"
+        for (owner, rtype), reason in zone.oversized.items():
+            yield f"{name_to_text(owner)} {type_text(rtype)} is not answered whole: {reason}"
     for source in sources:
         if source.problems_forgotten:
             yield (

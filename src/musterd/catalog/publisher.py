@@ -11,11 +11,17 @@ from musterd.catalog.resolve import RRsets, resolve
 from musterd.catalog.reverse import Reverse
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
+from musterd.rr.answer_size import MAX_MESSAGE, answer_size
 from musterd.rr.names import name_to_text
+from musterd.rr.rrset import ALL, policy_of
 from musterd.rr.types import SOA, type_text
 
 BATCH = 10_000
 """Maximum RRsets that are sent at once, except that an owner name is never split."""
+LARGE = MAX_MESSAGE // 3
+"""Bytes of a packed RRset that may fit no message: a record takes at most three times as many."""
+MAX_OVERSIZED = 1000
+"""Maximum RRsets of a zone that fit no message and are remembered."""
 
 log = structlog.get_logger()
 
@@ -40,6 +46,8 @@ class Publisher:
         self._outbox = outbox
         self._reverse = reverse
         self._refusing = False
+        self._oversized = False
+        """True once an RRset was oversized."""
 
     def flush(self) -> None:
         """Send everything in the outbox to the core."""
@@ -84,6 +92,7 @@ class Publisher:
             refused = self._core.apply(piece)
             if refused:
                 self._refuse([(piece[index], reason) for index, reason in refused])
+            self._note_sizes(piece)
 
     def _refuse(self, refused: Iterable[tuple[Row, str]]) -> None:
         removed: list[Row] = []
@@ -96,6 +105,25 @@ class Publisher:
                 removed.append((apex, owner, rtype, None))
         # The RRset that was answered before is outdated.
         self._core.apply(removed)
+
+    def _note_sizes(self, piece: list[Row]) -> None:
+        """Warn of RRsets of which even an answer over TCP has only a part."""
+        large = (row for row in piece if row[3] and len(row[3]) > LARGE)
+        for apex, owner, rtype, packed in piece if self._oversized else large:
+            oversized = self.zones[apex].oversized
+            if packed is None or len(packed) <= LARGE or policy_of(packed) != ALL:
+                size = 0
+            else:
+                size = answer_size(owner, rtype, packed)
+            if size <= MAX_MESSAGE:
+                oversized.pop((owner, rtype), None)
+            elif len(oversized) < MAX_OVERSIZED:
+                reason = f"all records need {size} bytes, and a message has at most {MAX_MESSAGE}"
+                if (owner, rtype) not in oversized:
+                    rrset = f"{name_to_text(owner)} {type_text(rtype)}"
+                    log.warning("an RRset is too large for an answer", rrset=rrset, reason=reason)
+                oversized[owner, rtype] = reason
+                self._oversized = True
 
     def _advance_serial(self, zone: Zone) -> list[Row]:
         due = zone.serial.schedule(self._clock, lambda: self._serial_due(zone.apex))

@@ -62,6 +62,8 @@ class Zone:
         self.refused: dict[tuple[bytes, int], str] = {}
         """Owner name and type -> why the core refused the RRset."""
         self.refused_total = 0
+        self.oversized: dict[tuple[bytes, int], str] = {}
+        """Owner name and type -> why an answered RRset fits no message."""
         self._made = Defaults(_LAST, MADE, settings.ttl.to_bytes(4, "big"), ALL)
 
     def _defaults(self, rank: int, name: str, source: SourceSettings | None) -> Defaults:
@@ -79,6 +81,7 @@ class Zone:
         """Take over the state of the zone under older settings."""
         self.serial = old.serial
         self.refused, self.refused_total = old.refused, old.refused_total
+        self.oversized = old.oversized
 
     def take_index(self, old: "Zone") -> None:
         """Take over the index of the zone under older settings."""
