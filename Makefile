@@ -7,7 +7,7 @@ BIN := .venv/bin
 CARGO := cargo
 CORE := --manifest-path core/Cargo.toml
 
-.PHONY: help setup setup-test setup-bench run test test-rust check dist clean
+.PHONY: help setup setup-test setup-bench run test test-rust check dist dist-test clean
 .PHONY: conformance conformance-short faults faults-short fuzz fuzz-short
 
 help:            ## list the targets; times are for two cores
@@ -65,6 +65,9 @@ fuzz:            ## run each fuzzer of the core for an hour (2 hours)
 dist: setup      ## build the wheel and the source archive in dist/ (3 minutes)
 	rm -rf dist
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin build --release --sdist --out dist
+
+dist-test: setup-test dist  ## install what dist builds in new environments, and run it (5 minutes)
+	@scripts/dist-test
 
 include bench/bench.mk
 
