@@ -39,7 +39,7 @@ class HistoryQuery(BaseModel):
 @router.get(
     "", response_model=schemas.HistoryOut, responses=documented(400, 401, 403, 404, 422, 429, 503)
 )
-async def history(call: CallDep, query: Annotated[HistoryQuery, Query()]) -> Response:
+async def list_history(call: CallDep, query: Annotated[HistoryQuery, Query()]) -> Response:
     """Return changes of records, newest first, as far back as the store keeps them."""
     call.reads()
     found = await changes(

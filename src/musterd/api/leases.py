@@ -16,7 +16,7 @@ _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
 @router.post("", response_model=schemas.LeaseOut, status_code=201, responses=_PROBLEMS)
-async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
+async def create_lease(call: CallDep, body: schemas.LeaseIn) -> Response:
     """Grant a lease, which only this token can use."""
     call.writes_any()
     lease = await call.context.leases.grant(body.ttl, call.token.id)
@@ -25,14 +25,14 @@ async def grant(call: CallDep, body: schemas.LeaseIn) -> Response:
 
 
 @router.get("/{id}", response_model=schemas.LeaseOut, responses=_PROBLEMS)
-async def show(call: CallDep, id: LeasePath) -> Response:
+async def get_lease(call: CallDep, id: LeasePath) -> Response:
     """Return a lease and the records attached to it."""
     call.reads()
     return responses.answer(_shown(await call.context.leases.show(id)))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
-async def revoke(call: CallDep, id: LeasePath) -> Response:
+async def revoke_lease(call: CallDep, id: LeasePath) -> Response:
     """Revoke a lease and remove the records attached to it."""
     call.writes_any()
     revision = await call.context.leases.revoke(id, _owner(call))
@@ -42,7 +42,7 @@ async def revoke(call: CallDep, id: LeasePath) -> Response:
 
 
 @router.post("/{id}/keepalive", response_model=schemas.LeaseOut, responses=_PROBLEMS)
-async def keepalive(call: CallDep, id: LeasePath) -> Response:
+async def keep_lease_alive(call: CallDep, id: LeasePath) -> Response:
     """Renew a lease for its full TTL."""
     call.writes_any()
     return responses.answer(_shown(await call.context.leases.renew(id, _owner(call))))

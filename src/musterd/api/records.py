@@ -40,14 +40,14 @@ _CREATED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("", response_model=schemas.RecordListOut, responses=_LISTED)
-async def list_all(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
+async def list_records(call: CallDep, request: Request, filters: FiltersQuery) -> Response:
     """List all records, in pages or as a stream."""
     call.reads()
     return await listing(call.context.registry, request, (), filters)
 
 
 @router.get("/{zone}", response_model=schemas.RecordListOut, responses=_LISTED)
-async def list_zone(
+async def list_zone_records(
     call: CallDep, request: Request, zone: ZoneName, filters: FiltersQuery
 ) -> Response:
     """List the records of a zone."""
@@ -57,7 +57,7 @@ async def list_zone(
 
 
 @router.get("/{zone}/{owner}", response_model=schemas.RecordListOut, responses=_LISTED)
-async def list_owner(
+async def list_owner_records(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, filters: FiltersQuery
 ) -> Response:
     """List the records of an owner name."""
@@ -67,7 +67,7 @@ async def list_owner(
 
 
 @router.get(_RRSET, response_model=schemas.RecordListOut, responses=_LISTED)
-async def list_rrset(
+async def get_rrset(
     call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
 ) -> Response:  # fmt: skip
     """List the records of an owner name and a type."""

@@ -25,7 +25,7 @@ MAX_PROBLEMS: Final = 100
 @router.get(
     "", response_model=schemas.StatusOut, responses=documented(400, 401, 403, 422, 429, 503)
 )
-async def status(call: CallDep) -> Response:
+async def get_status(call: CallDep) -> Response:
     """Return the version, zones, sources, store and current problems."""
     call.reads()
     context = call.context

@@ -23,7 +23,7 @@ async def list_tokens(call: CallDep) -> Response:
 
 
 @router.post("", response_model=schemas.NewTokenOut, status_code=201, responses=_PROBLEMS)
-async def create(call: CallDep, body: schemas.TokenIn) -> Response:
+async def create_token(call: CallDep, body: schemas.TokenIn) -> Response:
     """Create a token. Its text is returned only now."""
     call.admin()
     text, token = await call.context.tokens.create(body.name, body.scopes, body.expires)
@@ -32,7 +32,7 @@ async def create(call: CallDep, body: schemas.TokenIn) -> Response:
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=_PROBLEMS)
-async def revoke(call: CallDep, id: _Id) -> Response:
+async def revoke_token(call: CallDep, id: _Id) -> Response:
     """Revoke a token."""
     call.admin()
     token = await call.context.tokens.revoke(id)

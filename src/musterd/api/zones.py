@@ -52,7 +52,7 @@ async def list_zones(
 
 
 @router.get("/{zone}", response_model=schemas.ZoneOut, responses=_READ)
-async def show_zone(call: CallDep, zone: ZoneName) -> Response:
+async def get_zone(call: CallDep, zone: ZoneName) -> Response:
     """Return a zone."""
     call.reads()
     return responses.answer(shown(call.context, call.context.zone(zone)))
@@ -66,7 +66,7 @@ async def show_zone(call: CallDep, zone: ZoneName) -> Response:
         200: {"description": "A zone file", "content": {TEXT: {"schema": {"type": "string"}}}},
     },
 )
-async def export(call: CallDep, zone: ZoneName) -> Response:
+async def export_zone(call: CallDep, zone: ZoneName) -> Response:
     """Export the answers of a zone as a zone file (RFC 1035 section 5)."""
     call.reads()
     return StreamingResponse(_lines(call.context.zone(zone)), media_type=TEXT)
