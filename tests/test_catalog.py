@@ -207,11 +207,10 @@ async def test_step_of_a_large_change_ends_between_names() -> None:
     assert core.text(ZONE) == lines(f"n{STEP - 1} 30 A 10.0.0.1")
 
 
-async def test_batches_are_bounded_and_keep_owner_names_whole(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("musterd.catalog.publisher.BATCH", 3)
-    catalog, core, _ = await new_catalog()
+async def test_batches_are_bounded_and_keep_owner_names_whole() -> None:
+    core = RecordingCore()
+    catalog = Catalog(core, ManualClock(), max_batch=3)
+    await catalog.reconfigure(settings())
     core.forget()
     texts = [f"{owner} 5 {rest}" for owner in "abcd" for rest in ("A 10.0.0.1", "TXT x")]
     catalog.apply("one", put("k", *texts))

@@ -1,5 +1,6 @@
 """Snapshots of a catalog: saved, restored, damaged."""
 
+import hashlib
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import pytest
 from musterd.catalog import Catalog
 from musterd.errors import StateError
 from musterd.rr.names import name_from_text
-from musterd.server.snapshot_files import SERIAL_AHEAD, SnapshotFiles, open_folder
+from musterd.server.snapshot_files import DIGEST, SERIAL_AHEAD, SnapshotFiles, open_folder
 from musterd.sources.changes import Begin, Change, Delete, Lost, Put, PutMany, Synced
 from tests.catalogkit import (
     NOW,
@@ -139,12 +140,11 @@ async def test_snapshot_of_another_source_is_ignored(tmp_path: Path) -> None:
     assert not await SnapshotFiles(tmp_path, catalog, clock.time).restore("two", "hash")
 
 
-async def test_snapshot_of_another_version_is_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("musterd.server.snapshot_files.VERSION", 2)
+async def test_snapshot_of_another_version_is_ignored(tmp_path: Path) -> None:
     await saved(tmp_path)
-    monkeypatch.undo()
+    path = tmp_path / "one.snapshot"
+    content = path.read_bytes()[:-DIGEST].replace(b'"version": 1', b'"version": 2', 1)
+    path.write_bytes(content + hashlib.blake2b(content, digest_size=DIGEST).digest())
     _, _, snapshots, done = await restored(tmp_path)
     assert (done, snapshots.bad_total) == (False, 0)
 

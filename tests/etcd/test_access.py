@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from musterd.etcd import ALL, EtcdClient, EtcdOptions, span, watches
+from musterd.etcd import ALL, EtcdClient, EtcdOptions, span
+from musterd.etcd.watch import WatchOptions
 from musterd.kv import DeleteOp, PutOp, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
 from musterd.settings import EtcdLogin
 from musterd.store.etcd import Etcd as Store
@@ -235,10 +236,10 @@ async def test_unknown_token_makes_watch_log_in_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A restarted member forgets tokens; the watch survives repeated rejections."""
-    monkeypatch.setattr(watches, "DENIED", 3600.0)
     async with running(home, "etcd-3.5") as etcd:
         await etcd.with_users(("app", PASSWORD, "a/"))
-        async with EtcdClient(etcd.options(user="app", password=PASSWORD)) as client:
+        options = etcd.options(user="app", password=PASSWORD)
+        async with EtcdClient(options, WatchOptions(denied=3600.0)) as client:
             transport, opened = client._transport, 0
             really = transport.open
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from musterd.etcd import ALL, EtcdBatch, EtcdClient, EtcdOptions, EtcdWatch, span
-from musterd.etcd import watch as watch_module
+from musterd.etcd.watch import WatchOptions
 from musterd.kv import Compacted, StoreLost, StoreUnavailable
 from tests.etcdkit import Etcd, Proxy, running
 
@@ -213,11 +213,13 @@ async def test_revision_progresses_without_events(client: EtcdClient) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def test_slow_reader_blocks_nobody(
-    client: EtcdClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch_module, "QUEUE", 20)
-    async with client.watch(*span(b"a/")) as slow, client.watch(*span(b"a/")) as quick:
+@pytest.mark.usefixtures("client")
+async def test_slow_reader_blocks_nobody(etcd: Etcd) -> None:
+    async with (
+        EtcdClient(etcd.options(), WatchOptions(queued_events=20)) as client,
+        client.watch(*span(b"a/")) as slow,
+        client.watch(*span(b"a/")) as quick,
+    ):
         names = [f"{number:03}" for number in range(200)]
         for name in names:
             last = await put(client, name)

@@ -4,7 +4,6 @@ import pytest
 
 from musterd.kv import Compare, DeleteOp, EventKind, Is, PutOp, Store, StoreLimit
 from musterd.store.etcd import Etcd as InEtcd
-from musterd.store.etcd import store as etcd_store
 from tests.store.backends import Backend, EtcdBackend
 from tests.store.kit import put_all, seeded, take
 
@@ -104,24 +103,26 @@ async def test_history_finds_key_among_many_others(store: Store) -> None:
     assert await revisions(store, b"mine") == [last, first]
 
 
-async def test_history_ends_at_same_revision_for_any_page_size(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_history_ends_at_same_revision_for_any_page_size(backend: Backend) -> None:
     if not isinstance(backend, EtcdBackend):
         return
-    monkeypatch.setattr(etcd_store, "REVISIONS", 10)
-    all_revisions = [await backend.store.put(b"a", b"%d" % number) for number in range(30)]
+    async with InEtcd(backend.etcd.options(), base=backend.base, revisions=10) as store:
+        await check_end(store)
+
+
+async def check_end(store: Store) -> None:
+    all_revisions = [await store.put(b"a", b"%d" % number) for number in range(30)]
     wanted = all_revisions[:-11:-1]
-    assert await revisions(backend.store, b"a") == wanted
+    assert await revisions(store, b"a") == wanted
     found: list[int] = []
     more = True
     while more:
         before = found[-1] if found else None
-        past = await backend.store.history(b"a", before=before, limit=1)
+        past = await store.history(b"a", before=before, limit=1)
         found += [batch.revision for batch in past.batches]
         more = past.more
     assert found == wanted
-    assert await revisions(backend.store, b"a", before=wanted[-1]) == []
+    assert await revisions(store, b"a", before=wanted[-1]) == []
 
 
 async def test_history_refuses_limit_of_zero(store: Store) -> None:

@@ -6,7 +6,8 @@ from musterd.catalog.merge import Candidate, Defaults
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.rows import KEY_RRSET, Rows, is_independent
 from musterd.catalog.zone import Zone, deepest
-from musterd.rr.rrset import count
+from musterd.rr.rrset import count, has_policy
+from musterd.rr.types import CNAME
 
 Records = Sequence[tuple[bytes, int, bytes]]
 """Owner, type and packed RRset of each record."""
@@ -38,7 +39,7 @@ class Additions:
         self._defaults: Defaults
         self._records = 0
 
-    def take(self, key: bytes, row: bytes, records: Records) -> bool:
+    def take(self, key: bytes, records: Records) -> bool:
         """Index a new key if all its records are additions to one name; return whether they are."""
         owner = records[0][0].lower()
         if owner != self._owner:
@@ -54,7 +55,7 @@ class Additions:
             self._is_known = owner in zone.names
         else:
             zone = self._zone
-        if zone is None or (self._is_known and not self._adds_type(zone, owner, key, row)):
+        if zone is None or (self._is_known and not self._adds_type(zone, owner, key, records)):
             return False
         if len(records) > 1 and not _share_owner(records, owner):
             return False
@@ -69,16 +70,18 @@ class Additions:
         zone.insert(owner, key)
         return True
 
-    def _adds_type(self, zone: Zone, owner: bytes, key: bytes, row: bytes) -> bool:
+    def _adds_type(self, zone: Zone, owner: bytes, key: bytes, records: Records) -> bool:
         """Return whether a new row adds a type to the bulk rows at a name, and affects no other.
 
         The key of a bulk row contains its type, so these differ.
         """
-        if not (key.startswith(self._bulk_prefix) and is_independent(key, row)):
+        prefix, rows = self._bulk_prefix, self._rows.data
+        _, rtype, packed = records[0]
+        if not key.startswith(prefix) or rtype == CNAME or has_policy(packed):
             return False
-        rows = self._rows.data
-        for other in zone.keys_at(owner):
-            if not (other.startswith(self._bulk_prefix) and is_independent(other, rows[other])):
+        known = zone.names[owner]
+        for other in (known,) if isinstance(known, bytes) else known:
+            if not other.startswith(prefix) or not is_independent(other, rows[other]):
                 return False
         return True
 

@@ -8,7 +8,7 @@ from typing import Final
 from musterd.catalog import reconfigure as plans
 from musterd.catalog.explain import Contribution, explain
 from musterd.catalog.outbox import Outbox
-from musterd.catalog.publisher import Core, Publisher
+from musterd.catalog.publisher import MAX_BATCH, Core, Publisher
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
 from musterd.catalog.resolve import resolve
 from musterd.catalog.reverse import SOURCE as REVERSE
@@ -43,8 +43,8 @@ class Catalog:
     Call its methods only in the thread of the event loop.
     """
 
-    def __init__(self, core: Core, clock: Clock) -> None:
-        """Create a catalog without zones."""
+    def __init__(self, core: Core, clock: Clock, *, max_batch: int = MAX_BATCH) -> None:
+        """Create a catalog without zones. max_batch: RRsets that the core gets at once."""
         self.zones: dict[bytes, Zone] = {}
         self.tables: dict[str, Table] = {}
         self.states = States(core.set_state, clock)
@@ -54,7 +54,7 @@ class Catalog:
         self._outbox = Outbox()
         self._numbers = 0
         self._reverse = Reverse(self._new_table(REVERSE))
-        self._publisher = Publisher(core, clock, self._outbox, self._reverse)
+        self._publisher = Publisher(core, clock, self._outbox, self._reverse, max_batch)
         # Held for each step of a change, and for all steps of a reconfiguration.
         self._lock = asyncio.Lock()
 

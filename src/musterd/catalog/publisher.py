@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -16,7 +16,7 @@ from musterd.rr.names import name_to_text
 from musterd.rr.rrset import ALL, policy_of
 from musterd.rr.types import SOA, type_text
 
-BATCH = 10_000
+MAX_BATCH: Final = 10_000
 """Maximum RRsets that are sent at once, except that an owner name is never split."""
 LARGE = MAX_MESSAGE // 3
 """Bytes of a packed RRset that may fit no message: a record takes at most three times as many."""
@@ -38,13 +38,16 @@ class Core(Protocol):
 class Publisher:
     """Empties the outbox into the core, and advances the serials of changed zones."""
 
-    def __init__(self, core: Core, clock: Clock, outbox: Outbox, reverse: Reverse) -> None:
-        """Create a publisher without zones."""
+    def __init__(
+        self, core: Core, clock: Clock, outbox: Outbox, reverse: Reverse, max_batch: int
+    ) -> None:
+        """Create a publisher without zones. max_batch: RRsets that are sent at once."""
         self.zones: Mapping[bytes, Zone] = {}
         self._core = core
         self._clock = clock
         self._outbox = outbox
         self._reverse = reverse
+        self._max_batch = max_batch
         self._refusing = False
         self._oversized = False
         """True once an RRset was oversized."""
@@ -86,7 +89,7 @@ class Publisher:
     def _send(self, batch: list[Row]) -> None:
         # The core applies neighbours of one owner name together.
         batch.sort(key=itemgetter(1, 0))
-        for piece in _pieces(batch):
+        for piece in _pieces(batch, self._max_batch):
             for apex, owner, rtype, _ in piece if self._refusing else ():
                 self.zones[apex].accept(owner, rtype)
             refused = self._core.apply(piece)
@@ -142,11 +145,11 @@ class Publisher:
         return [] if old == new else [(zone.apex, zone.apex, SOA, new)]
 
 
-def _pieces(batch: list[Row]) -> Iterator[list[Row]]:
+def _pieces(batch: list[Row], most: int) -> Iterator[list[Row]]:
     """Cut a sorted batch, but not within an owner name."""
     at = 0
     while at < len(batch):
-        end = min(at + BATCH, len(batch))
+        end = min(at + most, len(batch))
         while end < len(batch) and batch[end][:2] == batch[end - 1][:2]:
             end += 1
         yield batch[at:end]

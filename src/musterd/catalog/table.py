@@ -235,7 +235,7 @@ class Table:
                 self.changed = True
                 self._current += row.startswith(stamp)
                 if old is None:
-                    if records and take(key, row, records):
+                    if records and take(key, records):
                         data[key] = row
                         continue
                     additions.end()

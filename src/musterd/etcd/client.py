@@ -14,7 +14,7 @@ from musterd.etcd.options import EtcdOptions
 from musterd.etcd.replay import replay
 from musterd.etcd.transport import Transport
 from musterd.etcd.values import EtcdBatch, Found, entry
-from musterd.etcd.watch import EtcdWatch
+from musterd.etcd.watch import WATCH_OPTIONS, EtcdWatch, WatchOptions
 from musterd.etcd.watches import Watches
 from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
 from musterd.kv.values import Entry
@@ -29,11 +29,11 @@ PAGE_OCTETS: Final = 1_048_576
 class EtcdClient:
     """Client of one etcd; belongs to the running loop. Every method raises StoreError."""
 
-    def __init__(self, options: EtcdOptions) -> None:
+    def __init__(self, options: EtcdOptions, watching: WatchOptions = WATCH_OPTIONS) -> None:
         """Create a client; connections are opened on demand."""
         self.options = options
         self._transport = Transport(options)
-        self._watches = Watches(self._transport)
+        self._watches = Watches(self._transport, watching)
         self.leases = LeaseKeeper(self._transport)
 
     async def __aenter__(self) -> Self:

@@ -2,16 +2,41 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event, octets
 from musterd.kv.errors import Compacted, StoreError, StoreLost
 
-QUEUE: Final = 10_000
-"""Events queued for a slow reader; beyond that its watch is paused until they are read."""
-QUEUE_OCTETS: Final = 4_194_304
-"""Bytes of keys and values queued for a slow reader."""
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Limits and timing of the watches of a client; times are in seconds."""
+
+    queued_events: int = 10_000
+    """Events queued for a slow reader; beyond that its watch is paused until they are read."""
+    queued_bytes: int = 4_194_304
+    """Bytes of keys and values queued for a slow reader."""
+    watches: int = 1000
+    """Maximum watches at once."""
+    requests: int = 10_000
+    """Maximum requests waiting to be sent."""
+    progress: float = 3.0
+    """Time between progress requests."""
+    catching_up: float = 0.1
+    """Time between progress requests while a watch may have missed changes."""
+    grace: float = 5.0
+    """Time from the loss of a stream to StoreLost; a new leader is elected faster."""
+    silent: float = 9.0
+    """Time since the last answer after which StoreLost is raised in any case."""
+    denied: float = 10.0
+    """Time before a refused watch is retried."""
+    steady: float = 10.0
+    """Time after which a stream counts as stable, and the retry delay is reset."""
+
+
+WATCH_OPTIONS: Final = WatchOptions()
 
 
 class Owner(Protocol):
@@ -30,7 +55,14 @@ class EtcdWatch:
     While etcd is unreachable it waits, and then continues.
     """
 
-    def __init__(self, owner: Owner, span: tuple[bytes, bytes], first: int, previous: bool) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        span: tuple[bytes, bytes],
+        first: int,
+        previous: bool,
+        options: WatchOptions,
+    ) -> None:
         """Use ``EtcdClient.watch``. first: the first revision, 0 for the next."""
         self.span = span
         self.previous = previous
@@ -43,8 +75,9 @@ class EtcdWatch:
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once ``next`` is known."""
         self._owner = owner
+        self._options = options
         self._queue: deque[EtcdBatch] = deque()
-        self._events = self._octets = 0
+        self._events = self._bytes = 0
         """Size of the queue."""
         self._part: list[EtcdEvent] = []
         """Events of revision ``_at``, which may be incomplete."""
@@ -145,7 +178,7 @@ class EtcdWatch:
                 self._queue_part()
             elif not answer.events:
                 self.reach(answer.header.revision)
-        if self._events >= QUEUE or self._octets >= QUEUE_OCTETS:
+        if self._events >= self._options.queued_events or self._bytes >= self._options.queued_bytes:
             self.paused = True
             self._began = None
             self._part.clear()
@@ -234,7 +267,7 @@ class EtcdWatch:
 
     def _count(self, events: EtcdBatch, sign: int) -> None:
         self._events += sign * len(events.events)
-        self._octets += sign * octets(events.events)
+        self._bytes += sign * octets(events.events)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -19,32 +19,15 @@ from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.faults import Ahead, Leaderless, Then, wanted, wants_login
 from musterd.etcd.methods import RANGE, WATCH
 from musterd.etcd.transport import Stream, Transport
-from musterd.etcd.watch import EtcdWatch
+from musterd.etcd.watch import EtcdWatch, WatchOptions
 from musterd.kv.errors import Compacted, StoreBusy, StoreDenied, StoreError, StoreUnavailable
 
-WATCHES: Final = 1000
-"""Most watches at once."""
-QUESTIONS: Final = 10_000
-"""Most requests waiting to be sent."""
-PROGRESS: Final = 3.0
-"""Seconds between progress requests."""
-CATCHING_UP: Final = 0.1
-"""Seconds between progress requests while a watch may have missed changes."""
 QUIET: Final = 5
 """Unanswered checks after which a watch counts as caught up, if progress reports are unreliable."""
 MUTE: Final = 100
 """The same if they are reliable but don't arrive, for example behind a proxy."""
-GRACE: Final = 5.0
-"""Seconds from the loss of a stream to StoreLost; a new leader is elected faster."""
-SILENT: Final = 9.0
-"""Seconds since the last answer after which StoreLost is raised in any case."""
 RETRY: Final = Backoff(0.05, 2.0)
 """Delays before a stream is reopened."""
-DENIED: Final = 10.0
-"""Seconds before a refused watch is retried."""
-STEADY: Final = 10.0
-"""Seconds after which a stream counts as stable, and the retry delay is reset."""
-
 _ALL_PROGRESS: Final = -1
 """The watch_id of answers for all watches."""
 
@@ -52,9 +35,10 @@ _ALL_PROGRESS: Final = -1
 class Watches:
     """All watches of a client; belongs to the running loop."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, options: WatchOptions) -> None:
         """Create it without watches."""
         self._transport = transport
+        self._options = options
         self._watches: set[EtcdWatch] = set()
         self._todo: deque[EtcdWatch] = deque()
         """Watches to create at etcd."""
@@ -86,12 +70,13 @@ class Watches:
         """Same as `EtcdClient.watch`."""
         if self._closed:
             raise StoreUnavailable("the client of etcd is closed")
-        if len(self._watches) >= WATCHES:
+        if len(self._watches) >= self._options.watches:
             raise StoreBusy(f"{len(self._watches)} watches at once: close some")
-        watch = EtcdWatch(self, span, 0 if first is None else max(first, 1), previous)
+        start = 0 if first is None else max(first, 1)
+        watch = EtcdWatch(self, span, start, previous, self._options)
         self._watches.add(watch)
         reason = f"etcd at {self._transport.options.shown} doesn't answer"
-        watch.cut(reason, asyncio.get_running_loop().time() + GRACE)
+        watch.cut(reason, asyncio.get_running_loop().time() + self._options.grace)
         try:
             self.resume(watch)
             if self._task is None or self._task.done():
@@ -149,7 +134,7 @@ class Watches:
                 for watch in self._watches:
                     watch.end(StoreUnavailable(f"{type(error).__name__}: {error}"))
                 raise
-            if loop.time() - began >= STEADY:
+            if loop.time() - began >= self._options.steady:
                 retry.reset()
             await asyncio.sleep(retry.next())
 
@@ -157,8 +142,8 @@ class Watches:
         """Handle a broken stream, or a failure to open it."""
         now = asyncio.get_running_loop().time()
         # etcd reports a missing leader only after waiting for one.
-        grace = 0 if isinstance(error, Leaderless) else GRACE
-        at = max(now, min(now + grace, self._heard + SILENT))
+        grace = 0 if isinstance(error, Leaderless) else self._options.grace
+        at = max(now, min(now + grace, self._heard + self._options.silent))
         for watch in self._watches:
             watch.cut(str(error), at)
 
@@ -167,7 +152,7 @@ class Watches:
         self._by_id.clear()
         self._todo = deque(watch for watch in self._watches if not watch.paused)
         self._more.set()
-        stream = self._stream = await self._transport.open(WATCH, QUESTIONS)
+        stream = self._stream = await self._transport.open(WATCH, self._options.requests)
         tasks = [
             asyncio.create_task(self._read(stream)),
             asyncio.create_task(self._create()),
@@ -287,7 +272,7 @@ class Watches:
         """Suspend a watch that etcd refuses, and retry it later; others continue."""
         loop = asyncio.get_running_loop()
         watch.cut(str(error), loop.time())
-        loop.call_later(DENIED, self.resume, watch)
+        loop.call_later(self._options.denied, self.resume, watch)
 
     def _take(self, answer: rpc.WatchResponse) -> None:
         if answer.header.member_id != self._member:
@@ -342,8 +327,9 @@ class Watches:
                 if watch.silence > (MUTE if self._sound else QUIET):
                     watch.settle()
             self._late.clear()
+            seconds = self._options.catching_up if behind else self._options.progress
             with suppress(TimeoutError):
-                async with asyncio.timeout(CATCHING_UP if behind else PROGRESS):
+                async with asyncio.timeout(seconds):
                     await self._late.wait()
             with suppress(StoreError):
                 self._sound = await self._transport.sound(self._member)

@@ -11,8 +11,8 @@ from musterd.kv.values import EventBatch, Past
 from musterd.store.etcd.watch import batch
 
 REVISIONS: Final = 100_000
-"""Most revisions searched, counted back from the last one of the whole etcd."""
-WINDOWS: Final = (1000, 10_000, REVISIONS)
+"""Maximum revisions searched, counted back from the last one of the whole etcd."""
+_WINDOWS: Final = (1000, 10_000, REVISIONS)
 """Sizes of the parts replayed one after another, from the newest, until there is enough."""
 FIRST: Final = 2
 """Revision of the first change: an empty etcd is at 1."""
@@ -42,7 +42,7 @@ async def past(scope: Scope, before: int, limit: int) -> Past:
     """Return the last transactions below a past revision; see `Store.history`."""
     collected: list[EventBatch] = []
     count, last = 0, before - 1
-    for window in WINDOWS:
+    for window in _WINDOWS:
         first = max(last - window + 1, scope.first)
         part, all_known = await _part(scope, first, last, limit)
         for transaction in reversed(part):

@@ -52,17 +52,20 @@ class Etcd:
         base: bytes = b"",
         logged: tuple[bytes, bytes] = (b"", b""),
         limits: Limits = LIMITS,
+        revisions: int = REVISIONS,
     ) -> None:
         """Create the store; connections are opened on demand.
 
         base: prefix of every key in etcd, hidden by the store; logged: prefixes of the first and
-        the last keys whose changes ``history`` returns, so that other keys don't slow it down.
+        the last keys whose changes ``history`` returns, so that other keys don't slow it down;
+        revisions: how many it searches at most, counted back from the last.
         """
         self.client = EtcdClient(options)
         self._base = base
         first, last = (span(base + prefix) for prefix in logged)
         self._logged = first[0], last[1]
         self._limits = limits
+        self._revisions = revisions
 
     async def __aenter__(self) -> Self:
         """Return the store itself."""
@@ -252,7 +255,7 @@ class Etcd:
             raise StoreLimit(f"a page of {limit} changes: expected 1 at least")
         now = (await self.client.range(self._logged[0], limit=1, keys_only=True)).revision
         before = now + 1 if before is None else min(before, now + 1)
-        first = max(now - REVISIONS + 1, FIRST)
+        first = max(now - self._revisions + 1, FIRST)
         scope = Scope(self.client, first, self._logged, len(self._base), prefix)
         return await past(scope, before, min(limit, self.limits.page))
 
