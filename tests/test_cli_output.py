@@ -82,7 +82,7 @@ def test_narrow_terminal_wraps_long_cells(monkeypatch: pytest.MonkeyPatch) -> No
     row = ["A", "192.0.2.11", "30", "1", "example", "k" * 40, "19min 15s", "registry comes first"]
 
     def show() -> None:
-        output.table(columns, [row], indent="  ", spare={"weight", "age"})
+        output.table(columns, [row], indent="  ", spare=("weight", "age"))
 
     wide = on_terminal(monkeypatch, 160, show)
     assert all(cell in wide for cell in row)
@@ -91,3 +91,16 @@ def test_narrow_terminal_wraps_long_cells(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(cell in narrow for cell in ("192.0.2.11", "example", "registry comes first"))
     assert narrow.count("k") == 40 + len("k")
     assert max(map(len, narrow.splitlines()[1:])) <= 80
+
+
+def test_spare_columns_are_dropped_until_the_table_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, row = ("zone", "serial", "policy", "sources"), ("z" * 30, "1" * 10, "p" * 20, "s" * 20)
+
+    def show() -> None:
+        output.table(columns, [row], spare=("serial", "policy"))
+
+    assert "serial" not in on_terminal(monkeypatch, 80, show)
+    assert "policy" in on_terminal(monkeypatch, 80, show)
+    narrow = on_terminal(monkeypatch, 40, show)
+    assert "policy" not in narrow
+    assert "z" * 30 in narrow

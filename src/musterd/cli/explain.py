@@ -58,7 +58,7 @@ def _print(found: "ExplanationInfo") -> None:
 
 
 _COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age", "reason")
-_SPARE = frozenset({"weight", "revision", "age"})
+_SPARE = ("revision", "weight", "age")
 
 
 def _print_records(title: str, records: "list[CandidateInfo]") -> None:

@@ -6,7 +6,7 @@ output is not a terminal, tables are plain: no colour, no wrapping, two spaces b
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from shutil import get_terminal_size
 from typing import Final
@@ -34,13 +34,11 @@ def as_lines(values: Iterable[object]) -> None:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def table(
-    columns: Row, rows: Iterable[Row], *, indent: str = "", spare: Collection[str] = ()
-) -> int:
+def table(columns: Row, rows: Iterable[Row], *, indent: str = "", spare: Sequence[str] = ()) -> int:
     """Print rows under the names of their columns; print nothing if there are no rows.
 
-    If the rows fit one page, empty columns are omitted, and the ``spare`` columns too if the
-    terminal is too narrow. Returns the number of rows.
+    If the rows fit one page, empty columns are omitted. As long as the terminal is too narrow, so
+    are the ``spare`` columns, in their order. Returns the number of rows.
     """
     source = iter([printable(cell) for cell in row] for row in rows)
     first = list(islice(source, PAGE))
@@ -49,10 +47,11 @@ def table(
         return 0
     if rest is None:
         columns, first = _without_empty(columns, first)
-        if spare and _needed(_widths([columns, *first], ())) > _room(indent):
-            columns, first = _only(
-                [at for at, name in enumerate(columns) if name not in spare], columns, first
-            )
+        for dropped in spare:
+            if _needed(_widths([columns, *first], ())) <= _room(indent):
+                break
+            kept = [at for at, name in enumerate(columns) if name != dropped]
+            columns, first = _only(kept, columns, first)
         _print(columns, first, indent)
         return len(first)
     return _print_pages(columns, first, chain([rest], source), indent)
@@ -138,10 +137,13 @@ def _print_rich(columns: Row, rows: list[list[str]], indent: str, least: Sequenc
 
 
 def _whole(widths: Sequence[int], room: int) -> frozenset[int]:
-    """Return the columns that need no wrapping: the narrowest that leave room for the others."""
+    """Return the columns that need no wrapping.
+
+    They are the first, which is a name, then the narrowest that leave room for the others.
+    """
     whole: set[int] = set()
     room -= _needed([min(width, MIN_WRAPPED) for width in widths])
-    for at in sorted(range(len(widths)), key=widths.__getitem__):
+    for at in sorted(range(len(widths)), key=lambda at: (at > 0, widths[at])):
         room -= max(widths[at] - MIN_WRAPPED, 0)
         if room < 0:
             break

@@ -39,11 +39,12 @@ def _print(found: "StatusInfo") -> None:
     zone_table(found["zones"])
     print()
     columns = ("source", "state", "lost since", "keys", "problems", "reason")
-    output.table(columns, map(_source_row, found["sources"]))
+    output.table(columns, map(_source_row, found["sources"]), spare=("keys",))
     if found["servers"]:
         print()
         titles = ("server", "state", "revision", "lag", "seen", "started", "version", "answers on")
-        output.table(titles, map(_server_row, found["servers"]))
+        spare = ("version", "started", "lag", "seen", "answers on")
+        output.table(titles, map(_server_row, found["servers"]), spare=spare)
     if found["problems"]:
         print("\nproblems:")
     for problem in found["problems"]:
@@ -66,7 +67,8 @@ def zone_table(zones: "list[ZoneInfo]") -> None:
     from musterd.cli import output
 
     columns = ("zone", "state", "since", "serial", "names", "records", "policy", "merge", "sources")
-    output.table(columns, map(_zone_row, zones))
+    spare = ("merge", "serial", "policy", "since", "records", "names")
+    output.table(columns, map(_zone_row, zones), spare=spare)
 
 
 def _zone_row(zone: "ZoneInfo") -> tuple[str, ...]:
