@@ -20,6 +20,7 @@ import httpx
 import structlog
 
 from musterd import log as logs
+from musterd.api.limits import ApiLimits
 from musterd.server.api import LIMITS, ApiService
 from musterd.server.heartbeat import TIMING, HeartbeatTiming
 from musterd.server.server import Server
@@ -74,7 +75,8 @@ class ServerFixture:
         self.folder = folder
         self.settings = folder / "musterd.toml"
         self.limits = LIMITS
-        """Limits of the API in this loop."""
+        """Limits of the HTTP server of the API in this loop."""
+        self.api_limits = ApiLimits()
         self.state = folder / "state"
         self.text = text.replace("{state}", str(self.state))
         self.settings.write_text(self.text)
@@ -99,6 +101,7 @@ class ServerFixture:
         """Run a server in this loop. It answers queries in the block, and has ended after it."""
         server = Server(Watcher(self.settings, environ or {}), timing)
         service(server, ApiService).limits = self.limits
+        service(server, ApiService).api_limits = self.api_limits
         async with running(server):
             yield server
 

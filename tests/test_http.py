@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from musterd.log_once import ThrottledLog
 from musterd.server.connection import HttpLimits
 from musterd.server.http import HttpServer
+from musterd.server.request_head import RequestHead
 from tests.catalogkit import until
 
 LIMITS = HttpLimits(max_connections=5, max_rejected=3)
@@ -20,7 +21,6 @@ GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 UNREAD = b"POST /unread HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000000\r\n\r\n"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Answer = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
 class Echo:
@@ -30,7 +30,7 @@ class Echo:
         self.requests = 0
         self.go_on = asyncio.Event()
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         self.requests += 1
         body = b""
         while scope["path"] != "/unread":
@@ -89,7 +89,7 @@ class Served:
 async def serving(limits: HttpLimits = LIMITS) -> AsyncIterator[Served]:
     app = Echo()
     http = HttpServer("127.0.0.1:0", "api", limits)
-    running = asyncio.create_task(http.run(app))
+    running = asyncio.create_task(http.run(RequestHead(app, ["musterd.example."])))
     try:
         yield Served(http, app)
     finally:

@@ -10,6 +10,7 @@ import dns.message
 import httpx
 
 from musterd._core import Core
+from musterd.api import fast_path
 from musterd.api.app import application
 from musterd.api.context import Context
 from musterd.api.limits import Rate
@@ -21,6 +22,7 @@ from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
 from musterd.registry.tokens import Tokens, new_text
 from musterd.rr.names import name_from_text
+from musterd.server.request_head import RequestHead
 from musterd.server.source_runner import SourceRunner
 from musterd.server.store import LIMITS
 from musterd.settings import Settings
@@ -45,11 +47,16 @@ class Api:
         self.fast = True
         """False if requests must not take the fast path."""
         self.rate = Rate(context.catalog._clock.monotonic)
-        self.gate = application(context, self.rate)
+        self.gate = application(context, self.rate, self._parse)
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.gate),
+            transport=httpx.ASGITransport(RequestHead(self.gate)),
             base_url="http://musterd",
         )
+
+    def _parse(
+        self, method: str, path: str, headers: Mapping[bytes, bytes], body: bytes
+    ) -> fast_path.Handler | None:
+        return fast_path.parse(method, path, headers, body) if self.fast else None
 
     async def call(
         self,
@@ -66,8 +73,6 @@ class Api:
         given = {"authorization": f"Bearer {bearer}"} if bearer else {}
         url = f"/v1{path}"
         fields: list[tuple[str, str | bytes]] = [*{**given, **(headers or {})}.items()]
-        if not self.fast:
-            fields += [("x-repeated", "1"), ("x-repeated", "2")]
         encoded = [(k, v.encode("latin-1") if isinstance(v, str) else v) for k, v in fields]
         more: dict[str, Any] = {"headers": [(k.encode(), v) for k, v in encoded]}
         if content is not None:

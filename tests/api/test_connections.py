@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from musterd.api import limits
+from musterd.api.limits import ApiLimits
 from musterd.server.api import ApiService
 from musterd.server.server import Server
 from tests.api.test_limits import pieces
@@ -128,10 +128,8 @@ async def test_pages_are_bounded(fixture: ServerFixture) -> None:
             assert (await client.get(f"{path}?limit=1001")).status_code == 422
 
 
-async def test_concurrent_large_bodies_are_bounded(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAX_BODIES", 300_000)
+async def test_concurrent_large_bodies_are_bounded(fixture: ServerFixture) -> None:
+    fixture.api_limits = ApiLimits(bodies=300_000)
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,

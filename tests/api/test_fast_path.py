@@ -11,8 +11,9 @@ from unittest.mock import AsyncMock
 import pytest
 
 from musterd.api import fast_path
+from musterd.server.api import ApiService
 from tests.api.kit import Api
-from tests.servers import ServerFixture, connect
+from tests.servers import ServerFixture, connect, service
 
 PATH = "/v1/records/muster.local/web/A"
 ONE = f"{PATH}/one"
@@ -98,7 +99,7 @@ CASES = tuple(_cases())
 def _encode(case: Case, token: str) -> bytes:
     lines = [
         f"{case.method} {case.path} HTTP/1.1",
-        "Host: musterd",
+        "Host: localhost",
         f"Authorization: Bearer {token}",
         *(f"{name}: {value}" for name, value in case.headers),
     ]
@@ -152,22 +153,23 @@ async def _replies(server: Any, token: str) -> list[Reply]:
 
 
 @pytest.mark.slow
-async def test_fast_path_and_fastapi_agree(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_fast_path_and_fastapi_agree(fixture: ServerFixture) -> None:
     taken = 0
-    parse = fast_path.parse
 
     def counted(*request: Any) -> fast_path.Handler | None:
         nonlocal taken
-        handler = parse(*request)
+        handler = fast_path.parse(*request)
         taken += handler is not None
         return handler
 
     async with fixture.serve() as server:
-        monkeypatch.setattr(fast_path, "parse", counted)
+        async with fixture.client(server) as client:
+            (await client.get("/status")).raise_for_status()
+        gate = service(server, ApiService)._application
+        assert gate is not None
+        gate._parse = counted
         fast = await _replies(server, fixture.token)
-        monkeypatch.setattr(fast_path, "parse", lambda *_: None)
+        gate._parse = lambda *_: None
         general = await _replies(server, fixture.token)
     differing = [found for found in zip(CASES, fast, general, strict=True) if found[1] != found[2]]
     assert not differing, differing[:5]
@@ -181,10 +183,7 @@ async def test_if_match_is_limited_for_every_content_type(api: Api, kind: str) -
     await api.refused(422, "PUT", ONE[3:], content=BODY, headers=headers)
 
 
-async def test_in_process_kit_takes_the_fast_path(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = AsyncMock()
-    monkeypatch.setattr(api.gate, "_app", app)
+async def test_in_process_kit_takes_the_fast_path(api: Api) -> None:
+    app = api.gate._app = AsyncMock()
     await api.ok("PUT", ONE[3:], {"data": "10.0.0.1"})
     assert not app.called

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from musterd.api import limits
+from musterd.api.body import Bodies
 from musterd.api.problems import ProblemResponse
 from tests.api.kit import Api
 from tests.servers import ServerFixture, connect
@@ -51,11 +52,11 @@ async def test_token_is_checked_before_body_is_read(fixture: ServerFixture) -> N
 
 
 async def test_total_body_memory_is_bounded() -> None:
-    bodies = limits.Bodies()
-    bodies.hold(limits.MAX_BODIES)
+    bodies = Bodies(limits.ApiLimits(bodies=100))
+    bodies.hold(100)
     with pytest.raises(ProblemResponse):
         bodies.hold(1)
-    bodies.release(limits.MAX_BODIES)
+    bodies.release(100)
     bodies.hold(1)
 
 
@@ -78,7 +79,9 @@ async def test_client_expecting_100_continue(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         (await client.get("/status")).raise_for_status()
         reader, writer = await connect(server)
-        head = f"PUT /v1{ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fixture.token}\r\n"
+        head = (
+            f"PUT /v1{ONE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {fixture.token}\r\n"
+        )
         more = (
             "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
         )

@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from musterd.api import watch
+from musterd.api.limits import ApiLimits
 from musterd.server.api import ApiService
 from tests.catalogkit import until
 from tests.servers import ServerFixture, service
@@ -141,10 +142,8 @@ async def test_slow_client_loses_no_events(fixture: ServerFixture) -> None:
             assert len({r["id"] for r in found if r["ttl"] == number}) == 500
 
 
-async def test_stalled_client_is_disconnected(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "PATIENCE", 0.2)
+async def test_stalled_client_is_disconnected(fixture: ServerFixture) -> None:
+    fixture.limits = replace(fixture.limits, send_seconds=0.2)
     async with fixture.serve() as server, fixture.client(server) as client:
         context = await _context(server, client)
         async with client.stream("GET", "/watch"):
@@ -170,10 +169,8 @@ async def test_closed_watch_is_released(fixture: ServerFixture) -> None:
             await until(lambda: context.watchers == 0)
 
 
-async def test_idle_watch_sends_keepalives(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "ALIVE", 0.05)
+async def test_idle_watch_sends_keepalives(fixture: ServerFixture) -> None:
+    fixture.api_limits = ApiLimits(keepalive=0.05)
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,
@@ -185,10 +182,8 @@ async def test_idle_watch_sends_keepalives(
         assert (await anext(lines)).startswith("id: ")
 
 
-async def test_number_of_watchers_is_limited(
-    fixture: ServerFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
+async def test_number_of_watchers_is_limited(fixture: ServerFixture) -> None:
+    fixture.api_limits = ApiLimits(watchers=1)
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,

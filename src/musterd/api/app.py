@@ -12,7 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.api import explain, history, leases, limits, records, status, tokens, watch, zones
+from musterd.api import (
+    explain,
+    fast_path,
+    history,
+    leases,
+    limits,
+    records,
+    status,
+    tokens,
+    watch,
+    zones,
+)
 from musterd.api.context import Context
 from musterd.api.middleware import Middleware
 from musterd.api.problems import ProblemDetails, ProblemResponse, of_error
@@ -24,10 +35,11 @@ TITLE: Final = "musterd"
 _ROUTERS: Final = (records, history, leases, zones, explain, status, watch, tokens)
 
 
-def application(context: Context, rate: limits.Rate) -> Middleware:
-    """Create the API of a server."""
-    app = described(context.version)
-    return Middleware(app, context, rate)
+def application(
+    context: Context, rate: limits.Rate, parse: fast_path.Parse = fast_path.parse
+) -> Middleware:
+    """Create the API of a server. parse: the fast path."""
+    return Middleware(described(context.version), context, rate, parse)
 
 
 def described(version: str) -> FastAPI:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from musterd.api.audit import Audit
 from musterd.api.auth import need
+from musterd.api.limits import ApiLimits
 from musterd.api.problems import ProblemResponse
 from musterd.catalog import Catalog
 from musterd.catalog.strays import strays_at
@@ -58,6 +59,7 @@ class Context:
     clock: Callable[[], float]
     started: float
     version: str
+    limits: ApiLimits = field(default_factory=ApiLimits)
     audit: Audit = field(default_factory=Audit, init=False)
     watchers: int = field(default=0, init=False)
     """Number of open watches."""

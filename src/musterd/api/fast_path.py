@@ -26,13 +26,11 @@ _IF_NONE_MATCH: Final[TypeAdapter[str | None]] = TypeAdapter(IfNoneMatch)
 
 Headers = Mapping[bytes, bytes]
 Handler = Callable[[Call], Awaitable[Response]]
+Parse = Callable[[str, str, Headers, bytes], Handler | None]
 
 
 def parse(method: str, path: str, headers: Headers, body: bytes) -> Handler | None:
-    """Return the handler of a request, or None if FastAPI has to handle it.
-
-    headers: without repeated names.
-    """
+    """Return the handler of a request without a query, or None if FastAPI has to handle it."""
     if not path.startswith(_PREFIX):
         return None
     parts = path[len(_PREFIX) :].split("/")

@@ -1,16 +1,29 @@
-"""Limits for clients: request rate and body size."""
+"""Limits for clients."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from musterd.api.problems import ProblemResponse
 
 MAX_BUCKETS: Final = 10_000
 """Maximum tokens whose rate is tracked; beyond that all start again."""
-MAX_BODIES: Final = 67_108_864
-"""Maximum bytes of all bodies held at once."""
-IMPORT_TIMES: Final = 64
-"""Factor by which the body of an import may be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """Limits of the API that are not in the settings."""
+
+    bodies: int = 67_108_864
+    """Bytes of all bodies held at once."""
+    import_times: int = 64
+    """Factor by which the body of an import may be larger."""
+    imports: int = 2
+    """Concurrent imports; others wait before their body is read."""
+    watchers: int = 500
+    """Open watches."""
+    keepalive: float = 15.0
+    """Seconds without events after which a watch sends a comment."""
 
 
 class Rate:
@@ -41,33 +54,3 @@ class Rate:
         if len(self._buckets) >= MAX_BUCKETS and token not in self._buckets:
             self._buckets.clear()
         self._buckets[token] = left - 1, now
-
-
-class Bodies:
-    """Counts the bytes of all bodies held now."""
-
-    def __init__(self) -> None:
-        """Create an empty counter."""
-        self.held = 0
-
-    def hold(self, octets: int) -> None:
-        """Add received bytes. Raises ProblemResponse if there are too many at once."""
-        if self.held + octets > MAX_BODIES:
-            raise ProblemResponse(
-                503,
-                "too many large requests at once: try again later",
-                "busy",
-                {"Retry-After": "1"},
-            )
-        self.held += octets
-
-    def release(self, octets: int) -> None:
-        """Subtract freed bytes."""
-        self.held -= octets
-
-
-def too_large(most: int) -> ProblemResponse:
-    """Return the problem for a body that is too large."""
-    return ProblemResponse(
-        413, f"the body is larger than {most} bytes ([api] max_body): send less", "too-large"
-    )

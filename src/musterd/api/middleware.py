@@ -1,6 +1,13 @@
-"""ASGI middleware: error responses, authentication, rate limit, body limit.
+"""ASGI middleware: what happens to every request, in this order.
 
-Plain ASGI, because it runs for thousands of writes a second.
+1. Errors of all later steps become problem details.
+2. The path is unescaped.
+3. The token is checked, and its rate.
+4. The body is read, within its limits.
+5. The fast path handles a request for a single record, FastAPI any other.
+
+Plain ASGI, because it runs for thousands of writes a second. ``server.request_head`` has checked
+the headers before.
 """
 
 import asyncio
@@ -10,11 +17,15 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from musterd.api import fast_path, limits
+from musterd.api import fast_path
+from musterd.api.abort import abort
 from musterd.api.auth import authenticate
+from musterd.api.body import Bodies, Body, Disconnected
 from musterd.api.context import CALL, Call, Context
+from musterd.api.limits import Rate
 from musterd.api.problems import ProblemResponse, of_error
 from musterd.errors import MusterdError
+from musterd.registry.tokens import Token, Tokens
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,9 +35,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = frozenset({"/openapi.json"})
 """Paths that need no token."""
-MAX_IMPORTS: Final = 2
-"""Maximum concurrent imports; others wait before their body is read."""
-_ZONES: Final = "/v1/zones/"
 _STOPPING: Final = ProblemResponse(
     503,
     "the server is shutting down; the request may or may not have been applied (never partially):"
@@ -34,9 +42,7 @@ _STOPPING: Final = ProblemResponse(
     "stopping",
     {"Retry-After": "5"},
 )
-_NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
-_SMALL: Final = 65_536
-"""Bodies up to this many bytes are not counted: all connections together hold few of them."""
+_FAILED: Final = ProblemResponse(500, "internal error: see the log of the server")
 
 log = structlog.get_logger()
 
@@ -44,149 +50,113 @@ log = structlog.get_logger()
 class Middleware:
     """Checks requests before they reach the application."""
 
-    def __init__(self, app: App, context: Context, rate: limits.Rate) -> None:
-        """Wrap an application."""
+    def __init__(
+        self,
+        app: App,
+        context: Context,
+        rate: Rate,
+        parse: fast_path.Parse = fast_path.parse,
+    ) -> None:
+        """Wrap an application. parse: the fast path."""
         self._app = app
         self._context = context
         self._rate = rate
-        self._bodies = limits.Bodies()
-        self._imports = asyncio.Semaphore(MAX_IMPORTS)
+        self._parse = parse
+        self._bodies = Bodies(context.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        sent = _Sent(send)
+        sender = _Sender(send, self._context.tokens)
         try:
-            await self._pass(scope, receive, sent)
-        except ProblemResponse as problem:
-            await problem.response()(scope, receive, send)
+            await self._handle(scope, receive, sender)
+        except Disconnected:
+            return
+        except _TokenEnded:
+            await abort(scope, receive)
+            return
+        except ProblemResponse as error:
+            problem = error
         except MusterdError as error:
-            await of_error(error).response()(scope, receive, send)
+            problem = of_error(error)
         except asyncio.CancelledError:
-            # The server is shutting down and the grace period is over.
-            if not sent.begun:
-                await _STOPPING.response()(scope, receive, send)
+            # The grace period of a stop is over.
+            problem = _STOPPING
         except Exception as error:
             log.exception("request failed", method=scope["method"], kind=type(error).__name__)
-            # A started response can't be replaced; an incomplete one closes the connection.
-            if not sent.begun:
-                failed = ProblemResponse(500, "internal error: see the log of the server")
-                await failed.response()(scope, receive, send)
+            problem = _FAILED
+        else:
+            return
+        # A started response can't be replaced; an incomplete one closes the connection.
+        if not sender.begun:
+            await problem.response()(scope, receive, send)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, sender: "_Sender") -> None:
         path = scope["path"] = _path(scope)
         if path in OPEN:
-            await self._app(scope, receive, send)
+            _no_query(scope)
+            await self._app(scope, receive, sender)
             return
+        tokens = self._context.tokens
         headers = dict(scope["headers"])
-        token = authenticate(self._context.tokens, headers)
+        token = sender.token = authenticate(tokens, headers)
         self._rate.take(token.id)
         scope[CALL] = Call(token, self._context)
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            await self._answer(scope, headers, _NO_BODY, receive, send)
+            await self._dispatch(scope, headers, b"", receive, sender)
             return
-        most = self._context.settings().max_body
-        if path.startswith(_ZONES) and path.endswith("/import"):
-            async with self._imports:
-                await self._read(scope, headers, most * limits.IMPORT_TIMES, receive, send)
-        else:
-            await self._read(scope, headers, most, receive, send)
+        most = self._bodies.most(path, self._context.settings().max_body)
+        async with self._bodies.turn(path):
+            with Body(self._bodies, most) as body:
+                content, slow = await body.read(headers, receive)
+                if slow:
+                    # The token may have ended meanwhile.
+                    authenticate(tokens, headers)
+                await self._dispatch(scope, headers, content, receive, sender)
 
-    async def _answer(
-        self,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        message: Message,
-        receive: Receive,
-        send: Send,
+    async def _dispatch(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
     ) -> None:
-        """Answer a request whose body was read, by the fast path if it takes it."""
-        if len(headers) == len(scope["headers"]):  # No header is repeated.
-            handler = fast_path.parse(scope["method"], scope["path"], headers, message["body"])
+        if not scope["query_string"]:
+            handler = self._parse(scope["method"], scope["path"], headers, body)
             if handler is not None:
                 response = await handler(scope[CALL])
                 await response(scope, receive, send)
                 return
-        await self._app(scope, _once(message, receive), send)
-
-    async def _read(
-        self, scope: Scope, headers: dict[bytes, bytes], most: int, receive: Receive, send: Send
-    ) -> None:
-        """Read a body of at most ``most`` bytes and answer the request."""
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
-            raise limits.too_large(most)
-        message = await receive()
-        if message.get("more_body") or len(message.get("body", b"")) > most:
-            await self._read_rest(scope, headers, message, most, receive, send)
-        elif message["type"] == "http.request":
-            await self._answer(scope, headers, message, receive, send)
-
-    async def _read_rest(
-        self,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        message: Message,
-        most: int,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        held = _Held(self._bodies, most)
-        try:
-            while held.take(message):
-                message = await receive()
-            if not held.gone:
-                whole = {"type": "http.request", "body": bytes(held.body), "more_body": False}
-                await self._answer(scope, headers, whole, receive, send)
-        finally:
-            held.release()
+        await self._app(scope, _once(body, receive), send)
 
 
-class _Held:
-    """A body that arrives in pieces."""
-
-    def __init__(self, bodies: limits.Bodies, most: int) -> None:
-        self.body = bytearray()
-        self.gone = False
-        """True if the client disconnected."""
-        self._bodies = bodies
-        self._most = most
-        self._counted = 0
-
-    def take(self, message: Message) -> bool:
-        """Add a piece and return whether more follow. Raises ProblemResponse if it is too large."""
-        if message["type"] == "http.disconnect":
-            self.gone = True
-            return False
-        self.body += message.get("body", b"")
-        size = len(self.body)
-        if size > self._most:
-            raise limits.too_large(self._most)
-        if size > _SMALL:
-            self._bodies.hold(size - self._counted)
-            self._counted = size
-        return bool(message.get("more_body"))
-
-    def release(self) -> None:
-        self._bodies.release(self._counted)
+class _TokenEnded(Exception):  # noqa: N818
+    """The token of a request has ended during the response."""
 
 
-class _Sent:
-    """Wraps ``send`` and records whether the response has started."""
+class _Sender:
+    """Sends a response as long as the token of the request is valid."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, tokens: Tokens) -> None:
         self.begun = False
+        """True if the response has started."""
+        self.token: Token | None = None
+        self._send = send
+        self._tokens = tokens
 
     async def __call__(self, message: Message) -> None:
+        """Send a message. Raises _TokenEnded."""
+        if message.get("more_body") and self.token and not self._tokens.valid(self.token):
+            raise _TokenEnded
         self.begun = True
         await self._send(message)
 
 
-def _once(message: Message, receive: Receive) -> Receive:
+def _no_query(scope: Scope) -> None:
+    if scope["query_string"]:
+        raise ProblemResponse(422, f"{scope['path']} has no parameters", "invalid")
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
     """Return a ``receive`` that yields the body, then the messages that follow it."""
-    waiting = [message]
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return waiting.pop() if waiting else await receive()

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from musterd.api import schemas
-from musterd.api.context import CallDep, Context
+from musterd.api.context import Call, CallDep
 from musterd.api.params import MAX_REVISION
 from musterd.api.problems import ProblemResponse, documented
 from musterd.kv import Compacted, EventBatch, StoreError, StoreLost, Watch
@@ -20,11 +20,6 @@ from musterd.registry.record import show
 
 router = APIRouter(prefix="/v1/watch", tags=["watch"])
 MEDIA: Final = "text/event-stream"
-ALIVE: Final = 15.0
-"""Seconds without events after which a keepalive comment is sent."""
-PATIENCE: Final = 30.0
-"""Seconds that a client may read nothing before it is disconnected; it may resume."""
-MAX_WATCHERS: Final = 500
 PIECE: Final = 65_536
 """Bytes of events that are encoded before the client has to read them."""
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
@@ -56,22 +51,22 @@ async def watch(
     call.reads()
     below = prefix() if zone is None else prefix(zone_text(call.context.zone(zone).apex))
     first = from_ if last_event_id is None else int(last_event_id) + 1
-    return _Events(call.context, below, first)
+    return _Events(call, below, first)
 
 
 class _Events(Response):
-    """Streams a watch until the client disconnects."""
+    """Streams a watch until the client disconnects, or its token ends."""
 
-    def __init__(self, context: Context, below: bytes, first: int | None) -> None:
+    def __init__(self, call: Call, below: bytes, first: int | None) -> None:
         super().__init__(None, headers={"Cache-Control": "no-store"}, media_type=MEDIA)
         del self.headers["content-length"]
-        self._context = context
+        self._call = call
         self._below = below
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = self._context
-        if context.watchers >= MAX_WATCHERS:
+        context = self._call.context
+        if context.watchers >= context.limits.watchers:
             raise ProblemResponse(
                 503, f"{context.watchers} clients are watching already: try again later", "busy"
             )
@@ -79,19 +74,22 @@ class _Events(Response):
         try:
             async with context.registry.store.watch(self._below, self._first) as watch:
                 await self._start(send, watch.revision)
-                await self._until_gone(receive, send, watch)
+                await self._until_end(receive, send, watch)
         finally:
             context.watchers -= 1
 
     async def _start(self, send: Send, revision: int) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        await _send(send, f": from {revision + 1} on\nid: {revision}\n\n".encode())
+        await _send_part(send, f": from {revision + 1} on\nid: {revision}\n\n".encode())
 
-    async def _until_gone(self, receive: Receive, send: Send, watch: Watch) -> None:
+    async def _until_end(self, receive: Receive, send: Send, watch: Watch) -> None:
+        context = self._call.context
+        gone = asyncio.create_task(_gone(receive))
         tasks = {
-            asyncio.create_task(_gone(receive)),
-            asyncio.create_task(_pump(send, watch)),
+            gone,
+            asyncio.create_task(_pump(send, watch, context.limits.keepalive)),
+            asyncio.create_task(context.tokens.ended(self._call.token)),
         }
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +97,8 @@ class _Events(Response):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if gone.cancelled():
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _gone(receive: Receive) -> None:
@@ -106,31 +106,29 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _pump(send: Send, watch: Watch) -> None:
-    """Send until the client stops reading or the watch ends."""
+async def _pump(send: Send, watch: Watch, keepalive: float) -> None:
+    """Send until the watch ends."""
     try:
         while True:
             try:
-                async with asyncio.timeout(ALIVE):
+                async with asyncio.timeout(keepalive):
                     batch = await anext(watch)
             except StoreLost:
                 # The watch resumes when the store is back.
                 continue
             except TimeoutError:
                 # The id lets a client of a quiet zone resume where others have gone on.
-                await _send(send, f": alive\nid: {watch.revision}\n\n".encode())
+                await _send_part(send, f": alive\nid: {watch.revision}\n\n".encode())
             else:
                 for piece in _encode(batch):
-                    await _send(send, piece)
-    except (Compacted, StoreError, TimeoutError):
+                    await _send_part(send, piece)
+    except (Compacted, StoreError):
         # A client that reconnects gets 410 if its revision was compacted.
         return
 
 
-async def _send(send: Send, body: bytes) -> None:
-    """Send, and wait ``PATIENCE`` for a slow client. Raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE):
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+async def _send_part(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def _encode(batch: EventBatch) -> Iterator[bytes]:

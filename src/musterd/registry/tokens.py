@@ -4,12 +4,13 @@ A token is ``mst_`` and 32 random bytes in base64url. The store has only its SHA
 for a random secret, with name, scopes and expiry, at ``tokens/HASH``.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ ALL_ZONES: Final = "*"
 TEXT: Final = re.compile(rb"mst_[A-Za-z0-9_-]{43}")
 """Format of a token."""
 
+RECHECK: Final = 60.0
+"""Maximum seconds between two looks at the clock, which may be set."""
 _RANDOM_BYTES: Final = 32
 _NAME: Final = re.compile(NAME)
 _RETRY: Final = Backoff(1.0, 15.0)
@@ -123,6 +126,8 @@ class Tokens:
         self._known: dict[bytes, Token] = {}
         self._revision = 0
         self._outage = FailureLog("changes of tokens can't be followed")
+        self._changed = asyncio.Event()
+        """Set, and replaced, when a token has changed."""
         self.ready = True
         """False while a remote store could not be read yet."""
 
@@ -138,9 +143,30 @@ class Tokens:
         token = self._known.get(digest)
         if token is None or not hmac.compare_digest(token.digest, digest):
             return None
-        if token.expires is not None and token.expires <= self._clock():
-            return None
-        return token
+        return None if self._expired(token) else token
+
+    def valid(self, token: Token) -> bool:
+        """Return whether a token is neither revoked nor changed nor expired."""
+        known = self._known.get(token.digest)
+        return known is not None and (known is token or known == token) and not self._expired(known)
+
+    async def ended(self, token: Token) -> None:
+        """Wait until a token is no longer valid."""
+        while self.valid(token):
+            seconds = RECHECK
+            if token.expires is not None:
+                seconds = min(seconds, token.expires - self._clock())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+
+    def _expired(self, token: Token) -> bool:
+        return token.expires is not None and token.expires <= self._clock()
+
+    def _wake(self) -> None:
+        """Let everyone who waits for the end of a token look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def all(self) -> list[Token]:
         """Return all tokens, by name."""
@@ -168,6 +194,7 @@ class Tokens:
             if token.id == name:
                 await self._store.delete(_key(token.digest))
                 self._known.pop(token.digest, None)
+                self._wake()
                 return token
         raise TokenNotFound(
             f'no token has the id "{excerpt(name)}": musterd token list shows the ids'
@@ -207,6 +234,7 @@ class Tokens:
                 for entry in page.entries:
                     _take(known, entry.key, entry)
         self._known = known
+        self._wake()
 
     async def run(self) -> None:
         """Apply changes made by other servers, until cancelled."""
@@ -221,9 +249,11 @@ class Tokens:
                             _take(listed, entry.key, entry)
                         if not more:
                             self._known = listed
+                            self._wake()
                     case Changed(batches):
                         for event in (event for batch in batches for event in batch.events):
                             _take(self._known, event.key, event.entry)
+                        self._wake()
                     case Live():
                         self._outage.over()
                     case Interrupted(error) if not isinstance(error, Compacted):

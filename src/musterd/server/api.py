@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from musterd import __version__
+from musterd.api.limits import ApiLimits
 from musterd.registry.leases import LeaseService
 from musterd.registry.registry import Registry
 from musterd.server.connection import HttpLimits
@@ -42,6 +43,7 @@ class ApiService(HttpService):
         self._started = state.clock.time()
         self._settings = Api()
         self.limits = LIMITS
+        self.api_limits = ApiLimits()
         self.context: Context | None = None
         """The context of the routes, once the API is built."""
         self._rate: Rate | None = None
@@ -52,7 +54,7 @@ class ApiService(HttpService):
         api = settings.api
         if not api.listen or self._state.store is None:
             return None
-        return HttpEndpoint("api", api.listen, self.limits, api.tls_cert, api.tls_key)
+        return HttpEndpoint("api", api.listen, self.limits, api.hosts, api.tls_cert, api.tls_key)
 
     def committed(self, settings: Settings, address: str) -> None:
         """Use new settings."""
@@ -92,5 +94,6 @@ class ApiService(HttpService):
             clock=now,
             started=self._started,
             version=__version__,
+            limits=self.api_limits,
         )
         return application(self.context, self._rate)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from musterd.api.abort import ABORT
 from musterd.api.problems import ProblemResponse
 from musterd.log_once import ThrottledLog
 
@@ -144,6 +145,8 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
         # The fields of a trailer are parsed into this list, and ignored (RFC 9110 section 6.5.1).
         self.headers = []
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["extensions"] = {ABORT: self.transport.abort}
         cycle = self.cycle
         if self._excess:
             cycle.keep_alive = False

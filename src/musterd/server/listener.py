@@ -11,17 +11,22 @@ from musterd.file_watch import FileWatch
 from musterd.server.certificate import Certificate
 from musterd.server.connection import HttpLimits
 from musterd.server.http import HttpServer
+from musterd.server.request_head import RequestHead
 from musterd.server.service import BasicService, Prepared
 from musterd.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """Where an application is served. section: of the settings, for error messages."""
+    """Where an application is served.
+
+    section: of the settings, for error messages; hosts: names of the server.
+    """
 
     section: str
     listen: str
     limits: HttpLimits
+    hosts: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -46,6 +51,7 @@ class Listener:
 
     async def run(self, application: Any, files: FileWatch) -> None:
         """Serve until stopped or cancelled."""
+        application = RequestHead(application, self.endpoint.hosts)
         certificate = self.certificate
         if certificate is None:
             await self.http.run(application)

@@ -212,8 +212,10 @@ class MetricsService(HttpService):
 
     def endpoint(self, settings: Settings) -> HttpEndpoint | None:
         """Return where the metrics are served, or None for nowhere."""
-        listen = settings.metrics.listen
-        return HttpEndpoint("metrics", listen, LIMITS) if listen else None
+        metrics = settings.metrics
+        if not metrics.listen:
+            return None
+        return HttpEndpoint("metrics", metrics.listen, LIMITS, metrics.hosts)
 
     def committed(self, settings: Settings, address: str) -> None:
         """Publish the address."""

@@ -81,12 +81,14 @@ class Metrics(Section):
     """Prometheus metrics at /metrics, and /healthz and /readyz, over HTTP."""
 
     listen: AddressOrOff = key("127.0.0.1:9353", 'TCP address; "" for off')
+    hosts: Few[Name] = key((), "names in the header Host, besides localhost, on loopback")
 
 
 class Api(Section):
     """The HTTP API, which registers names; [store] says where they are stored."""
 
     listen: AddressOrOff = key("127.0.0.1:8053", 'TCP address; "" for off')
+    hosts: Few[Name] = key((), "names in the header Host, besides localhost, on loopback")
     tls_cert: PathOrNone = key("", 'PEM file, reloaded when it changes; "" for plain HTTP')
     tls_key: PathOrNone = key("", "PEM file with its key")
     allow_plain: bool = key(False, "allow plain HTTP on addresses other than loopback")
