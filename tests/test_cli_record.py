@@ -263,7 +263,8 @@ def test_history_is_newest_first(api: Api) -> None:
     assert "delete" in rows[0]
     entries = api.objects("record", "history", "past.muster.local", "A", "--limit", "3")
     assert [bool(entry["before"]) for entry in entries] == [True, True, True]
-    assert api.objects("record", "history", "past.muster.local", "TXT") == []
+    output = api.fails("record", "history", "past.muster.local", "TXT")
+    assert output == "past.muster.local: no changes of TXT are known\n"
 
 
 ODD = (

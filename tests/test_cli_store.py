@@ -169,7 +169,6 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     link = tmp_path / "link.db"
     link.symlink_to(path)
     for line, expected in (
-        ((str(tmp_path / "none"), str(path)), "no such file"),
         ((str(path), str(link)), "the same store"),
         ((str(path), "etcd://a:x"), "expected HOST:PORT"),
         ((str(path), "etcd://me:secret@a"), "--user"),
@@ -182,3 +181,5 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         _, err = command(capsys, *line, code=2)
         assert expected in err
         assert "secret" not in err
+    _, err = command(capsys, str(tmp_path / "none"), str(path), code=1)
+    assert "no such file" in err

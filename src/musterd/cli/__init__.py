@@ -1,5 +1,6 @@
 """The ``musterd`` command: one module per noun, which imports what it needs when called."""
 
+import errno
 import os
 import re
 import sys
@@ -26,6 +27,9 @@ from musterd.errors import MusterdError, UsageError
 
 FAILED = 1
 MISUSED = 2
+INTERRUPTED = 130
+"""As a shell reports a command that SIGINT ended."""
+_OUTPUT_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")
 
@@ -57,7 +61,11 @@ def main() -> None:
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run a command line; return its exit code: 1 for a failure, 2 for a usage error."""
+    """Run a command line; return its exit code.
+
+    0: done; 1: not done, or what was named does not exist; 2: the command line or the client's own
+    settings are wrong, and nothing was done; 130: interrupted.
+    """
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -66,10 +74,23 @@ def run(tokens: Sequence[str]) -> int:
     except MusterdError as error:
         return _print_problems(error.problems, MISUSED if isinstance(error, UsageError) else FAILED)
     except BrokenPipeError:
-        # The reader closed the pipe; prevent the interpreter's complaint at its last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return FAILED
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILURES:
+            raise
+        _abandon_output()
+        where = error.filename or "standard output"
+        return _print_problems([f"musterd: {where}: {error.strerror}"], FAILED)
+    except KeyboardInterrupt:
+        _abandon_output()
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _abandon_output() -> None:
+    """Keep the interpreter from failing once more at its last flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_problems(problems: Sequence[str], code: int) -> int:

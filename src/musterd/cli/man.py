@@ -40,13 +40,16 @@ Overrides a key of the configuration, for example \\fBMUSTERD_DNS__WORKERS=2\\fR
 .SH EXIT STATUS
 .TP
 .B 0
-Success.
+It was done; the result of \\fBlist\\fR and \\fBexplain\\fR may be empty.
 .TP
 .B 1
-The command failed, there is nothing to show, or a checked file has errors.
+It was not done, what was named does not exist, or a file has errors.
 .TP
 .B 2
-The command, an option, the server's URL or the token file is wrong; nothing was changed.
+The command line, client.toml or the token file is wrong; nothing was sent or changed.
+.TP
+.B 130
+It was interrupted.
 .SH SIGNALS
 SIGHUP reloads the configuration of \\fBmusterd serve\\fR; SIGTERM and SIGINT stop it.
 """

@@ -28,10 +28,13 @@ def as_object(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def as_lines(values: Iterable[object]) -> None:
-    """Print values as JSON, one per line."""
+def as_lines(values: Iterable[object]) -> int:
+    """Print values as JSON, one per line. Return their number."""
+    count = 0
     for value in values:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        count += 1
+    return count
 
 
 def table(columns: Row, rows: Iterable[Row], *, indent: str = "", spare: Sequence[str] = ()) -> int:

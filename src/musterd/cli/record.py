@@ -1,6 +1,5 @@
 """``musterd record``: the records of the registry."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ class RecordDetails:
     """A note for people."""
     label: Labels = None
 
-    def record(self, data: str, lease: str | None) -> "RecordInput":
+    def record(self, data: str) -> "RecordInput":
         """Return a record with these details. Raises UsageError."""
         record: RecordInput = {"data": data}
         if self.ttl is not None:
@@ -65,8 +64,6 @@ class RecordDetails:
             record["description"] = self.description
         if self.label:
             record["labels"] = labels_of(self.label)
-        if lease is not None:
-            record["lease"] = lease
         return record
 
 
@@ -119,10 +116,15 @@ def set_(
             f"{name}: no data given; to delete it: musterd record delete {name} {rtype}"
         )
     how.check()
+    rtype = type_of(rtype)
+    records = [details.record(text) for text in data]
     with options.client() as client:
-        rrset = (*client.locate(name, how.zone), type_of(rtype))
+        rrset = (*client.locate(name, how.zone), rtype)
         lease = _granted(client, rrset, how.seconds())
-        written = _write(client, rrset, [details.record(text, lease) for text in data], how)
+        if lease is not None:
+            for record in records:
+                record["lease"] = lease
+        written = _write(client, rrset, records, how)
         if options.json:
             _lines(written)
             return
@@ -248,8 +250,9 @@ def delete(
     """Delete one record, or all records of a name and type."""
     if data is not None and target.id is not None:
         raise UsageError("DATA and --id both select the record: omit one of them")
+    rtype = type_of(rtype)
     with server.client() as client:
-        rrset = (*client.locate(name, target.zone), type_of(rtype))
+        rrset = (*client.locate(name, target.zone), rtype)
         if data is None:
             _delete(client, rrset, target)
             print(f"{_titled(rrset)}: deleted{f' {target.id}' if target.id else ''}")
@@ -300,18 +303,22 @@ def history(
     *,
     limit: Annotated[int, Parameter(help="Maximum number of changes to show.")] = 100,
     options: OutputOptions = OPTIONS,
-) -> None:
-    """Show the changes of a name, newest first: when, by whom, and what."""
+) -> int:
+    """Show the changes of a name, newest first: when, by whom, and what.
+
+    Exit with 1 if none is known.
+    """
     from musterd.cli import output
     from musterd.client.text import moment
 
+    asked = None if rtype is None else type_of(rtype)
+    if limit < 1:
+        raise UsageError(f"--limit: got {limit}, expected 1 or more")
     with options.client() as client:
         zone, owner = client.locate(name)
-        asked = None if rtype is None else type_of(rtype)
         changes = client.history(limit, zone=zone, owner=owner, type=asked)
         if options.json:
-            output.as_lines(changes)
-            return
+            return 0 if output.as_lines(changes) else 1
         rows = (
             (
                 moment(change["time"]),
@@ -323,7 +330,8 @@ def history(
             for change in changes
         )
         if not output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows):
-            print(f"{name}: no changes are known", file=sys.stderr)
+            raise MusterdError(f"{name}: no changes{f' of {asked}' if asked else ''} are known")
+    return 0
 
 
 _FIELDS = ("data", "ttl", "weight", "policy", "description", "labels", "lease")

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from musterd.cli.etcd import NO_LOGIN, EtcdLoginOptions, without_login
 from musterd.cli.extra import server_side
 from musterd.cli.options import Flag
-from musterd.errors import UsageError
+from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
     from musterd.kv import Store
@@ -61,7 +61,7 @@ def copy(
                 " enable TLS)"
             )
     if _ETCD not in from_ and not Path(from_).is_file():
-        raise UsageError(f"{from_}: no such file")
+        raise MusterdError(f"{from_}: no such file")
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):
         raise UsageError(f"{from_} and {to} are the same store")
 
