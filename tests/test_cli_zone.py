@@ -92,6 +92,17 @@ def test_zone_option_may_be_unicode(capsys: Capture) -> None:
     assert capsys.readouterr().out.endswith("xn--strae-oqa.test.\n")
 
 
+def test_rrset_that_fits_no_message_is_reported(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a.zone"
+    texts = "".join(f"a TXT {n:0200}\n" for n in range(310))
+    addresses = "".join(f"b A 192.0.{n // 256}.{n % 256}\n" for n in range(5000))
+    path.write_text(texts + addresses)
+    assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    reason = "all records need 66056 bytes, and a message has at most 65535"
+    assert [line for line in shown if "bytes" in line] == [f"a.a.test. TXT: {reason}"]
+
+
 def test_table_is_not_indented(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "a.zone"
     path.write_text("a A 192.0.2.1\na A 192.0.2.2\na TXT x\n")

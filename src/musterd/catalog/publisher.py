@@ -11,15 +11,12 @@ from musterd.catalog.resolve import RRsets, resolve
 from musterd.catalog.reverse import Reverse
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
-from musterd.rr.answer_size import MAX_MESSAGE, answer_size
+from musterd.rr.answer_size import LARGE, too_large
 from musterd.rr.names import name_to_text
-from musterd.rr.rrset import ALL, policy_of
 from musterd.rr.types import SOA, type_text
 
 MAX_BATCH: Final = 10_000
 """Maximum RRsets that are sent at once, except that an owner name is never split."""
-LARGE = MAX_MESSAGE // 3
-"""Bytes of a packed RRset that may fit no message: a record takes at most three times as many."""
 MAX_OVERSIZED = 1000
 """Maximum RRsets of a zone that fit no message and are remembered."""
 
@@ -114,14 +111,10 @@ class Publisher:
         large = (row for row in piece if row[3] and len(row[3]) > LARGE)
         for apex, owner, rtype, packed in piece if self._oversized else large:
             oversized = self.zones[apex].oversized
-            if packed is None or len(packed) <= LARGE or policy_of(packed) != ALL:
-                size = 0
-            else:
-                size = answer_size(owner, rtype, packed)
-            if size <= MAX_MESSAGE:
+            reason = too_large(owner, rtype, packed or b"")
+            if not reason:
                 oversized.pop((owner, rtype), None)
             elif len(oversized) < MAX_OVERSIZED:
-                reason = f"all records need {size} bytes, and a message has at most {MAX_MESSAGE}"
                 if (owner, rtype) not in oversized:
                     rrset = f"{name_to_text(owner)} {type_text(rtype)}"
                     log.warning("an RRset is too large for an answer", rrset=rrset, reason=reason)

@@ -207,16 +207,22 @@ def inspect(file: Path, zone: str) -> ZoneFileReport:
 
 
 def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
-    from musterd.rr.names import name_to_text
+    from musterd.rr.answer_size import too_large
+    from musterd.rr.names import fold, name_to_text
     from musterd.rr.rrset import count
-    from musterd.rr.types import type_text
+    from musterd.rr.types import ADDRESSED, type_text
     from musterd.sources.zonefile import foreign_rrsets
 
     foreign, wrong = foreign_rrsets(found)
     counts: Counter[str] = Counter()
-    for _, rtype, packed in [*found.rrsets, *foreign]:
-        counts[type_text(rtype)] += count(packed)
     problems = [ZoneFileProblem(*problem) for problem in [*found.problems, *wrong]]
+    for owner, rtype, packed in [*found.rrsets, *foreign]:
+        counts[type_text(rtype)] += count(packed)
+        # Of addresses, a policy may select a few.
+        reason = "" if rtype in ADDRESSED else too_large(fold(owner), rtype, packed)
+        if reason:
+            why = f"{name_to_text(owner)} {type_text(rtype)}: {reason}"
+            problems.append(ZoneFileProblem(found.files[0], 0, why))
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
     return ZoneFileReport(name_to_text(origin), found.files, dict(sorted(counts.items())), problems)

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from musterd.rr.rrset import unpack_records
+from musterd.rr.rrset import ALL, policy_of, unpack_records
 from musterd.rr.types import CNAME, MX, NS, PTR
 
 MAX_MESSAGE: Final = 0xFFFF
 """Maximum bytes of a message, over TCP (RFC 1035 section 4.2.2)."""
+LARGE: Final = MAX_MESSAGE // 3
+"""Bytes of a packed RRset that may fit no message: a record takes at most three times as many."""
 _FIXED: Final = 12 + 4
 """Bytes of the header, and of the type and class of the question."""
 _RECORD: Final = 12
@@ -14,6 +16,19 @@ _RECORD: Final = 12
 _POINTER: Final = 2
 _NAME_AT: Final = {NS: 0, CNAME: 0, PTR: 0, MX: 2}
 """Types with a name that is compressed -> its offset in the rdata, where it is the last field."""
+
+
+def too_large(owner: bytes, rtype: int, packed: bytes) -> str:
+    """Return why no answer has all records of a filled RRset; empty if it has, or a policy selects.
+
+    owner: a folded wire name.
+    """
+    if len(packed) <= LARGE or policy_of(packed) != ALL:
+        return ""
+    size = answer_size(owner, rtype, packed)
+    if size <= MAX_MESSAGE:
+        return ""
+    return f"all records need {size} bytes, and a message has at most {MAX_MESSAGE}"
 
 
 def answer_size(owner: bytes, rtype: int, packed: bytes) -> int:
