@@ -31,6 +31,11 @@ class RecordKey(NamedTuple):
         return "/".join(self)
 
     @property
+    def rrset(self) -> str:
+        """The owner, type and zone, as text for people."""
+        return f"{self.owner} {self.rtype} in zone {self.zone}"
+
+    @property
     def octets(self) -> bytes:
         """The key in the store."""
         return RECORDS + "/".join(self).encode()
@@ -44,6 +49,11 @@ def prefix(*parts: str) -> bytes:
 def parse(key: bytes) -> RecordKey:
     """Parse a key of the store. Raises ValueError if it is not a record key."""
     return record_path(key[len(RECORDS) :].decode())
+
+
+def type_in(key: bytes) -> str:
+    """Return the type in a key of the store."""
+    return key[len(RECORDS) :].split(b"/")[2].decode("ascii", "backslashreplace")
 
 
 def record_path(text: str) -> RecordKey:

@@ -1,6 +1,6 @@
 """The registry: records registered by users, in the store."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
@@ -8,11 +8,11 @@ from pydantic_core import to_json
 from musterd.kv import Compare, DeleteOp, Entry, Is, Operation, PutOp, Store
 from musterd.registry import rdata
 from musterd.registry.applied import Applied
-from musterd.registry.errors import Clash, Invalid, Mismatch, NotRegistered, TooLarge
-from musterd.registry.keys import DELETED, RECORDS, RecordKey, prefix
+from musterd.registry.errors import Clash, Invalid, NotRegistered, TooLarge
+from musterd.registry.keys import DELETED, RecordKey, prefix, type_in
 from musterd.registry.preconditions import NOTHING, Preconditions
 from musterd.registry.record import RecordSpec, encode, new_value, show, show_value, unchanged
-from musterd.registry.write_cache import WriteCache
+from musterd.registry.writer import Attempt, Found, RecordWriter, written_entry
 from musterd.rr.types import CNAME
 
 MAX_RRSET: Final = 1000
@@ -20,8 +20,8 @@ MAX_RRSET: Final = 1000
 MAX_SCAN: Final = 20_000
 """Maximum records scanned for one page of a list."""
 PAGE: Final = 1000
-_MAX_TRIES: Final = 16
-"""Maximum attempts of a write when others write the same record."""
+_Value = tuple[Entry | None, dict[str, Any]]
+"""The entry that a record replaces, and its own value."""
 
 
 class Written(NamedTuple):
@@ -70,6 +70,10 @@ class Replaced(NamedTuple):
     changed: bool
 
 
+_Replacement = tuple[RegisteredRRset, list[Operation]]
+"""The RRset that is replaced, and the operations."""
+
+
 class Registry:
     """Reads and writes the records in a store.
 
@@ -82,7 +86,7 @@ class Registry:
         self.store = store
         self.applied = applied
         self._clock = clock
-        self._write_cache = WriteCache()
+        self._writer = RecordWriter(store, applied)
 
     def now(self) -> float:
         """Return the current time, epoch seconds."""
@@ -141,49 +145,45 @@ class Registry:
     ) -> Written:
         """Create or replace a record. Raises Mismatch, Clash, LeaseNotFound."""
         octets = key.octets
+
+        async def build(found: Found) -> Attempt[_Value]:
+            if expect:
+                _check(key, found.entry, expect)
+            if found.entry is not None and unchanged(wanted, found.entry):
+                if found.verified:
+                    return Attempt((found.entry, {}))
+                return await build(await self._writer.read(octets))
+            # Also where nothing is expected: a write whose answer was lost may still come late.
+            compares = [_as_found(octets, found.entry)]
+            compares += await self._room(key, wanted.rtype, found.entry)
+            value = new_value(wanted, who, self._clock(), found.entry)
+            step = PutOp(octets, to_json(value), wanted.lease)
+            return Attempt((found.entry, value), compares, (step,))
+
         # The cache usually knows the current entry, and the transaction confirms it. Reading it
         # first would cost more than the rest, because the store is being written.
-        before, sure = self._write_cache.get(octets), False
+        found = self._writer.guess(octets)
         if expect or wanted.rtype in rdata.SINGLE:
-            before, sure = await self.store.get(octets), True
-        for _ in range(_MAX_TRIES):
-            if expect:
-                _check(key, before, expect)
-            if before is not None and unchanged(wanted, before):
-                if sure:
-                    return Written(show(before), False, False)
-                before, sure = await self.store.get(octets), True
-                continue
-            # Also where nothing is expected: a write whose answer was lost may still come late.
-            compares = [_as_found(octets, before), *await self._room(key, wanted.rtype, before)]
-            value = new_value(wanted, who, self._clock(), before)
-            step = PutOp(octets, to_json(value), wanted.lease)
-            done = await self.store.transaction(compares, (step,))
-            if done.succeeded:
-                self._write_cache.keep(_entry(step, done.revision))
-                await self.applied.reached(done.revision)
-                record = show_value(key, value, done.revision, wanted.lease)
-                return Written(record, before is None, True)
-            _look_for_alias(key, done.entries)
-            before, sure = done.entries[0], True
-        raise _contended(key)
+            found = await self._writer.read(octets)
+        (before, value), revision = await self._writer.write(key, build, found)
+        if before is not None and not revision:
+            return Written(show(before), False, False)
+        return Written(show_value(key, value, revision, wanted.lease), before is None, True)
 
     async def delete(self, key: RecordKey, who: str, expect: Preconditions = NOTHING) -> int:
         """Remove a record and return the revision. Raises NotRegistered, Mismatch."""
         octets = key.octets
-        for _ in range(_MAX_TRIES):
-            before = await self.store.get(octets)
+
+        async def build(found: Found) -> Attempt[None]:
             if expect:
-                _check(key, before, expect)
-            if before is None:
+                _check(key, found.entry, expect)
+            if found.entry is None:
                 raise NotRegistered(f"{_named(key)} is not registered")
             steps = (DeleteOp(octets), PutOp(DELETED, tombstone(who, self._clock())))
-            done = await self.store.transaction((_as_found(octets, before),), steps)
-            if done.succeeded:
-                self._write_cache.drop(octets)
-                await self.applied.reached(done.revision)
-                return done.revision
-        raise _contended(key)
+            return Attempt(None, (_as_found(octets, found.entry),), steps)
+
+        _, revision = await self._writer.write(key, build, await self._writer.read(octets))
+        return revision
 
     async def put_rrset(
         self,
@@ -201,34 +201,32 @@ class Registry:
         rtype = rdata.parse_type(rrset.rtype)
         if len(wanted) > 1 and rtype in rdata.SINGLE:
             raise Invalid(f"{rrset.owner} can have one {rrset.rtype} record, not {len(wanted)}")
-        for _ in range(_MAX_TRIES):
+
+        async def build(_: Found) -> Attempt[_Replacement]:
             before = await self.rrset(*rrset[:3])
             if expect:
-                expect.check(_rrset_named(rrset), before.tags, before.revision)
+                expect.check(rrset.rrset, before.tags, before.revision)
             steps = self._replacement(rrset, before, wanted, who)
-            revision = before.revision
-            if steps:
-                # All that was read: also what is kept, as others may delete it meanwhile.
-                compares = [_as_found(entry.key, entry) for entry in before.entries]
-                compares.append(Compare(prefix(*rrset[:3]), Is.NONE_SINCE, before.seen))
-                if wanted:
-                    compares += await self._room(rrset, rtype, before)
-                most = self.store.limits.operations
-                if max(len(steps), len(compares)) > most:
-                    raise TooLarge(
-                        f"{_rrset_named(rrset)}: from {len(before.entries)} records to"
-                        f" {len(wanted)} in one step takes {len(steps)} changes and"
-                        f" {len(compares)} checks, and the store takes {most} of each: write or"
-                        " delete single records, by their ids"
-                    )
-                done = await self.store.transaction(compares, steps)
-                if not done.succeeded:
-                    _look_for_alias(rrset, done.entries)
-                    continue
-                revision = done.revision
-                await self.applied.reached(revision)
-            return Replaced(_after(before, steps, revision), before, revision, bool(steps))
-        raise _contended(rrset)
+            if not steps:
+                return Attempt((before, steps))
+            # All that was read: also what is kept, as others may delete it meanwhile.
+            compares = [_as_found(entry.key, entry) for entry in before.entries]
+            compares.append(Compare(prefix(*rrset[:3]), Is.NONE_SINCE, before.seen))
+            if wanted:
+                compares += await self._room(rrset, rtype, before)
+            most = self.store.limits.operations
+            if max(len(steps), len(compares)) > most:
+                raise TooLarge(
+                    f"{rrset.rrset}: from {len(before.entries)} records to"
+                    f" {len(wanted)} in one step takes {len(steps)} changes and"
+                    f" {len(compares)} checks, and the store takes {most} of each: write or"
+                    " delete single records, by their ids"
+                )
+            return Attempt((before, steps), compares, steps)
+
+        (before, steps), revision = await self._writer.write(rrset, build, Found(None, False))
+        revision = revision or before.revision
+        return Replaced(_after(before, steps, revision), before, revision, bool(steps))
 
     async def delete_rrset(
         self, rrset: RecordKey, who: str, expect: Preconditions = NOTHING
@@ -239,7 +237,7 @@ class Registry:
         """
         done = await self.put_rrset(rrset, {}, who, expect)
         if not done.before.entries:
-            raise NotRegistered(f"{_rrset_named(rrset)} is not registered")
+            raise NotRegistered(f"{rrset.rrset} is not registered")
         return done
 
     def _replacement(
@@ -272,10 +270,10 @@ class Registry:
         if rtype in rdata.SINGLE:
             below = prefix(*key[: 2 if rtype == CNAME else 3])
             page = await self.store.range(below, limit=PAGE)
-            types = {_type(entry.key) for entry in page.entries}
+            types = {type_in(entry.key) for entry in page.entries}
             if before is None and key.rtype in types:
                 raise Clash(
-                    f"{_rrset_named(key)}: there can be one, and another is registered: PUT the "
+                    f"{key.rrset}: there can be one, and another is registered: PUT the "
                     "whole RRset to replace it"
                 )
             if others := types - {key.rtype}:
@@ -296,10 +294,6 @@ def _named(key: RecordKey) -> str:
     return f"{key.owner} {key.rtype} {key.id} in zone {key.zone}"
 
 
-def _rrset_named(key: RecordKey) -> str:
-    return f"{key.owner} {key.rtype} in zone {key.zone}"
-
-
 def _check(key: RecordKey, entry: Entry | None, expect: Preconditions) -> None:
     revision = entry.mod_revision if entry else 0
     expect.check(_named(key), (str(revision),) if entry else (), revision)
@@ -309,23 +303,6 @@ def _as_found(key: bytes, entry: Entry | None) -> Compare:
     if entry is None:
         return Compare(key, Is.ABSENT)
     return Compare(key, Is.MODIFIED_AT, entry.mod_revision)
-
-
-def _type(key: bytes) -> str:
-    """Return the type in a key."""
-    return key[len(RECORDS) :].split(b"/")[2].decode("ascii", "backslashreplace")
-
-
-def _look_for_alias(key: RecordKey, found: Iterable[Entry | None]) -> None:
-    """Raise Clash if a CNAME blocks a record."""
-    if key.rtype != "CNAME" and any(entry and _type(entry.key) == "CNAME" for entry in found):
-        raise Clash(
-            f"{key.owner} has a CNAME record, which excludes other records: delete it first"
-        )
-
-
-def _contended(key: RecordKey) -> Mismatch:
-    return Mismatch(f"{_rrset_named(key)}: too many concurrent writes: try again", 0)
 
 
 def _shown(entry: Entry) -> dict[str, Any] | None:
@@ -340,11 +317,6 @@ def _path(key: bytes) -> str:
     return key[len(prefix()) :].decode()
 
 
-def _entry(step: PutOp, revision: int) -> Entry:
-    """Return the written entry, without fields that only the store knows."""
-    return Entry(step.key, step.value, 0, revision, 0, step.lease)
-
-
 def _after(
     before: RegisteredRRset, steps: Sequence[Operation], revision: int
 ) -> list[dict[str, Any]]:
@@ -354,5 +326,5 @@ def _after(
         if isinstance(step, DeleteOp):
             now.pop(step.key, None)
         elif step.key != DELETED:
-            now[step.key] = _entry(step, revision)
+            now[step.key] = written_entry(step, revision)
     return [record for key in sorted(now) if (record := _shown(now[key])) is not None]
