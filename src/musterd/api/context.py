@@ -1,6 +1,6 @@
 """The parts of the server that routes use, and the state of one request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple, Protocol
@@ -13,6 +13,7 @@ from musterd.api.auth import need
 from musterd.api.limits import ApiLimits
 from musterd.api.problems import ProblemResponse
 from musterd.catalog import Catalog
+from musterd.catalog.hidden import hidden_in
 from musterd.catalog.strays import strays_at
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry.directory import ServerDirectory
@@ -21,10 +22,12 @@ from musterd.registry.leases import LeaseService
 from musterd.registry.names import check_place, owner_text, parse_owner, parse_zone, zone_text
 from musterd.registry.preconditions import Preconditions
 from musterd.registry.rdata import parse_type, type_text
+from musterd.registry.record import RecordSpec
 from musterd.registry.registry import Registry
 from musterd.registry.strays import adopt
 from musterd.registry.tokens import Token, Tokens
-from musterd.rr.names import name_to_text, suffixes
+from musterd.rr.names import fold, name_to_text, suffixes
+from musterd.rr.types import AAAA, DS, NS, A
 from musterd.settings import REGISTRY, Api
 
 CALL: Final = "musterd.call"
@@ -222,6 +225,30 @@ class Call:
             check_place(target.key.owner, target.rtype)
         except ValueError as error:
             raise ProblemResponse(422, str(error), "invalid") from None
+        zone = deepest(self.context.catalog.zones, target.owner)
+        reason = hidden_in(zone, target.owner, target.rtype) if zone else ""
+        if reason:
+            raise ProblemResponse(409, reason, "clash")
+
+    def check_cut(self, target: Target, wanted: Iterable[RecordSpec]) -> None:
+        """Raise ProblemResponse if NS records would hide the other records at their owner."""
+        zone = self.context.catalog.zones.get(_apex(target.key.zone))
+        if zone is None or target.rtype != NS or target.owner == zone.apex:
+            return
+        servers = {fold(record.wire) for record in wanted}
+        hidden = {
+            type_text(candidate.rtype)
+            for candidate in zone.candidates(target.owner)
+            if candidate.rtype not in (NS, DS)
+            and not (candidate.rtype in (A, AAAA) and target.owner in servers)
+        }
+        if servers and hidden:
+            raise ProblemResponse(
+                409,
+                f"{target.key.owner} has {', '.join(sorted(hidden))} records, which NS records "
+                "would hide: delete these first",
+                "clash",
+            )
 
     def wrote(self, action: str, what: str, revision: int | None = None) -> None:
         """Log a write; the revision is the one of its records."""

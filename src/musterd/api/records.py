@@ -91,6 +91,8 @@ async def put_rrset(
     target = call.write_target(zone, owner, type)
     key = target.key
     wanted: dict[str, RecordSpec] = {}
+    if body.records:
+        call.check_place(target)
     for record in body.records:
         checked = await _draft(call, target, record)
         name = checked.id if record.id is None else check_id(record.id)
@@ -98,6 +100,7 @@ async def put_rrset(
             what = f"data {checked.data}" if record.id is None else f"id {name}"
             raise Invalid(f"two records have the {what}: remove one of them")
         wanted[name] = checked
+    call.check_cut(target, wanted.values())
     expected = await call.adopted(target, preconditions.parse(if_match, if_none_match))
     done = await call.context.registry.put_rrset(key, wanted, call.token.name, expected)
     if done.changed:
@@ -124,7 +127,7 @@ async def add_record(
 ) -> Response:  # fmt: skip
     """Add a record whose id is a hash of its data, or change the record with the same data."""
     target = call.write_target(zone, owner, type)
-    checked = await _draft(call, target, body)
+    checked = await _one(call, target, body)
     key = target.key._replace(id=checked.id)
     return await _put(call, target._replace(key=key), checked, preconditions.NOTHING)
 
@@ -150,7 +153,7 @@ async def put_record(
 ) -> Response:
     """Create or replace a record."""
     target = call.write_target(zone, owner, type, check_id(id))
-    checked = await _draft(call, target, body)
+    checked = await _one(call, target, body)
     return await _put(call, target, checked, preconditions.parse(if_match, if_none_match))
 
 
@@ -166,9 +169,16 @@ async def delete_record(
     return responses.nothing()
 
 
+async def _one(call: Call, target: Target, body: schemas.RecordIn) -> RecordSpec:
+    """Check a record to register, and its place. Raises as ``_draft``, and ProblemResponse."""
+    call.check_place(target)
+    checked = await _draft(call, target, body)
+    call.check_cut(target, (checked,))
+    return checked
+
+
 async def _draft(call: Call, target: Target, body: schemas.RecordIn) -> RecordSpec:
     """Check a record to register. Raises Invalid, LeaseNotFound, Clash."""
-    call.check_place(target)
     lease, lease_ttl = NO_LEASE, None
     if body.lease is not None:
         owner = None if call.token.admin else call.token.id

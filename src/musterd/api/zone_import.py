@@ -15,6 +15,7 @@ import dns.rdatatype
 from musterd._core import ZoneFile, read_zone
 from musterd.api.context import Context
 from musterd.catalog.explain import explain
+from musterd.catalog.hidden import hidden_by
 from musterd.catalog.zone import MADE, Zone, deepest
 from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata
@@ -26,6 +27,7 @@ from musterd.registry.strays import entries
 from musterd.rr.names import fold, name_to_text
 from musterd.rr.rrset import unpack_records
 from musterd.rr.types import NS, SOA
+from musterd.settings import REGISTRY
 
 AT_ONCE: Final = 400
 OCTETS: Final = 500_000
@@ -41,6 +43,9 @@ _Set = tuple[str, str]
 _Data = dict[bytes, tuple[bytes, int]]
 """Rdata in its form for comparing -> rdata, TTL in seconds."""
 _Wanted = dict[_Set, _Data]
+_Cuts = dict[tuple[bytes, int], set[bytes]]
+"""Owner name and type NS or DNAME -> folded names in these records."""
+_CUTTING: Final = frozenset({"NS", "DNAME"})
 
 
 @dataclass(slots=True)
@@ -170,13 +175,21 @@ class Importer:
 
     async def _compare(self, wanted: _Wanted, plan: ImportPlan, *, replace: bool) -> None:
         types: dict[str, set[str]] = {}
-        for owner, word in wanted:
+        cuts = self._cuts()
+        for (owner, word), data in wanted.items():
             types.setdefault(owner, set()).add(word)
+            for wire, _ in data.values() if word in _CUTTING else ():
+                self._note_cut(cuts, owner, word, wire)
         async for found in self._present():
             for entry in found:
                 stays = self._compare_one(wanted, plan, entry, replace=replace)
-                if stays is not None and stays.owner in types:
-                    types[stays.owner].add(stays.rtype)
+                if stays is None:
+                    continue
+                key, wire = stays
+                if key.owner in types:
+                    types[key.owner].add(key.rtype)
+                if key.rtype in _CUTTING:
+                    self._note_cut(cuts, key.owner, key.rtype, wire)
             await asyncio.sleep(0)
         plan.problems += [
             (0, f"{owner} would have {', '.join(sorted(words))} records, but a CNAME stands alone")
@@ -185,11 +198,30 @@ class Importer:
         ]
         for (owner, word), data in wanted.items():
             rtype = rdata.parse_type(word)
+            name = owner_wire(owner, self._zone)
+            reason = hidden_by(name, rtype, self._into.apex, cuts, lambda cut: cuts[cut, NS])
+            if data and reason:
+                plan.problems.append((0, f"{name_to_text(name)} {word}: {reason}"))
             for wire, ttl in data.values():
                 draft = RecordSpec(rtype, wire, rdata.shown(rtype, wire), ttl=ttl)
                 plan.add.append((RecordKey(self._zone, owner, word, draft.id), draft))
         plan.added, plan.changed = len(plan.add), len(plan.change)
         plan.removed = len(plan.remove)
+
+    def _cuts(self) -> _Cuts:
+        """Return the delegations and DNAMEs that other sources of the zone give."""
+        cuts: _Cuts = {}
+        for owner, rtype in self._into.cuts:
+            for given in explain(self._into, owner, rtype):
+                if given.source != REGISTRY:
+                    names = cuts.setdefault((owner, rtype), set())
+                    names.update(fold(wire) for _, wire in given.rrset.records)
+        return cuts
+
+    def _note_cut(self, cuts: _Cuts, owner: str, word: str, wire: bytes) -> None:
+        if owner != APEX or word != "NS":
+            place = owner_wire(owner, self._zone), rdata.parse_type(word)
+            cuts.setdefault(place, set()).add(fold(wire))
 
     async def _present(self) -> AsyncIterator[Sequence[Entry]]:
         """Yield the records of the zone, with those that were registered under another."""
@@ -206,13 +238,14 @@ class Importer:
 
     def _compare_one(
         self, wanted: _Wanted, plan: ImportPlan, entry: Entry, *, replace: bool
-    ) -> RecordKey | None:
-        """Plan the change of an existing record. Return its key if it stays."""
+    ) -> tuple[RecordKey, bytes] | None:
+        """Plan the change of an existing record. Return its key and rdata if it stays."""
         try:
             key = self._here(parse(entry.key))
             value = decode(entry.value)
             rtype = rdata.parse_type(key.rtype)
-            form = rdata.equal_form(rtype, rdata.parse(rtype, value["data"]))
+            wire = rdata.parse(rtype, value["data"])
+            form = rdata.equal_form(rtype, wire)
         except ValueError:
             # A foreign value, not a record.
             if replace:
@@ -227,7 +260,7 @@ class Importer:
         elif replace or (rtype in rdata.SINGLE and data):
             plan.remove.append(entry.key)
             return None
-        return key
+        return key, wire
 
     def _here(self, key: RecordKey) -> RecordKey:
         """Return a key as it would be in the zone. Raises ValueError."""

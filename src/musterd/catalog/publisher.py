@@ -13,12 +13,13 @@ from musterd.catalog.zone import Zone
 from musterd.clock import Clock
 from musterd.rr.answer_size import LARGE, too_large
 from musterd.rr.names import name_to_text
-from musterd.rr.types import SOA, type_text
+from musterd.rr.types import DNAME, NS, SOA, type_text
 
 MAX_BATCH: Final = 10_000
 """Maximum RRsets that are sent at once, except that an owner name is never split."""
 MAX_OVERSIZED = 1000
 """Maximum RRsets of a zone that fit no message and are remembered."""
+_CUTTING = frozenset({NS, DNAME})
 
 log = structlog.get_logger()
 
@@ -86,6 +87,8 @@ class Publisher:
     def _send(self, batch: list[Row]) -> None:
         # The core applies neighbours of one owner name together.
         batch.sort(key=itemgetter(1, 0))
+        for apex, owner, rtype, packed in [row for row in batch if row[2] in _CUTTING]:
+            self.zones[apex].note_cut(owner, rtype, there=packed is not None)
         for piece in _pieces(batch, self._max_batch):
             for apex, owner, rtype, _ in piece if self._refusing else ():
                 self.zones[apex].accept(owner, rtype)
@@ -101,6 +104,7 @@ class Publisher:
                 rrset = f"{name_to_text(owner)} {type_text(rtype)}"
                 log.warning("the core refused an RRset", rrset=rrset, reason=reason)
             self._refusing = True
+            self.zones[apex].note_cut(owner, rtype, there=False)
             if packed is not None:
                 removed.append((apex, owner, rtype, None))
         # The RRset that was answered before is outdated.

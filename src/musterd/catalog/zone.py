@@ -64,6 +64,8 @@ class Zone:
         self.refused_total = 0
         self.oversized: dict[tuple[bytes, int], str] = {}
         """Owner name and type -> why an answered RRset fits no message."""
+        self.cuts: set[tuple[bytes, int]] = set()
+        """Owner name and type of each NS and DNAME RRset, except for the NS of the apex."""
         self._made = Defaults(_LAST, MADE, settings.ttl.to_bytes(4, "big"), ALL)
 
     def _defaults(self, rank: int, name: str, source: SourceSettings | None) -> Defaults:
@@ -82,6 +84,7 @@ class Zone:
         self.serial = old.serial
         self.refused, self.refused_total = old.refused, old.refused_total
         self.oversized = old.oversized
+        self.cuts = old.cuts
 
     def take_index(self, old: "Zone") -> None:
         """Take over the index of the zone under older settings."""
@@ -98,6 +101,13 @@ class Zone:
             return False
         self.refused[owner, rtype] = reason
         return True
+
+    def note_cut(self, owner: bytes, rtype: int, *, there: bool) -> None:
+        """Record that an NS or DNAME RRset is answered, or no longer."""
+        if there and (rtype != NS or owner != self.apex):
+            self.cuts.add((owner, rtype))
+        else:
+            self.cuts.discard((owner, rtype))
 
     def accept(self, owner: bytes, rtype: int) -> None:
         """Forget that the core refused an RRset."""
