@@ -21,6 +21,7 @@ import structlog
 
 from musterd import log as logs
 from musterd.api.limits import ApiLimits
+from musterd.file_watch import FileTiming, FileWatch
 from musterd.server.api import LIMITS, ApiService
 from musterd.server.heartbeat import TIMING, HeartbeatTiming
 from musterd.server.server import Server
@@ -30,6 +31,8 @@ from tests.catalogkit import until
 
 MUSTERD = [sys.executable, "-c", "from musterd.cli import main; main()"]
 """The command line, from the sources that the tests use."""
+FILES = FileTiming(quiet=0.5)
+"""A shorter wait for files that may be incomplete."""
 SECONDS = 30
 """Time limit of the start of a server, and of a query."""
 TOML = """
@@ -99,7 +102,8 @@ class ServerFixture:
         self, environ: dict[str, str] | None = None, timing: HeartbeatTiming = TIMING
     ) -> AsyncIterator[Server]:
         """Run a server in this loop. It answers queries in the block, and has ended after it."""
-        server = Server(Watcher(self.settings, environ or {}), timing)
+        watcher = Watcher(self.settings, environ or {}, FileWatch(FILES))
+        server = Server(watcher, timing)
         service(server, ApiService).limits = self.limits
         service(server, ApiService).api_limits = self.api_limits
         async with running(server):
@@ -108,7 +112,7 @@ class ServerFixture:
     @contextmanager
     def thread(self) -> Iterator[Server]:
         """Run a server in a thread while the block runs."""
-        watcher = Watcher(self.settings, {})
+        watcher = Watcher(self.settings, {}, FileWatch(FILES))
         logs.setup(watcher.settings.log)
         server = Server(watcher)
         loop = asyncio.new_event_loop()

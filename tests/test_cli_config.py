@@ -125,7 +125,7 @@ BARE = """
 import sys
 class Bare:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"pydantic", "structlog", "dns", "watchfiles"}:
+        if name.partition(".")[0] in {"pydantic", "structlog", "dns"}:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Bare())
 """

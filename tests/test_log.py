@@ -83,7 +83,7 @@ def test_level_applies_to_libraries_and_can_change(capsys: pytest.CaptureFixture
     log.setup(Log(level="debug"))
     ours.debug("yes 2")
     theirs.debug("yes 3")
-    logging.getLogger("watchfiles.main").info("no 3")
+    logging.getLogger("uvicorn.error").info("no 3")
     logging.getLogger("uvicorn.error").warning("yes 4")
     assert ["yes" in line for line in lines(capsys)] == [True] * 4
 

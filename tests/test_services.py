@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from musterd.errors import MusterdError, SettingsError
+from musterd.file_watch import FileWatch
 from musterd.rr.names import name_from_text
 from musterd.server.server import Server
 from musterd.server.service import BasicService, Prepared
@@ -201,6 +202,7 @@ class Fixed(Watcher):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.files = FileWatch()
 
     async def changes(self) -> AsyncGenerator[Settings | SettingsError]:
         await asyncio.Event().wait()

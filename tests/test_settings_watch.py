@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from musterd import file_watch
 from musterd.errors import SettingsError
+from musterd.file_watch import FileTiming, FileWatch
 from musterd.settings import Settings
 from musterd.settings.watch import Watcher, refused
 from tests.conftest import Write
 
 Follow = Callable[..., Awaitable["Follower"]]
 Outcome = Settings | SettingsError
-FAR = 3600.0
-"""Seconds between two polls: changes are found by events only."""
+TIMING = FileTiming(quiet=0.5, poll=3600.0)
+"""Changes are found by events only."""
 
 
 class Follower:
@@ -49,8 +49,9 @@ class Follower:
 async def follow() -> AsyncIterator[Follow]:
     tasks: list[asyncio.Task[None]] = []
 
-    async def start(path: Path, poll: float = FAR) -> Follower:
-        follower = Follower(Watcher(path, {}, poll))
+    async def start(path: Path) -> Follower:
+        follower = Follower(Watcher(path, {}, FileWatch(TIMING)))
+        tasks.append(asyncio.create_task(follower.watcher.files.run()))
         tasks.append(asyncio.create_task(follower.run()))
         follower.watcher.poke()
         await follower.outcomes.get()
@@ -180,16 +181,97 @@ async def test_change_before_the_watch_begins_is_reported(write: Write) -> None:
     assert outcome.dns.workers == 2
 
 
-async def test_polls_if_the_system_has_no_watches_left(
-    write: Write, follow: Follow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(28, "no more watches")
+SOON = 0.35
+"""Seconds, less than a doubtful file must be quiet."""
 
-    monkeypatch.setattr(file_watch, "RustNotify", refuse)
+
+async def test_half_written_file_is_not_used(write: Write, follow: Follow) -> None:
     path = write(text(1))
-    follower = await follow(path, poll=0.01)
-    assert await follower.workers_after(lambda: path.write_text(text(2))) == 2
+    follower = await follow(path)
+    with path.open("w") as file:
+        for part in (text(2), "[log]\n"):
+            file.write(part)
+            file.flush()
+            await asyncio.sleep(SOON)
+            assert follower.outcomes.empty()
+    assert await follower.workers_after(lambda: None) == 2
+
+
+async def test_poke_does_not_read_half_a_file(write: Write, follow: Follow) -> None:
+    path = write(text(1))
+    follower = await follow(path)
+    with path.open("w") as file:
+        file.write("dns.workers = ")
+        file.flush()
+        await asyncio.sleep(0.1)
+        follower.watcher.poke()
+        await asyncio.sleep(SOON)
+        assert follower.outcomes.empty()
+        file.write("2\n")
+    assert await follower.workers_after(lambda: None) == 2
+
+
+WHOLE = """log.level = "debug"
+[dns]
+workers = 2
+[[zones]]
+name = "a"
+[[zones]]
+name = "b"
+[[sources.zonefile]]
+name = "f"
+zone = "a"
+path = "f"
+"""
+CUTS = {
+    "line end": WHOLE.rstrip("\n"),
+    "source": WHOLE[: WHOLE.index("[[sources")],
+    "zone": WHOLE.replace('[[zones]]\nname = "b"\n', ""),
+    "table": WHOLE.replace("[dns]\nworkers = 2\n", ""),
+    "everything": "",
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize("poked", [False, True])
+async def test_file_that_looks_cut_off_is_used_when_quiet(
+    write: Write, follow: Follow, cut: str, poked: bool
+) -> None:
+    path = write(WHOLE)
+    follower = await follow(path)
+    path.write_text(cut)
+    if not poked:
+        await asyncio.sleep(SOON)
+        assert follower.outcomes.empty()
+        path.write_text(WHOLE + "# whole\n")
+        await follower.outcomes.get()
+        path.write_text(cut)
+        await follower.outcomes.get()
+    else:
+        follower.watcher.poke()
+        async with asyncio.timeout(SOON):
+            await follower.outcomes.get()
+
+
+async def test_pipe_is_read_once(write: Write, follow: Follow) -> None:
+    path = write(text(1)).with_name("pipe")
+    os.mkfifo(path)
+    writer = asyncio.create_task(asyncio.to_thread(path.write_text, text(1)))
+    await asyncio.sleep(0.1)
+    follower = await follow(path)
+    await writer
+    assert await follower.workers_after(follower.watcher.poke) == 1
+    assert follower.outcomes.empty()
+
+
+async def test_start_waits_for_the_writer(write: Write) -> None:
+    path = write(text(1))
+    with path.open("w") as file:
+        starting = asyncio.create_task(Watcher.start(path, {}))
+        await asyncio.sleep(SOON)
+        assert not starting.done()
+        file.write(text(2))
+    assert (await starting).settings.dns.workers == 2
 
 
 def test_invalid_file_at_the_start_is_refused(write: Write) -> None:

@@ -1,34 +1,50 @@
-"""Reports when files may have changed; one thread watches all of them.
+"""Reports when files have changed, and reads them when they are complete.
 
-A file changes when it is written in place, when another file is renamed over it, or when a link
-above it is swapped, as in a mounted ConfigMap. So the directories of the file and of each link on
-its path are watched, and an event counts if it names one of these. Changes without an event (NFS,
-no inotify watches left) are found by polling.
+A file is complete when its writer has closed it, or has renamed it into place; inotify tells both.
+If it tells neither, because the file is on NFS or its writer never closes it, the file is read
+after it has been quiet for some seconds. A content that looks cut off waits as long.
+
+The directories of a file and of each link on its path are watched, and an event counts if it names
+one of these. So it does not matter whether the file, a link or a directory above it is replaced.
+Changes without an event are found by polling.
 """
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Final, TypeVar
 
-from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+import structlog
 
-POLL: Final = 5.0
-"""Seconds between two polls while no event comes."""
-STEP_MS: Final = 50
-"""Milliseconds in which events are collected, and after which a stop is noticed."""
-MAX_LINKS: Final = 40
-"""Symbolic links on the path of a file, which is the limit of the kernel."""
+from musterd import inotify
+from musterd.file_state import Looks, Trail, is_new_link, is_written, look, trail
+from musterd.inotify import Event, Inotify
 
-Trail = frozenset[str]
-"""Absolute paths of the links on the path of a file, and of the file."""
-Look = tuple[int, int, int, int, int] | None
-"""Device, inode, size and times of change of a file; None if it is missing."""
-Looks = dict[str, Look]
-"""File -> its present state."""
+log = structlog.get_logger()
+
+MAX_TRAILS: Final = 5
+"""Attempts to find the way to a file while links on it change."""
+STEP: Final = 0.02
+"""Seconds in which events are collected, so that a large write costs little."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FileTiming:
+    """When a changed file is read, in seconds."""
+
+    settle: float = 0.05
+    """Wait after a file was closed or replaced, because other files may follow."""
+    quiet: float = 5.0
+    """Wait without any change after which a file that may be incomplete is read."""
+    poll: float = 5.0
+    """Interval of looking for changes without an event."""
+    report: float = 60.0
+    """Wait after which an open file is logged, and one that keeps changing is read."""
 
 
 class WatchedFiles:
@@ -36,153 +52,346 @@ class WatchedFiles:
 
     def __init__(self, hub: "FileWatch") -> None:
         """Create a watch of no files."""
-        self.trail: Trail = frozenset()
-        self.fresh = False
-        """True if the watch has not been woken since its files are watched."""
+        self.looks: Looks = {}
+        """The files, as they were when they were last read or polled."""
+        self.trail = Trail(frozenset(), frozenset())
+        self.files: tuple[str, ...] = ()
         self._hub = hub
-        self._changed = asyncio.Event()
+        self._timing = hub.timing
+        self._event = asyncio.Event()
+        self._version = 0
+        """Number of changes."""
+        self._read: int | None = None
+        """The changes that were read; None before the first time."""
+        self._renewed = 0
+        """The changes after which the directories were last looked up."""
+        self._unreported = False
+        """True if no event told a change."""
+        self._hurried = False
 
-    async def follow(self, files: Iterable[str]) -> None:
+    @property
+    def pending(self) -> bool:
+        """True if a change has not been read."""
+        return self._version != self._read
+
+    async def follow(self, files: Iterable[str]) -> bool:
         """Watch exactly these files from now on, whether they exist or not.
 
-        Call it again after a change, because a link may have another target.
+        Return whether there are new files that may have changed before they were watched.
         """
-        trails = await asyncio.to_thread(lambda: [trail(Path(file)) for file in files])
-        whole = frozenset().union(*trails)
-        if whole != self.trail:
-            self.trail = whole
-            self.fresh = True
-            self._hub.renew()
+        new = tuple(dict.fromkeys(files))
+        added = [file for file in new if file not in self.files]
+        if len(new) - len(added) == len(self.files) and not added:
+            return False
+        self.files = new
+        await self._renew()
+        looks = await asyncio.to_thread(look, added)
+        known = {**self.looks, **looks}
+        self.looks = {file: known.get(file) for file in new}
+        return self._is_recent(looks)
+
+    async def _renew(self) -> None:
+        """Watch the directories that are on the way to the files now."""
+        self._renewed = self._version
+        await self._hub.follow(self)
+
+    def _is_recent(self, looks: Looks) -> bool:
+        """Return whether a file was changed within the quiet time."""
+        latest = max((found[4] for found in looks.values() if found), default=0)
+        return time() - latest / 1e9 < self._timing.quiet
 
     async def changed(self, within: float | None = None) -> None:
-        """Wait until a file may have changed, or for some seconds."""
+        """Wait for a change that was not read, or for some seconds."""
         try:
             async with asyncio.timeout(within):
-                await self._changed.wait()
+                while not self.pending:
+                    self._event.clear()
+                    await self._event.wait()
         except TimeoutError:
             return
-        self._changed.clear()
+
+    async def read(self, read: Callable[[], T], is_doubtful: Callable[[T], bool]) -> T:
+        """Return what a function reads from the files, when they are complete.
+
+        read: called in a thread, and again if a file changes meanwhile; is_doubtful: whether the
+        result looks cut off, so that it counts only after the quiet time.
+        """
+        started, quiet = monotonic(), self._timing.quiet
+        calm = reported = False
+        doubted = -1
+        while True:
+            late = monotonic() - started > self._timing.report
+            if late and not reported and (open_ := self._open()):
+                log.warning("file not read: its writer has not closed it", file=min(open_))
+                reported = True
+            unchanged = self._version == (self._read or 0)
+            if not unchanged and not calm:
+                calm = await self._settled(late=late)
+            if self._renewed != self._version:
+                await self._renew()
+            version = self._version
+            before, written = await asyncio.to_thread(_examine, self.files)
+            unsure = (doubted == version or self._unreported) and not self._hurried
+            if (unsure or written) and not calm and not (calm := await self._undisturbed(quiet)):
+                continue
+            result, after = await asyncio.to_thread(lambda: (read(), look(self.files)))
+            self._hub.drain()
+            if (self._version != version or after != before) and (self._open() or not late):
+                self._unreported |= self._version == version
+                calm = False
+                continue
+            trusted = calm or self._hurried
+            if unchanged and (written is False or not self._is_recent(before)):
+                trusted = True
+            if not trusted and is_doubtful(result):
+                doubted = version
+                continue
+            self._read, self.looks = version, after
+            self._unreported = self._hurried = False
+            return result
+
+    async def _settled(self, *, late: bool) -> bool:
+        """Wait until the files are closed and no more changes follow, or until they are quiet.
+
+        Return whether they are quiet. late: do not wait for more changes.
+        """
+        while True:
+            if is_open := bool(self._open()):
+                wait = self._timing.quiet
+            else:
+                wait = 0 if late else self._timing.settle
+            if not wait or await self._undisturbed(wait):
+                return is_open
+
+    async def _undisturbed(self, seconds: float) -> bool:
+        """Wait, and return True unless something happens."""
+        self._event.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _open(self) -> set[str]:
+        """Return the files that a writer has not closed."""
+        return self._hub.written & self.trail.names
 
     def wake(self) -> None:
-        """Make ``changed`` return."""
-        self._changed.set()
+        """Count a change."""
+        self._version += 1
+        self._event.set()
+
+    def found_changed(self) -> None:
+        """Count a change of which no event told."""
+        self._unreported = True
+        self.wake()
+
+    def hurry(self) -> None:
+        """Read a pending change now, unless a writer is known to have a file open."""
+        self._hurried = True
+        self._event.set()
 
     def close(self) -> None:
         """Stop watching."""
-        self._hub.watches.discard(self)
+        self._hub.forget(self)
 
 
 class FileWatch:
     """Watches the files of all its watches."""
 
-    def __init__(self, poll: float = POLL) -> None:
-        """Create a watcher, which is idle until ``run``. poll: seconds."""
-        self.watches: set[WatchedFiles] = set()
-        self._poll = poll
-        self._stop = asyncio.Event()
+    def __init__(self, timing: FileTiming | None = None) -> None:
+        """Create a watcher, which reports changes while ``run`` runs."""
+        self.timing = timing or FileTiming()
+        self.written: set[str] = set()
+        """Files that were written, and have not been closed since."""
+        self._watches: set[WatchedFiles] = set()
+        self._by_name: dict[str, set[WatchedFiles]] = {}
+        self._by_folder: dict[str, set[WatchedFiles]] = {}
+        self._numbers: dict[str, int] = {}
+        """Directory -> number of its inotify watch."""
+        self._folders: dict[int, set[str]] = {}
+        """The reverse; a directory may have several paths."""
+        self._following = 0
+        """Calls of ``follow`` in progress."""
+        self._hurried = False
+        self._tick = asyncio.Event()
+        self._pause: asyncio.TimerHandle | None = None
+        self._inotify: Inotify | None = None
+        self.problem = ""
+        """Reason why changes are only found by polling; empty if they are not."""
+        try:
+            self._inotify = Inotify()
+        except OSError as error:
+            self.problem = error.strerror or str(error)
 
     def watch(self) -> WatchedFiles:
         """Create a watch."""
         watch = WatchedFiles(self)
-        self.watches.add(watch)
+        self._watches.add(watch)
         return watch
 
-    def renew(self) -> None:
-        """Notice that a watch has other files."""
-        self._stop.set()
+    def hurry(self) -> None:
+        """Look for changes now, and read them without waiting for files to be quiet."""
+        self._hurried = True
+        self._tick.set()
 
     async def run(self) -> None:
-        """Wake the watches whose files may have changed, until cancelled."""
-        while True:
-            self._stop.clear()
-            trails = [watch.trail for watch in self.watches]
-            folders = await asyncio.to_thread(_folders, frozenset().union(*trails))
-            with _notify(folders) as notify:
-                # Woken only when watched, so that no change in between is lost.
-                for watch in self.watches:
-                    if watch.fresh:
-                        watch.fresh = False
-                        watch.wake()
-                while not self._stop.is_set():
-                    seen = await self._events(notify)
-                    for watch in self.watches:
-                        if seen is None or not watch.trail.isdisjoint(seen):
-                            watch.wake()
-
-    async def _events(self, notify: RustNotify | None) -> set[str] | None:
-        """Return the paths that changed, or None if it is time to poll."""
-        if notify is None:
-            try:
-                async with asyncio.timeout(self._poll):
-                    await self._stop.wait()
-            except TimeoutError:
-                return None
-            return set()
-        limits = STEP_MS, STEP_MS, int(1000 * self._poll)
-        waiting = asyncio.ensure_future(asyncio.to_thread(notify.watch, *limits, self._stop))
+        """Tell the watches of changes, until cancelled."""
+        loop = asyncio.get_running_loop()
+        if self._inotify is not None:
+            self._ready(loop)
         try:
-            found = await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            self._stop.set()
-            await waiting
-            raise
-        if isinstance(found, str):
-            return None if found == "timeout" else set()
-        return {path for _, path in found}
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.timing.poll):
+                        await self._tick.wait()
+                self._tick.clear()
+                hurried, self._hurried = self._hurried, False
+                await self._poll(hurried=hurried)
+        finally:
+            if self._inotify is not None:
+                loop.remove_reader(self._inotify.fileno())
+                if self._pause is not None:
+                    self._pause.cancel()
 
+    def _ready(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Handle the events, and the next ones a moment later."""
+        if self._inotify is not None:
+            loop.remove_reader(self._inotify.fileno())
+            self._pause = loop.call_later(STEP, self._listen, loop)
+            self.drain()
 
-@contextmanager
-def _notify(folders: frozenset[str]) -> Iterator[RustNotify | None]:
-    """Watch folders. Give None if the system cannot, or if there are none."""
-    notify = None
-    if folders:
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._inotify is not None:
+            loop.add_reader(self._inotify.fileno(), self._ready, loop)
+
+    async def _poll(self, *, hurried: bool) -> None:
+        """Find changes without an event."""
+        watches = [watch for watch in self._watches if not watch.pending]
+        before = [watch.looks for watch in watches]
+        after = await asyncio.to_thread(lambda: [look(looks) for looks in before])
+        self.drain()
+        for watch, old, new in zip(watches, before, after, strict=True):
+            if watch.looks is old and old != new and not watch.pending:
+                watch.found_changed()
+        if hurried:
+            for watch in self._watches:
+                if watch.pending:
+                    watch.hurry()
+        self._release()
+
+    async def follow(self, watch: WatchedFiles) -> None:
+        """Watch the directories on the way to the files of a watch."""
+        self._following += 1
         try:
-            notify = RustNotify(sorted(folders), False, False, 0, False, True)
-        except (OSError, WatchfilesRustInternalError):
-            # A folder was removed, or no inotify watches are left.
-            notify = None
-    if notify is None:
-        yield None
-    else:
-        with notify:
-            yield notify
+            way, numbers = await asyncio.to_thread(self._find, watch.files)
+            if watch in self._watches:
+                self._register(watch, way, numbers)
+        finally:
+            self._following -= 1
 
+    def _find(self, files: Iterable[str]) -> tuple[Trail, dict[str, int]]:
+        """Find the way to files and watch it, in a thread."""
+        numbers: dict[str, int] = {}
+        way = _way(files)
+        for _ in range(MAX_TRAILS):
+            parents = {os.path.dirname(name) for name in way.names}
+            for folder in way.folders:
+                mask = inotify.ITSELF | (inotify.ENTRIES if folder in parents else 0)
+                # It may be removed or unreadable, or there are no watches left: it is polled.
+                with suppress(OSError):
+                    if self._inotify is not None:
+                        numbers[folder] = self._inotify.add(folder, mask)
+            # A link that changed before its directory was watched has another target.
+            last, way = way, _way(files)
+            if way == last:
+                break
+        return way, numbers
 
-def trail(path: Path) -> Trail:
-    """Return the links on the path of a file, and the file or its first missing directory."""
-    steps, here = deque(path.absolute().parts[1:]), Path(path.absolute().anchor)
-    found: set[str] = set()
-    links = 0
-    while steps and links < MAX_LINKS:
-        step = Path(os.path.normpath(here / steps.popleft()))
-        if step.is_symlink():
-            links += 1
-            found.add(str(step))
-            target = step.readlink()
-            here = Path(target.anchor) if target.anchor else here
-            steps.extendleft(reversed(target.parts[1 if target.anchor else 0 :]))
-        elif steps and step.is_dir():
-            here = step
+    def _register(self, watch: WatchedFiles, way: Trail, numbers: dict[str, int]) -> None:
+        for folder, number in numbers.items():
+            self._drop(folder, keep=number)
+            self._numbers[folder] = number
+            self._folders.setdefault(number, set()).add(folder)
+        for index, old, new in (
+            (self._by_name, watch.trail.names, way.names),
+            (self._by_folder, watch.trail.folders, way.folders),
+        ):
+            for path in new - old:
+                index.setdefault(path, set()).add(watch)
+            for path in old - new:
+                index[path].discard(watch)
+                if not index[path]:
+                    del index[path]
+        watch.trail = way
+        self.written.intersection_update(self._by_name)
+
+    def forget(self, watch: WatchedFiles) -> None:
+        """Remove a watch."""
+        self._watches.discard(watch)
+        self._register(watch, Trail(frozenset(), frozenset()), {})
+
+    def _release(self) -> None:
+        """Stop watching directories that nobody needs, unless some are being added."""
+        if not self._following:
+            for folder in self._numbers.keys() - self._by_folder.keys():
+                self._drop(folder)
+
+    def _drop(self, folder: str, keep: int | None = None) -> None:
+        """Forget the number of a directory unless it is to be kept."""
+        number = self._numbers.get(folder)
+        if number is None or number == keep:
+            return
+        del self._numbers[folder]
+        self._folders[number].discard(folder)
+        if not self._folders[number]:
+            del self._folders[number]
+            if self._inotify is not None:
+                self._inotify.remove(number)
+
+    def drain(self) -> None:
+        """Handle the events that are there."""
+        for event in self._inotify.read() if self._inotify is not None else ():
+            if event.mask & inotify.OVERFLOW:
+                self.written.clear()
+                for watch in self._watches:
+                    watch.found_changed()
+            for folder in tuple(self._folders.get(event.watch, ())):
+                self._handle(folder, event)
+
+    def _handle(self, folder: str, event: Event) -> None:
+        if event.name:
+            path = os.path.join(folder, event.name)
+            watches = self._by_name.get(path, ())
+            if watches:
+                self._note(path, event.mask)
         else:
-            found.add(str(step))
-            break
-    return frozenset(found)
+            watches = self._by_folder.get(folder, ())
+            if event.mask & inotify.IGNORED:
+                self._drop(folder)
+        for watch in tuple(watches):
+            watch.wake()
+
+    def _note(self, path: str, mask: int) -> None:
+        """Note whether a file has a writer that has not closed it."""
+        if mask & inotify.MODIFY or (mask & inotify.CREATE and not is_new_link(path)):
+            self.written.add(path)
+        elif mask & ~(inotify.ATTRIB | inotify.CREATE):
+            self.written.discard(path)
 
 
-def _folders(paths: Iterable[str]) -> frozenset[str]:
-    """Return the existing directories of paths."""
-    folders = {os.path.dirname(path) for path in paths}
-    return frozenset(folder for folder in folders if os.path.isdir(folder))
+def _way(files: Iterable[str]) -> Trail:
+    """Return the way to several files."""
+    trails = [trail(file) for file in files]
+    names = frozenset[str]().union(*(found.names for found in trails))
+    return Trail(names, frozenset[str]().union(*(found.folders for found in trails)))
 
 
-def look(files: Iterable[str]) -> Looks:
-    """Return the present state of files."""
-    return {file: _stat(file) for file in files}
-
-
-def _stat(file: str) -> Look:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _examine(files: Iterable[str]) -> tuple[Looks, bool | None]:
+    """Return the state of files, and whether one is open for writing; None if unknown."""
+    looks = look(files)
+    written = [is_written(file) for file, found in looks.items() if found]
+    if True in written:
+        return looks, True
+    return looks, None if None in written else False

@@ -22,7 +22,7 @@ _HANDLER = "musterd"
 _BARE = re.compile(r"[\w./:@*+-]+")
 _form: Literal["text", "json"] = "text"
 _HIDDEN = ("secret", "token", "password")
-_QUIET = ("asyncio", "watchfiles", "uvicorn")
+_QUIET = ("asyncio", "uvicorn")
 """Libraries of which only warnings and errors are logged."""
 
 

@@ -18,7 +18,6 @@ _SERVER_SIDE = frozenset(
         "structlog",
         "uvicorn",
         "uvloop",
-        "watchfiles",
     }
 )
 """Packages that ``musterd[server]`` installs, by import name."""

@@ -50,8 +50,10 @@ async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
     settings_path: None if all settings come from the environment. Raises MusterdError if the
     server cannot start.
     """
-    watcher = Watcher(settings_path, environ)
+    watcher = await Watcher.start(settings_path, environ)
     logs.setup(watcher.settings.log)
+    if watcher.files.problem:
+        log.warning("changes of files are found by polling", reason=watcher.files.problem)
     server = Server(watcher)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,7 +91,7 @@ class Server:
         self._stopping = asyncio.Event()
         core, clock = Core(), BootClock()
         self.catalog = Catalog(core, clock)
-        self.state = ServerState(core, self.catalog, clock)
+        self.state = ServerState(core, self.catalog, clock, watcher.files)
         self._notify = NotifyService()
         self.services = [*build_services(self.state, timing), self._notify]
 

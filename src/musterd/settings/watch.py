@@ -5,44 +5,77 @@ Only the content counts: a file that was touched, or replaced by an equal one, h
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from musterd.errors import SettingsError
-from musterd.file_watch import POLL, FileWatch, WatchedFiles
+from musterd.file_state import is_regular
+from musterd.file_watch import FileWatch, WatchedFiles
 from musterd.settings.describe import field_kind
 from musterd.settings.load import parse, read
 from musterd.settings.model import Section, Settings
 
-SETTLE: Final = 0.05
-"""Seconds without a change after which a new content is used, so that half a write is not."""
 NO_FILE: Final = Path("environment")
 """Stands for the file in messages if there is none; paths are relative to the current directory."""
-MAX_SETTLE_READS: Final = 100
-"""Reads of a content that keeps changing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The content of the file, or why it can't be read, and what follows from it."""
+
+    content: bytes | tuple[str, ...]
+    outcome: Settings | SettingsError
+
+    @property
+    def is_cut(self) -> bool:
+        """True if there is a content whose last line has no end."""
+        return isinstance(self.content, bytes) and self.content[-1:] not in {b"", b"\n", b"\r"}
 
 
 class Watcher:
     """A settings file, its settings, and their changes."""
 
-    def __init__(self, path: Path | None, environ: Mapping[str, str], poll: float = POLL) -> None:
-        """Read the file. Raises SettingsError.
+    def __init__(
+        self, path: Path | None, environ: Mapping[str, str], files: FileWatch | None = None
+    ) -> None:
+        """Read the file now. Raises SettingsError.
 
-        path: None if all settings come from the environment; poll: seconds after which the content
-        is compared even without an event.
+        path: None if all settings come from the environment; files: must run as long as
+        ``changes`` does.
         """
+        self.files = files or FileWatch()
         self._path = path
         self._environ = environ
-        self._seen = _peek(path)
         self._forced = False
-        self._poll = poll
         self._watch: WatchedFiles | None = None
-        self.settings = self._outcome()
+        content = b"" if path is None else read(path)
+        self.settings = parse(content, path or NO_FILE, environ)
         """The last valid settings."""
+        self._seen = _Seen(content, self.settings)
+
+    @classmethod
+    async def start(cls, path: Path | None, environ: Mapping[str, str]) -> Self:
+        """Read the file as soon as no writer has it open. Raises SettingsError."""
+        files = FileWatch()
+        running = asyncio.create_task(files.run())
+        watch = files.watch()
+        try:
+            await watch.follow([str(path)] if path else [])
+            await watch.read(lambda: None, lambda _: False)
+        finally:
+            watch.close()
+            running.cancel()
+            await asyncio.wait([running])
+        return cls(path, environ, files)
 
     def poke(self) -> None:
-        """Read the file now and yield the outcome even if nothing has changed, as for SIGHUP."""
+        """Read the file now and yield the outcome even if nothing has changed, as for SIGHUP.
+
+        All files of the ``FileWatch`` are then read without waiting for them to be quiet.
+        """
         self._forced = True
+        self.files.hurry()
         if self._watch is not None:
             self._watch.wake()
 
@@ -51,49 +84,48 @@ class Watcher:
 
         ``settings`` are already the new ones when they are yielded; on an error they stay.
         """
-        files = FileWatch(self._poll)
-        self._watch = watch = files.watch()
-        watching = asyncio.create_task(files.run())
+        self._watch = watch = self.files.watch()
         try:
+            await watch.follow([str(self._path)] if self._path else [])
             while True:
-                await watch.follow([] if self._path is None else [str(self._path)])
-                outcome = await self._look()
-                if outcome is not None:
-                    yield outcome
+                seen = await watch.read(self._load, self._is_doubtful)
+                forced, self._forced = self._forced, False
+                if seen.content != self._seen.content or forced:
+                    self._seen = seen
+                    if isinstance(seen.outcome, Settings):
+                        self.settings = seen.outcome
+                    yield seen.outcome
                 await watch.changed()
         finally:
             self._watch = None
-            watching.cancel()
-            await asyncio.wait([watching])
+            watch.close()
 
-    async def _look(self) -> Settings | SettingsError | None:
-        """Read the file. Return the outcome, or None if the content is the same."""
-        forced, self._forced = self._forced, False
-        seen = await self._settled()
-        if _same(seen, self._seen) and not forced:
-            return None
-        self._seen = seen
+    def _load(self) -> _Seen:
+        """Read the file again. A pipe was read to its end at the start."""
+        if self._path is None or not is_regular(str(self._path)):
+            return self._seen
         try:
-            self.settings = await asyncio.to_thread(self._outcome)
+            content = read(self._path)
         except SettingsError as error:
-            return error
-        return self.settings
+            return _Seen(error.problems, error)
+        if content == self._seen.content:
+            return self._seen
+        try:
+            return _Seen(content, parse(content, self._path, self._environ))
+        except SettingsError as error:
+            return _Seen(content, error)
 
-    async def _settled(self) -> bytes | SettingsError:
-        seen = await asyncio.to_thread(_peek, self._path)
-        for _ in range(MAX_SETTLE_READS):
-            if _same(seen, self._seen):
-                break
-            await asyncio.sleep(SETTLE)
-            last, seen = seen, await asyncio.to_thread(_peek, self._path)
-            if _same(last, seen):
-                break
-        return seen
-
-    def _outcome(self) -> Settings:
-        if isinstance(self._seen, SettingsError):
-            raise self._seen
-        return parse(self._seen, self._path or NO_FILE, self._environ)
+    def _is_doubtful(self, seen: _Seen) -> bool:
+        """Return whether the file looks cut off, compared with the settings in use."""
+        new, old = seen.outcome, self.settings
+        if isinstance(new, SettingsError):
+            return False
+        return (
+            (seen.is_cut and not self._seen.is_cut)
+            or not old.model_fields_set <= new.model_fields_set
+            or not {zone.name for zone in old.zones} <= {zone.name for zone in new.zones}
+            or not {s.name for s in old.sources.each()} <= {s.name for s in new.sources.each()}
+        )
 
 
 def refused(old: Section, new: Section, above: str = "") -> list[str]:
@@ -106,16 +138,3 @@ def refused(old: Section, new: Section, above: str = "") -> list[str]:
         elif before != after and (old.fixed or field_kind(field).extra.get("reload") is False):
             names.append(above + name)
     return names
-
-
-def _peek(path: Path | None) -> bytes | SettingsError:
-    try:
-        return b"" if path is None else read(path)
-    except SettingsError as error:
-        return error
-
-
-def _same(old: bytes | SettingsError, new: bytes | SettingsError) -> bool:
-    if isinstance(old, bytes) or isinstance(new, bytes):
-        return old == new
-    return old.problems == new.problems

@@ -1,13 +1,13 @@
-"""A source that reads a zone file (RFC 1035 section 5), again each time it changes.
+"""A source that reads a master file (RFC 1035 section 5), again each time it changes.
 
 The core reads it in bulk, in a thread and without the GIL. An invalid record is reported as a
-``Fault`` with its file and line; the rest is served. A file that can't be read, or has no valid
-record, is reported as ``Lost``: the known records stay.
+``Fault`` with its file and line; the rest is served. If the file or one that it includes can't be
+read, or if no record is valid, the source is reported as ``Lost``: the known records stay.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import dns.exception
@@ -17,7 +17,8 @@ import dns.rdatatype
 
 from musterd._core import ZoneFile
 from musterd.backoff import Backoff
-from musterd.file_watch import FileWatch, Looks, WatchedFiles, look
+from musterd.file_state import is_regular, look
+from musterd.file_watch import FileWatch
 from musterd.rr.names import fold
 from musterd.rr.rrset import pack, soa_serial
 from musterd.rr.types import SOA
@@ -25,10 +26,6 @@ from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 
 CHUNK: Final = 1000
 """Rows in each change; they are freed after it."""
-SETTLE: Final = 0.05
-"""Seconds for which a changed file must stay the same, so that no partial write is read."""
-MAX_SETTLE_LOOKS: Final = 100
-"""Maximum looks at a file that does not settle."""
 RETRY: Final = Backoff(1.0, 30.0)
 """Delays before a file that can't be read is tried again."""
 
@@ -40,6 +37,16 @@ Reader = Callable[[str, bytes, int], ZoneFile]
 """Signature of ``musterd._core.read_zone``."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """The properties of a good list whose loss suggests that a file was cut off."""
+
+    has_soa: bool = False
+    has_rows: bool = True
+    cut: frozenset[str] = frozenset()
+    """Files without a last line end."""
+
+
 @dataclass(slots=True)
 class _List:
     """The result of reading the file; revision: the serial of its SOA, else its time."""
@@ -47,8 +54,20 @@ class _List:
     rows: list[Row]
     faults: list[Fault]
     files: list[str]
-    revision: int
-    time: float
+    signs: _Signs
+    lost: Lost | None
+    """Reason why the list is not complete, or nothing can be served."""
+    revision: int = 0
+    time: float = 0.0
+
+    def is_doubtful(self, last: _Signs) -> bool:
+        """Return whether the list may be cut off, compared with the last good one."""
+        signs = self.signs
+        return self.lost is None and (
+            last.has_soa > signs.has_soa
+            or last.has_rows > signs.has_rows
+            or not signs.cut <= last.cut
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,54 +88,72 @@ class ZoneFileSource:
     async def changes(self) -> AsyncGenerator[Change]:
         """Yield the file's records now and each time it changes; never ends."""
         watch = self.files.watch()
-        files, lost, retry = [self.path], "", RETRY.start()
+        last, lost, retry = _Signs(), "", RETRY.start()
+        has_synced = False
         try:
-            seen = await asyncio.to_thread(look, files)
+            await watch.follow([self.path])
             while True:
-                await watch.follow(files)
-                found = await asyncio.to_thread(self._list, seen)
-                if isinstance(found, _List):
+                is_new = watch.pending
+                doubt = partial(_List.is_doubtful, last=last)
+                found = await watch.read(self._list, doubt)
+                if found.files and await watch.follow(found.files):
+                    # An included file may have changed before it was watched.
+                    continue
+                if found.lost is None:
+                    last, lost, has_synced = found.signs, "", True
+                    retry.reset()
                     for change in _changes(found):
                         yield change
-                    files, lost = found.files, ""
-                    retry.reset()
-                    await watch.follow(files)
-                    seen = await self._change(watch, files, seen)
+                    yield Synced(found.revision)
+                    await watch.changed()
                     continue
-                for change in found if found[-1].reason != lost else ():
-                    yield change
-                lost = found[-1].reason
+                if found.lost.reason != lost or (is_new and not has_synced):
+                    lost = found.lost.reason
+                    # Without an earlier list, an incomplete one is all that is known.
+                    is_used = bool(found.rows) and not has_synced
+                    for change in _changes(found) if is_used else found.faults:
+                        yield change
+                    yield found.lost
+                found.rows.clear()
                 await watch.changed(retry.next())
-                seen = await _settled(files)
         finally:
             watch.close()
 
-    async def _change(self, watch: WatchedFiles, files: list[str], seen: Looks) -> Looks:
-        """Wait until a file differs from what was seen; return the new state of all files."""
-        # An included file became known only after the look: it counts as changed.
-        seen = {file: seen.get(file) for file in files}
-        while await asyncio.to_thread(look, files) == seen:
-            await watch.changed()
-        return await _settled(files)
-
-    def _list(self, seen: Looks) -> _List | list[Fault | Lost]:
-        """Read the file, in a thread. If it can't be used, return faults that end in ``Lost``."""
+    def _list(self) -> _List:
+        """Read the file, in a thread."""
         try:
+            if not is_regular(self.path):
+                # Opening a pipe would wait for its writer.
+                return self._unread("not a regular file")
             found = self.read(self.path, self.origin, self.ttl)
         except OSError as error:
-            return [Lost(f"{self.path}: can't be read: {error.strerror or error}")]
+            return self._unread(error.strerror or str(error))
         foreign, wrong = foreign_rrsets(found)
         problems = [*found.problems, *wrong]
         faults = [Fault(f"{file}:{line}", reason) for file, line, reason in problems]
         rows = found.rrsets
         rows += foreign
-        if not rows and faults:
-            first = f"{faults[0].where}: {faults[0].reason}"
-            return [*faults, Lost(f"{self.path}: nothing in it can be served: {first}")]
-        times = [state[3] for state in seen.values() if state]
-        time = max(times, default=0) / 1e9
         serial = self._serial(rows)
-        return _List(rows, faults, found.files, int(time) if serial is None else serial, time)
+        times = [state[3] for state in look(found.files).values() if state]
+        time = max(times, default=0) / 1e9
+        return _List(
+            rows, faults, found.files,
+            _Signs(serial is not None, bool(rows), frozenset(found.cut)),
+            self._lost(found.unread, rows, faults), int(time) if serial is None else serial, time,
+        )  # fmt: skip
+
+    def _unread(self, reason: str) -> _List:
+        return _List([], [], [], _Signs(), Lost(f"{self.path}: can't be read: {reason}"))
+
+    def _lost(self, unread: list[str], rows: list[Row], faults: list[Fault]) -> Lost | None:
+        """Return why a file that was read can't be served."""
+        if unread:
+            more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+            return Lost(f"{self.path}: included file {unread[0]}{more} can't be read")
+        if faults and not rows:
+            first = f"{faults[0].where}: {faults[0].reason}"
+            return Lost(f"{self.path}: nothing in it can be served: {first}")
+        return None
 
     def _serial(self, rows: Iterable[Row]) -> int | None:
         apex = fold(self.origin)
@@ -126,26 +163,14 @@ class ZoneFileSource:
         return None
 
 
-async def _settled(files: list[str]) -> Looks:
-    """Return the state of the files once it stays the same."""
-    seen = await asyncio.to_thread(look, files)
-    for _ in range(MAX_SETTLE_LOOKS):
-        await asyncio.sleep(SETTLE)
-        last, seen = seen, await asyncio.to_thread(look, files)
-        if last == seen:
-            break
-    return seen
-
-
 def _changes(found: _List) -> Iterator[Change]:
-    """Yield the full list; its rows are freed on the way."""
+    """Yield the list without its end; its rows are freed on the way."""
     yield Begin()
     yield from found.faults
     while found.rows:
         rows = found.rows[-CHUNK:]
         del found.rows[-CHUNK:]
         yield PutMany(found.revision, found.time, rows)
-    yield Synced(found.revision)
 
 
 def foreign_rrsets(found: ZoneFile) -> tuple[list[Row], list[Wrong]]:
