@@ -1,5 +1,6 @@
 """``musterd config``, and the command line as a whole."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,44 @@ def test_usage_error_exits_with_2(line: list[str], expected: str, capsys: Captur
     assert expected in captured.err
 
 
+def test_error_is_one_json_object_with_json(capsys: Capture) -> None:
+    assert run(["status", "--server", "x", "--json"]) == 2
+    problem = '"x" is not the URL of a server: expected for example http://127.0.0.1:8053'
+    assert json.loads(capsys.readouterr().err) == {"exit_code": 2, "problems": [problem]}
+    assert run(["status", "--jsn", "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["record", "set", "a.test", "10.0.0.1"], '"10.0.0.1" is not a record type'),
+        (["record", "set", "a.test", "MX", "10", "b.test"], 'put it in quotes: "10 b.test"'),
+        (["record", "set", "a.test", "TXT", "v=spf1", "-all"], "-- before data that begins with -"),
+        (["record", "set", "a.test", "A", "1.2.3.4", "--ttl", "x"], '--ttl: got "x", expected a'),
+        (["status", "--timeout", "0"], "--timeout: expected at least a second"),
+        (["zone", "check", "-"], "pass --zone NAME"),
+    ],
+)
+def test_common_mistake_gets_a_remedy(line: list[str], expected: str, capsys: Capture) -> None:
+    assert run(line) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_zone_file_is_read_from_standard_input() -> None:
+    program = str(Path(sys.executable).parent / "musterd")
+    done = subprocess.run(
+        [program, "zone", "check", "-", "--zone", "a.test"],
+        input="a 30 IN A 192.0.2.1\nb 30 IN A x\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "/dev/stdin:2: " in done.stdout + done.stderr
+
+
 def test_version_is_printed(capsys: Capture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"
@@ -148,7 +187,7 @@ def test_help_imports_no_server_package(line: list[str]) -> None:
         ["serve", "-c", "x.toml"],
         ["config", "check", "x.toml"],
         ["config", "example"],
-        ["zone", "check", "x.zone", "--zone", "x"],
+        ["zone", "check", "/dev/null", "--zone", "x"],
     ],
 )
 def test_missing_server_package_names_the_install_command(line: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The ``musterd`` command: one module per noun, which imports what it needs when called."""
 
 import errno
+import json
 import os
 import re
 import sys
@@ -64,15 +65,18 @@ def run(tokens: Sequence[str]) -> int:
     """Run a command line; return its exit code.
 
     0: done; 1: not done, or what was named does not exist; 2: the command line or the client's own
-    settings are wrong, and nothing was done; 130: interrupted.
+    settings are wrong, and nothing was done; 130: interrupted. Errors go to standard error, one
+    per line, or with ``--json`` as one JSON object.
     """
+    as_json = "--json" in tokens
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return _print_problems([f"musterd: {error}", "musterd: try --help"], MISUSED)
+        return _print_problems([f"musterd: {error}", _hint(tokens)], MISUSED, as_json=as_json)
     except MusterdError as error:
-        return _print_problems(error.problems, MISUSED if isinstance(error, UsageError) else FAILED)
+        code = MISUSED if isinstance(error, UsageError) else FAILED
+        return _print_problems(error.problems, code, as_json=as_json)
     except BrokenPipeError:
         _abandon_output()
         return FAILED
@@ -81,7 +85,7 @@ def run(tokens: Sequence[str]) -> int:
             raise
         _abandon_output()
         where = error.filename or "standard output"
-        return _print_problems([f"musterd: {where}: {error.strerror}"], FAILED)
+        return _print_problems([f"musterd: {where}: {error.strerror}"], FAILED, as_json=as_json)
     except KeyboardInterrupt:
         _abandon_output()
         return INTERRUPTED
@@ -93,8 +97,18 @@ def _abandon_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_problems(problems: Sequence[str], code: int) -> int:
-    for problem in problems:
-        # A token passed in place of a name must not end up in a log.
-        print(_TOKEN.sub("mst_[hidden]", problem), file=sys.stderr)
+def _hint(tokens: Sequence[str]) -> str:
+    """Return what to try after a command line that can't be parsed."""
+    if list(tokens[:2]) == ["record", "set"]:
+        return "musterd: put data with spaces in quotes, and -- before data that begins with -"
+    return "musterd: try --help"
+
+
+def _print_problems(problems: Sequence[str], code: int, *, as_json: bool) -> int:
+    # A token passed in place of a name must not end up in a log.
+    shown = [_TOKEN.sub("mst_[hidden]", problem) for problem in problems]
+    if as_json:
+        shown = [json.dumps({"exit_code": code, "problems": shown}, ensure_ascii=False)]
+    for line in shown:
+        print(line, file=sys.stderr)
     return code

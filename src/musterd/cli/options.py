@@ -1,7 +1,7 @@
 """Options that the commands share, and their parsers."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,12 @@ from musterd.errors import UsageError
 
 if TYPE_CHECKING:
     from musterd.client.api import ApiClient
+
+SEVERAL_FIELDS = frozenset(
+    {"AFSDB", "CAA", "DNSKEY", "DS", "HTTPS", "KX", "LOC", "MX", "NAPTR", "PX", "RP", "RT", "SRV"}
+    | {"SSHFP", "SVCB", "TLSA", "URI"}
+)
+"""Types whose data has several fields, separated by spaces."""
 
 Flag = Parameter(negative=(), show_default=False)
 """Parameter of an option without a value."""
@@ -26,13 +32,18 @@ class ServerOptions:
     """URL of the API, for example http://127.0.0.1:8053 (environment: MUSTERD_SERVER)."""
     token_file: Path | None = None
     """File with the token (environment: MUSTERD_TOKEN_FILE, or MUSTERD_TOKEN itself)."""
+    timeout: str = "60s"
+    """Give up after this time without an answer of the server."""
 
     def client(self) -> "ApiClient":
         """Return a client of the server. Raises UsageError."""
         from musterd.client.api import ApiClient
         from musterd.client.endpoint import find
 
-        return ApiClient(find(self.server, self.token_file))
+        timeout = seconds_of("--timeout", self.timeout)
+        if not timeout:
+            raise UsageError("--timeout: expected at least a second")
+        return ApiClient(replace(find(self.server, self.token_file), timeout=timeout))
 
 
 @Parameter(name="*")

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from musterd.cli.options import (
     OPTIONS,
     SERVER_OPTIONS,
+    SEVERAL_FIELDS,
     Flag,
     Labels,
     NameArg,
@@ -41,8 +42,8 @@ app = App(name="record", help="Register records; show, list and delete them.")
 class RecordDetails:
     """Fields that all records of a call share; the zone sets the default of each."""
 
-    ttl: int | None = None
-    """TTL in seconds."""
+    ttl: str | None = None
+    """TTL in seconds, or for example 5m."""
     weight: int | None = None
     """Weight of each record, for policies that choose by weight."""
     policy: str | None = None
@@ -55,7 +56,7 @@ class RecordDetails:
         """Return a record with these details. Raises UsageError."""
         record: RecordInput = {"data": data}
         if self.ttl is not None:
-            record["ttl"] = self.ttl
+            record["ttl"] = seconds_of("--ttl", self.ttl)
         if self.weight is not None:
             record["weight"] = self.weight
         if self.policy is not None:
@@ -111,15 +112,17 @@ def set_(
     options: OutputOptions = OPTIONS,
 ) -> None:
     """Register records; they replace all registered records of this name and type."""
+    asked = type_of(rtype)
     if not data:
         raise UsageError(
-            f"{name}: no data given; to delete it: musterd record delete {name} {rtype}"
+            f"{name}: no data given; to delete it: musterd record delete {name} {asked}"
         )
+    if asked in SEVERAL_FIELDS and len(data) > 1 and not any(" " in text for text in data):
+        raise UsageError(f'{asked} data is one argument: put it in quotes: "{" ".join(data)}"')
     how.check()
-    rtype = type_of(rtype)
     records = [details.record(text) for text in data]
     with options.client() as client:
-        rrset = (*client.locate(name, how.zone), rtype)
+        rrset = (*client.locate(name, how.zone), asked)
         lease = _granted(client, rrset, how.seconds())
         if lease is not None:
             for record in records:

@@ -79,7 +79,7 @@ def _main(token: "TokenInfo") -> tuple[str, str, str]:
 
 @app.command
 def revoke(
-    token: Annotated[str, Parameter(help="Id of the token, as printed by token list.")],
+    token: Annotated[str, Parameter(help="Id or name of the token, as printed by token list.")],
     /,
     *,
     server: ServerOptions = SERVER_OPTIONS,
@@ -87,8 +87,13 @@ def revoke(
     """Revoke a token."""
     if token.startswith("mst_"):
         raise UsageError(
-            "expected the id of a token, got its secret: musterd token list prints the ids"
+            "expected the id or name of a token, got its secret: musterd token list prints both"
         )
     with server.client() as client:
-        client.revoke_token(token)
+        # Names are unique, and could look like an id.
+        tokens = client.tokens()
+        found = [each["id"] for each in tokens if each["id"] == token] or [
+            each["id"] for each in tokens if each["name"] == token
+        ]
+        client.revoke_token(found[0] if found else token)
     print(f"{token}: revoked")

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import App, Parameter
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 app = App(name="zone", help="Check a zone file; list, export and import the zones of a server.")
 
+STDIN = Path("-")
+"""Stands for standard input."""
 TTL = 30
 """TTL of records without one, in seconds: the default of ``ttl`` of a zone."""
 SCANNED_BYTES = 2**20
@@ -56,7 +59,7 @@ class ZoneFileReport:
 
 @app.command
 def check(
-    file: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     zone: str | None = None,
@@ -65,10 +68,14 @@ def check(
     """Check a zone file; exit with 1 if it has problems.
 
     Args:
-        file: A zone file (RFC 1035).
+        file: A zone file (RFC 1035); "-" for standard input.
         zone: Name of the zone; default: the owner of the SOA record, else the first $ORIGIN.
         as_json: Print JSON.
     """
+    if file == STDIN:
+        file = Path("/dev/stdin")
+        if zone is None:
+            raise UsageError("pass --zone NAME: standard input can be read only once")
     with server_side("musterd zone check"):
         report = inspect(file, zone_of(file) if zone is None else zone)
     if as_json:
@@ -110,7 +117,12 @@ _DRY = Parameter(help="Only print what would be done.")
 @app.command(name="import")
 def import_(
     zone: ZoneArg,
-    file: Annotated[Path, Parameter(help="A zone file (RFC 1035).")],
+    file: Annotated[
+        Path,
+        Parameter(
+            help='A zone file (RFC 1035); "-" for standard input.', allow_leading_hyphen=True
+        ),
+    ],
     /,
     *,
     replace: Annotated[bool, Flag, _REPLACE] = False,
@@ -121,17 +133,23 @@ def import_(
     from musterd.cli import output
     from musterd.client.names import zone_part
 
-    try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
-    with opened, options.client() as client, _problems_by_line(file):
+    with _open(file) as opened, options.client() as client, _problems_by_line(file):
         done = client.import_(zone_part(zone), opened, replace=replace, dry_run=dry_run)
     if options.json:
         output.as_object(done)
     else:
         _print_import(file, done, "would be " if dry_run else "")
     return 1 if done["problems"] else 0
+
+
+def _open(file: Path) -> BinaryIO:
+    """Open a zone file for an import. Raises ZoneFileError."""
+    if file == STDIN:
+        return BytesIO(sys.stdin.buffer.read())
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
 
 
 @contextmanager

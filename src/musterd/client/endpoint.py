@@ -44,6 +44,8 @@ class Endpoint:
     token: Credential | None = None
     ca: Path | None = None
     file: Path = Path("client.toml")
+    timeout: float = 60.0
+    """Seconds without a byte after which a request fails."""
 
     @property
     def url(self) -> str:

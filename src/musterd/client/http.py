@@ -13,8 +13,6 @@ from musterd.client.endpoint import Endpoint
 from musterd.client.problems import rejection, unreachable
 from musterd.errors import MusterdError, UsageError
 
-TIMEOUT: Final = 60.0
-"""Seconds without a byte until the client gives up."""
 MAX_REPLY_BYTES: Final = 2**26
 """Maximum bytes of a reply that is read as a whole."""
 MAX_LINE_BYTES: Final = 2**20
@@ -149,11 +147,11 @@ class Http:
 
 def _connection(endpoint: Endpoint) -> HTTPConnection:
     if endpoint.scheme == "http":
-        return HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
+        return HTTPConnection(endpoint.host, endpoint.port, timeout=endpoint.timeout)
     try:
         context = ssl.create_default_context(cafile=endpoint.ca)
     except OSError as error:
         no_pem = isinstance(error, ssl.SSLError)
         reason = "not a PEM certificate" if no_pem else error.strerror
         raise UsageError(f"{endpoint.file}: ca: {endpoint.ca}: {reason}") from error
-    return HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT, context=context)
+    return HTTPSConnection(endpoint.host, endpoint.port, timeout=endpoint.timeout, context=context)
