@@ -28,6 +28,8 @@ class RecordingCore:
         self.rrsets: dict[bytes, dict[tuple[bytes, int], bytes]] = {}
         self.state: dict[bytes, int] = {}
         self.batches: list[list[Row]] = []
+        self.until = 0
+        """Time from which all answers are stale, in ns."""
 
     def set_zone(self, apex: bytes) -> None:
         self.rrsets.setdefault(apex.lower(), {})
@@ -41,6 +43,9 @@ class RecordingCore:
         if apex.lower() not in self.state:
             raise KeyError(apex)
         self.state[apex.lower()] = state
+
+    def live_until(self, time: int) -> None:
+        self.until = time
 
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]:
         self.batches.append(list(batch))

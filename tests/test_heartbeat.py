@@ -14,13 +14,13 @@ class Loop:
 
     def __init__(self, catalog: Catalog, core: RecordingCore, clock: ManualClock) -> None:
         self.catalog, self.core, self.clock = catalog, core, clock
-        self.until = 0.0
-        """Time from which the core marks answers."""
-        self._heartbeat = Heartbeat(self._live_until, catalog.states, clock)
+        self._heartbeat = Heartbeat(catalog.states, clock)
         self._heartbeat.beat()
 
-    def _live_until(self, time: int) -> None:
-        self.until = time / 1e9
+    @property
+    def until(self) -> float:
+        """Return the time from which the core marks answers."""
+        return self.core.until / 1e9
 
     @property
     def live(self) -> bool:

@@ -46,7 +46,8 @@ class Api:
         self.admin = admin
         self.fast = True
         """False if requests must not take the fast path."""
-        self.rate = Rate(context.catalog._clock.monotonic)
+        self.rate_limit = 0
+        self.rate = Rate(lambda: self.rate_limit, context.catalog._clock.monotonic)
         self.gate = application(context, self.rate, self._parse)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(RequestHead(self.gate)),

@@ -126,7 +126,7 @@ async def test_invalid_http_is_rejected(fixture: ServerFixture) -> None:
 async def test_rate_limit_is_per_token(api: Api) -> None:
     now = 0.0
     api.rate._clock = lambda: now
-    api.rate.limit = 2
+    api.rate_limit = 2
     other = await api.token("read")
     for token in (None, other):
         await api.ok("GET", "/zones", token=token)
@@ -140,13 +140,12 @@ async def test_rate_limit_is_per_token(api: Api) -> None:
     await api.ok("GET", "/zones")
     await api.ok("GET", "/zones")
     await api.refused(429, "GET", "/zones")
-    api.rate.limit = 0
+    api.rate_limit = 0
     await api.ok("GET", "/zones")
 
 
 def test_rate_table_is_bounded() -> None:
-    rate = limits.Rate(lambda: 0.0)
-    rate.limit = 1
+    rate = limits.Rate(lambda: 1, lambda: 0.0)
     for number in range(2 * limits.MAX_BUCKETS):
         rate.take(str(number))
     assert len(rate._buckets) <= limits.MAX_BUCKETS

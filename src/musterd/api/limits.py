@@ -29,25 +29,28 @@ class ApiLimits:
 class Rate:
     """Limits the requests a second of each token; the burst size is the same."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Create the limiter. ``clock`` returns monotonic seconds."""
-        self.limit = 0
-        """Requests a second; 0 means unlimited."""
+    def __init__(self, limit: Callable[[], int], clock: Callable[[], float]) -> None:
+        """Create the limiter.
+
+        limit: returns the requests a second, 0 for no limit; clock: returns monotonic seconds.
+        """
+        self._limit = limit
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, token: str) -> None:
         """Count a request of a token, by its id. Raises ProblemResponse if there are too many."""
-        if not self.limit:
+        limit = self._limit()
+        if not limit:
             return
         now = self._clock()
-        left, since = self._buckets.get(token, (float(self.limit), now))
-        left = min(left + (now - since) * self.limit, float(self.limit))
+        left, since = self._buckets.get(token, (float(limit), now))
+        left = min(left + (now - since) * limit, float(limit))
         if left < 1:
             self._buckets[token] = left, now
             raise ProblemResponse(
                 429,
-                f"more than {self.limit} requests a second ([api] rate): try again later",
+                f"more than {limit} requests a second ([api] rate): try again later",
                 "rate",
                 {"Retry-After": "1"},
             )

@@ -47,7 +47,7 @@ class Catalog:
         """Create a catalog without zones. max_batch: RRsets that the core gets at once."""
         self.zones: dict[bytes, Zone] = {}
         self.tables: dict[str, Table] = {}
-        self.states = States(core.set_state, clock)
+        self.states = States(core, clock)
         self._core = core
         self._clock = clock
         self._serials: Mapping[str, int] = {}

@@ -9,6 +9,7 @@ import structlog
 from musterd.catalog.outbox import Outbox, Row
 from musterd.catalog.resolve import RRsets, resolve
 from musterd.catalog.reverse import Reverse
+from musterd.catalog.states import StateCore
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
 from musterd.rr.answer_size import LARGE, too_large
@@ -24,12 +25,11 @@ _CUTTING = frozenset({NS, DNAME})
 log = structlog.get_logger()
 
 
-class Core(Protocol):
+class Core(StateCore, Protocol):
     """The part of ``musterd._core.Core`` that the catalog uses."""
 
     def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
-    def set_state(self, apex: bytes, state: int) -> None: ...  # noqa: D102
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
 
 

@@ -1,7 +1,7 @@
 """Reconfiguration: which zones new settings change, and which must be indexed again."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from musterd.catalog.reverse import holds_reverse
 from musterd.catalog.table import Table
@@ -10,21 +10,21 @@ from musterd.rr.names import fold, name_from_text
 from musterd.settings import Settings, ZoneSettings
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ZonePlan:
     """Difference between the running zones and the configured ones."""
 
-    zones: dict[bytes, Zone] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
+    zones: dict[bytes, Zone]
+    tables: dict[str, Table]
     """The tables of the sources that a zone lists."""
-    changed: list[tuple[Zone | None, Zone]] = field(default_factory=list)
+    changed: list[tuple[Zone | None, Zone]]
     """Zones that differ, before and after. Zones with PTR records, before or after, come last, when
     the zones that hold these are complete."""
-    wanted: dict[Table, set[Zone]] = field(default_factory=dict)
+    wanted: dict[Table, set[Zone]]
     """The zones that the rows of a table must be indexed for."""
-    listing: dict[bytes, dict[bytes, Zone]] = field(default_factory=dict)
+    listing: dict[bytes, dict[bytes, Zone]]
     """Number of a table -> the zones that list it, by apex."""
-    needs: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    needs: dict[bytes, tuple[str, ...]]
     """Apex -> the sources that must be complete before a negative answer is true."""
 
 
@@ -32,70 +32,66 @@ def make(
     settings: Settings, old: Mapping[bytes, Zone], table: Callable[[str], Table], reverse: Table
 ) -> ZonePlan:
     """Plan the zones of the settings; ``table`` gives the table of a source by its name."""
-    plan = ZonePlan()
-    for declared in settings.zones:
-        for source in settings.sources_of(declared):
-            if source.name not in plan.tables:
-                plan.tables[source.name] = table(source.name)
-        zone = _zone(plan, settings, declared, reverse)
-        plan.zones[zone.apex] = zone
-    tables = [*plan.tables.values(), reverse]
-    moved = _moved(plan, tables)
-    for apex, zone in list(plan.zones.items()):
-        _compare(plan, old.get(apex), zone, moved, tables)
-    for apex, zone in plan.zones.items():
+    names = [s.name for zone in settings.zones for s in settings.sources_of(zone)]
+    tables = {name: table(name) for name in dict.fromkeys(names)}
+    declared = [_zone(tables, settings, zone, reverse) for zone in settings.zones]
+    zones = {zone.apex: zone for zone in declared}
+    moved = _moved(zones, [*tables.values(), reverse])
+    changed: list[tuple[Zone | None, Zone]] = []
+    wanted: dict[Table, set[Zone]] = {}
+    for zone in declared:
+        before = old.get(zone.apex)
+        if before is not None:
+            zone.succeed(before)
+        if before is None or not _is_index_valid(before, zone, moved):
+            for listed in (*tables.values(), reverse):
+                if listed.number in zone.sources:
+                    wanted.setdefault(listed, set()).add(zone)
+        elif before.settings == zone.settings and before.defaults == zone.defaults:
+            zones[zone.apex] = before
+            continue
+        else:
+            zone.take_index(before)
+        changed.append((before, zone))
+    changed.sort(key=lambda pair: pair[1].ptr or bool(pair[0] and pair[0].ptr))
+    listing: dict[bytes, dict[bytes, Zone]] = {}
+    for apex, zone in zones.items():
         for number in zone.sources:
-            plan.listing.setdefault(number, {})[apex] = zone
-    plan.changed.sort(key=lambda pair: pair[1].ptr or bool(pair[0] and pair[0].ptr))
-    plan.needs = dict(_needs(plan, settings))
-    return plan
+            listing.setdefault(number, {})[apex] = zone
+    return ZonePlan(zones, tables, changed, wanted, listing, dict(_needs(zones, settings)))
 
 
-def _zone(plan: ZonePlan, settings: Settings, declared: ZoneSettings, reverse: Table) -> Zone:
-    ranked = [(plan.tables[source.name].rows, source) for source in settings.sources_of(declared)]
+def _zone(
+    tables: Mapping[str, Table], settings: Settings, declared: ZoneSettings, reverse: Table
+) -> Zone:
+    ranked = [(tables[source.name].rows, source) for source in settings.sources_of(declared)]
     last = [(reverse.rows, None)] if holds_reverse(fold(name_from_text(declared.name))) else []
     return Zone(declared, [*ranked, *last])
 
 
-def _moved(plan: ZonePlan, tables: list[Table]) -> dict[bytes, set[bytes]]:
+def _moved(zones: Mapping[bytes, Zone], tables: Sequence[Table]) -> dict[bytes, set[bytes]]:
     """Return the zones that each table has gained or lost, by the number of the table."""
     apexes: dict[bytes, set[bytes]] = {table.number: set() for table in tables}
-    for apex, zone in plan.zones.items():
+    for apex, zone in zones.items():
         for number in zone.sources:
             apexes[number].add(apex)
     return {table.number: apexes[table.number] ^ table.zones.keys() for table in tables}
 
 
-def _compare(
-    plan: ZonePlan,
-    old: Zone | None,
-    new: Zone,
-    moved: Mapping[bytes, set[bytes]],
-    tables: list[Table],
-) -> None:
-    """Keep the old zone if nothing differs, else its index if that is still valid.
+def _is_index_valid(old: Zone, new: Zone, moved: Mapping[bytes, set[bytes]]) -> bool:
+    """Return whether the index of a zone is valid under new settings.
 
-    The index is valid if the sources are the same and none gained or lost a zone inside this one.
+    The sources must be the same, and none may have gained or lost a zone inside this one.
     """
-    if old is not None:
-        new.succeed(old)
-        inside = (apex for number in new.sources for apex in moved[number])
-        if old.sources == new.sources and not any(apex.endswith(new.apex) for apex in inside):
-            if old.settings == new.settings and old.defaults == new.defaults:
-                plan.zones[new.apex] = old
-                return
-            new.take_index(old)
-            plan.changed.append((old, new))
-            return
-    plan.changed.append((old, new))
-    for table in tables:
-        if table.number in new.sources:
-            plan.wanted.setdefault(table, set()).add(new)
+    inside = (apex for number in new.sources for apex in moved[number])
+    return old.sources == new.sources and not any(apex.endswith(new.apex) for apex in inside)
 
 
-def _needs(plan: ZonePlan, settings: Settings) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+def _needs(
+    zones: Mapping[bytes, Zone], settings: Settings
+) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """Yield the needs of each zone; a reverse zone needs the sources of all zones with PTR too."""
     ptr = [s.name for zone in settings.zones if zone.ptr for s in settings.sources_of(zone)]
-    for apex, zone in plan.zones.items():
+    for apex, zone in zones.items():
         own = [source.name for source in settings.sources_of(zone.settings)]
         yield apex, tuple(dict.fromkeys([*own, *(ptr if holds_reverse(apex) else ())]))

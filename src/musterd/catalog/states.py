@@ -1,10 +1,10 @@
 """States of zones: loading, restoring, live or stale, from the states of their sources."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 from musterd.clock import Clock, Timer
 
@@ -54,18 +54,25 @@ class ZoneState:
     timer: Timer | None = None
 
 
+class StateCore(Protocol):
+    """The part of ``musterd._core.Core`` that the states use."""
+
+    def set_state(self, apex: bytes, state: int) -> None: ...  # noqa: D102
+    def live_until(self, time: int) -> None: ...  # noqa: D102
+
+
 class States:
     """Tracks the sources and sets the state of each zone in the core."""
 
-    def __init__(self, tell: Callable[[bytes, int], None], clock: Clock) -> None:
-        """Create without zones; ``tell`` receives the apex and state of each zone that changed."""
+    def __init__(self, core: StateCore, clock: Clock) -> None:
+        """Create without zones; ``core`` gets each change."""
         self.sources: dict[str, SourceStatus] = {}
         self.zones: dict[bytes, ZoneState] = {}
-        self.live_until = inf
-        """Monotonic time from which the core marks all answers stale (see ``Heartbeat``)."""
+        self._live_until = inf
+        """Monotonic time from which the core marks all answers stale."""
         self._live_since = -inf
         """Time when the core last stopped marking them (epoch seconds)."""
-        self._tell = tell
+        self._core = core
         self._clock = clock
         self._needed_by: dict[str, list[bytes]] = {}
 
@@ -118,10 +125,15 @@ class States:
             return LOADING, self._clock.time()
         if zone.state != LIVE:
             return zone.state, zone.since
-        late = self._clock.monotonic() - self.live_until
+        late = self._clock.monotonic() - self._live_until
         if late >= 0:
             return STALE, max(zone.since, self._clock.time() - late)
         return LIVE, max(zone.since, self._live_since)
+
+    def extend(self, until: float) -> None:
+        """Set the monotonic time until which the states are valid; then all answers are stale."""
+        self._live_until = until
+        self._core.live_until(round(until * 1e9))
 
     def live_again(self, since: float) -> None:
         """Clear the stale mark that was set while the event loop was stalled.
@@ -134,7 +146,7 @@ class States:
         self.refresh(self.zones)
 
     def refresh(self, apexes: Iterable[bytes]) -> None:
-        """Recompute the state of zones, and tell the core of changes."""
+        """Recompute the state of zones, and report changes to the core."""
         for apex in apexes:
             zone = self.zones[apex]
             state, wait = self._state(zone)
@@ -143,7 +155,7 @@ class States:
                 zone.timer = self._clock.call_later(wait, partial(self.refresh, (apex,)))
             if state != zone.state:
                 zone.state, zone.since = state, self._clock.time()
-                self._tell(apex, state)
+                self._core.set_state(apex, state)
 
     def _state(self, zone: ZoneState) -> tuple[int, float | None]:
         """Return the state, and the seconds until it changes by itself."""

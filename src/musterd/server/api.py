@@ -22,7 +22,6 @@ from musterd.settings import Api, Settings
 
 if TYPE_CHECKING:
     from musterd.api.context import Context
-    from musterd.api.limits import Rate
     from musterd.api.middleware import Middleware
 
 LIMITS: Final = HttpLimits(max_connections=1000)
@@ -46,7 +45,6 @@ class ApiService(HttpService):
         self.api_limits = ApiLimits()
         self.context: Context | None = None
         """The context of the routes, once the API is built."""
-        self._rate: Rate | None = None
         self._application: Middleware | None = None
 
     def endpoint(self, settings: Settings) -> HttpEndpoint | None:
@@ -60,8 +58,6 @@ class ApiService(HttpService):
         """Use new settings."""
         self._settings = settings.api
         self._state.api_address = address
-        if self._rate is not None:
-            self._rate.limit = settings.api.rate
 
     async def application(self) -> "Middleware":
         """Return the API, which is built when the registered names are answered."""
@@ -80,8 +76,7 @@ class ApiService(HttpService):
 
         state, registry = self._state, self._registry
         store, tokens, now = registry.store, registry.tokens, state.clock.time
-        self._rate = Rate(state.clock.monotonic)
-        self._rate.limit = self._settings.rate
+        rate = Rate(lambda: self._settings.rate, state.clock.monotonic)
         self.context = Context(
             registry=Registry(store, registry.applied, now),
             servers=registry.servers,
@@ -96,4 +91,4 @@ class ApiService(HttpService):
             version=__version__,
             limits=self.api_limits,
         )
-        return application(self.context, self._rate)
+        return application(self.context, rate)

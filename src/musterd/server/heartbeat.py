@@ -6,7 +6,6 @@ last beat is too old. This includes zone files, which nobody watches then either
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -37,19 +36,8 @@ TIMING: Final = HeartbeatTiming()
 class Heartbeat:
     """Extends the time until which answers are live."""
 
-    def __init__(
-        self,
-        live_until: Callable[[int], None],
-        states: States,
-        clock: Clock,
-        timing: HeartbeatTiming = TIMING,
-    ) -> None:
-        """Create a heartbeat.
-
-        live_until: sets the time in the core, in ns of the clock; clock: the boot-time clock,
-        which ``states`` uses as well.
-        """
-        self._live_until = live_until
+    def __init__(self, states: States, clock: Clock, timing: HeartbeatTiming = TIMING) -> None:
+        """Create a heartbeat. clock: the boot-time clock, which ``states`` uses as well."""
         self._states = states
         self._clock = clock
         self._timing = timing
@@ -86,5 +74,4 @@ class Heartbeat:
                 log.info("answers are live again")
         self._last = now
         if not self._remaining:
-            self._states.live_until = now + limit
-            self._live_until(round((now + limit) * 1e9))
+            self._states.extend(now + limit)

@@ -64,7 +64,7 @@ async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
 
 def build_services(state: ServerState, timing: HeartbeatTiming) -> list[Service]:
     """Create the services of a server, in the order in which they start."""
-    heartbeat = Heartbeat(state.core.live_until, state.catalog.states, state.clock, timing)
+    heartbeat = Heartbeat(state.catalog.states, state.clock, timing)
     tuning = TuningService(state.clock)
     registry = RegistryService(state)
     return [
