@@ -159,6 +159,11 @@ impl<'i> Reader<'i> {
         self.last_ttl = ttl.or(self.last_ttl);
         self.check_place(kind, &scope.owner)?;
         if kind.is_foreign() && !is_generic(rdata) {
+            // Joined words would be read differently if one ends in a backslash.
+            for word in rdata {
+                self.rdata.clear();
+                unescape(word.text, &mut self.rdata).map_err(|why| format!("{kind}: {why}"))?;
+            }
             self.rrsets.occupy(&scope.owner, kind)?;
             let ttl = stated.unwrap_or(self.default_ttl);
             let (origin, owner) = (scope.origin.clone(), scope.owner.clone());
@@ -258,7 +263,7 @@ impl<'i> Reader<'i> {
         unescape(name.text, &mut path)?;
         let name = std::str::from_utf8(&path)
             .ok()
-            .filter(|name| !name.is_empty())
+            .filter(|name| !name.is_empty() && !name.contains(char::is_control))
             .ok_or_else(|| format!("$INCLUDE: expected a file name, got {}", show(&path)))?;
         let path = resolve(from.file, name);
         if self.stack.contains(&path) {
@@ -328,7 +333,7 @@ fn read_origin(word: &Word, origin: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// Returns words on one line as they were written; non-ASCII bytes become `\DDD`.
+/// Returns words on one line as they were written; line ends and non-ASCII bytes become `\DDD`.
 fn join(words: &[Word]) -> String {
     let mut out = String::new();
     for (index, word) in words.iter().enumerate() {
@@ -338,9 +343,16 @@ fn join(words: &[Word]) -> String {
         if word.quoted {
             out.push('"');
         }
-        for &byte in word.text {
+        let mut bytes = word.text.iter().peekable();
+        while let Some(&byte) = bytes.next() {
             match byte {
-                b' '..=b'~' | b'\t' => out.push(byte.into()),
+                // `\DDD` needs no second backslash.
+                b'\\' if bytes.peek().is_some_and(|&&next| !is_printable(next)) => {}
+                b'\\' => {
+                    out.push('\\');
+                    out.extend(bytes.next().map(|&next| char::from(next)));
+                }
+                _ if is_printable(byte) => out.push(byte.into()),
                 _ => out.push_str(&format!("\\{byte:03}")),
             }
         }
@@ -349,4 +361,8 @@ fn join(words: &[Word]) -> String {
         }
     }
     out
+}
+
+fn is_printable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t')
 }

@@ -266,6 +266,8 @@ fn invalid_records_are_reported_and_the_others_kept() {
         ("$INCLUDE nothere", &[(2, "$INCLUDE d/nothere: no such file")]),
         ("$INCLUDE \"\"", &[(2, "expected a file name")]),
         ("$INCLUDE \\255", &[(2, "expected a file name")]),
+        ("$INCLUDE a\\010b", &[(2, "expected a file name, got \"a\\nb\"")]),
+        ("$INCLUDE \"a\nb\"", &[(2, "expected a file name, got \"a\\nb\"")]),
         ("$GENERATE 1-9 a$ A 10.0.0.$", &[(2, "$GENERATE is not supported: write the records")]),
         ("$COLOUR red", &[(2, "unknown directive \"$COLOUR\"")]),
         (" $TTL 5", &[(2, "unknown type \"$TTL\"")]),
@@ -284,6 +286,8 @@ fn invalid_records_are_reported_and_the_others_kept() {
         (") x ( A\n10.0.0.1 )", &[(2, "unmatched parenthesis )")]),
         ("(\n", &[(2, "not closed")]),
         ("x A 10.0.0.1\\", &[(2, "IPv4")]),
+        ("x X25 ( a\\\nb )", &[(2, "X25: a backslash at the end escapes nothing")]),
+        ("x X25 \\256", &[(2, "X25: \\256 is not an escape")]),
     ];
     for (text, expected) in cases {
         let parsed = read(&format!("before A 10.9.9.1\n{text}\nafter A 10.9.9.2\n"));
@@ -352,13 +356,15 @@ fn srv_records_keep_their_weight() {
 
 #[test]
 fn types_without_text_form_are_foreign() {
-    let text = "$TTL 9\n\na.b DS 1 8 2 (\n abc ;c\n def )\n LOC \"x y\" \\232\u{e9}\n";
+    let text = "$TTL 9\n\na.b DS 1 8 2 (\n abc ;c\n def )\n LOC \"x y\" \\232\u{e9}\n\
+                \x20URI 1 1 \"a\nb\\\nc\\\\\nd\\\u{e9}\\\";\t\"\n";
     let parsed = read(text);
     let mut owner = Vec::new();
     read_name(b"a.b", APEX, &mut owner).unwrap();
     let expected = [
         (3, owner.clone(), 9, "DS", "1 8 2 abc def"),
-        (6, owner, 9, "LOC", "\"x y\" \\232\\195\\169"),
+        (6, owner.clone(), 9, "LOC", "\"x y\" \\232\\195\\169"),
+        (7, owner, 9, "URI", "1 1 \"a\\010b\\010c\\\\\\010d\\195\\169\\\";\t\""),
     ];
     let foreign = parsed.foreign.iter();
     let found: Vec<_> = foreign
