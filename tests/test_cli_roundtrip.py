@@ -120,6 +120,9 @@ def moved(api: Api, folder: Path) -> None:
     before = records(api)
     exported = folder / "exported.zone"
     exported.write_text(api("zone", "export", "muster.local"))
+    unchanged = f"0 added, 0 changed, 0 removed; {len(before)} unchanged"
+    assert unchanged in api("zone", "import", "muster.local", str(exported), "--replace")
+    assert records(api) == before
     (folder / "empty.zone").write_text("; nothing\n")
     expected = api("zone", "import", "muster.local", str(folder / "empty.zone"), "--replace")
     assert f"{len(before)} removed" in expected

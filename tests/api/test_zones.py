@@ -1,12 +1,13 @@
 """Zones: how they are, what they answer in one file, and files into the registry."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musterd.catalog import ZoneReport
 from musterd.catalog.zone import Zone
-from tests.api.kit import Api, settings
+from tests.api.kit import Api, running, settings
 
 FILE = b"""\
 $ORIGIN muster.local.
@@ -60,6 +61,76 @@ async def test_import_and_export(api: Api) -> None:
     assert response.headers["content-type"].startswith("text/dns")
     assert counts(await load(api, response.content)) == (0, 0, 0, COUNT)
     assert counts(await load(api, response.content, "?replace=true")) == (0, 0, 0, COUNT)
+
+
+async def exported(api: Api, zone: str = "muster.local") -> bytes:
+    """Return the export of a zone without its serial."""
+    text = (await api.call("GET", f"/zones/{zone}/export")).content
+    return b"".join(line for line in text.splitlines(keepends=True) if b" SOA " not in line)
+
+
+async def test_importing_an_export_changes_nothing(api: Api) -> None:
+    lease = (await api.ok("POST", "/leases", {"ttl": 20}))["id"]
+    for path, body in (
+        ("web/A/default", {"data": "10.0.0.1"}),
+        ("web/A/lower", {"data": "10.0.0.2", "ttl": 5, "policy": "one", "weight": 7}),
+        ("web/A/higher", {"data": "10.0.0.3", "ttl": 500}),
+        ("twice/A/one", {"data": "10.0.0.1"}),
+        ("twice/A/two", {"data": "10.0.0.1", "ttl": 60}),
+        ("job/A/me", {"data": "10.0.0.4", "lease": lease}),
+        ("job/A/other", {"data": "10.0.0.5", "lease": lease, "ttl": 9}),
+        ("m/MX/one", {"data": "10 Mail.Muster.Local."}),
+        ("m/MX/two", {"data": "10 mail.muster.local"}),
+        ("t/TXT/one", {"data": "v=spf1 -all", "ttl": 0}),
+        ("s/SRV/one", {"data": "0 3 80 web.muster.local", "weight": 9}),
+        ("c/CNAME/one", {"data": "Web.Muster.Local"}),
+        ("*.w/AAAA/one", {"data": "fd00::1"}),
+        ("kid/NS/one", {"data": "ns.kid.muster.local"}),
+        ("ns.kid/A/one", {"data": "10.0.0.6"}),
+        ("d/DNAME/one", {"data": "new.test."}),
+        ("u/URI/one", {"data": '10 1 "http://a/;b"'}),
+        ("web.muster.local.muster.local./A/one", {"data": "10.0.0.7"}),
+    ):
+        await api.ok("PUT", f"/records/muster.local/{path}", body)
+    before, records = await exported(api), (await api.ok("GET", "/records"))["records"]
+    for query in ("", "?replace=true", "?replace=true&dry_run=true"):
+        assert counts(await load(api, before, query)) == (0, 0, 0, len(records))
+    assert await exported(api) == before
+    assert (await api.ok("GET", "/records"))["records"] == records
+
+
+async def test_import_of_made_ptr_records_registers_nothing(tmp_path: Path) -> None:
+    zones = ({"name": "muster.local", "ptr": True}, {"name": "10.in-addr.arpa"})
+    async with running(tmp_path, zones) as api:
+        await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1"})
+        await api.ok("PUT", "/records/10.in-addr.arpa/9.0.0/PTR/one", {"data": "x.test."})
+        before = await exported(api, "10.in-addr.arpa")
+        assert before.count(b" PTR ") == 2
+        for query in ("", "?replace=true"):
+            done = await load(api, before, query, "10.in-addr.arpa")
+            assert counts(done) == (0, 0, 0, 1)
+        assert await exported(api, "10.in-addr.arpa") == before
+
+
+async def test_import_registers_more_than_the_made_ns_records(api: Api) -> None:
+    lines = b"@ 30 NS ns\n", b"@ 30 NS ns2\n"
+    assert counts(await load(api, lines[0])) == (0, 0, 0, 0)
+    assert counts(await load(api, b"".join(lines))) == (2, 0, 0, 0)
+    assert len(api.answers("muster.local.", "NS")) == 2
+
+
+async def test_import_sets_ttls_that_are_not_answered_already(api: Api) -> None:
+    path = "/records/muster.local/web/A"
+    await api.ok("PUT", f"{path}/one", {"data": "10.0.0.1", "ttl": 5})
+    await api.ok("PUT", f"{path}/two", {"data": "10.0.0.2", "ttl": 60})
+    both = b"web 5 A 10.0.0.1\nweb 5 A 10.0.0.2\n"
+    assert counts(await load(api, both)) == (0, 0, 0, 2)
+    # Without the first record, the second would be answered with its own TTL.
+    assert counts(await load(api, b"web 5 A 10.0.0.2\n", "?replace=true")) == (0, 1, 1, 0)
+    assert api.reply("web.muster.local.").answer[0].ttl == 5
+    assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 1, 0, 0)
+    await api.ok("PUT", f"{path}/two", {"data": "10.0.0.2"})
+    assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 0, 0, 1)
 
 
 async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:

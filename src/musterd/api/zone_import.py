@@ -3,9 +3,9 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import dns.exception
 import dns.name
@@ -16,6 +16,8 @@ from musterd._core import ZoneFile, read_zone
 from musterd.api.context import Context
 from musterd.catalog.explain import explain
 from musterd.catalog.hidden import hidden_by
+from musterd.catalog.resolve import resolve
+from musterd.catalog.reverse import SOURCE as MADE_PTR
 from musterd.catalog.zone import MADE, Zone, deepest
 from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata
@@ -25,8 +27,8 @@ from musterd.registry.record import RecordSpec, decode, encode, encode_ttl
 from musterd.registry.registry import tombstone
 from musterd.registry.strays import entries
 from musterd.rr.names import fold, name_to_text
-from musterd.rr.rrset import unpack_records
-from musterd.rr.types import NS, SOA
+from musterd.rr.rrset import ttl_bytes, unpack_records
+from musterd.rr.types import NS, PTR, SOA
 from musterd.settings import REGISTRY
 
 AT_ONCE: Final = 400
@@ -46,6 +48,26 @@ _Wanted = dict[_Set, _Data]
 _Cuts = dict[tuple[bytes, int], set[bytes]]
 """Owner name and type NS or DNAME -> folded names in these records."""
 _CUTTING: Final = frozenset({"NS", "DNAME"})
+
+
+class _There(NamedTuple):
+    """An existing record that the file has too.
+
+    form: of its data, for comparing; ttl: in the file; own: of the record alone, None if invalid.
+    """
+
+    entry: Entry
+    form: bytes
+    ttl: int
+    own: int | None
+
+
+@dataclass(slots=True)
+class _Compared:
+    """Existing records that the file has too, and the RRsets from which records are removed."""
+
+    there: dict[_Set, list[_There]] = field(default_factory=dict)
+    removed: set[_Set] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -137,19 +159,19 @@ class Importer:
                 plan.problems.append((line, f"{word}: {error or type(error).__name__}"))
             else:
                 self._take(wanted, plan, line, (owner, rtype, ttl, wire))
-        if wanted.get((APEX, "NS")) == self._made():
-            del wanted[APEX, "NS"]
         return wanted
 
-    def _made(self) -> _Data:
-        """Return the NS records that the zone makes itself, which an export contains."""
-        given = explain(self._into, self._into.apex, NS)
-        return {
-            rdata.equal_form(NS, wire): (wire, entry.rrset.ttl or 0)
-            for entry in given
-            if entry.source == MADE
-            for _, wire in entry.rrset.records
+    def _are_made(self, owner: bytes, rtype: int, data: _Data) -> bool:
+        """Return whether the server makes these NS or PTR records itself; an export has them."""
+        if rtype != PTR and (rtype != NS or owner != self._into.apex):
+            return False
+        made = {
+            (rdata.equal_form(rtype, wire), given.rrset.ttl)
+            for given in explain(self._into, owner, rtype)
+            if given.source in (MADE, MADE_PTR) and not given.hidden
+            for _, wire in given.rrset.records
         }
+        return made >= {(form, ttl) for form, (_, ttl) in data.items()}
 
     def _take(
         self, wanted: _Wanted, plan: ImportPlan, line: int, record: tuple[bytes, int, int, bytes]
@@ -175,6 +197,7 @@ class Importer:
 
     async def _compare(self, wanted: _Wanted, plan: ImportPlan, *, replace: bool) -> None:
         types: dict[str, set[str]] = {}
+        compared = _Compared()
         cuts = self._cuts()
         for (owner, word), data in wanted.items():
             types.setdefault(owner, set()).add(word)
@@ -182,7 +205,7 @@ class Importer:
                 self._note_cut(cuts, owner, word, wire)
         async for found in self._present():
             for entry in found:
-                stays = self._compare_one(wanted, plan, entry, replace=replace)
+                stays = self._compare_one(wanted, compared, plan, entry, replace=replace)
                 if stays is None:
                     continue
                 key, wire = stays
@@ -196,9 +219,14 @@ class Importer:
             for owner, words in types.items()
             if "CNAME" in words and len(words) > 1
         ]
+        self._compare_ttls(compared, plan)
         for (owner, word), data in wanted.items():
             rtype = rdata.parse_type(word)
             name = owner_wire(owner, self._zone)
+            for known in compared.there.get((owner, word), ()):
+                data.pop(known.form, None)
+            if data and self._are_made(name, rtype, data):
+                data.clear()
             reason = hidden_by(name, rtype, self._into.apex, cuts, lambda cut: cuts[cut, NS])
             if data and reason:
                 plan.problems.append((0, f"{name_to_text(name)} {word}: {reason}"))
@@ -236,8 +264,46 @@ class Importer:
             ]
             yield await entries(self._registry, strays)
 
+    def _compare_ttls(self, compared: _Compared, plan: ImportPlan) -> None:
+        """Plan new TTLs of the records in the file.
+
+        A record keeps its TTL if its RRset is answered with that of the file anyway.
+        """
+        for place, records in compared.there.items():
+            answered = None
+            if place not in compared.removed and any(each.ttl != each.own for each in records):
+                owner, word = place
+                packed = resolve(self._into, owner_wire(owner, self._zone)).get(
+                    rdata.parse_type(word)
+                )
+                answered = packed and int.from_bytes(ttl_bytes(packed), "big")
+            for each in records:
+                if each.ttl in (each.own, answered):
+                    plan.unchanged += 1
+                else:
+                    plan.change.append((each.entry, each.ttl))
+
+    def _own_ttl(self, value: Mapping[str, Any]) -> int | None:
+        """Return the TTL of a record alone, as the source of the registry gives it."""
+        ttl, lease_ttl = value.get("ttl"), value.get("lease_ttl")
+        if ttl is None:
+            ttl = next(
+                int.from_bytes(defaults.ttl, "big")
+                for defaults in self._into.defaults.values()
+                if defaults.name == REGISTRY
+            )
+        if not isinstance(ttl, int) or not isinstance(lease_ttl, int | None):
+            return None
+        return ttl if lease_ttl is None else min(ttl, lease_ttl)
+
     def _compare_one(
-        self, wanted: _Wanted, plan: ImportPlan, entry: Entry, *, replace: bool
+        self,
+        wanted: _Wanted,
+        compared: _Compared,
+        plan: ImportPlan,
+        entry: Entry,
+        *,
+        replace: bool,
     ) -> tuple[RecordKey, bytes] | None:
         """Plan the change of an existing record. Return its key and rdata if it stays."""
         try:
@@ -252,13 +318,13 @@ class Importer:
                 plan.remove.append(entry.key)
             return None
         data = wanted.get((key.owner, key.rtype), {})
-        found = data.pop(form, None)
-        if found is not None and found[1] == value.get("ttl"):
-            plan.unchanged += 1
-        elif found is not None:
-            plan.change.append((entry, found[1]))
+        found = data.get(form)
+        if found is not None:
+            known = _There(entry, form, found[1], self._own_ttl(value))
+            compared.there.setdefault((key.owner, key.rtype), []).append(known)
         elif replace or (rtype in rdata.SINGLE and data):
             plan.remove.append(entry.key)
+            compared.removed.add((key.owner, key.rtype))
             return None
         return key, wire
 
