@@ -197,6 +197,11 @@ class ServerProcess:
         return f"http://{self._ready['api']}/v1"
 
     @property
+    def metrics(self) -> str:
+        """Address of the metrics."""
+        return str(self._ready["metrics"])
+
+    @property
     def dns(self) -> tuple[str, int]:
         """Host and port on which DNS is answered."""
         listen = self._ready["listen"]

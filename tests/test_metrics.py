@@ -5,6 +5,7 @@ import http.client
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from musterd._core import Core
 from musterd.catalog import Catalog
 from musterd.errors import ListenError
+from musterd.kv import StoreUnavailable
 from musterd.registry.applied import Applied
 from musterd.server.http import HttpServer
 from musterd.server.metrics import LIMITS, app, musterd_metrics
 from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
+from musterd.store.embedded import Embedded
 from tests.catalogkit import NOW, ManualClock, records, settings
 
 ZONE = "muster.local"
@@ -118,6 +121,21 @@ async def test_lag_of_the_registry(served: Served) -> None:
     served.state.applied.lost()
     now += 30
     assert (await served.metrics())["musterd_store_lag_seconds"] == 30
+
+
+async def test_problem_of_the_store(served: Served, tmp_path: Path) -> None:
+    assert "musterd_store_problem" not in (await served.get("/metrics"))[2]
+    path = tmp_path / "store.db"
+    async with await Embedded.open(path) as store:
+        served.state.store = store
+        assert (await served.metrics())["musterd_store_problem"] == 0
+        assert "store" not in json.loads((await served.get("/readyz"))[2])
+        path.unlink()
+        with pytest.raises(StoreUnavailable):
+            await store.put(b"a", b"")
+        assert (await served.metrics())["musterd_store_problem"] == 1
+        report = json.loads((await served.get("/readyz"))[2])
+        assert "was removed or replaced" in report["store"]["problem"]
 
 
 async def test_metrics(served: Served) -> None:

@@ -278,5 +278,5 @@ async def test_signals(fixture: ServerFixture, number: signal.Signals) -> None:
         await server.logged("stopping")
         assert await server.process.wait() == 0
     assert sorted(path.name for path in fixture.state.iterdir()) == [
-        "one.snapshot", "serials.json", "store.db", "store.db.lock", "token",
+        "one.snapshot", "serials.json", "store.db", "store.db.acked", "store.db.lock", "token",
     ]  # fmt: skip

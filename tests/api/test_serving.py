@@ -38,7 +38,7 @@ async def test_registered_names_survive_restart(fixture: ServerFixture) -> None:
         assert (await client.get(ONE)).json()["data"] == "10.0.0.1"
         assert await answers(server, "web") == ["10.0.0.1"]
     assert {path.name for path in fixture.state.iterdir()} == {
-        "store.db", "store.db.lock", "token", "serials.json",
+        "store.db", "store.db.acked", "store.db.lock", "token", "serials.json",
     }  # fmt: skip
 
 

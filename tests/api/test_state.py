@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from musterd.kv import PutOp
@@ -122,9 +123,66 @@ async def test_damage_while_running_is_reported(fixture: ServerFixture) -> None:
         assert await server.answers(f"h{RECORDS - 1}.muster.local", "A") == [(30, "10.0.7.207")]
 
 
+async def test_store_that_is_removed_while_running_is_reported_and_saved(
+    fixture: ServerFixture,
+) -> None:
+    fixture.set(('[metrics]\nlisten = ""', '[metrics]\nlisten = "127.0.0.1:0"'))
+    path = fixture.state / FILE
+    async with fixture.process() as server:
+        await server.ready()
+        async with server.client() as client, httpx.AsyncClient(trust_env=False) as plain:
+            assert (await put_web(client, "10.0.0.1")).status_code == 201
+            path.unlink()
+            event = await server.logged("store can't be written")
+            assert "store.db.saved in its place" in str(event["reason"])
+            ready = (await plain.get(f"http://{server.metrics}/readyz")).json()
+            assert "was removed or replaced" in ready["store"]["problem"]
+            problems = (await client.get("/status")).json()["problems"]
+            assert any("was removed or replaced" in problem for problem in problems)
+            response = await put_web(client, "10.0.0.2")
+            assert response.status_code == 503
+            assert "was removed or replaced" in response.json()["detail"]
+            assert (await client.get("/records/muster.local/web/A/x")).status_code == 200
+            assert (await client.get("/records")).status_code == 200
+        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+        await server.kill()
+    async with fixture.process() as server:
+        await refused(server, r"store\.db: acknowledged writes are missing: it is empty or was")
+    path.with_name("store.db.saved").replace(path)
+    async with fixture.process() as server:
+        await server.ready()
+        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+
+
+async def put_web(client: httpx.AsyncClient, address: str) -> httpx.Response:
+    return await client.put("/records/muster.local/web/A/x", json={"data": address})
+
+
+async def test_flipped_bit_in_the_log_stops_the_start(fixture: ServerFixture) -> None:
+    """SQLite ends a damaged log early, and so loses acknowledged writes without an error."""
+    path = fixture.state / f"{FILE}-wal"
+    async with fixture.process() as server:
+        await server.ready()
+        async with server.client() as client:
+            size = path.stat().st_size
+            for address in ("10.0.0.1", "10.0.0.2"):
+                assert (await put_web(client, address)).is_success
+        await server.kill()
+    content = bytearray(path.read_bytes())
+    content[size + 100] ^= 1
+    path.write_bytes(content)
+    async with fixture.process() as server:
+        await refused(server, r"store\.db: acknowledged writes are missing: it ends at revision ")
+
+
 @needs("unshare", "mount")
 def test_full_disk_loses_no_acknowledged_record(tmp_path: Path) -> None:
     run_driver(tmp_path, "2m", "tests.api.disk_full")
+
+
+@needs("unshare", "mount", "mkfs.ext4")
+def test_disk_that_becomes_read_only_loses_no_acknowledged_record(tmp_path: Path) -> None:
+    run_driver(tmp_path, "100m", "tests.api.disk_errors")
 
 
 READ_ONLY = f"""

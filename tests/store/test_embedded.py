@@ -33,7 +33,7 @@ async def test_store_files_are_private_to_owner(tmp_path: Path) -> None:
     async with await Embedded.open(tmp_path / "new" / "s.db") as store:
         await store.put(b"a", b"")
         names = _names(tmp_path / "new")
-        assert names == ["s.db", "s.db-shm", "s.db-wal", "s.db.lock"]
+        assert names == ["s.db", "s.db-shm", "s.db-wal", "s.db.acked", "s.db.lock"]
         assert {_mode(tmp_path / "new" / name) for name in names} == {0o600}
         assert _mode(tmp_path / "new") == 0o700
 
@@ -62,7 +62,7 @@ async def test_close_finishes_pending_writes(tmp_path: Path) -> None:
     for call in calls:
         with pytest.raises(StoreUnavailable):
             await call
-    assert _names(tmp_path) == ["s.db", "s.db.lock"]
+    assert _names(tmp_path) == ["s.db", "s.db.acked", "s.db.lock"]
     async with await Embedded.open(tmp_path / "s.db") as store:
         assert len(await everything(store)) == 2000
 

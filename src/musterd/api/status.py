@@ -78,6 +78,8 @@ def _source(report: SourceReport) -> dict[str, Any]:
 
 
 def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
+    if damage := context.registry.store.problem:
+        yield f"the store: {damage}"
     for source in sources:
         if source.lost is not None:
             yield f"source {source.name} is lost: {source.reason}"

@@ -60,6 +60,10 @@ class Store(Protocol):
     def limits(self) -> Limits:
         """Largest requests accepted; methods raise StoreLimit beyond them."""
 
+    @property
+    def problem(self) -> str | None:
+        """Damage, or the reason why writes fail now; None if all is well or it is not known."""
+
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry of a key; every write acknowledged before is visible."""
 

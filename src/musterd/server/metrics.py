@@ -153,6 +153,11 @@ def _server(state: ServerState) -> Iterator[Family]:
             "musterd_store_lag_seconds", "Replication lag between the store and the answers.",
             applied.lag,
         )  # fmt: skip
+    if (store := state.store) is not None:
+        yield _gauge(
+            "musterd_store_problem", "1 if the store is damaged or can't be written.",
+            float(store.problem is not None),
+        )  # fmt: skip
     if (snapshots := state.snapshots) is not None:
         yield _counter(
             "musterd_snapshots_bad", "Corrupt files in the state directory that were ignored.",

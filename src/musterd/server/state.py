@@ -38,6 +38,7 @@ class ServerState:
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """Return whether all zones can be answered, and a report of what is not in order."""
         zones = self.catalog.zone_reports()
+        problem = self.store and self.store.problem
         ready = bool(self.listening) and not any(
             zone.state in {"loading", "restoring"} for zone in zones
         )
@@ -57,4 +58,5 @@ class ServerState:
                 for source in self.catalog.source_reports()
                 if source.state != "synced"
             },
+            **({"store": {"problem": problem}} if problem else {}),
         }  # fmt: skip

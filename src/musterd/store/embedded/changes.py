@@ -19,19 +19,33 @@ from musterd.kv.values import (
     Result,
     prefix_end,
 )
+from musterd.store.embedded.checksums import (
+    MARK,
+    Meta,
+    Row,
+    entry_sum,
+    event_sum,
+    lease_sum,
+    meta_sum,
+    read_entry,
+    read_lease,
+    read_meta,
+)
+from musterd.store.embedded.layout import INSERT_EVENT
 from musterd.store.embedded.options import EmbeddedOptions
+from musterd.store.embedded.sequence import event_id, split
 
-# The columns of kv are the fields of an Entry.
+# The columns of kv are the fields of an Entry, and their checksum.
 _GET = "SELECT * FROM kv WHERE key = ?"
 _SINCE = "SELECT * FROM kv WHERE key >= ? AND key < ? AND mod_rev > ? ORDER BY key LIMIT 1"
 _SINCE_UPWARD = "SELECT * FROM kv WHERE key >= ? AND mod_rev > ? ORDER BY key LIMIT 1"
 _OF_LEASE = "SELECT * FROM kv WHERE lease = ? ORDER BY key"
 _PUT = (
-    "INSERT INTO kv VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+    "INSERT INTO kv VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
     " value = excluded.value, create_rev = excluded.create_rev, mod_rev = excluded.mod_rev,"
-    " version = excluded.version, lease = excluded.lease"
+    " version = excluded.version, lease = excluded.lease, checksum = excluded.checksum"
 )
-_LOG = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_META = "UPDATE meta SET commits = ?, revision = ?, compacted = ?, marks = ?, checksum = ?"
 _MIN_PRUNE: Final = 100
 """Events to prune at once, so that pruning is rare."""
 _MAX_PRUNE: Final = 5000
@@ -45,8 +59,6 @@ _HOLDS: Final[dict[Is, Callable[[Entry | None, int], bool]]] = {
     Is.NONE_SINCE: lambda entry, _: entry is None,
 }
 
-_Row = tuple[object, ...]
-
 
 class ChangeLog:
     """The database between the begin and the commit of a group of transactions.
@@ -59,13 +71,14 @@ class ChangeLog:
         """Create it on a writable connection that nobody else uses."""
         self._db = db
         self._options = options
-        self.revision: int
-        self.compacted: int
-        self._log: list[_Row] = []
+        self._log: list[Row] = []
+        self._sums: dict[bytes, int] = {}
+        """Checksums of the entries that the transaction has read."""
         self._pruned = 0
         self._time = 0.0
-        ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
-        self._kept = self.revision, self.compacted
+        self.kept = read_meta(db)
+        """State of the last commit."""
+        _, self.revision, self.compacted, self._marks = self.kept
         ((self._events,),) = db.execute("SELECT count(*) FROM event")
         self.batches: list[EventBatch] = []
         """Changes of the group so far."""
@@ -80,26 +93,27 @@ class ChangeLog:
 
     def commit(self) -> None:
         """Commit the group to disk."""
-        self._db.executemany(_LOG, self._log)
+        self._db.executemany(INSERT_EVENT, self._log)
         if self._log:
             self._prune()
-        if self._kept != (self.revision, self.compacted):
-            self._db.execute(
-                "UPDATE meta SET revision = ?, compacted = ?", (self.revision, self.compacted)
-            )
+        meta = Meta(self.kept.commits, self.revision, self.compacted, self._marks)
+        if meta != self.kept:
+            meta = meta._replace(commits=meta.commits + 1)
+            self._db.execute(_META, (*meta, meta_sum(meta)))
         self._db.execute("COMMIT")
-        self._kept = self.revision, self.compacted
+        self.kept = meta
         self._events += len(self._log) - self._pruned
 
     def rollback(self) -> None:
         """Roll the group back."""
-        self.revision, self.compacted = self._kept
+        _, self.revision, self.compacted, self._marks = self.kept
         self.batches = []
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def transaction(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Result:
         """Same as `Store.transaction`."""
+        self._sums.clear()
         found = tuple(map(self._found, compares))
         known: dict[bytes, Entry | None] = {}
         for compare, entry in zip(compares, found, strict=True):
@@ -117,22 +131,29 @@ class ChangeLog:
 
     def grant(self, lease: int, ttl: int) -> None:
         """Insert a new lease."""
-        self._db.execute("INSERT INTO lease VALUES (?, ?)", (lease, ttl))
+        checksum = lease_sum(lease, ttl)
+        self._db.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, ttl, checksum))
+        self._marks += checksum + MARK
 
     def end(self, leases: Iterable[int]) -> int:
         """End leases, each in its own transaction, and return the last revision."""
         for lease in leases:
             rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
-            entries = [Entry._make(row) for row in rows]
+            entries = [self._read(row) for row in rows]
+            ended = self._db.execute("SELECT * FROM lease WHERE id = ?", (lease,)).fetchone()
+            checksum = read_lease(ended)[2] if ended else None
             self._apply([(DeleteOp(entry.key), entry) for entry in entries], EventKind.EXPIRED)
-            self._db.execute("DELETE FROM lease WHERE id = ?", (lease,))
+            if checksum is not None:
+                self._db.execute("DELETE FROM lease WHERE id = ?", (lease,))
+                self._marks -= checksum + MARK
         return self.revision
 
     def compact(self, revision: int) -> None:
         """Remove all events up to a revision (inclusive)."""
-        pruned = self._db.execute("DELETE FROM event WHERE rev <= ?", (revision,))
+        revision = min(revision, self.revision)
+        pruned = self._db.execute("DELETE FROM event WHERE id < ?", (event_id(revision + 1),))
         self._pruned += pruned.rowcount
-        self.compacted = max(self.compacted, min(revision, self.revision))
+        self.compacted = max(self.compacted, revision)
 
     def _found(self, compare: Compare) -> Entry | None:
         if compare.test is not Is.NONE_SINCE:
@@ -140,11 +161,16 @@ class ChangeLog:
         key, at, end = compare.key, compare.revision, prefix_end(compare.key)
         asked = (_SINCE_UPWARD, (key, at)) if end is None else (_SINCE, (key, end, at))
         row = self._db.execute(*asked).fetchone()
-        return Entry._make(row) if row else None
+        return self._read(row) if row else None
 
     def _get(self, key: bytes) -> Entry | None:
         row = self._db.execute(_GET, (key,)).fetchone()
-        return Entry._make(row) if row else None
+        return self._read(row) if row else None
+
+    def _read(self, row: Row) -> Entry:
+        entry = read_entry(row)
+        self._sums[entry.key] = row[-1]
+        return entry
 
     def _check_leases(self, operations: Sequence[Operation]) -> None:
         for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
@@ -160,16 +186,28 @@ class ChangeLog:
         if not steps:
             return
         self.revision += 1
-        events = tuple(self._event(step, previous, deletion) for step, previous in steps)
-        self._db.executemany(_PUT, [event.entry for event in events if event.entry])
+        sums = self._sums
+        puts: list[Row] = []
+        events: list[Event] = []
+        for place, (step, previous) in enumerate(steps):
+            event = self._event(step, previous, deletion)
+            events.append(event)
+            before = now = 0
+            if previous:
+                before = sums[step.key]
+                self._marks -= before + MARK
+            if event.entry:
+                now = entry_sum(event.entry)
+                self._marks += now + MARK
+                puts.append((*event.entry, now))
+            id_, kind = event_id(self.revision, place), event.kind.value
+            checksum = event_sum(id_, self._time, kind, now, before)
+            self._log.append((id_, self._time, kind, *_logged(event), checksum))
+        self._db.executemany(_PUT, puts)
         self._db.executemany(
             "DELETE FROM kv WHERE key = ?", [(event.key,) for event in events if not event.entry]
         )
-        self._log += (
-            (self.revision, place, self._time, *_logged(event))
-            for place, event in enumerate(events)
-        )
-        self.batches.append(EventBatch(self.revision, self._time, events))
+        self.batches.append(EventBatch(self.revision, self._time, tuple(events)))
 
     def _event(self, step: Operation, previous: Entry | None, deletion: EventKind) -> Event:
         if isinstance(step, DeleteOp):
@@ -191,34 +229,36 @@ class ChangeLog:
         surplus = self._events + len(self._log) - self._pruned - self._options.history
         if surplus >= min(_MIN_PRUNE, self._options.history):
             ((last,),) = self._db.execute(
-                "SELECT rev FROM event ORDER BY rev, seq LIMIT 1 OFFSET ?",
+                "SELECT id FROM event ORDER BY id LIMIT 1 OFFSET ?",
                 (min(surplus, _MAX_PRUNE) - 1,),
             )
-            return int(last)
-        oldest = self._db.execute("SELECT time FROM event ORDER BY rev, seq LIMIT 1").fetchone()
+            return split(last)[0]
+        oldest = self._db.execute("SELECT time FROM event ORDER BY id LIMIT 1").fetchone()
         horizon = self._time - self._options.history_age
         if oldest is None or oldest[0] >= horizon:
             return None
         rows = self._db.execute(
-            "SELECT rev FROM (SELECT rev, time FROM event ORDER BY rev, seq LIMIT ?)"
-            " WHERE time < ? ORDER BY rev DESC LIMIT 1",
+            "SELECT id FROM (SELECT id, time FROM event ORDER BY id LIMIT ?)"
+            " WHERE time < ? ORDER BY id DESC LIMIT 1",
             (_MAX_PRUNE, horizon),
         )
-        return int(rows.fetchone()[0])
+        return split(rows.fetchone()[0])[0]
 
 
 def read_leases(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
     """Yield all leases with their TTLs in seconds."""
-    yield from db.execute("SELECT id, ttl FROM lease")
+    for row in db.execute("SELECT * FROM lease"):
+        lease, ttl, _ = read_lease(row)
+        yield lease, ttl
 
 
-def _logged(event: Event) -> _Row:
-    """Return the log's columns of an event, from its kind on."""
+def _logged(event: Event) -> Row:
+    """Return the log's columns of an event, from its key to its previous state."""
     entry, previous = event.entry, event.previous
-    now: _Row = ()
+    now: Row = ()
     if entry:
         now = entry.value, entry.create_revision, entry.version, entry.lease
     elif previous:
         now = None, previous.create_revision, previous.version + 1, NO_LEASE
     before = (previous.value, previous.mod_revision, previous.lease) if previous else (None, 0, 0)
-    return (event.kind.value, event.key, *now, *before)
+    return (event.key, *now, *before)

@@ -1,8 +1,8 @@
-"""Opening, checking and creating the SQLite file, and translation of its errors."""
+"""Opening and creating the SQLite file, and translation of its errors."""
 
 import os
 import sqlite3
-import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +14,24 @@ from musterd.kv.errors import (
     StoreNewer,
     StoreUnavailable,
 )
+from musterd.store.embedded.acknowledged import Acknowledged
+from musterd.store.embedded.check import check_all
+from musterd.store.embedded.checksums import read_meta
+from musterd.store.embedded.layout import APPLICATION, VERSION, lay_out
 from musterd.store.embedded.lock import unopened
+from musterd.store.embedded.migrate import OLD_VERSION, check_old, migrate
 
-VERSION: Final = 1
-"""Layout version; a file with a higher version is rejected."""
-APPLICATION: Final = int.from_bytes(b"mstd")
-"""SQLite's application_id, to reject files of other programs."""
+FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
+"""Errors of the sqlite3 module; the second if a name in a message is damaged."""
 
+_OUTSIDE: Final = {
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_MISUSE,
+}  # fmt: skip
+"""Codes of errors that don't come from the content of the file."""
+_HEADER_OCTETS = 100
+_FORMAT_VERSIONS = slice(18, 20)
+_FORMATS = {1, 2}
 _SYNC_FULL = 2
 _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 512
@@ -33,46 +44,31 @@ _BUSY_SECONDS = 2.0
 _ROOM_OCTETS = 1_048_576
 """An I/O error with less free space than this is reported as a full disk."""
 
-# An event includes the previous state, so that a watch can report it when older events are gone.
-# A deletion has the create_rev of the deleted entry and its version plus one, so that the previous
-# state is derived in the same way for puts and deletions.
-_LAYOUT: Final = (
-    """CREATE TABLE kv (
-        key BLOB PRIMARY KEY, value BLOB NOT NULL, create_rev INTEGER NOT NULL,
-        mod_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL
-    )""",
-    "CREATE INDEX kv_lease ON kv (lease, key) WHERE lease <> 0",
-    """CREATE TABLE event (
-        rev INTEGER, seq INTEGER, time REAL NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL,
-        value BLOB, create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL,
-        prev_value BLOB, prev_mod_rev INTEGER NOT NULL, prev_lease INTEGER NOT NULL,
-        PRIMARY KEY (rev, seq)
-    )""",
-    "CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL)",
-    "CREATE TABLE meta (revision INTEGER NOT NULL, compacted INTEGER NOT NULL)",
-    # An empty store is at revision 1, as in etcd.
-    "INSERT INTO meta VALUES (1, 0)",
-)
 
+def open_writer(path: Path, acknowledged: Acknowledged) -> sqlite3.Connection:
+    """Open a database, check all of it, and create it if it doesn't exist.
 
-def open_writer(path: Path, check_time: float) -> sqlite3.Connection:
-    """Open a database, create it if it doesn't exist, and check it for damage.
-
-    check_time: seconds after which the check stops without an error. Raises StoreError; then the
-    file is unchanged.
+    Raises StoreError; then the file is unchanged.
     """
     try:
+        if not _octets(path):
+            # SQLite would remove the log of an empty file.
+            acknowledged.check(0, 0)
+            if _octets(path.with_name(path.name + "-wal")):
+                raise corrupt(path, "it is empty, but has a -wal file")
         _create(path)
-        version = _inspect(path, check_time)
+        version = _inspect(path, acknowledged)
         db = _connect(path, "rw", _WRITER_CACHE_KIB)
         try:
             _durable(db, path)
-            if version < VERSION:
-                _lay_out(db)
+            if version == 0:
+                lay_out(db)
+            elif version < VERSION:
+                migrate(db)
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error, path) from error
     return db
 
@@ -80,24 +76,29 @@ def open_writer(path: Path, check_time: float) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a read-only connection to an open database. Raises StoreError."""
     try:
-        return _connect(path, "ro", _READER_CACHE_KIB)
-    except sqlite3.Error as error:
+        db = _connect(path, "ro", _READER_CACHE_KIB)
+        # SQLite opens the write-ahead log with the first read.
+        read_meta(db)
+    except FAILURES as error:
         raise translate(error, path) from error
+    return db
 
 
-def translate(error: sqlite3.Error, path: Path) -> StoreError:
+def translate(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
     """Return the store error for an SQLite error."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return StoreFull(f"{path}: the disk is full: nothing was written; free some space there")
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return corrupt(path, str(error))
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreLocked(f"{path}: locked by another program: stop that program")
-    return StoreUnavailable(
-        f"{path}: can't be used: {error} ({getattr(error, 'sqlite_errorname', 'SQLite')}):"
-        " check the disk and the permissions"
-    )
+    if code in _OUTSIDE:
+        return StoreUnavailable(
+            f"{path}: can't be used: {error} ({getattr(error, 'sqlite_errorname', 'SQLite')}):"
+            " check the disk and the permissions"
+        )
+    # All statements are constant, so a wrong one means that the tables have changed.
+    how = "unreadable names" if isinstance(error, UnicodeDecodeError) else str(error)
+    return corrupt(path, how)
 
 
 def corrupt(path: Path, how: str) -> StoreCorrupt:
@@ -129,18 +130,21 @@ def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
         timeout=_BUSY_SECONDS,
         check_same_thread=False,
     )
+    # No column has text: it is damaged, and must not raise an error of its own.
+    db.text_factory = lambda raw: raw.decode(errors="replace")
     db.execute(f"PRAGMA cache_size = -{cache_kib}")
     return db
 
 
-def _inspect(path: Path, check_time: float) -> int:
-    """Return the layout version of a file, 0 if empty; opens it read-only."""
-    db = _connect(path, "ro", _WRITER_CACHE_KIB)
-    try:
+def _inspect(path: Path, acknowledged: Acknowledged) -> int:
+    """Return the layout version of a file, 0 if empty, after a check of all of it; only reads."""
+    _check_header(path)
+    with closing(_connect(path, "ro", _WRITER_CACHE_KIB)) as db:
         ((version,),) = db.execute("PRAGMA user_version")
         ((application,),) = db.execute("PRAGMA application_id")
         ((tables,),) = db.execute("SELECT count(*) FROM sqlite_schema")
         if not (tables or version or application):
+            acknowledged.check(0, 0)
             return 0
         if application != APPLICATION:
             raise corrupt(path, "it belongs to another program")
@@ -149,26 +153,22 @@ def _inspect(path: Path, check_time: float) -> int:
                 f"{path}: was written by a newer musterd (layout {version}, this one reads up to"
                 f" {VERSION}): use the newer one; the file was not changed"
             )
-        _check(db, path, check_time)
-        return int(version)
-    finally:
-        db.close()
+        if version == VERSION:
+            meta = check_all(lambda: _connect(path, "ro", _WRITER_CACHE_KIB))
+        elif version == OLD_VERSION:
+            meta = check_old(db)
+        else:
+            raise corrupt(path, f"it has layout {version}")
+    acknowledged.check(meta.commits, meta.revision)
+    return int(version)
 
 
-def _check(db: sqlite3.Connection, path: Path, seconds: float) -> None:
-    """Check for damage, for a limited time: a large store must still open quickly."""
-    stop = threading.Timer(seconds, db.interrupt)
-    stop.start()
-    try:
-        ((found,),) = db.execute("PRAGMA quick_check(1)")
-        if found != "ok":
-            raise corrupt(path, " ".join(found.split()))
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-            raise
-    finally:
-        stop.cancel()
-        stop.join()
+def _check_header(path: Path) -> None:
+    """Check the versions of the file format: SQLite would only read from a newer one."""
+    with path.open("rb") as file:
+        versions = file.read(_HEADER_OCTETS)[_FORMAT_VERSIONS]
+    if any(version not in _FORMATS for version in versions):
+        raise corrupt(path, "unknown file format")
 
 
 def _durable(db: sqlite3.Connection, path: Path) -> None:
@@ -185,14 +185,14 @@ def _durable(db: sqlite3.Connection, path: Path) -> None:
     db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
 
 
-def _lay_out(db: sqlite3.Connection) -> None:
-    """Create the tables of an empty file, all or none."""
-    db.execute("BEGIN IMMEDIATE")
-    for statement in _LAYOUT:
-        db.execute(statement)
-    db.execute(f"PRAGMA application_id = {APPLICATION}")
-    db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
+def _octets(path: Path) -> int:
+    """Return the size of a file, 0 if it doesn't exist."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise unopened(path, error) from error
 
 
 def _no_room(path: Path) -> bool:

@@ -33,5 +33,3 @@ class EmbeddedOptions:
     """Ranges and scans at once before StoreBusy."""
     scan_time: float = 20.0
     """Longest duration of a scan, seconds: the WAL can't be checkpointed meanwhile."""
-    check_time: float = 0.5
-    """Longest duration of the check for damage at opening, seconds."""

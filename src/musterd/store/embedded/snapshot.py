@@ -8,12 +8,17 @@ import asyncio
 import itertools
 import sqlite3
 import time
-from collections.abc import Iterable
-from operator import itemgetter
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import structlog
 
 from musterd.kv.errors import Compacted
-from musterd.kv.values import Entry, Event, EventBatch, EventKind, Page, Past, prefix_end
+from musterd.kv.values import Entry, EventBatch, Page, Past, prefix_end
+from musterd.store.embedded.checksums import DamagedRow, Row, read_entry, read_event, read_meta
+from musterd.store.embedded.sequence import event_id, split
+
+log = structlog.get_logger()
 
 _SLICE: Final = 0.002
 """Longest time to block the loop, seconds."""
@@ -27,28 +32,17 @@ _OCTETS: Final = 1_048_576
 _RANGE = "SELECT * FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _RANGE_UPWARD = "SELECT * FROM kv WHERE key >= ? ORDER BY key LIMIT ?"
 _KEYS = "SELECT key FROM kv WHERE lease = ? AND lease <> 0 AND key > ? ORDER BY key LIMIT ?"
-_EVENTS = (
-    "SELECT rev, time, kind, key, value, create_rev, version, lease,"
-    " prev_value, prev_mod_rev, prev_lease, seq FROM event"
-    " WHERE (rev, seq) > (?, ?) AND rev <= ? ORDER BY rev, seq LIMIT ?"
-)
-
-_EVENT = (
-    "SELECT rev, time, kind, key, value, create_rev, version, lease,"
-    " prev_value, prev_mod_rev, prev_lease, seq FROM event WHERE rev = ? ORDER BY seq"
-)
+_EVENTS = "SELECT * FROM event WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+_EVENT = "SELECT * FROM event WHERE id >= ? AND id < ? ORDER BY id"
 _CHANGED = (
-    "SELECT rev, count(*) FROM event WHERE rev >= ? AND rev < ? AND key >= ? AND key < ?"
-    " GROUP BY rev ORDER BY rev DESC LIMIT ?"
+    "SELECT id FROM event WHERE id >= ? AND id < ? AND key >= ? AND key < ?"
+    " ORDER BY id DESC LIMIT ?"
 )
 _CHANGED_UPWARD = (
-    "SELECT rev, count(*) FROM event WHERE rev >= ? AND rev < ? AND key >= ?"
-    " GROUP BY rev ORDER BY rev DESC LIMIT ?"
+    "SELECT id FROM event WHERE id >= ? AND id < ? AND key >= ? ORDER BY id DESC LIMIT ?"
 )
 _WINDOW: Final = 2000
 """Revisions searched for changes in one query."""
-
-_Row = tuple[Any, ...]
 
 
 class Snapshot:
@@ -57,10 +51,8 @@ class Snapshot:
     def __init__(self, db: sqlite3.Connection) -> None:
         """Begin a transaction on a connection that nobody else uses meanwhile."""
         self._db: sqlite3.Connection | None = db
-        self.revision: int
-        self.compacted: int
         db.execute("BEGIN")
-        ((self.revision, self.compacted),) = db.execute("SELECT revision, compacted FROM meta")
+        _, self.revision, self.compacted, _ = read_meta(db)
 
     def end(self) -> sqlite3.Connection | None:
         """End the transaction and return the connection, None if already ended."""
@@ -88,7 +80,7 @@ class Snapshot:
                 # A row that doesn't fit shows that there are more.
                 if len(entries) == limit or (entries and octets > _OCTETS):
                     return Page(tuple(entries), self.revision, True)
-                entries.append(Entry._make(row))
+                entries.append(read_entry(row))
             if not dry:
                 lower = entries[-1].key + b"\0"
         return Page(tuple(entries), self.revision, False)
@@ -109,18 +101,31 @@ class Snapshot:
         """
         if first <= self.compacted:
             raise Compacted(first, self.compacted + 1)
-        found: list[_Row] = []
-        octets, dry, at = 0, False, (first, -1)
+        try:
+            return await self._history(first, last, prefix)
+        except DamagedRow as error:
+            log.warning("history is damaged, watches continue with a list", reason=str(error))
+            raise Compacted(first, self.revision + 1) from error
+
+    async def _history(self, first: int, last: int, prefix: bytes) -> tuple[list[EventBatch], int]:
+        found: list[Row] = []
+        octets, dry, revision = 0, False, first - 1
+        at, end = event_id(first) - 1, event_id(last + 1)
         while not dry:
             await asyncio.sleep(0)
-            rows, dry = self._slice(_EVENTS, (*at, last), _ROWS)
+            rows, dry = self._slice(_EVENTS, (at, end), _ROWS)
             for row in rows:
-                if octets > _OCTETS and row[0] != at[0]:
-                    return _batches(found), at[0]
-                at = row[0], row[-1]
-                if row[3].startswith(prefix):
+                at = row[0]
+                if split(at)[0] != revision:
+                    if octets > _OCTETS:
+                        return _batches(found), revision
+                    revision = _following(revision, at)
+                # Verified before the key is compared, as a changed key would not match.
+                event = read_event(row)
+                if event.key.startswith(prefix):
                     found.append(row)
-                    octets += len(row[4] or b"") + len(row[8] or b"") + len(row[3])
+                    octets += len(row[4] or b"") + len(row[8] or b"") + len(event.key)
+        _following(revision, end)
         return _batches(found), last
 
     async def past(self, prefix: bytes, before: int | None, limit: int) -> Past:
@@ -131,7 +136,8 @@ class Snapshot:
         while end > self.compacted + 1:
             start = max(end - _WINDOW, self.compacted + 1)
             for revision, changes in self._changed(prefix, start, end, limit):
-                batches += _batches(self._open().execute(_EVENT, (revision,)))
+                ids = event_id(revision), event_id(revision + 1)
+                batches += _batches(self._open().execute(_EVENT, ids))
                 limit -= changes
                 befores = (event.previous for event in batches[-1].events)
                 octets += sum(len(entry.value) for entry in befores if entry)
@@ -143,25 +149,26 @@ class Snapshot:
 
     def _changed(self, prefix: bytes, start: int, end: int, limit: int) -> list[tuple[int, int]]:
         """Return the revisions that changed keys with a prefix, with the number of changes."""
-        upper = prefix_end(prefix)
+        upper, ids = prefix_end(prefix), (event_id(start), event_id(end))
         if upper is None:
-            found = self._open().execute(_CHANGED_UPWARD, (start, end, prefix, limit))
+            found = self._open().execute(_CHANGED_UPWARD, (*ids, prefix, limit))
         else:
-            found = self._open().execute(_CHANGED, (start, end, prefix, upper, limit))
-        return found.fetchall()
+            found = self._open().execute(_CHANGED, (*ids, prefix, upper, limit))
+        revisions = (split(id_)[0] for (id_,) in found)
+        return [(at, len(list(group))) for at, group in itertools.groupby(revisions)]
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             raise Compacted(self.revision, self.compacted + 1)
         return self._db
 
-    def _slice(self, query: str, args: _Row, limit: int) -> tuple[list[_Row], bool]:
+    def _slice(self, query: str, args: Row, limit: int) -> tuple[list[Row], bool]:
         """Return rows of a query, as many as time allows, and whether these are the last."""
         if self._db is None:
             raise Compacted(self.revision, self.compacted + 1)
         until, limit = time.monotonic() + _SLICE, min(limit, _ROWS)
         cursor = self._db.execute(query, (*args, limit))
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for row in cursor:
             rows.append(row)
             if not len(rows) % _CHECK_ROWS and time.monotonic() > until:
@@ -170,19 +177,19 @@ class Snapshot:
         return rows, len(rows) < limit
 
 
-def _batches(rows: Iterable[_Row]) -> list[EventBatch]:
-    return [
-        EventBatch(revision, time, tuple(map(_event, group)))
-        for (revision, time), group in itertools.groupby(rows, itemgetter(0, 1))
-    ]
+def _following(revision: int, id_: int) -> int:
+    """Return the revision of an event, which must follow another. Raises DamagedRow."""
+    found, _ = split(id_)
+    if found != revision + 1:
+        raise DamagedRow("changes are missing in the history")
+    return found
 
 
-def _event(row: _Row) -> Event:
-    revision, _, number, key, value, created, version, lease, *before, _ = row
-    prev_value, prev_revision, prev_lease = before
-    kind, entry, previous = EventKind(number), None, None
-    if kind is EventKind.PUT:
-        entry = Entry(key, value, created, revision, version, lease)
-    if prev_revision:
-        previous = Entry(key, prev_value, created, prev_revision, version - 1, prev_lease)
-    return Event(kind, key, entry, previous)
+def _batches(rows: Iterable[Row]) -> list[EventBatch]:
+    """Return the changes of rows of the log. Raises DamagedRow."""
+    groups = itertools.groupby(rows, lambda row: split(row[0])[0])
+    return [_batch(revision, list(group)) for revision, group in groups]
+
+
+def _batch(revision: int, rows: Sequence[Row]) -> EventBatch:
+    return EventBatch(revision, rows[0][1], tuple(map(read_event, rows)))

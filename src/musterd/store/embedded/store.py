@@ -4,13 +4,13 @@ import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from musterd.clock import BootClock, Clock
-from musterd.kv.errors import StoreBusy, StoreLimit
+from musterd.kv.errors import StoreBusy, StoreError, StoreLimit
 from musterd.kv.requests import (
     apply_single,
     check_new_lease,
@@ -32,8 +32,10 @@ from musterd.kv.values import (
     PutOp,
     Result,
 )
+from musterd.store.embedded.acknowledged import Acknowledged
 from musterd.store.embedded.changes import ChangeLog, read_leases
-from musterd.store.embedded.database import open_writer, translate
+from musterd.store.embedded.database import FAILURES, open_writer, translate
+from musterd.store.embedded.files import Files
 from musterd.store.embedded.leases import LeaseTable
 from musterd.store.embedded.lock import Lock
 from musterd.store.embedded.options import EmbeddedOptions
@@ -50,6 +52,7 @@ class _Opened(NamedTuple):
     """Result of the blocking part of opening."""
 
     lock: Lock
+    acknowledged: Acknowledged
     db: sqlite3.Connection
     changes: ChangeLog
     leases: list[tuple[int, int]]
@@ -60,15 +63,16 @@ class Embedded:
 
     def __init__(self, path: Path, opened: _Opened, options: EmbeddedOptions, clock: Clock) -> None:
         """Use `Embedded.open`."""
-        self._path = path
         self._options = options
         self._clock = clock
         self._lock = opened.lock
+        self._acknowledged = opened.acknowledged
         self._db = opened.db
-        self._readers = Readers(path, options.snapshots)
+        files = Files(path, opened.db, opened.acknowledged)
+        self._readers = Readers(files, options.snapshots)
         revision, compacted = opened.changes.revision, opened.changes.compacted
         self._hub = Hub(self._readers, options, revision, compacted)
-        self._writer = Writer(path, opened.changes, options, clock, self._hub.publish)
+        self._writer = Writer(files, opened.changes, options, clock, self._hub.publish)
         self._leases = LeaseTable(clock, self._end)
         for lease, ttl in opened.leases:
             self._leases.add(lease, ttl)
@@ -90,6 +94,7 @@ class Embedded:
             return cls(path, opened, options, clock or BootClock())
         except BaseException:
             opened.db.close()
+            opened.acknowledged.close()
             opened.lock.release()
             raise
 
@@ -119,12 +124,18 @@ class Embedded:
         # The last connection to close checkpoints the WAL, so it must be the writer.
         self._readers.close()
         await asyncio.to_thread(self._db.close)
+        self._acknowledged.close()
         self._lock.release()
 
     @property
     def limits(self) -> Limits:
         """Same as in `Store`."""
         return self._options.limits
+
+    @property
+    def problem(self) -> str | None:
+        """Same as in `Store`."""
+        return self._readers.damage or self._writer.damage or self._writer.problem
 
     async def get(self, key: bytes) -> Entry | None:
         """Same as in `Store`."""
@@ -189,7 +200,7 @@ class Embedded:
         self._leases.add(lease, ttl)
         try:
             await granted
-        except Exception:
+        except StoreError:
             self._leases.drop(lease)
             raise
         return self._leases.renew(lease)
@@ -238,14 +249,17 @@ class Embedded:
 
 def _open(path: Path, options: EmbeddedOptions) -> _Opened:
     """Open the files; runs in a thread, as it waits for the disk."""
-    lock = Lock(path.with_name(path.name + ".lock"))
-    try:
-        db = open_writer(path, options.check_time)
+    with ExitStack() as opened:
+        lock = Lock(path.with_name(path.name + ".lock"))
+        opened.callback(lock.release)
+        acknowledged = Acknowledged(path)
+        db = open_writer(path, acknowledged)
+        opened.callback(db.close)
         try:
-            return _Opened(lock, db, ChangeLog(db, options), list(read_leases(db)))
-        except sqlite3.Error as error:
-            db.close()
+            changes, leases = ChangeLog(db, options), list(read_leases(db))
+        except FAILURES as error:
             raise translate(error, path) from error
-    except BaseException:
-        lock.release()
-        raise
+        acknowledged.open()
+        acknowledged.write(changes.kept.commits, changes.kept.revision)
+        opened.pop_all()
+    return _Opened(lock, acknowledged, db, changes, leases)

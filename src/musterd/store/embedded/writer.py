@@ -7,24 +7,28 @@ database; only the loop touches futures, counts and the hub of the watches.
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from musterd.clock import Clock
-from musterd.kv.errors import StoreBusy, StoreError, StoreUnavailable
+from musterd.kv.errors import StoreBusy, StoreError, StoreUnavailable, StoreUncertain
 from musterd.kv.values import EventBatch
+from musterd.log_once import FailureLog
 from musterd.store.embedded.changes import ChangeLog
-from musterd.store.embedded.database import translate
+from musterd.store.embedded.checksums import DamagedRow
+from musterd.store.embedded.database import FAILURES, translate
+from musterd.store.embedded.files import Files
 from musterd.store.embedded.options import EmbeddedOptions
 
 _GROUP: Final = 500
 """Most requests in a commit, so that the first doesn't wait long for the last."""
 
+
+_CHECK: Final = 1.0
+"""Seconds between two checks of the files while there is nothing to write."""
 
 T = TypeVar("T")
 
@@ -48,7 +52,7 @@ class Writer:
 
     def __init__(
         self,
-        path: Path,
+        files: Files,
         changes: ChangeLog,
         options: EmbeddedOptions,
         clock: Clock,
@@ -59,9 +63,15 @@ class Writer:
         publish: called in the loop with the committed changes and the last revision whose events
         are removed, before the requests are answered.
         """
-        self._path = path
+        self._path = files.path
         self._changes = changes
-        self._inode = os.stat(path).st_ino
+        self._files = files
+        self.problem: str | None = None
+        """Reason why the last write failed, or the next would; None if there is none."""
+        self.damage: str | None = None
+        """First damage found, None if there is none."""
+        self._lost = False
+        self._failures = FailureLog("store can't be written")
         self._options = options
         self._clock = clock
         self._publish = publish
@@ -134,7 +144,12 @@ class Writer:
 
     def _take(self) -> list[list[_Request] | None]:
         """Return all waiting turns, at least one; None marks the end."""
-        turns = [self._inbox.get()]
+        turns: list[list[_Request] | None] = []
+        while not turns:
+            try:
+                turns.append(self._inbox.get(timeout=_CHECK))
+            except queue.Empty:
+                self._look_around()
         while not self._inbox.empty():
             turns.append(self._inbox.get())
         return turns
@@ -142,36 +157,58 @@ class Writer:
     def _group(self, requests: Sequence[_Request]) -> _Outcome:
         """Commit requests together: all valid ones, or none if the disk fails."""
         changes = self._changes
+        answers: list[tuple[_Request, object]]
         try:
-            self._check_file()
+            self._files.check()
             changes.begin(self._clock.time())
-            answers: list[tuple[_Request, object]]
             answers = [(request, self._apply(request)) for request in requests]
             changes.commit()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._roll_back()
-            answers = [(request, translate(error, self._path)) for request in requests]
+            return self._failed(requests, translate(error, self._path))
         except Exception as error:
+            # A bug must reach those who wait, and leave the thread running.
             self._roll_back()
-            answers = [(request, error) for request in requests]
+            return self._failed(requests, error)
+        try:
+            self._files.committed(changes.kept)
+        except StoreUnavailable as error:
+            outcome = self._failed(requests, StoreUncertain(str(error)))
+            return outcome._replace(batches=changes.batches)
+        self.problem = None
         return _Outcome(changes.batches, changes.compacted, answers)
+
+    def _failed(self, requests: Sequence[_Request], error: Exception) -> _Outcome:
+        self._report(str(error))
+        return _Outcome([], self._changes.compacted, [(request, error) for request in requests])
+
+    def _report(self, problem: str) -> None:
+        self.problem = problem
+        self._failures.failed(problem)
+
+    def _look_around(self) -> None:
+        """Check the files while there is nothing to write."""
+        try:
+            self._files.check()
+        except StoreUnavailable as error:
+            self._lost = True
+            self._report(str(error))
+        else:
+            if self._lost:
+                self.problem = None
+            self._lost = False
 
     def _apply(self, request: _Request) -> object:
         try:
             return request.apply(self._changes)
         except StoreError as error:
             return error
+        except DamagedRow as error:
+            found = translate(error, self._path)
+            self.damage = self.damage or str(found)
+            return found
 
     def _roll_back(self) -> None:
         # If this fails, the next begin() fails too, and reports the reason.
         with contextlib.suppress(sqlite3.Error):
             self._changes.rollback()
-
-    def _check_file(self) -> None:
-        """Raise StoreUnavailable if the file was removed or replaced: writes would be lost."""
-        try:
-            same = os.stat(self._path).st_ino == self._inode
-        except OSError:
-            same = False
-        if not same:
-            raise StoreUnavailable(f"{self._path}: was removed or replaced: restart musterd")

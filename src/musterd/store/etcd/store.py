@@ -85,6 +85,11 @@ class Etcd:
         await self.client.close()
 
     @property
+    def problem(self) -> None:
+        """Same as in `Store`; each request finds out by itself."""
+        return None
+
+    @property
     def limits(self) -> Limits:
         """Same as in `Store`."""
         return self._limits

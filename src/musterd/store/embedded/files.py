@@ -1,0 +1,99 @@
+"""Files of an open database, watched for changes by others."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from musterd.kv.errors import StoreUnavailable
+from musterd.store.embedded.acknowledged import Acknowledged
+from musterd.store.embedded.checksums import Meta
+
+
+class _Seen(NamedTuple):
+    inode: int
+    octets: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self | None:
+        """Return the state of a file, None if there is none."""
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+class Files:
+    """The database and its write-ahead log; ``same`` is for all threads, the rest for the writer's.
+
+    SQLite does not notice if they are removed or replaced: it writes to files without a name, and
+    all of that would be lost when musterd stops.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection, acknowledged: Acknowledged) -> None:
+        """Remember the files of an open database."""
+        self.path = path
+        self._acknowledged = acknowledged
+        self._db = db
+        self._wal_path = path.with_name(path.name + "-wal")
+        self._saved = ""
+        self._seen = _Seen.of(path)
+        self._inode = self._seen and self._seen.inode
+        self._wal = _Seen.of(self._wal_path)
+
+    def same(self) -> bool:
+        """Return whether the database has its name, so that the name can be opened."""
+        now = _Seen.of(self.path)
+        return now is not None and now.inode == self._inode
+
+    def check(self) -> None:
+        """Raise StoreUnavailable if a file was removed, replaced or changed by another program."""
+        now = _Seen.of(self.path)
+        self._compare(now)
+        if now != self._seen:
+            raise StoreUnavailable(
+                f"{self.path}: was changed by another program: stop musterd, and restore it from a"
+                " backup"
+            )
+
+    def committed(self, meta: Meta) -> None:
+        """Check the names of the files after a commit, before it is acknowledged.
+
+        Raises StoreUnavailable.
+        """
+        now = _Seen.of(self.path)
+        self._compare(now)
+        self._seen = now
+        self._acknowledged.write(meta.commits, meta.revision)
+
+    def _compare(self, now: _Seen | None) -> None:
+        if now is None or now.inode != self._inode:
+            self._saved = self._saved or self._save()
+            raise StoreUnavailable(
+                f"{self.path}: was removed or replaced while musterd runs: {self._saved}"
+            )
+        self._saved = ""
+        wal = _Seen.of(self._wal_path)
+        if self._wal is None:
+            # SQLite creates it with the first commit.
+            self._wal = wal
+        elif wal is None or wal.inode != self._wal.inode:
+            raise StoreUnavailable(
+                f"{self._wal_path}: was removed or replaced while musterd runs: stop musterd with"
+                " SIGTERM, which saves its content, and start it again"
+            )
+
+    def _save(self) -> str:
+        """Save the content of a file that has lost its name; return what to do."""
+        to = self.path.with_name(self.path.name + ".saved")
+        try:
+            to.unlink(missing_ok=True)
+            os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(sqlite3.connect(to)) as copy:
+                self._db.backup(copy)
+        except (OSError, sqlite3.Error) as error:
+            return f"export the zones before you stop musterd, as {to} can't be written: {error}"
+        return f"stop musterd, and put {to} in its place, which has its content"
