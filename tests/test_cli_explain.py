@@ -42,3 +42,10 @@ def test_status_shows_zones_and_sources(api: Api) -> None:
 def test_status_in_json(api: Api) -> None:
     found = json.loads(api("status", "--json"))
     assert set(found) >= {"version", "started", "listeners", "zones", "sources", "problems"}
+
+
+def test_explain_prints_referral(api: Api) -> None:
+    api("record", "set", "cut.muster.local", "NS", "ns.other.test.")
+    lines = api("explain", "web.cut.muster.local", "A").splitlines()
+    assert lines[-2] == "answer: NOERROR, a referral to"
+    assert lines[-1].split() == ["cut.muster.local.", "30", "IN", "NS", "ns.other.test."]

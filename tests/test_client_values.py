@@ -19,6 +19,7 @@ SCHEMAS = {
     values.NewTokenInfo: "NewToken",
     values.CandidateInfo: "Given",
     values.AnswerInfo: "Answer",
+    values.LeftOutInfo: "LeftOut",
     values.ExplanationInfo: "Explanation",
     values.SourceInfo: "SourceState",
     values.StoreInfo: "StoreState",

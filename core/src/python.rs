@@ -32,6 +32,8 @@ struct Core {
     listeners: Mutex<Listeners>,
     /// Answers queries from Python.
     responder: Mutex<Responder>,
+    /// Does the same without being counted.
+    prober: Mutex<Responder>,
     /// Signs cookies if no secret is configured.
     secret: [u8; 16],
 }
@@ -56,11 +58,12 @@ impl Core {
         let shared = Arc::new(Shared::new(random()?));
         let listeners = Listeners::new(shared.clone())?;
         let responder = Mutex::new(Responder::new(listeners.new_counters(), random()?));
+        let prober = Mutex::new(Responder::new(Arc::default(), random()?));
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|error| PyOSError::new_err(error.to_string()))?;
         let options = Options { cookies: true, secrets: vec![secret], ..Options::default() };
         shared.configure(options);
-        Ok(Core { shared, listeners: Mutex::new(listeners), responder, secret })
+        Ok(Core { shared, listeners: Mutex::new(listeners), responder, prober, secret })
     }
 
     #[pyo3(signature = (*, version=String::new(), server_id=String::new(), udp_size=1232,
@@ -175,15 +178,14 @@ impl Core {
     fn answer<'py>(
         &self, py: Python<'py>, query: &[u8], client: &str, tcp: bool,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let client: IpAddr =
-            client.parse().map_err(|_| invalid(format!("client: {client:?} is not an address")))?;
-        let (transport, size) =
-            if tcp { (Transport::Tcp, MAX_MESSAGE) } else { (Transport::Udp, udp::ANSWER_SIZE) };
-        let mut buffer = vec![0; size];
-        let guard = &epoch::pin();
-        let context = RequestContext::new(&self.shared, clock(), guard);
-        let outcome = lock(&self.responder).respond(context, query, client, transport, &mut buffer);
-        Ok(outcome.answer(&buffer).map(|answer| PyBytes::new(py, answer)))
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        self.respond(py, &self.responder, query, client, transport)
+    }
+
+    fn probe<'py>(
+        &self, py: Python<'py>, query: &[u8], client: &str,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.respond(py, &self.prober, query, client, Transport::Tcp)
     }
 
     fn counters(&self) -> HashMap<&'static str, u64> {
@@ -198,6 +200,22 @@ impl Core {
             (PyBytes::new(py, &apex), state as u8, names, memory)
         };
         self.shared.zones.summary().into_iter().map(row).collect()
+    }
+}
+
+impl Core {
+    fn respond<'py>(
+        &self, py: Python<'py>, responder: &Mutex<Responder>, query: &[u8], client: &str,
+        transport: Transport,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let client: IpAddr =
+            client.parse().map_err(|_| invalid(format!("client: {client:?} is not an address")))?;
+        let size = if transport == Transport::Tcp { MAX_MESSAGE } else { udp::ANSWER_SIZE };
+        let mut buffer = vec![0; size];
+        let guard = &epoch::pin();
+        let context = RequestContext::new(&self.shared, clock(), guard);
+        let outcome = lock(responder).respond(context, query, client, transport, &mut buffer);
+        Ok(outcome.answer(&buffer).map(|answer| PyBytes::new(py, answer)))
     }
 }
 

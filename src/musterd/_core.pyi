@@ -108,6 +108,9 @@ class Core:
     def answer(self, query: bytes, client: str = "127.0.0.1", tcp: bool = False) -> bytes | None:
         """Answer one message as a listener does; None if a listener sends no reply."""
 
+    def probe(self, query: bytes, client: str) -> bytes | None:
+        """Answer one message over TCP as a listener does, without counting it."""
+
     def counters(self) -> dict[str, int]:
         """Return the counters since the start by name (``queries_udp``, ``rcode_noerror``)."""
 

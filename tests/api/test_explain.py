@@ -8,8 +8,8 @@ from musterd.api.status import MAX_PROBLEMS
 from musterd.kv import PutOp as StorePut
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
-from musterd.sources.changes import Fault, Lost, Put
-from tests.api.kit import Api
+from musterd.sources.changes import Fault, Lost, Put, Withheld, WithheldRecord
+from tests.api.kit import Api, settings
 
 
 async def explain(api: Api, name: str, **query: str) -> Any:
@@ -36,7 +36,8 @@ async def test_explain_shows_registered_records(api: Api) -> None:
         "hidden": "", "refused": "",
     }  # fmt: skip
     assert found == {"name": "web.muster.local.", "type": "A", "client": "127.0.0.1",
-                     "zone": "muster.local", "state": "live", "policy": "one"}  # fmt: skip
+                     "zone": "muster.local", "state": "live", "policy": "one",
+                     "left_out": []}  # fmt: skip
 
 
 async def test_explain_depends_on_client(api: Api) -> None:
@@ -129,3 +130,69 @@ async def test_status_lists_problems(api: Api) -> None:
     assert problems[2].startswith(
         'source registry: muster.local/bad/A/1: "nope" is not valid A data'
     )
+
+
+async def test_explain_shows_referral(api: Api) -> None:
+    await api.ok("PUT", "/records/muster.local/cut/NS/1", {"data": "ns.cut.muster.local."})
+    await api.ok("PUT", "/records/muster.local/ns.cut/A/1", {"data": "10.0.0.9"})
+    for name in ("web.cut", "cut", "ns.cut"):
+        answer = (await explain(api, f"{name}.muster.local", type="A"))["answer"]
+        assert answer["referral"] is True
+        assert answer["records"] == []
+        assert answer["authority"] == ["cut.muster.local. 30 IN NS ns.cut.muster.local."]
+    for name, rcode in (("muster.local", "NOERROR"), ("nope.muster.local", "NXDOMAIN")):
+        answer = (await explain(api, name, type="TXT"))["answer"]
+        assert (answer["referral"], answer["rcode"]) == (False, rcode)
+        assert " SOA " in answer["authority"][0]
+
+
+async def test_explain_is_not_counted_as_a_query(api: Api) -> None:
+    before = api.core.counters()
+    await explain(api, "web.muster.local", type="A")
+    assert api.core.counters() == before
+
+
+async def test_explain_shows_what_was_left_out(api: Api) -> None:
+    key = b"/musterd/v1/records/muster.local/bad/A/1"
+    done = await api.store.transaction((), (StorePut(key, b'{"data": "nope"}'),))
+    await api.context.registry.applied.reached(done.revision)
+    found = await explain(api, "bad.muster.local")
+    assert found["records"] == []
+    (left_out,) = found["left_out"]
+    assert (left_out["source"], left_out["where"]) == ("registry", "muster.local/bad/A/1")
+    assert '"nope" is not valid A data' in left_out["reason"]
+    for name in ("bad.sub.muster.local", "muster.local", "x.bad.muster.local"):
+        assert (await explain(api, name))["left_out"] == []
+
+
+async def test_explain_shows_keys_below_a_name_that_were_left_out(api: Api) -> None:
+    owner = name_from_text("x1.web.muster.local")
+    below = Fault("/skydns/local/muster/web/x1", "not JSON", owner)
+    api.context.catalog.apply("registry", below, Fault("z.zone:3", "wrong"))
+    found = await explain(api, "web.muster.local")
+    assert {each["where"] for each in found["left_out"]} == {below.where, "z.zone:3"}
+    # A line that names no owner matters only where nothing is known.
+    await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.0.0.1"})
+    found = await explain(api, "web.muster.local")
+    assert [each["where"] for each in found["left_out"]] == [below.where]
+    faults = [Fault(f"key {number}", "wrong", owner) for number in range(50)]
+    api.context.catalog.apply("registry", *faults)
+    assert len((await explain(api, "web.muster.local"))["left_out"]) == 20
+
+
+async def test_explain_shows_sources_that_the_zone_does_not_list(api: Api) -> None:
+    zones: Any = [{"name": "muster.local"}, {"name": "kid.muster.local", "sources": ["f"]}]
+    source = {"name": "f", "path": "unused.zone", "zone": "kid.muster.local"}
+    await api.ok("PUT", "/records/muster.local/q.kid/A/1", {"data": "10.0.0.1"})
+    await api.context.catalog.reconfigure(settings(zones, sources={"zonefile": [source]}))
+    (record,) = (await explain(api, "q.kid.muster.local"))["records"]
+    assert record["key"] == "muster.local/q.kid/A/1"
+    assert record["hidden"] == "the zone kid.muster.local. does not list this source"
+
+
+async def test_explain_shows_withheld_records_of_a_type_that_has_no_others(api: Api) -> None:
+    owner = name_from_text("web.muster.local")
+    record = WithheldRecord(1, 1, bytes((10, 0, 0, 1)), "its status is DOWN")
+    api.context.catalog.apply("registry", Withheld(owner, (record,)))
+    (shown,) = (await explain(api, "web.muster.local"))["records"]
+    assert (shown["data"], shown["hidden"]) == ("10.0.0.1", "its status is DOWN")

@@ -40,7 +40,7 @@ _NO_ZONE: Final = "no-such-zone"
 class CoreAnswers(Protocol):
     """The part of ``musterd._core.Core`` that the API uses."""
 
-    def answer(self, query: bytes, client: str, tcp: bool) -> bytes | None: ...  # noqa: D102
+    def probe(self, query: bytes, client: str) -> bytes | None: ...  # noqa: D102
 
 
 @dataclass(slots=True)

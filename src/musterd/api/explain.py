@@ -1,7 +1,8 @@
 """``/v1/explain``: reasons for the answer to a query."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import dns.flags
@@ -9,19 +10,20 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from musterd.api import responses, schemas
-from musterd.api.context import CallDep, CoreAnswers
+from musterd.api.context import CallDep, Context, CoreAnswers
 from musterd.api.problems import ProblemResponse, documented
 from musterd.catalog import Contribution
 from musterd.catalog.resolve import resolve
 from musterd.catalog.states import STATE_TEXT
 from musterd.catalog.zone import Zone, deepest
 from musterd.registry import rdata
-from musterd.registry.names import MAX_TEXT, parse_name, zone_text
+from musterd.registry.names import MAX_TEXT, parse_name, within, zone_text
 from musterd.rr.names import name_to_text
 from musterd.rr.rrset import Policy, policy_of
 from musterd.rr.types import ADDRESSED, CNAME
@@ -29,6 +31,7 @@ from musterd.rr.types import ADDRESSED, CNAME
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 _A: Final = 1
 _TCP_OCTETS: Final = 65_535
+MAX_LEFT_OUT: Final = 20
 _REMOTE: Final = "127.0.0.1"
 
 
@@ -56,7 +59,7 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
     name, client = _name(wanted.name), _client(wanted.client)
     zone = deepest(context.catalog.zones, name)
     if zone is None:
-        raise context.no_zone(name_to_text(name))
+        raise context.no_zone(zone_text(name))
     owner = _owner(zone, name)
     given = context.catalog.explain(zone.apex, owner)
     if wanted.type is None:
@@ -78,6 +81,7 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
         "state": STATE_TEXT[context.catalog.states.said(zone.apex)[0]],
         "policy": _policy(zone, owner, rtype),
         "records": [record for entry in given for record in _records(entry)],
+        "left_out": list(islice(_left_out(context, zone, name, given), MAX_LEFT_OUT)),
         "answer": answer,
     }
     return responses.answer(found)
@@ -139,8 +143,27 @@ def _records(given: Contribution) -> Iterator[dict[str, Any]]:
         }
 
 
+def _left_out(
+    context: Context, zone: Zone, name: bytes, given: Sequence[Contribution]
+) -> Iterator[dict[str, str]]:
+    """Yield what the sources of a zone have left out at a name.
+
+    Where nothing is known at the name, also what may be of any name: the lines of zone files.
+    """
+    for rows in zone.sources.values():
+        table = context.catalog.tables.get(rows.name)
+        for problem in () if table is None else table.problems.last:
+            # A name of an etcd source has the records of the names below it.
+            below = name != zone.apex and within(problem.owner, name)
+            if problem.owner == name or below or not (problem.owner or given):
+                yield {"source": rows.name, "where": problem.where, "reason": problem.reason}
+
+
 def _answer(core: CoreAnswers, name: bytes, rtype: int, client: str) -> dict[str, Any]:
-    """Return the answer of the core to a client, over TCP to avoid truncation."""
+    """Return the answer of the core to a client, over TCP to avoid truncation; it is not counted.
+
+    authority: of a referral, or of a negative answer.
+    """
     owner, _ = dns.name.from_wire(name, 0)
     query = dns.message.make_query(
         owner,
@@ -149,9 +172,18 @@ def _answer(core: CoreAnswers, name: bytes, rtype: int, client: str) -> dict[str
         use_edns=0,
         payload=_TCP_OCTETS,
     )
-    reply = core.answer(query.to_wire(), client, True)
+    reply = core.probe(query.to_wire(), client)
     if reply is None:
-        return {"rcode": "NONE", "records": []}
+        return {"rcode": "NONE", "records": [], "referral": False, "authority": []}
     answer = dns.message.from_wire(reply)
-    lines = [line for rrset in answer.answer for line in rrset.to_text().split("\n")]
-    return {"rcode": dns.rcode.to_text(answer.rcode()), "records": lines}
+    delegated = any(rrset.rdtype == dns.rdatatype.NS for rrset in answer.authority)
+    return {
+        "rcode": dns.rcode.to_text(answer.rcode()),
+        "records": _lines(answer.answer),
+        "referral": delegated and not answer.answer,
+        "authority": _lines(answer.authority),
+    }
+
+
+def _lines(section: Iterable[dns.rrset.RRset]) -> list[str]:
+    return [line for rrset in section for line in rrset.to_text().split("\n")]

@@ -181,10 +181,20 @@ class GivenOut(BaseModel):
     refused: str = Field(description="why it can't be answered; empty if it can")
 
 
+class LeftOutOut(BaseModel):
+    """Something in a source that can't be used."""
+
+    source: str
+    where: str
+    reason: str
+
+
 class AnswerOut(BaseModel):
     """The answer to a client."""
 
     rcode: str
+    referral: bool = Field(description="the name is delegated to the name servers in authority")
+    authority: list[str] = Field(description="lines of the authority section")
     records: list[str] = Field(description="lines of a zone file")
 
 
@@ -198,6 +208,10 @@ class ExplanationOut(BaseModel):
     state: Literal["live", "loading", "stale", "restoring"]
     policy: str
     records: list[GivenOut]
+    left_out: list[LeftOutOut] = Field(
+        description="what sources have of the name but can't use, at most 20; if no record of the "
+        "name is known, also the unusable lines of zone files"
+    )
     answer: AnswerOut
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -18,7 +19,7 @@ from musterd.catalog.states import States
 from musterd.catalog.table import STEP, Table
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
-from musterd.rr.names import fold
+from musterd.rr.names import fold, suffixes
 from musterd.settings import Settings
 from musterd.sources.changes import (
     Batch,
@@ -122,9 +123,17 @@ class Catalog:
     def explain(self, zone: bytes, owner: bytes, rtype: int | None = None) -> list[Contribution]:
         """Return every RRset at an owner name, the answered ones first; names are in wire form.
 
-        Raises KeyError if the zone is unknown.
+        At the end are those of zones above, which DNS never answers. Raises KeyError if the zone is
+        unknown.
         """
-        return explain(self.zones[fold(zone)], fold(owner), rtype)
+        apex, name = fold(zone), fold(owner)
+        found = explain(self.zones[apex], name, rtype)
+        above = (self.zones.get(suffix) for suffix in suffixes(apex) if suffix != apex)
+        for parent in above:
+            if parent is not None and name in parent.names:
+                reason = f"the zone {self.zones[apex].text} does not list this source"
+                found += (replace(each, hidden=reason) for each in explain(parent, name, rtype))
+        return found
 
     def source_reports(self) -> list[SourceReport]:
         """Return the state of each source."""

@@ -52,11 +52,15 @@ def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -
 
 
 def _withheld(zone: Zone, owner: bytes, given: Sequence[Contribution]) -> Iterator[Contribution]:
-    """Return the records that sources withhold from RRsets that they give."""
+    """Return the records that sources have but withhold."""
     whole = {(each.source, each.rtype): each for each in given}
     for rows in zone.sources.values():
         for rtype, weight, rdata, reason in rows.withheld.get(owner, ()):
+            rrset = RRset(zone.settings.ttl, ((weight, rdata),))
             contribution = whole.get((rows.name, rtype))
-            if contribution is not None:
-                rrset = contribution.rrset._replace(records=((weight, rdata),))
+            if contribution is None:
+                # Nothing of this type is left.
+                yield Contribution(rows.name, "", 0, 0.0, rtype, rrset, reason, "")
+            else:
+                rrset = contribution.rrset._replace(records=rrset.records)
                 yield replace(contribution, rrset=rrset, hidden=reason, refused="")

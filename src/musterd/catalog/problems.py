@@ -14,11 +14,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A rejected part of a source: its location, the reason, and the time (epoch seconds)."""
+    """A rejected part of a source: its location, the reason, and the time (epoch seconds).
+
+    owner: the folded owner name that lacks records therefore; empty if it is not known.
+    """
 
     where: str
     reason: str
     time: float
+    owner: bytes = b""
 
 
 class Problems:
@@ -46,14 +50,14 @@ class Problems:
         """The problems that are kept, the newest last."""
         return tuple(p for found in self._known.values() for p in found.values())[-PROBLEMS:]
 
-    def add(self, where: str, reason: str, key: bytes | None = None) -> None:
+    def add(self, where: str, reason: str, key: bytes | None = None, owner: bytes = b"") -> None:
         """Count and keep a problem; key: of its row, which may have several problems."""
         where, reason = shorten_unique(where), shorten(reason)
         self.total += 1
         place = where if key is None else key
         found = self._known.pop(place, {})
         found.pop(where, None)
-        found[where] = Problem(where, reason, self._clock())
+        found[where] = Problem(where, reason, self._clock(), owner)
         self._known[place] = found
         if len(found) > PROBLEMS:
             del found[next(iter(found))]

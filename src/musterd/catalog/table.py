@@ -132,8 +132,8 @@ class Table:
     def note(self, change: Fault | Resolved | Withheld) -> None:
         """Take a change that affects no answer."""
         match change:
-            case Fault(where, reason):
-                self.problems.add(where, reason)
+            case Fault(where, reason, owner):
+                self.problems.add(where, reason, owner=owner)
             case Resolved(where):
                 self.problems.drop(where)
             case Withheld():
@@ -316,7 +316,7 @@ class Table:
             check_name(record.owner)
             unpack(record.packed)
         except ValueError as error:
-            self.problems.add(key_text(key), str(error), key)
+            self.problems.add(key_text(key), str(error), key, record.owner.lower())
             return False
         return True
 
@@ -330,7 +330,7 @@ class Table:
                 where = f"{name_to_text(folded)} {type_text(rtype)}"
                 if key.startswith(KEY_TEXT, SOURCE_OCTETS):
                     where = f"{key_text(key)}: {where}"
-                self.problems.add(where, reason, key)
+                self.problems.add(where, reason, key, folded)
 
     def index(self, zones: Iterable[Zone]) -> Iterator[None]:
         """Add all rows to the index of new zones, with a break after each step."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from musterd.cli.options import OPTIONS, NameArg, OutputOptions, TypeArg, type_of
+from musterd.cli.options import OPTIONS, NameArg, OutputOptions, type_of
 
 if TYPE_CHECKING:
     from musterd.client.values import CandidateInfo, ExplanationInfo
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 def explain(
     name: NameArg,
-    rtype: TypeArg | None = None,
+    rtype: Annotated[
+        str | None,
+        Parameter(
+            name="TYPE",
+            help="Record type; default: the only type at the name, or A if there are "
+            "several or none.",
+        ),
+    ] = None,
     /,
     *,
     client: Annotated[
@@ -51,9 +58,14 @@ def _print(found: "ExplanationInfo") -> None:
     _print_records("answered:", [r for r in records if not r["hidden"] and not r["refused"]])
     _print_records("not answered:", [r for r in records if r["hidden"] or r["refused"]])
     if not records:
-        print("\nno source has records at this name")
-    print(f"\nanswer: {found['answer']['rcode']}")
-    for line in found["answer"]["records"]:
+        print("\nno source has records at this name that can be used")
+    if found["left_out"]:
+        print("\nleft out:")
+        rows = ((each["source"], each["where"], each["reason"]) for each in found["left_out"])
+        output.table(("source", "where", "reason"), rows, indent="  ")
+    answer = found["answer"]
+    print(f"\nanswer: {answer['rcode']}{', a referral to' if answer['referral'] else ''}")
+    for line in answer["authority" if answer["referral"] else "records"]:
         print(f"  {printable(line)}")
 
 

@@ -127,10 +127,20 @@ class CandidateInfo(TypedDict):
     refused: str
 
 
+class LeftOutInfo(TypedDict):
+    """Something in a source that can't be used."""
+
+    source: str
+    where: str
+    reason: str
+
+
 class AnswerInfo(TypedDict):
-    """The answer for one client; records: lines of a zone file."""
+    """The answer for one client; records and authority: lines of a zone file."""
 
     rcode: str
+    referral: bool
+    authority: list[str]
     records: list[str]
 
 
@@ -144,6 +154,7 @@ class ExplanationInfo(TypedDict):
     state: str
     policy: str
     records: list[CandidateInfo]
+    left_out: list[LeftOutInfo]
     answer: AnswerInfo
 
 

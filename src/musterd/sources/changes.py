@@ -95,10 +95,14 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something in a source is invalid and was dropped: its location, and the reason."""
+    """Something in a source is invalid and was dropped: its location, and the reason.
+
+    owner: the folded owner name that lacks records therefore; empty if it is not known.
+    """
 
     where: str
     reason: str
+    owner: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

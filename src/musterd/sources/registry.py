@@ -87,7 +87,7 @@ class RegistrySource:
         try:
             return self._put(entry)
         except (ValueError, TypeError, OverflowError) as error:
-            return Fault(_name(entry.key), str(error))
+            return Fault(_name(entry.key), str(error), _owner(entry.key))
 
     def _put(self, entry: Entry) -> Put:
         """Return the record of an entry. Raises ValueError, TypeError, OverflowError."""
@@ -138,6 +138,15 @@ def _grouped(reports: Iterable[_Report], bad: set[str], *, whole: bool = False) 
     yield from faults
     if group:
         yield Batch(group, whole)
+
+
+def _owner(key: bytes) -> bytes:
+    """Return the folded owner name of a key; empty if it has none."""
+    try:
+        zone, owner, *_ = key[len(RECORDS) :].decode().split("/")
+        return names.owner_wire(owner, zone).lower()
+    except ValueError:
+        return b""
 
 
 def _name(key: bytes) -> str:

@@ -17,12 +17,12 @@ class FaultLog:
         """Path of a truncated name -> the reason."""
         self.unreported: list[Fault | Resolved] = []
 
-    def key(self, raw: bytes, revision: int, reason: str) -> bool:
-        """Note that a key is unreadable. Return whether it was not before."""
+    def key(self, raw: bytes, revision: int, reason: str, owner: bytes = b"") -> bool:
+        """Note that a key of an owner name is unreadable. Return whether it was not before."""
         where = printable_key(raw)
         known = where in self.keys
         self.keys[where] = revision
-        self.unreported.append(Fault(where, shorten(reason)))
+        self.unreported.append(Fault(where, shorten(reason), owner))
         return not known
 
     def resolve_key(self, where: str) -> bool:
@@ -39,7 +39,7 @@ class FaultLog:
         where = name_to_text(name_of(path))
         if reason:
             self.names[path] = reason
-            self.unreported.append(Fault(where, reason))
+            self.unreported.append(Fault(where, reason, name_of(path)))
         else:
             del self.names[path]
             self.unreported.append(Resolved(where))

@@ -115,11 +115,19 @@ class Index:
                 if key.irregular:
                     self.irregular.add(raw)
         except ValueError as error:
-            if self.faults.key(raw, revision, str(error)):
+            if self.faults.key(raw, revision, str(error), self._owner(raw)):
                 self._forget(raw, revision)
         else:
             if self.faults.keys:
                 self.faults.resolve_key(printable_key(raw))
+
+    def _owner(self, raw: bytes) -> bytes:
+        """Return the owner name of an unreadable key; empty if it has none."""
+        try:
+            key = self.keys.read(raw)
+            return b"" if key is None else name_of(key.path)
+        except ValueError:
+            return b""
 
     def load(
         self, raw: bytes, value: bytes, revision: int, lease_ttl: int | None, time: float
