@@ -1,7 +1,6 @@
 """Snapshots of a catalog: saved, restored, damaged."""
 
 import hashlib
-import json
 import os
 import random
 from pathlib import Path
@@ -207,7 +206,15 @@ async def test_serial_does_not_decrease_after_a_crash(tmp_path: Path) -> None:
     assert again.serials()[f"{ZONE}."] > last
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"a.": "x"}', '{"a.": null}', "7"])
+INVALID = [
+    "", "[]", "{", "7", "NaN", "\0" * 100,
+    '{"a.": "x"}', '{"a.": null}', '{"a.": 1e400}', '{"a.": -1}', '{"a.": true}',
+    '{"a.": 99999999999999999999}', "[" * 100_000, '{"a.": ' * 1000, '{"checksum": 1}',
+    '{"serials": {"a.": 7}, "checksum": ""}', '{"serials": {"a.": 7}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", INVALID)
 async def test_invalid_serials_are_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "serials.json").write_text(content)
     catalog, _, clock = await new_catalog()
@@ -215,16 +222,63 @@ async def test_invalid_serials_are_ignored(tmp_path: Path, content: str) -> None
     assert snapshots.read_serials() == {}
     assert snapshots.bad_total == 1
     await snapshots.save_serials(last=True)
-    assert json.loads((tmp_path / "serials.json").read_text()) == catalog.serials()
+    again = SnapshotFiles(tmp_path, catalog, clock.time)
+    assert again.read_serials() == catalog.serials()
+    assert again.bad_total == 0
+
+
+async def test_serials_with_flipped_bit_or_cut_off_are_ignored(tmp_path: Path) -> None:
+    catalog, _, clock = await new_catalog()
+    await SnapshotFiles(tmp_path, catalog, clock.time).save_serials()
+    path = tmp_path / "serials.json"
+    whole = path.read_bytes()
+    wanted = SnapshotFiles(tmp_path, catalog, clock.time).read_serials()
+    broken = [whole[:size] for size in range(len(whole))]
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        broken.append(bytes(flipped))
+    ignored = 0
+    for content in broken:
+        path.write_bytes(content)
+        snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
+        assert snapshots.read_serials() in ({}, wanted), content
+        ignored += snapshots.bad_total
+    # A few bits change one kind of white space into another.
+    assert ignored > len(broken) * 0.9
 
 
 async def test_serials_of_removed_zones_are_kept(tmp_path: Path) -> None:
+    """They are read from a file without a checksum, as it was written until version 0.1."""
     (tmp_path / "serials.json").write_text('{"gone.": 5}')
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
     snapshots.read_serials()
     await snapshots.save_serials(last=True)
     assert snapshots.read_serials()["gone."] == 5
+
+
+async def test_files_are_private_to_their_owner(tmp_path: Path) -> None:
+    (tmp_path / "one.snapshot.new").touch(0o644)
+    catalog, _ = await saved(tmp_path)
+    await SnapshotFiles(tmp_path, catalog, lambda: NOW).save_serials()
+    assert sorted(os.listdir(tmp_path)) == ["one.snapshot", "serials.json"]
+    for name in os.listdir(tmp_path):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+async def test_snapshot_with_invalid_header_is_ignored(tmp_path: Path) -> None:
+    """Its checksum is right, so another version of musterd has written it."""
+    for header in (b"{}", b"[]", b"7", b"{", b'{"version": 1}', b'{"version": 1, "more": 2}', b""):
+        content = b"musterd\1" + len(header).to_bytes(4) + header
+        digest = hashlib.blake2b(content, digest_size=32).digest()
+        (tmp_path / "one.snapshot").write_bytes(content + digest)
+        _, core, snapshots, done = await restored(tmp_path)
+        assert (done, snapshots.bad_total, core.text(ZONE)) == (False, 1, []), header
+    content = b"musterd\1\0"
+    digest = hashlib.blake2b(content, digest_size=32).digest()
+    (tmp_path / "one.snapshot").write_bytes(content + digest)
+    assert (await restored(tmp_path))[3] is False
 
 
 def test_folder_is_created(tmp_path: Path) -> None:

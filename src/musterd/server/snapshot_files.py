@@ -7,7 +7,7 @@ One file per source::
 
 Integers are big-endian. Keys and rows are those of ``musterd.catalog.rows``, without the fields
 that are valid for one run only. A JSON file beside them has the serials of the zones, which must
-not decrease.
+not decrease, with a checksum.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
+from pydantic_core import from_json
 
 from musterd.catalog import Catalog
 from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
@@ -33,6 +34,7 @@ DIGEST: Final = 32
 SERIAL_AHEAD: Final = 120
 """Added to each serial that is saved while running: more than can be used until the next save,
 because a serial grows at most once a second."""
+_MAX_SERIAL: Final = (1 << 63) - 1
 _LENGTH = struct.Struct("!I")
 _LENGTHS = struct.Struct("!II")
 _ROWS_PER_WRITE = 1000
@@ -74,7 +76,11 @@ class SnapshotFiles:
         content = await asyncio.to_thread(self._read, self._path(source))
         if content is None:
             return False
-        header, at = _header(content)
+        try:
+            header, at = _header(content)
+        except (ValueError, KeyError, TypeError, struct.error) as error:
+            self._bad(self._path(source), f"invalid header: {error!r}")
+            return False
         if header is None or (header.source, header.settings) != (source, settings):
             log.info("snapshot ignored: other version or settings", source=source)
             return False
@@ -100,13 +106,15 @@ class SnapshotFiles:
 
     def read_serials(self) -> dict[str, int]:
         """Return the lower bound of the serial of each zone."""
+        path = self._serials_path
         try:
-            found: Any = json.loads(self._serials_path.read_bytes())
-            self._serials = {str(zone): int(serial) for zone, serial in found.items()}
+            self._serials = _parse_serials(path.read_bytes())
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            self._bad(self._serials_path, str(error))
+        except OSError as error:
+            self._bad(path, error.strerror or str(error))
+        except ValueError as error:
+            self._bad(path, str(error))
         return self._serials
 
     async def save_serials(self, *, last: bool = False) -> None:
@@ -118,8 +126,7 @@ class SnapshotFiles:
         ahead = 0 if last else SERIAL_AHEAD
         serials = {**self._serials, **{zone: serial + ahead for zone, serial in now.items()}}
         try:
-            content = json.dumps(serials, indent=1).encode()
-            await asyncio.to_thread(_write, self._serials_path, [content])
+            await asyncio.to_thread(_write, self._serials_path, [_serials_content(serials)])
             self._serials = serials
         except OSError as error:
             self._failed(self._serials_path, error)
@@ -184,6 +191,34 @@ def _rows(content: memoryview, at: int) -> Iterator[tuple[bytes, bytes]]:
         at = middle + row
 
 
+def _serials_content(serials: Mapping[str, int]) -> bytes:
+    return json.dumps({"serials": serials, "checksum": _serials_sum(serials)}, indent=1).encode()
+
+
+def _serials_sum(serials: Mapping[str, int]) -> str:
+    text = json.dumps(serials, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=DIGEST).hexdigest()
+
+
+def _parse_serials(content: bytes) -> dict[str, int]:
+    """Return the serials in a file. Raises ValueError."""
+    found = from_json(content)
+    if not isinstance(found, dict):
+        raise ValueError("expected an object")  # noqa: TRY004 - the content is wrong
+    checksum = found.get("checksum")
+    # Until version 0.1 the file was the inner object, without a checksum.
+    serials = found if checksum is None else found.get("serials")
+    if not isinstance(serials, dict) or not all(map(_is_serial, serials.values())):
+        raise ValueError("expected a serial for each zone")
+    if checksum is not None and checksum != _serials_sum(serials):
+        raise ValueError("checksum mismatch")
+    return serials
+
+
+def _is_serial(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_SERIAL
+
+
 def _content(header: Header, rows: Mapping[bytes, bytes]) -> Iterator[bytes]:
     front = json.dumps(asdict(header)).encode()
     yield MAGIC + _LENGTH.pack(len(front)) + front
@@ -206,10 +241,17 @@ def _signed(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield digest.digest()
 
 
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    os.fchmod(file, 0o600)
+    return file
+
+
 def _write(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file atomically: beside its path, then rename it."""
     beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
+    with open(beside, "wb", opener=_private) as file:
         file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
