@@ -130,6 +130,33 @@ def test_name_that_repeats_its_zone_is_written_shown_and_deleted(api: Api) -> No
         api.fails("record", "show", name)
 
 
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        (["--policy", "best"], '--policy: got "best", expected all, one'),
+        (["--weight", "99999"], '--weight: got "99999", expected 65535 or less'),
+        (["--label", "a b=x"], '--label a b: got "a b", expected 1 to 63'),
+        (["--label", f"a.b={'x' * 300}"], "--label a.b: got"),
+        (["--description", "x" * 1001], "--description: got"),
+        (["--lease", "0s"], '--lease: got "0", expected 1 or more'),
+        (["--lease", "60000d"], '--lease: got "5184000000", expected 31536000 or less'),
+    ],
+)
+@pytest.mark.parametrize("adding", [[], ["--add"]])
+def test_invalid_option_is_named(
+    api: Api, options: list[str], wrong: str, adding: list[str]
+) -> None:
+    line = ["record", "set", "web.muster.local", "A", "10.0.0.1", "10.0.0.2", *options, *adding]
+    output = api.fails(*line)
+    assert output.startswith(wrong)
+    assert output.count("\n") == 1
+
+
+def test_invalid_filter_is_named(api: Api) -> None:
+    assert api.fails("record", "list", "--registrant", "x" * 100).startswith("--registrant: got")
+    assert api.fails("record", "list", "--label", f"{'x' * 500}=1").startswith("--label: got")
+
+
 def test_delete_by_data_keeps_other_data(api: Api) -> None:
     api("record", "set", "web.muster.local", "TXT", "a", "A")
     api("record", "delete", "web.muster.local", "TXT", "a")

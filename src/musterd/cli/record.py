@@ -138,7 +138,16 @@ def set_(
 
 
 def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> str | None:
-    return None if seconds is None else client.grant(rrset[0], seconds)["id"]
+    from musterd.client.problems import ApiError
+
+    if seconds is None:
+        return None
+    try:
+        return client.grant(rrset[0], seconds)["id"]
+    except ApiError as error:
+        # The TTL of a lease is the time in this option.
+        lines = [line.replace("--ttl:", "--lease:", 1) for line in error.problems]
+        raise ApiError(error.status, *lines, members=error.members) from None
 
 
 def _write(

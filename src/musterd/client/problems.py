@@ -1,6 +1,7 @@
 """Errors between client and server, each with its remedy."""
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -18,6 +19,15 @@ TOO_MUCH: Final = "urn:musterd:problem:too-much"
 """Problem type: the request exceeds what one transaction may do."""
 ELSEWHERE: Final = "--server URL or MUSTERD_SERVER names another server"
 
+MAX_FAULTS: Final = 20
+"""Maximum faults of a request that are shown."""
+_RECORD: Final = re.compile(r"records\.[0-9]+\.")
+_OPTIONS: Final = {
+    "client": "--client", "description": "--description", "expires": "--expires",
+    "label": "--label", "labels": "--label", "limit": "--limit", "policy": "--policy",
+    "registrant": "--registrant", "scopes": "--scope", "ttl": "--ttl", "weight": "--weight",
+}  # fmt: skip
+"""Fields of requests by the options that set them."""
 _NONE: Final[Mapping[str, Any]] = {}
 
 
@@ -38,10 +48,32 @@ def rejection(
     problem = _problem(headers, body)
     if not problem:
         return ApiError(status, *_foreign(endpoint, status, headers))
-    detail = str(problem.get("detail") or problem.get("title") or "no reason given")
+    details = _faults(problem) or [
+        str(problem.get("detail") or problem.get("title") or "no reason given")
+    ]
     remedy = _remedy(endpoint, str(problem.get("scope") or scope), status, headers)
-    lines = [printable(detail[:MAX_DETAIL]), *([printable(remedy)] if remedy else [])]
+    lines = [printable(line[:MAX_DETAIL]) for line in (*details, *([remedy] if remedy else []))]
     return ApiError(status, *lines, members=problem)
+
+
+def _faults(problem: Mapping[str, Any]) -> list[str]:
+    """Return the faults in the fields of a request, named by the options that set them."""
+    faults = problem.get("errors")
+    if not isinstance(faults, list):
+        return []
+    found = [fault for fault in faults[:MAX_FAULTS] if isinstance(fault, dict)]
+    # Options apply to all records of a request, so the faults of the records are equal.
+    return list(dict.fromkeys(f"{_option(str(f.get('where')))}: {f.get('problem')}" for f in found))
+
+
+def _option(where: str) -> str:
+    """Return the option that sets a field, given for example as ``records.0.labels.a``."""
+    field = _RECORD.sub("", where)
+    name, _, key = field.partition(".")
+    option = _OPTIONS.get(name)
+    if option is None:
+        return field
+    return f"{option} {key}" if name == "labels" and key else option
 
 
 def _remedy(endpoint: Endpoint, scope: str, status: int, headers: Mapping[str, str]) -> str:
