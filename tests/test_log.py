@@ -2,7 +2,10 @@
 
 import json
 import logging
+import resource
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,50 @@ def test_failure_to_open_the_file_keeps_the_previous_log(
         log.setup(Log.model_validate({"file": str(tmp_path / "none" / "x.log")}))
     structlog.get_logger().info("still here")
     assert "still here" in lines(capsys)[0]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the kernel refuse to write beyond a size, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("room", [0, 10])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_events_lost_on_a_full_disk_are_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], room: int, form: str
+) -> None:
+    path = tmp_path / "musterd.log"
+    log.setup(Log.model_validate({"file": str(path), "format": form}))
+    logger = structlog.get_logger()
+    logger.info("before")
+    with largest_file(path.stat().st_size + room):
+        logger.info("lost")
+        log.lines([("lost", {}), ("lost", {})])
+    logger.info("after")
+    logger.info("later")
+    before, *torn, notice, after, later = path.read_text().splitlines()
+    assert [len(line) for line in torn] == ([room] if room else [])
+    assert "before" in before
+    assert "log events lost" in notice
+    assert "warning" in notice
+    assert ('"events": 3' if form == "json" else "events=3") in notice
+    assert ("after" in after, "later" in later) == (True, True)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("file", ["/dev/full", None])
+def test_log_that_can_not_be_written_harms_nothing(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: str | None
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        log.setup(Log.model_validate({"file": file or ""}))
+        structlog.get_logger().info("lost")
+        log.lines([("lost", {})])
+    assert capfd.readouterr() == ("", "")

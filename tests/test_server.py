@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dns.asyncquery
 import dns.edns
+import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -23,7 +24,7 @@ from musterd.server.heartbeat import HeartbeatTiming
 from musterd.server.server import Server
 from tests.catalogkit import until
 from tests.needs import needs
-from tests.servers import ServerFixture, answers, host_and_port, query, until_answers
+from tests.servers import MUSTERD, ServerFixture, answers, host_and_port, query, until_answers
 
 pytestmark = pytest.mark.slow
 ZONE_FILE = "one.zone"
@@ -280,3 +281,72 @@ async def test_signals(fixture: ServerFixture, number: signal.Signals) -> None:
     assert sorted(path.name for path in fixture.state.iterdir()) == [
         "one.snapshot", "serials.json", "store.db", "store.db.acked", "store.db.lock", "token",
     ]  # fmt: skip
+
+
+async def first_rcode(port: int) -> int:
+    """The result of a query, as soon as a server answers on a port."""
+    message = dns.message.make_query("a.muster.local", "A")
+    while True:
+        try:
+            reply = await dns.asyncquery.udp(message, "127.0.0.1", port=port, timeout=0.5)
+        except (dns.exception.Timeout, OSError):
+            continue
+        return reply.rcode()
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&- >/dev/full"])
+async def test_serves_without_standard_error(fixture: ServerFixture, streams: str) -> None:
+    log_file = fixture.folder / "log"
+    fixture.settings.write_text(f'{fixture.text}\n[log]\nfile = "{log_file}"\nformat = "json"\n')
+    environ = {**os.environ}
+    if streams.startswith("2>/dev/full"):
+        # Its standard error is the log: nothing tells the address.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environ |= {"MUSTERD_LOG__FILE": "", "MUSTERD_DNS__LISTEN": f"127.0.0.1:{port}"}
+    command = [*MUSTERD, "serve", "-c", str(fixture.settings)]
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f'exec "$@" {streams}', "bash", *command,
+        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        if not environ.get("MUSTERD_DNS__LISTEN"):
+            await until(lambda: log_file.exists() and '"ready"' in log_file.read_text())
+            events = [json.loads(line) for line in log_file.read_text().splitlines()]
+            listen = next(event for event in events if event["event"] == "ready")["listen"]
+            port = host_and_port(listen[0])[1]
+        assert await first_rcode(port) in {dns.rcode.NOERROR, dns.rcode.SERVFAIL}
+        links = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+        assert not any("store" in link or "socket" in link for link in links), links
+    finally:
+        process.terminate()
+        output, _ = await process.communicate()
+    assert (process.returncode, output) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "broken", ["[dns\n", "[dns]\nworkers = 'x'\n", "[dns]\nworkers = 3\n", None]
+)
+async def test_sighup_reopens_the_log_with_broken_settings(
+    fixture: ServerFixture, broken: str | None
+) -> None:
+    log_file = fixture.folder / "log"
+    text = f'{fixture.text}\n[log]\nfile = "{log_file}"\n'
+    fixture.settings.write_text(text)
+    async with fixture.process() as server:
+        await until(lambda: log_file.exists() and "all sources synced" in log_file.read_text())
+        if broken is None:
+            fixture.settings.unlink()
+        else:
+            fixture.settings.write_text(text.replace("[dns]\n", broken))
+        await until(lambda: "reload failed" in log_file.read_text())
+        log_file.rename(fixture.folder / "log.1")
+        server.process.send_signal(signal.SIGHUP)
+        await until(lambda: log_file.exists() and "reload failed" in log_file.read_text())
+        # If the log can't be opened again, it goes on in the old file.
+        log_file.rename(fixture.folder / "log.2")
+        log_file.mkdir()
+        server.process.send_signal(signal.SIGHUP)
+        await until(lambda: "log not reopened" in (fixture.folder / "log.2").read_text())
+        await server.stop()

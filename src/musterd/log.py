@@ -5,12 +5,13 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from logging import Handler
-from typing import Literal
+from logging import Handler, LogRecord
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -31,10 +32,80 @@ def setup(log: Log) -> None:
     install(log, open_handler(log))
 
 
-def open_handler(log: Log) -> Handler:
+class LogHandler(Handler):
+    """Writes events to a file or standard error; drops them while it can't be written.
+
+    Writes are not buffered, so nothing is left behind that would fail again.
+    """
+
+    def __init__(self, file: TextIO | int) -> None:
+        """Create a handler for a stream, or for a descriptor that it owns."""
+        super().__init__()
+        self.name = _HANDLER
+        self._file = file
+        self._lost = 0
+        """Events dropped since the last that was written."""
+        self._is_torn = False
+        """True if the last line was written in part."""
+
+    def emit(self, record: LogRecord) -> None:
+        """Write an event."""
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            self.write(f"{text}\n", 1)
+
+    def write(self, text: str, events: int) -> None:
+        """Write the lines of some events."""
+        notice = ""
+        if self._lost:
+            notice = self.format(_notice(self._lost)) + "\n"
+        try:
+            self._write(("\n" if self._is_torn else "") + notice + text)
+        except (OSError, ValueError):
+            self._lost += events
+        else:
+            self._lost = 0
+
+    def _write(self, text: str) -> None:
+        number = self._number()
+        if number is None:
+            if not isinstance(self._file, int):
+                self._file.write(text)
+                self._file.flush()
+            return
+        data = text.encode(errors="backslashreplace")
+        while data:
+            size = os.write(number, data)
+            self._is_torn = not data[:size].endswith(b"\n")
+            data = data[size:]
+
+    def _number(self) -> int | None:
+        """Return the descriptor, or None if the stream has none."""
+        if isinstance(self._file, int):
+            return self._file
+        try:
+            return self._file.fileno()
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        """Close the file, but not standard error."""
+        if isinstance(self._file, int):
+            os.close(self._file)
+        super().close()
+
+
+def _notice(lost: int) -> LogRecord:
+    fields = {"msg": "log events lost", "levelno": logging.WARNING, "levelname": "WARNING"}
+    return logging.makeLogRecord({**fields, "events": lost})
+
+
+def open_handler(log: Log) -> LogHandler:
     """Open the destination of the log. Raises MusterdError if the file cannot be opened."""
-    handler = _open(log)
-    handler.name = _HANDLER
+    handler = LogHandler(_open(log))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_shared(),
@@ -76,11 +147,10 @@ def lines(events: Iterable[tuple[str, Mapping[str, str | int]]]) -> None:
     root = logging.getLogger()
     if root.isEnabledFor(logging.INFO):
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        text = "".join(_FORMS[_form](now, event, fields) for event, fields in events)
+        written = [_FORMS[_form](now, event, fields) for event, fields in events]
         for handler in root.handlers:
-            if handler.name == _HANDLER and isinstance(handler, logging.StreamHandler):
-                handler.stream.write(text)
-                handler.flush()
+            if isinstance(handler, LogHandler):
+                handler.write("".join(written), len(written))
 
 
 def _json(now: str, event: str, fields: Mapping[str, str | int]) -> str:
@@ -100,11 +170,11 @@ def _shown(value: str | int) -> str:
 _FORMS = {"json": _json, "text": _text}
 
 
-def _open(log: Log) -> Handler:
+def _open(log: Log) -> TextIO | int:
     if log.file is None:
-        return logging.StreamHandler(sys.stderr)
+        return sys.stderr
     try:
-        return logging.FileHandler(log.file, encoding="utf-8")
+        return os.open(log.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         text = (
             f'{log.file}: can\'t be opened: {error.strerror}; set [log] file to another, or to ""'

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from cyclopts import App, CycloptsError
 
@@ -58,7 +59,23 @@ for command in (
 
 def main() -> None:
     """Run the command line of this process."""
+    _open_standard_files()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_files() -> None:
+    """Open /dev/null for each standard file that is closed.
+
+    Otherwise the next file or socket would get its number, and messages would be written to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is used.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
 def run(tokens: Sequence[str]) -> int:
@@ -78,23 +95,23 @@ def run(tokens: Sequence[str]) -> int:
         code = MISUSED if isinstance(error, UsageError) else FAILED
         return _print_problems(error.problems, code, as_json=as_json)
     except BrokenPipeError:
-        _abandon_output()
+        _abandon(sys.stdout)
         return FAILED
     except OSError as error:
         if error.errno not in _OUTPUT_FAILURES:
             raise
-        _abandon_output()
+        _abandon(sys.stdout)
         where = error.filename or "standard output"
         return _print_problems([f"musterd: {where}: {error.strerror}"], FAILED, as_json=as_json)
     except KeyboardInterrupt:
-        _abandon_output()
+        _abandon(sys.stdout)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
-def _abandon_output() -> None:
+def _abandon(output: TextIO) -> None:
     """Keep the interpreter from failing once more at its last flush."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _hint(tokens: Sequence[str]) -> str:
@@ -109,6 +126,9 @@ def _print_problems(problems: Sequence[str], code: int, *, as_json: bool) -> int
     shown = [_TOKEN.sub("mst_[hidden]", problem) for problem in problems]
     if as_json:
         shown = [json.dumps({"exit_code": code, "problems": shown}, ensure_ascii=False)]
-    for line in shown:
-        print(line, file=sys.stderr)
+    try:
+        for line in shown:
+            print(line, file=sys.stderr)
+    except OSError:
+        _abandon(sys.stderr)
     return code

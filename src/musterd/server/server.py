@@ -58,18 +58,20 @@ async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    loop.add_signal_handler(signal.SIGHUP, watcher.poke)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     await server.run()
 
 
-def build_services(state: ServerState, timing: HeartbeatTiming) -> list[Service]:
+def build_services(
+    state: ServerState, timing: HeartbeatTiming, log_service: LogService
+) -> list[Service]:
     """Create the services of a server, in the order in which they start."""
     heartbeat = Heartbeat(state.catalog.states, state.clock, timing)
     tuning = TuningService(state.clock)
     registry = RegistryService(state)
     return [
         tuning,
-        LogService(),
+        log_service,
         TaskService(state.files.run),
         SnapshotService(state),
         registry,
@@ -93,7 +95,8 @@ class Server:
         self.catalog = Catalog(core, clock)
         self.state = ServerState(core, self.catalog, clock, watcher.files)
         self._notify = NotifyService()
-        self.services = [*build_services(self.state, timing), self._notify]
+        self._log = LogService()
+        self.services = [*build_services(self.state, timing, self._log), self._notify]
 
     @property
     def api_address(self) -> str:
@@ -103,6 +106,11 @@ class Server:
     def stop(self) -> None:
         """Let ``run`` end."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Reopen the log, even if the settings are invalid, and reload the settings."""
+        self._log.reopen()
+        self._watcher.poke()
 
     async def run(self) -> None:
         """Serve until stopped. Raises MusterdError if the server cannot start."""
