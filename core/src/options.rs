@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::cookie::Secret;
 use crate::networks::Networks;
 
+/// The default of `Options::udp_size` (DNS flag day 2020).
+pub const UDP_SIZE: usize = 1232;
+
 /// The options of all listeners; `Core.configure` in `_core.pyi` describes them.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -30,7 +33,7 @@ impl Default for Options {
         Options {
             version: Vec::new(),
             server_id: Vec::new(),
-            udp_size: 1232,
+            udp_size: UDP_SIZE,
             allow: Networks::parse(&["0.0.0.0/0", "::/0"]).unwrap_or_default(),
             proxy_from: Networks::default(),
             ecs_from: Networks::default(),

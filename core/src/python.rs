@@ -17,7 +17,7 @@ use crate::message::wire::{MAX_MESSAGE, MAX_NAME};
 use crate::net::listen::{Listeners, random};
 use crate::net::udp;
 use crate::networks::Networks;
-use crate::options::Options;
+use crate::options::{Options, UDP_SIZE};
 use crate::rdata_text;
 use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
@@ -66,7 +66,7 @@ impl Core {
         Ok(Core { shared, listeners: Mutex::new(listeners), responder, prober, secret })
     }
 
-    #[pyo3(signature = (*, version=String::new(), server_id=String::new(), udp_size=1232,
+    #[pyo3(signature = (*, version=String::new(), server_id=String::new(), udp_size=UDP_SIZE,
         allow=vec!["0.0.0.0/0".into(), "::/0".into()], proxy_from=vec![], ecs_from=vec![],
         cookies=true, cookie_secrets=vec![], rate_limit=0, rate_slip=2, rate_exempt=vec![],
         tcp_clients=1000, tcp_idle=10.0))]

@@ -45,7 +45,7 @@ async def test_pages_of_large_values_fit_into_messages(
     async with aclosing(client.pages(*span(b"a/"))) as pages:
         sizes = [len(page.entries) async for page in pages]
     assert sum(sizes) == 80
-    assert 80 * len(value) > endpoint.ANSWER_OCTETS
+    assert 80 * len(value) > endpoint.MAX_ANSWER_BYTES
     names = await client.range(*span(b"a/"), keys_only=True)
     assert (len(names.entries), names.entries[0].value) == (80, b"")
 

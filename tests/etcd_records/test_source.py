@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from musterd.catalog import Catalog
-from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
+from musterd.catalog.rows import GENERATION_BYTES, SOURCE_BYTES
 from musterd.etcd import EtcdClient
 from musterd.sources.changes import Lost
 from musterd.sources.etcd import EtcdSource, lease_ttl
@@ -266,7 +266,7 @@ async def test_snapshot_answers_until_the_list(etcd: Etcd) -> None:
         before = core.text(ZONE)
         await fed.client.delete(f"{BASE}gone".encode())
         await answered(core, "gone")
-    saved = [(key[SOURCE_OCTETS:], row[GENERATION_OCTETS:]) for key, row in taken[0].items()]
+    saved = [(key[SOURCE_BYTES:], row[GENERATION_BYTES:]) for key, row in taken[0].items()]
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())
     await catalog.reconfigure(settings([ZONE]))

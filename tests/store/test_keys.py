@@ -212,7 +212,7 @@ async def test_largest_allowed_sizes_are_accepted(store: Store) -> None:
 async def test_operations_over_limits_are_refused(store: Store) -> None:
     limits = store.limits
     many = [PutOp(b"%d" % number, b"") for number in range(limits.operations + 1)]
-    much = [PutOp(b"%d" % n, bytes(limits.value)) for n in range(limits.octets // limits.value + 1)]
+    much = [PutOp(b"%d" % n, bytes(limits.value)) for n in range(limits.size // limits.value + 1)]
     at = await revision(store)
     refused: list[list[Operation]] = [
         [PutOp(b"", b"")],

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from musterd.catalog.merge import Candidate, choose
-from musterd.catalog.rows import SOURCE_OCTETS, key_text
+from musterd.catalog.rows import SOURCE_BYTES, key_text
 from musterd.catalog.zone import Zone
 from musterd.rr.rrset import RRset, fill, unpack
 
@@ -44,7 +44,7 @@ def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -
     source, rtype = candidate.source, candidate.rtype
     revision, time, key = zone.serial.value, zone.serial.changed, ""
     if candidate.key:
-        revision, time = zone.sources[candidate.key[:SOURCE_OCTETS]].head(candidate.key)
+        revision, time = zone.sources[candidate.key[:SOURCE_BYTES]].head(candidate.key)
         key = key_text(candidate.key)
     refused = "" if hidden else zone.refused.get((owner, rtype), "")
     rrset = unpack(fill(candidate.packed, rtype, source.ttl, source.policy))

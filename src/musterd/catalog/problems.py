@@ -36,7 +36,7 @@ class Problems:
         """Problems that were dropped to make room for later ones and may be unresolved."""
         self._source = source
         self._clock = clock
-        self._told = 0
+        self._logged = 0
         """Problems logged since the last full list began."""
         self._known: dict[str | bytes, dict[str, Problem]] = {}
         """Location, or key of the row -> problems by location."""
@@ -64,10 +64,10 @@ class Problems:
             self.forgotten += 1
         if len(self._known) > PROBLEMS:
             self.forgotten += len(self._known.pop(next(iter(self._known))))
-        if self._told < PROBLEMS:
-            self._told += 1
-            log.warning("left out", source=self._source, where=where, reason=reason)
-            if self._told == PROBLEMS:
+        if self._logged < PROBLEMS:
+            self._logged += 1
+            log.warning("record dropped", source=self._source, where=where, reason=reason)
+            if self._logged == PROBLEMS:
                 log.warning("further problems are counted but not logged", source=self._source)
 
     def drop(self, place: str | bytes) -> None:
@@ -76,5 +76,5 @@ class Problems:
 
     def begin(self) -> None:
         """Drop all problems, as a full list follows."""
-        self._told = self.forgotten = 0
+        self._logged = self.forgotten = 0
         self._known.clear()

@@ -13,7 +13,7 @@ from musterd.rr.types import AAAA, PTR, A
 
 SOURCE: Final = "(ptr)"
 """Name of the source; no source in the settings can have it."""
-_ADDRESS_OCTETS = frozenset({4, 16})
+_ADDRESS_LENGTHS = frozenset({4, 16})
 """Lengths of an address; the core refuses others."""
 _ABOVE = frozenset({ROOT, b"\x04arpa\0"})
 
@@ -65,7 +65,7 @@ class Reverse:
 
 def _ptr(zone: Zone, owner: bytes, address: bytes, ttl: bytes) -> list[tuple[bytes, Record]]:
     """Return the key and PTR record of an address; nothing if it has a wrong length."""
-    if len(address) not in _ADDRESS_OCTETS:
+    if len(address) not in _ADDRESS_LENGTHS:
         return []
     record = Record(reverse_name(address), PTR, pack_single_ttl(ttl, owner))
     return [(address_key(zone.apex, owner, address), record)]

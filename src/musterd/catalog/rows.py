@@ -31,15 +31,15 @@ KEY_RRSET = b"\1"
 """Folded owner, type u16: the key of a bulk record."""
 KEY_ADDRESS = b"\2"
 """Apex, folded owner, address: the key of a PTR record that is made from an address."""
-SOURCE_OCTETS = 4
+SOURCE_BYTES = 4
 
 ROW = struct.Struct("!Iqd")
 RECORD = struct.Struct("!HI")
 TYPE = struct.Struct("!H")
-GENERATION_OCTETS = 4
-_BULK_RRSET_AT = ROW.size + 1 + RECORD.size - (SOURCE_OCTETS + len(KEY_RRSET) + TYPE.size)
+GENERATION_BYTES = 4
+_BULK_RRSET_AT = ROW.size + 1 + RECORD.size - (SOURCE_BYTES + len(KEY_RRSET) + TYPE.size)
 """Offset of the RRset in a bulk row, without the length of its key."""
-OCTET = tuple(bytes([n]) for n in range(256))
+LENGTH = tuple(bytes([n]) for n in range(256))
 _CNAME = TYPE.pack(CNAME)
 
 _new = tuple.__new__
@@ -58,7 +58,7 @@ class Rows:
     def __init__(self, name: str, number: int) -> None:
         """Create an empty store; ``number`` must be unique for the life of the process."""
         self.name = name
-        self.number = number.to_bytes(SOURCE_OCTETS, "big")
+        self.number = number.to_bytes(SOURCE_BYTES, "big")
         self.data: dict[bytes, bytes] = {}
         self.withheld: dict[bytes, tuple[WithheldRecord, ...]] = {}
         """Records that the source has at a folded owner name but does not give."""
@@ -100,7 +100,7 @@ def encode(head: bytes, records: Iterable[Record]) -> bytes:
         if owner == last:
             parts += b"\0", size, packed
         else:
-            parts += OCTET[len(owner)], owner, size, packed
+            parts += LENGTH[len(owner)], owner, size, packed
             last = owner
     return b"".join(parts)
 
@@ -143,7 +143,7 @@ def address_key(apex: bytes, owner: bytes, address: bytes) -> bytes:
 
 def key_text(key: bytes) -> str:
     """Return a key of a row, with its source, as text for people."""
-    kind, own = key[SOURCE_OCTETS : SOURCE_OCTETS + 1], key[SOURCE_OCTETS + 1 :]
+    kind, own = key[SOURCE_BYTES : SOURCE_BYTES + 1], key[SOURCE_BYTES + 1 :]
     if kind == KEY_ADDRESS:
         _, rest = split_name(own)
         owner, address = split_name(rest)

@@ -7,13 +7,13 @@ from musterd.catalog.additions import Additions, Records
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.problems import Problems
 from musterd.catalog.rows import (
-    GENERATION_OCTETS,
+    GENERATION_BYTES,
     KEY_RRSET,
     KEY_TEXT,
-    OCTET,
+    LENGTH,
     RECORD,
     ROW,
-    SOURCE_OCTETS,
+    SOURCE_BYTES,
     TYPE,
     Head,
     Rows,
@@ -58,7 +58,7 @@ class Table:
         """True if a row has changed since the last snapshot."""
         self._outbox = outbox
         self._generation = 0
-        self._stamp = bytes(GENERATION_OCTETS)
+        self._stamp = bytes(GENERATION_BYTES)
         """The generation, as the rows of the present list begin."""
         self._current = 0
         """Rows of the present list."""
@@ -67,7 +67,7 @@ class Table:
     def begin(self) -> None:
         """Start a full list."""
         self._generation += 1
-        self._stamp = self._generation.to_bytes(GENERATION_OCTETS, "big")
+        self._stamp = self._generation.to_bytes(GENERATION_BYTES, "big")
         self._current = 0
         self.problems.begin()
         self.rows.withheld.clear()
@@ -182,7 +182,7 @@ class Table:
             owner, rtype, packed = record
             key = self._bulk_prefix + owner.lower() + TYPE.pack(rtype)
             size = RECORD.pack(rtype, len(packed))
-            yield key, b"".join((head, OCTET[len(owner)], owner, size, packed)), (record,)
+            yield key, b"".join((head, LENGTH[len(owner)], owner, size, packed)), (record,)
 
     def change_made(self, head: Head, changes: Iterable[tuple[bytes, Record | None]]) -> None:
         """Take records that the catalog made, by keys without their source; None deletes a key."""
@@ -201,12 +201,12 @@ class Table:
 
     def _restored(self, saved: Iterable[tuple[bytes, bytes]]) -> Iterator[Write]:
         for own_key, rest in saved:
-            key, row = self.number + own_key, bytes(GENERATION_OCTETS) + rest
+            key, row = self.number + own_key, bytes(GENERATION_BYTES) + rest
             if key not in self.rows.data:
                 yield key, row, decode(row)
 
     def saved(self) -> dict[bytes, bytes]:
-        """Return a copy of the rows by key; cut ``SOURCE_OCTETS`` and ``GENERATION_OCTETS`` off.
+        """Return a copy of the rows by key; cut ``SOURCE_BYTES`` and ``GENERATION_BYTES`` off.
 
         Cutting them here would hold up the event loop for long.
         """
@@ -328,7 +328,7 @@ class Table:
                 zone = deepest(self.declared, folded)
                 reason = f"zone {zone.text} does not list this source" if zone else "is in no zone"
                 where = f"{name_to_text(folded)} {type_text(rtype)}"
-                if key.startswith(KEY_TEXT, SOURCE_OCTETS):
+                if key.startswith(KEY_TEXT, SOURCE_BYTES):
                     where = f"{key_text(key)}: {where}"
                 self.problems.add(where, reason, key, folded)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from musterd.catalog.merge import Candidate, Defaults, precedence
-from musterd.catalog.rows import SOURCE_OCTETS, Rows, key_text
+from musterd.catalog.rows import SOURCE_BYTES, Rows, key_text
 from musterd.catalog.serial import Serial
 from musterd.clock import Clock
 from musterd.rr.names import fold, name_from_text, name_to_text, split_name
@@ -115,7 +115,7 @@ class Zone:
 
     def add(self, owner: bytes, key: bytes, records: int) -> None:
         """Record that a key gives a number of records at an owner name."""
-        self.records[key[:SOURCE_OCTETS]] += records
+        self.records[key[:SOURCE_BYTES]] += records
         self.insert(owner, key)
 
     def insert(self, owner: bytes, key: bytes) -> None:
@@ -130,11 +130,11 @@ class Zone:
 
     def recount(self, key: bytes, more: int) -> None:
         """Record that a key gives more, or fewer, records at one of its owner names."""
-        self.records[key[:SOURCE_OCTETS]] += more
+        self.records[key[:SOURCE_BYTES]] += more
 
     def discard(self, owner: bytes, key: bytes, records: int) -> None:
         """Record that a key no longer gives its records at an owner name."""
-        self.records[key[:SOURCE_OCTETS]] -= records
+        self.records[key[:SOURCE_BYTES]] -= records
         known = self.names.get(owner)
         if isinstance(known, set):
             known.discard(key)
@@ -153,14 +153,14 @@ class Zone:
         return [
             key_text(key)
             for key in self.keys_at(owner)
-            if self.sources[key[:SOURCE_OCTETS]].name == source
+            if self.sources[key[:SOURCE_BYTES]].name == source
         ]
 
     def candidates(self, owner: bytes) -> list[Candidate]:
         """Return every RRset at an owner name, with those that the zone makes itself."""
         found: list[Candidate] = []
         for key in self.keys_at(owner):
-            number = key[:SOURCE_OCTETS]
+            number = key[:SOURCE_BYTES]
             source = self.defaults[number]
             for rtype, packed in self.sources[number].records_at(key, owner):
                 # Twice as fast as the constructor, in a hot loop.

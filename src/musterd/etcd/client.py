@@ -22,7 +22,7 @@ from musterd.kv.values import Entry
 PAGE_FIRST: Final = 100
 """Entries to request while their size is unknown."""
 MAX_PAGE: Final = 10_000
-PAGE_OCTETS: Final = 1_048_576
+PAGE_BYTES: Final = 1_048_576
 """Target size of later pages, bytes."""
 
 
@@ -183,4 +183,4 @@ class EtcdKeys:
 def next_limit(entries: Sequence[Entry]) -> int:
     """Return the number of entries to request for a page, if they are as large as these."""
     size = sum(len(entry.key) + len(entry.value) for entry in entries) // max(1, len(entries)) + 1
-    return max(1, min(MAX_PAGE, PAGE_OCTETS // size))
+    return max(1, min(MAX_PAGE, PAGE_BYTES // size))

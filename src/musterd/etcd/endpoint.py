@@ -24,7 +24,7 @@ MAX_RECONNECT_DELAY: Final = 2.0
 """Longest time between the channel's own connection attempts, seconds."""
 REMAKE: Final = 10.0
 """Seconds without a connection before the channel is replaced and its TLS files are read again."""
-ANSWER_OCTETS: Final = 67_108_864
+MAX_ANSWER_BYTES: Final = 67_108_864
 """Largest accepted message, bytes."""
 
 CA_FILES: Final = (
@@ -55,7 +55,7 @@ _CHANNEL: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.lb_policy_name", "round_robin"),
     # Otherwise a new channel reuses the broken connections of the old one.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", ANSWER_OCTETS),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
 )
 

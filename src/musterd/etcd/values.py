@@ -64,7 +64,7 @@ def as_event(event: rpc.Event) -> EtcdEvent:
     return EtcdEvent(event.kv.key, now, before)
 
 
-def octets(changes: Sequence[EtcdEvent]) -> int:
+def size_of(changes: Sequence[EtcdEvent]) -> int:
     """Return the size of the keys and values in changes, in bytes."""
     total = 0
     for change in changes:

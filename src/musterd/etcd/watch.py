@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from musterd.etcd import rpc_pb2 as rpc
-from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event, octets
+from musterd.etcd.values import EtcdBatch, EtcdEvent, as_event, size_of
 from musterd.kv.errors import Compacted, StoreError, StoreLost
 
 
@@ -267,7 +267,7 @@ class EtcdWatch:
 
     def _count(self, events: EtcdBatch, sign: int) -> None:
         self._events += sign * len(events.events)
-        self._bytes += sign * octets(events.events)
+        self._bytes += sign * size_of(events.events)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

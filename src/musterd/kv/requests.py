@@ -5,7 +5,7 @@ from typing import Final
 
 from musterd.display import printable
 from musterd.kv.errors import Conflict, StoreLimit
-from musterd.kv.values import ABSENT, Compare, Is, Limits, Operation, PutOp, Result, octets
+from musterd.kv.values import ABSENT, Compare, Is, Limits, Operation, PutOp, Result, size_of
 
 MAX_LEASE: Final = 2**63 - 1
 """Largest lease ID."""
@@ -67,7 +67,7 @@ def check_transaction(
             raise StoreLimit(
                 f"{printable(step.key)}: a value of {len(step.value)} bytes: at most {limits.value}"
             )
-    size = octets(operations)
-    if size > limits.octets:
-        raise StoreLimit(f"a transaction of {size} bytes: at most {limits.octets}")
+    size = size_of(operations)
+    if size > limits.size:
+        raise StoreLimit(f"a transaction of {size} bytes: at most {limits.size}")
     return size

@@ -158,14 +158,14 @@ class Lease(NamedTuple):
 class Limits:
     """Largest requests that a store accepts.
 
-    key, value: bytes; operations: per transaction, and as many comparisons; octets: bytes of all
+    key, value: bytes; operations: per transaction, and as many comparisons; size: bytes of all
     keys and values of a transaction; ttl: of a lease, seconds; page: entries.
     """
 
     key: int = 1024
     value: int = 65_536
     operations: int = 1000
-    octets: int = 1_048_576
+    size: int = 1_048_576
     ttl: int = 31_536_000
     page: int = 10_000
 
@@ -176,6 +176,6 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
-def octets(operations: Sequence[Operation]) -> int:
+def size_of(operations: Sequence[Operation]) -> int:
     """Return the size of the keys and values of operations, in bytes."""
     return sum(len(part) for step in operations for part in step[:2])

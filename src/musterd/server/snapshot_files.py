@@ -25,7 +25,7 @@ import structlog
 from pydantic_core import from_json
 
 from musterd.catalog import Catalog
-from musterd.catalog.rows import GENERATION_OCTETS, SOURCE_OCTETS
+from musterd.catalog.rows import GENERATION_BYTES, SOURCE_BYTES
 from musterd.errors import StateError
 
 MAGIC: Final = b"musterd\1"
@@ -228,7 +228,7 @@ def _content(header: Header, rows: Mapping[bytes, bytes]) -> Iterator[bytes]:
 
 
 def _pair(key: bytes, row: bytes) -> tuple[bytes, bytes, bytes]:
-    key, row = key[SOURCE_OCTETS:], row[GENERATION_OCTETS:]
+    key, row = key[SOURCE_BYTES:], row[GENERATION_BYTES:]
     return _LENGTHS.pack(len(key), len(row)), key, row
 
 

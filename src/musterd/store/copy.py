@@ -8,9 +8,9 @@ from typing import Final
 
 from musterd.kv.errors import LeaseNotFound, StoreError
 from musterd.kv.protocol import Store
-from musterd.kv.values import NO_LEASE, DeleteOp, Entry, Operation, PutOp, octets
+from musterd.kv.values import NO_LEASE, DeleteOp, Entry, Operation, PutOp, size_of
 
-OCTETS: Final = 500_000
+MAX_STEP_BYTES: Final = 500_000
 """Bytes of keys and values in a transaction."""
 _PROBE: Final = b"copying"
 """Ends the key that is put into one store to see whether it appears in the other."""
@@ -79,10 +79,10 @@ async def copy(
                 # It expires by itself unless a client renews the lease in the target.
                 step = None
             if step is not None:
-                size += octets((step,))
-                if len(steps) >= target.limits.operations or size > OCTETS:
+                size += size_of((step,))
+                if len(steps) >= target.limits.operations or size > MAX_STEP_BYTES:
                     await _write(source, target, plan, steps)
-                    steps, size = [], octets((step,))
+                    steps, size = [], size_of((step,))
                 steps.append(step)
             done += 1
             progress(done, plan.total)
