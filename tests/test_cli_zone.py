@@ -111,6 +111,14 @@ def test_table_is_not_indented(tmp_path: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out.splitlines() == ["type  records", "A     2", "TXT   1", verdict]
 
 
+def test_records_that_are_never_answered_are_problems(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("@ NS ns\ncut NS ns.cut\nns.cut A 192.0.2.1\nWWW.cut A 192.0.2.2\n")
+    assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
+    problem = "www.cut.a.test. A would never be answered: it is below the delegation of cut.a.test."
+    assert capsys.readouterr().out.startswith(f"{problem}: another server answers\n")
+
+
 def test_unreadable_file_is_reported(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "none.zone"
     assert run(["zone", "check", str(path)]) == 1

@@ -1,6 +1,7 @@
 //! Zones in memory: owner names and their RRsets, look-up, and the choice of records.
 
 pub mod lookup;
+pub mod occlusion;
 pub mod policy;
 pub mod rrset;
 pub mod table;

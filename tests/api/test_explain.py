@@ -8,8 +8,10 @@ from musterd.api.status import MAX_PROBLEMS
 from musterd.kv import PutOp as StorePut
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
-from musterd.sources.changes import Fault, Lost, Put, Withheld, WithheldRecord
+from musterd.server.occlusion import OcclusionCheck
+from musterd.sources.changes import Fault, Lost, Put, PutMany, Withheld, WithheldRecord
 from tests.api.kit import Api, settings
+from tests.catalogkit import rows
 
 
 async def explain(api: Api, name: str, **query: str) -> Any:
@@ -196,3 +198,19 @@ async def test_explain_shows_withheld_records_of_a_type_that_has_no_others(api: 
     api.context.catalog.apply("registry", Withheld(owner, (record,)))
     (shown,) = (await explain(api, "web.muster.local"))["records"]
     assert (shown["data"], shown["hidden"]) == ("10.0.0.1", "its status is DOWN")
+
+
+async def test_status_lists_records_that_are_never_answered(api: Api) -> None:
+    lines = "cut 30 NS ns.elsewhere.test.", "www.cut 30 A 10.0.0.1"
+    catalog = api.context.catalog
+    catalog.apply("registry", PutMany(1, 0.0, rows(*lines)))
+    await OcclusionCheck(api.core, catalog).check()
+    reason = "it is below the delegation of cut.muster.local.: another server answers"
+    status = await api.ok("GET", "/status")
+    assert status["problems"] == [f"www.cut.muster.local. A is not answered: {reason}"]
+    found = await explain(api, "www.cut.muster.local")
+    assert [record["hidden"] for record in found["records"]] == [reason]
+    zone = catalog.zones[name_from_text("muster.local")]
+    zone.occluded_total = 7
+    more = "zone muster.local.: 6 more RRsets are not answered for such reasons"
+    assert (await api.ok("GET", "/status"))["problems"][1] == more

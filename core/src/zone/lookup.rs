@@ -72,7 +72,7 @@ impl Zones {
     /// section 2.4).
     ///
     /// For DS the name itself is not a cut (RFC 4035 section 3.1.4.1).
-    fn occluder<'g>(
+    pub(super) fn occluder<'g>(
         &self, zone: &'g Zone, name: &Name, rtype: u16, now: u64, guard: &'g Guard,
     ) -> Option<Lookup<'g>> {
         let mut highest = None;

@@ -167,6 +167,15 @@ impl Table {
         self.slots(guard).find(hash, name, guard).map(|(_, node)| node)
     }
 
+    /// Iterates over the nodes, in no order. One that is added meanwhile may be missing.
+    pub fn nodes<'g>(&self, guard: &'g Guard) -> impl Iterator<Item = &'g Node> {
+        // SAFETY: as in `Slots::find`.
+        self.slots(guard)
+            .nodes
+            .iter()
+            .filter_map(|node| unsafe { node.load(Acquire, guard).as_ref() })
+    }
+
     /// Returns the number of names, empty non-terminals included.
     pub fn names(&self) -> usize {
         self.names.load(Relaxed)

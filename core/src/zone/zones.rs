@@ -48,7 +48,8 @@ impl State {
     }
 }
 
-const WILDCARD: &[u8] = b"\x01*";
+/// The first bytes of a wildcard (RFC 4592 section 2.1.1).
+pub(super) const WILDCARD: &[u8] = b"\x01*";
 
 /// A zone that this server answers for.
 pub struct Zone {
@@ -116,6 +117,11 @@ impl Zone {
         let has = |rtype| node.rrsets().any(|rrset| rrset.rtype() == rtype);
         let dname = has(rtype::DNAME);
         [dname || (node.name() != self.apex() && has(rtype::NS)), dname]
+    }
+
+    /// Iterates over the owner names, empty non-terminals included, in no order.
+    pub fn nodes<'g>(&self, guard: &'g Guard) -> impl Iterator<Item = &'g Node> {
+        self.table.nodes(guard)
     }
 
     /// Adds a new name.

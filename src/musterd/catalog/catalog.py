@@ -127,13 +127,18 @@ class Catalog:
         unknown.
         """
         apex, name = fold(zone), fold(owner)
-        found = explain(self.zones[apex], name, rtype)
+        found = explain(self.zones[apex], name, rtype, self._core.occluder)
         above = (self.zones.get(suffix) for suffix in suffixes(apex) if suffix != apex)
         for parent in above:
             if parent is not None and name in parent.names:
                 reason = f"the zone {self.zones[apex].text} does not list this source"
                 found += (replace(each, hidden=reason) for each in explain(parent, name, rtype))
         return found
+
+    def take_changed(self) -> set[bytes]:
+        """Return the apexes of the zones whose records have changed since the last call."""
+        changed, self._publisher.changed = self._publisher.changed, set()
+        return changed
 
     def source_reports(self) -> list[SourceReport]:
         """Return the state of each source."""

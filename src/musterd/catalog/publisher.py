@@ -31,6 +31,7 @@ class Core(StateCore, Protocol):
     def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
+    def occluder(self, apex: bytes, owner: bytes, rtype: int) -> tuple[bytes, int] | None: ...  # noqa: D102
 
 
 class Publisher:
@@ -41,6 +42,8 @@ class Publisher:
     ) -> None:
         """Create a publisher without zones. max_batch: RRsets that are sent at once."""
         self.zones: Mapping[bytes, Zone] = {}
+        self.changed: set[bytes] = set()
+        """Apexes of the zones that have changed, until they are taken."""
         self._core = core
         self._clock = clock
         self._outbox = outbox
@@ -63,7 +66,9 @@ class Publisher:
                 for owner, old in names.items():
                     self.compare(zone, owner, old, resolve(zone, owner), ptr_before=zone.ptr)
         batch = outbox.take_rows()
-        for apex in {row[0] for row in batch if row[2] != SOA}:
+        changed = {row[0] for row in batch if row[2] != SOA}
+        self.changed |= changed
+        for apex in changed:
             batch += self._advance_serial(self.zones[apex])
         self._send(batch)
 

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -241,9 +241,32 @@ def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
         if reason:
             why = f"{name_to_text(owner)} {type_text(rtype)}: {reason}"
             problems.append(ZoneFileProblem(found.files[0], 0, why))
+    problems += _occluded(origin, [*found.rrsets, *foreign], found.files[0])
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
     return ZoneFileReport(name_to_text(origin), found.files, dict(sorted(counts.items())), problems)
+
+
+def _occluded(
+    origin: bytes, rrsets: Sequence[tuple[bytes, int, bytes]], file: str
+) -> Iterator[ZoneFileProblem]:
+    """Return the RRsets that would never be answered."""
+    from musterd._core import Core
+    from musterd.catalog.occlusion import MAX_OCCLUDED, occlusion_reason
+    from musterd.rr.names import fold, name_to_text
+    from musterd.rr.types import DNAME, NS, type_text
+
+    apex = fold(origin)
+    if not any(rtype == DNAME or (rtype == NS and fold(o) != apex) for o, rtype, _ in rrsets):
+        return
+    core = Core()
+    core.set_zone(apex)
+    core.apply([(apex, owner, rtype, packed) for owner, rtype, packed in rrsets])
+    _, found = core.occluded(apex, MAX_OCCLUDED)
+    for owner, rtype, by, by_type in sorted(found):
+        reason = occlusion_reason(owner, rtype, by, by_type)
+        rrset = f"{name_to_text(owner)} {type_text(rtype)}"
+        yield ZoneFileProblem(file, 0, f"{rrset} would never be answered: {reason}")
 
 
 def _print_text(file: Path, report: ZoneFileReport) -> None:

@@ -29,6 +29,7 @@ from musterd.server.heartbeat import TIMING, Heartbeat, HeartbeatTiming
 from musterd.server.log import LogService
 from musterd.server.metrics import MetricsService
 from musterd.server.notify import READY, NotifyService
+from musterd.server.occlusion import OcclusionCheck
 from musterd.server.registry import RegistryService
 from musterd.server.service import Service, TaskService
 from musterd.server.snapshots import SnapshotService
@@ -79,6 +80,7 @@ def build_services(
         MetricsService(state),
         SourceSupervisor(state, tuning.loaded),
         TaskService(heartbeat.run),
+        TaskService(OcclusionCheck(state.core, state.catalog).run),
         DnsService(state),
     ]
 

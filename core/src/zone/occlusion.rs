@@ -1,0 +1,193 @@
+//! RRsets that are never answered: below a DNAME, or at or below a zone cut without being glue.
+
+use std::collections::HashSet;
+
+use crossbeam_epoch::Guard;
+
+use crate::message::wire::{Name, name_len, rtype};
+use crate::zone::lookup::Lookup;
+use crate::zone::table::Node;
+use crate::zone::zones::{WILDCARD, Zone, Zones};
+
+/// An RRset that is never answered, and the reason: the RRset that occludes it, or itself if it is a
+/// cut or DNAME at a wildcard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Occluded {
+    pub owner: Vec<u8>,
+    pub rtype: u16,
+    pub by: Vec<u8>,
+    pub by_rtype: u16,
+}
+
+impl Zones {
+    /// Returns the number of RRsets in a zone that are never answered, and `most` of them.
+    ///
+    /// Searches all names, if the zone has a cut or a DNAME; so call it in a thread of its own.
+    pub fn occluded(
+        &self, apex: &[u8], most: usize, now: u64, guard: &Guard,
+    ) -> (usize, Vec<Occluded>) {
+        let (mut count, mut first) = (0, Vec::new());
+        let zone = Name::read(apex)
+            .and_then(|name| self.find(&name, 0, guard).filter(|zone| zone.apex() == name.wire()));
+        let Some(zone) = zone.filter(|zone| zone.has_occluders()) else { return (count, first) };
+        let servers = self.name_servers(zone, now, guard);
+        for node in zone.nodes(guard) {
+            let Some(name) = Name::read(node.name()) else { continue };
+            for rrset in node.rrsets().filter(|rrset| rrset.live(now)) {
+                let rtype = rrset.rtype();
+                let address = matches!(rtype, rtype::A | rtype::AAAA);
+                let Some((by, by_rtype)) = self.occluder_of(zone, &name, rtype, now, guard) else {
+                    continue;
+                };
+                if address && by_rtype == rtype::NS && servers.contains(&node.hash()) {
+                    continue;
+                }
+                count += 1;
+                if first.len() < most {
+                    let (owner, by) = (node.name().to_vec(), by.name().to_vec());
+                    first.push(Occluded { owner, rtype, by, by_rtype });
+                }
+            }
+        }
+        (count, first)
+    }
+
+    /// Returns the owner and type of the RRset because of which an RRset is never answered.
+    pub fn occluder_of<'g>(
+        &self, zone: &'g Zone, owner: &Name, rtype: u16, now: u64, guard: &'g Guard,
+    ) -> Option<(&'g Node, u16)> {
+        let own = zone.apex().len() < owner.wire().len();
+        match self.occluder(zone, owner, rtype, now, guard) {
+            Some(Lookup::Redirect(node, _)) => return Some((node, rtype::DNAME)),
+            Some(Lookup::Cut(node, _)) if node.name() != owner.wire() || rtype != rtype::NS => {
+                return Some((node, rtype::NS));
+            }
+            _ => {}
+        }
+        // RFC 4592 section 4.2, RFC 6672 section 3.3.
+        let useless =
+            own && matches!(rtype, rtype::NS | rtype::DNAME) && owner.wire().starts_with(WILDCARD);
+        let node = self.node(zone, owner.wire(), guard).filter(|_| useless)?;
+        Some((node, rtype))
+    }
+
+    /// Returns the hashes of the names in NS records: their addresses are glue.
+    fn name_servers(&self, zone: &Zone, now: u64, guard: &Guard) -> HashSet<u64> {
+        let mut found = HashSet::new();
+        for node in zone.nodes(guard) {
+            let Some(ns) = node.get(rtype::NS, now) else { continue };
+            for index in 0..ns.count() {
+                let rdata = ns.rdata(index);
+                let name = &rdata[..name_len(rdata).unwrap_or(0)];
+                found.insert(self.hash(&name.to_ascii_lowercase()));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::rrset;
+    use crossbeam_epoch as epoch;
+
+    const APEX: &[u8] = b"\x02ex\x00";
+
+    fn wire(text: &str) -> Vec<u8> {
+        let labels = text.split('.').filter(|label| !label.is_empty());
+        let mut wire: Vec<u8> = labels
+            .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat())
+            .collect();
+        wire.push(0);
+        wire
+    }
+
+    fn text(wire: &[u8]) -> String {
+        let mut text = String::new();
+        let mut rest = wire;
+        while let Some((length, after)) = rest.split_first().filter(|(length, _)| **length > 0) {
+            let (label, after) = after.split_at(usize::from(*length));
+            text.push_str(std::str::from_utf8(label).unwrap());
+            text.push('.');
+            rest = after;
+        }
+        text
+    }
+
+    /// Returns `owner type by by-type` of each occluded RRset, given `owner type [target]`.
+    fn occluded(lines: &[&str]) -> Vec<String> {
+        let zones = Zones::new(7);
+        zones.add(APEX);
+        for line in lines {
+            let words: Vec<_> = line.split(' ').collect();
+            let rtype: u16 = words[1].parse().unwrap();
+            let rdata = match rtype {
+                rtype::A => vec![10, 0, 0, 1],
+                rtype::TXT => vec![0],
+                rtype::DS => vec![0, 1, 8, 2, 0],
+                _ => wire(words[2]),
+            };
+            let packed = rrset::pack(30, &[(1, &rdata)]);
+            assert_eq!(zones.apply(&[(APEX, &wire(words[0]), rtype, Some(&packed))]), []);
+        }
+        let (count, found) = zones.occluded(APEX, 100, 1, &epoch::pin());
+        assert_eq!(count, found.len());
+        assert_eq!(zones.occluded(APEX, 1, 1, &epoch::pin()).1.len(), count.min(1));
+        let line = |Occluded { owner, rtype, by, by_rtype }| {
+            format!("{} {rtype} {} {by_rtype}", text(&owner), text(&by))
+        };
+        let mut found: Vec<_> = found.into_iter().map(line).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn everything_below_a_dname_is_occluded() {
+        let zone = ["d.ex 39 t", "d.ex 1", "a.d.ex 1", "b.a.d.ex 16", "c.d.ex 2 a.d.ex", "e.ex 1"];
+        assert_eq!(
+            occluded(&zone),
+            ["a.d.ex. 1 d.ex. 39", "b.a.d.ex. 16 d.ex. 39", "c.d.ex. 2 d.ex. 39"]
+        );
+        assert_eq!(occluded(&["ex 39 t", "ex 2 ns.ex", "ns.ex 1"]), ["ns.ex. 1 ex. 39"]);
+    }
+
+    #[test]
+    fn below_a_cut_only_glue_is_not_occluded() {
+        let zone = [
+            "ex 2 ns.cut.ex",
+            "cut.ex 2 NS.cut.ex",
+            "cut.ex 43",
+            "cut.ex 16",
+            "ns.cut.ex 1",
+            "ns.cut.ex 16",
+            "www.cut.ex 1",
+            "other.ex 2 host.cut.ex",
+            "host.cut.ex 1",
+            "self.ex 2 self.ex",
+            "self.ex 1",
+            "deep.cut.ex 2 x.",
+            "d.cut.ex 39 t",
+            "both.ex 2 x.",
+            "both.ex 39 t",
+        ];
+        assert_eq!(
+            occluded(&zone),
+            [
+                "both.ex. 39 both.ex. 2",
+                "cut.ex. 16 cut.ex. 2",
+                "d.cut.ex. 39 cut.ex. 2",
+                "deep.cut.ex. 2 cut.ex. 2",
+                "ns.cut.ex. 16 cut.ex. 2",
+                "www.cut.ex. 1 cut.ex. 2",
+            ]
+        );
+    }
+
+    #[test]
+    fn cut_at_a_wildcard_is_reported() {
+        assert_eq!(occluded(&["*.w.ex 2 x."]), ["*.w.ex. 2 *.w.ex. 2"]);
+        assert_eq!(occluded(&["*.w.ex 39 x."]), ["*.w.ex. 39 *.w.ex. 39"]);
+        assert_eq!(occluded(&["*.w.ex 1", "a.*.w.ex 2 x.", "w.ex 16"]), [""; 0]);
+    }
+}
