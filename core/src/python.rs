@@ -191,7 +191,7 @@ impl Core {
         &self, py: Python<'py>, apex: &[u8], owner: &[u8], rtype: u16,
     ) -> Option<(Bound<'py, PyBytes>, u16)> {
         let (zones, guard, now) = (&self.shared.zones, &epoch::pin(), clock().boot);
-        let zone = zones.find(&Name::read(apex)?, 0, guard)?;
+        let zone = zones.zone(apex, guard)?;
         let (by, by_rtype) = zones.occluder_of(zone, &Name::read(owner)?, rtype, now, guard)?;
         Some((PyBytes::new(py, by.name()), by_rtype))
     }

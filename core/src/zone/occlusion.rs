@@ -27,9 +27,9 @@ impl Zones {
         &self, apex: &[u8], most: usize, now: u64, guard: &Guard,
     ) -> (usize, Vec<Occluded>) {
         let (mut count, mut first) = (0, Vec::new());
-        let zone = Name::read(apex)
-            .and_then(|name| self.find(&name, 0, guard).filter(|zone| zone.apex() == name.wire()));
-        let Some(zone) = zone.filter(|zone| zone.has_occluders()) else { return (count, first) };
+        let Some(zone) = self.zone(apex, guard).filter(|zone| zone.has_occluders()) else {
+            return (count, first);
+        };
         let servers = self.name_servers(zone, now, guard);
         for node in zone.nodes(guard) {
             let Some(name) = Name::read(node.name()) else { continue };

@@ -218,6 +218,12 @@ impl Zones {
         None
     }
 
+    /// Returns the zone with an apex.
+    pub fn zone<'g>(&self, apex: &[u8], guard: &'g Guard) -> Option<&'g Zone> {
+        let name = Name::read(apex)?;
+        self.find(&name, 0, guard).filter(|zone| zone.apex() == name.wire())
+    }
+
     /// Returns the node of a name in lower case.
     #[inline]
     pub fn node<'g>(&self, zone: &'g Zone, name: &[u8], guard: &'g Guard) -> Option<&'g Node> {
