@@ -1,6 +1,7 @@
 //! The Python module, as documented in `_core.pyi`.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -263,6 +264,20 @@ fn read_zone(
     py: Python<'_>, path: String, origin: PyBackedBytes, default_ttl: u32,
 ) -> PyResult<ZoneFile> {
     let parsed = py.detach(|| zonefile::read_zone(path.as_ref(), &origin, default_ttl))?;
+    zone_file(py, parsed)
+}
+
+#[pyfunction]
+fn parse_zone(
+    py: Python<'_>, text: PyBackedBytes, origin: PyBackedBytes, default_ttl: u32,
+) -> PyResult<ZoneFile> {
+    let why = "not allowed, because it reads files of the server: use one file";
+    let mut include = |_: &str| Err(io::Error::other(why));
+    let parsed = py.detach(|| zonefile::parse(&text, "", &origin, default_ttl, &mut include));
+    zone_file(py, parsed)
+}
+
+fn zone_file(py: Python<'_>, parsed: zonefile::Parsed) -> PyResult<ZoneFile> {
     let rrsets: Vec<_> = parsed
         .rrsets
         .iter()
@@ -334,6 +349,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;
+    module.add_function(wrap_pyfunction!(parse_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pack_records, module)?)?;
     module.add_function(wrap_pyfunction!(fold_rdata, module)?)?;
     module.add_function(wrap_pyfunction!(name_from_text, module)?)?;

@@ -153,6 +153,9 @@ class ZoneFile:
 def read_zone(path: str, origin: bytes, default_ttl: int) -> ZoneFile:
     """Read a zone file in bulk, without the GIL. Raises OSError if the first file can't be read."""
 
+def parse_zone(text: bytes, origin: bytes, default_ttl: int) -> ZoneFile:
+    """Read the text of a zone file without the GIL; an ``$INCLUDE`` is a problem."""
+
 def pack_records(ttl: int, rtype: int, rdatas: Sequence[tuple[int, bytes]]) -> bytes:
     """Pack (weight, rdata) pairs into an RRset of policy ``all``. Raises ValueError."""
 

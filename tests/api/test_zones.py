@@ -133,6 +133,15 @@ async def test_import_sets_ttls_that_are_not_answered_already(api: Api) -> None:
     assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 0, 0, 1)
 
 
+async def test_strings_over_lines_are_imported(api: Api) -> None:
+    text = b'web TXT "one\n$INCLUDE /etc/passwd\n$ORIGIN x.\n" "$INCLUDE x"\rdb A 10.0.0.1\r'
+    assert counts(await load(api, text)) == (2, 0, 0, 0)
+    string = r'"one\010$INCLUDE /etc/passwd\010$ORIGIN x.\010" "$INCLUDE x"'
+    assert api.answers("web", "TXT") == [string]
+    assert api.answers("db") == ["10.0.0.1"]
+    assert counts(await load(api, await exported(api), "?replace=true")) == (0, 0, 0, 2)
+
+
 async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
     kept = {
         "data": "10.0.0.2",
@@ -202,6 +211,8 @@ async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
     ("text", "line"),
     [(b"a A 10.0.0.1\nb A 10.0.0\n", 2), (b"a A 10.0.0.1\n$INCLUDE /etc/passwd\n", 2),
      (b"\xef\xbb\xbf$include /etc/passwd\n", 1), (b"(\r$Include /etc/passwd )\n", 1),
+     (b"a A 10.0.0.1\r(\r$Include /etc/passwd )\r", 2),
+     (b"a A 10.0.0.1\na 2147483648 AAAA ::1\n", 2), (b"a A 10.0.0.1\n\na TXT \"x\n", 3),
      (b"\n\nb.other.test. A 10.0.0.1\n", 3), (b"x.sub A 10.0.0.1\n", 0), (b"c CAA nope\n", 1),
      (b"a BOGUS x\n", 1)],
 )  # fmt: skip

@@ -1,8 +1,6 @@
 """Import of a zone file into the registry."""
 
 import asyncio
-import re
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -12,7 +10,7 @@ import dns.name
 import dns.rdata
 import dns.rdatatype
 
-from musterd._core import ZoneFile, read_zone
+from musterd._core import parse_zone
 from musterd.api.context import Context
 from musterd.catalog.explain import explain
 from musterd.catalog.hidden import hidden_by
@@ -36,7 +34,6 @@ OCTETS: Final = 500_000
 """Records of one transaction, and octets of these."""
 STEP: Final = 500
 """Records that are looked at without a break."""
-_INCLUDE: Final = re.compile(rb"\$INCLUDE", re.IGNORECASE)
 
 Fault = tuple[int, str]
 """Line (0: not known), and what is wrong there."""
@@ -102,15 +99,6 @@ class Importer:
         A record that is there with the same data keeps all that a file can't say.
         """
         plan = ImportPlan()
-        if found := _INCLUDE.search(text):
-            line = text.count(b"\n", 0, found.start()) + 1
-            plan.problems.append(
-                (
-                    line,
-                    "$INCLUDE is not allowed, because it reads files of the server: use one file",
-                )
-            )
-            return plan
         wanted = await self._read(text, plan)
         if not plan.problems:
             await self._compare(wanted, plan, replace=replace)
@@ -143,7 +131,7 @@ class Importer:
 
     async def _read(self, text: bytes, plan: ImportPlan) -> _Wanted:
         """Return the records of a file by owner and type. Problems go to the plan."""
-        found = await asyncio.to_thread(_parse, text, self._into.apex, self._into.settings.ttl)
+        found = await asyncio.to_thread(parse_zone, text, self._into.apex, self._into.settings.ttl)
         plan.problems += [(line, reason) for _, line, reason in found.problems]
         wanted: _Wanted = {}
         for at in range(0, len(found.rrsets), STEP):
@@ -334,14 +322,6 @@ class Importer:
             return key
         owner = owner_text(owner_wire(key.owner, key.zone), self._into.apex)
         return key._replace(zone=self._zone, owner=owner)
-
-
-def _parse(text: bytes, apex: bytes, ttl: int) -> ZoneFile:
-    """Read a file. Blocks: call it in a thread."""
-    with tempfile.NamedTemporaryFile(prefix="musterd-import-") as file:
-        file.write(text)
-        file.flush()
-        return read_zone(file.name, apex, ttl)
 
 
 def _foreign(origin: bytes, word: str, words: str) -> tuple[int, bytes]:
