@@ -1,4 +1,4 @@
-"""Tokens at the API: without one nothing, with one what its scopes say, on every route."""
+"""Tokens at the API: each route allows what the scopes of the token allow, and nothing else."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ QUERIES = {"/v1/explain": "?name=web.muster.local"}
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    """Method and path of every route."""
+    """Return the method and path of every route."""
     for path, methods in described("1").openapi()["paths"].items():
         for method in methods:
             yield method.upper(), path
@@ -31,14 +31,14 @@ ROUTES = sorted(routes())
 
 
 def needs(method: str, path: str) -> str:
-    """The scope that a route needs."""
+    """Return the scope that a route needs."""
     if path.startswith(ADMIN):
         return "admin"
     return "read" if method == "GET" else "write"
 
 
 def filled(path: str) -> str:
-    """A path with parameters in it, without its prefix."""
+    """Return a path with its parameters filled in, without its prefix."""
     values = {"zone": "muster.local", "owner": "web", "type": "A", "id": "0123456789abcdef"}
     made = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
     return (made + QUERIES.get(path, "")).removeprefix("/v1")
@@ -81,7 +81,7 @@ WRONG: dict[str, list[list[str]]] = {
     "admin": [["read"], ["write:muster.local"], ["read", "write:*"]],
 }
 OF_OTHERS = [["read", "write:other.test"], ["write:sub.muster.local"], ["write:local"]]
-"""Scopes that are not enough to write to ``muster.local``."""
+"""Scopes that do not allow writing to ``muster.local``."""
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -98,12 +98,12 @@ async def test_route_requires_its_scope(api: Api, method: str, path: str) -> Non
 
 
 async def state(api: Api) -> Any:
-    """The revision of the store: what is refused changes nothing."""
+    """Return the revision of the store; a refused request does not change it."""
     return (await api.store.range(b"")).revision, api.context.tokens.all()
 
 
-# A watch has no end: see test_watch.
-@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[1] != "/v1/watch"])
+# A watch never ends; test_watch tests it.
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != "/v1/watch"])
 async def test_route_accepts_its_scope(api: Api, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
     for wide in (["write:*"], ["write:muster.local"]) if scope == "write" else ([scope], ["admin"]):

@@ -1,6 +1,6 @@
-"""Two clients that compare and set one record lose nothing of each other.
+"""Two clients that compare and set the same record lose no update.
 
-How often, the environment says: ``TIMES=1000 make test PYTEST=tests/api/test_compare_and_set.py``.
+``TIMES`` sets the number of increments, 100 by default.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ def body(number: int) -> dict[str, str]:
     return {"data": f"10.0.{number >> 8}.{number & 255}", "description": str(number)}
 
 
-async def one(client: httpx.AsyncClient) -> bool:
-    """Count one up in a record; false where another was faster."""
+async def single(client: httpx.AsyncClient) -> bool:
+    """Increment the number in a record; return False if another client was faster."""
     found = await client.get(ONE)
     number = int(found.json()["description"]) + 1
     done = await client.put(ONE, json=body(number), headers={"if-match": found.headers["etag"]})
@@ -38,7 +38,7 @@ async def one(client: httpx.AsyncClient) -> bool:
 
 
 async def whole(client: httpx.AsyncClient) -> bool:
-    """Same as ``one``, in the only record of an RRset."""
+    """Do the same in the only record of an RRset."""
     found = await client.get(WHOLE)
     number = int(found.json()["records"][0]["description"]) + 1
     new = {"records": [{**body(number), "id": "one"}]}
@@ -48,7 +48,7 @@ async def whole(client: httpx.AsyncClient) -> bool:
 
 
 @pytest.mark.timeout(60 + TIMES)
-@pytest.mark.parametrize("count", [one, whole])
+@pytest.mark.parametrize("count", [single, whole])
 async def test_concurrent_api_increments_are_all_counted(
     fixture: ServerFixture, count: Count
 ) -> None:
@@ -67,7 +67,7 @@ async def test_concurrent_api_increments_are_all_counted(
 
 @pytest.mark.timeout(60 + TIMES)
 async def test_concurrent_command_line_increments_are_all_counted(fixture: ServerFixture) -> None:
-    """The second client of the API, in threads, as it blocks."""
+    """Use the blocking client of the API, in threads."""
 
     def often() -> None:
         with client() as mine:

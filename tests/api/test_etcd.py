@@ -1,4 +1,4 @@
-"""A server whose registry is in etcd: started before it, beside another, and while it is away."""
+"""Servers with a registry in etcd: alone, beside another server, and while etcd is down."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
 
 
 def etcd_fixture(etcd: Etcd, folder: Path, more: str = "") -> ServerFixture:
-    """The directory of a server on an etcd."""
+    """Create the directory of a server that uses an etcd."""
     folder.mkdir()
     fixture = ServerFixture(folder)
     url = "etcd://" + ",".join(etcd.endpoints)
@@ -44,7 +44,7 @@ def etcd_fixture(etcd: Etcd, folder: Path, more: str = "") -> ServerFixture:
 
 
 async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Wait until the server knows the token of a client, as of another server."""
+    """Wait until the server knows the token of a client; another server may have created it."""
     async with asyncio.timeout(20):
         while not (await client.get("/records")).is_success:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -52,7 +52,7 @@ async def ready(client: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 async def until_servers(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
-    """The status as soon as it shows so many servers, each with its addresses for DNS and API."""
+    """Return the status once it shows a number of servers, each with its DNS and API addresses."""
 
     def known(status: dict[str, Any]) -> bool:
         rows = status["servers"]
@@ -70,7 +70,7 @@ async def test_two_servers_share_one_etcd(etcd: Etcd, tmp_path: Path) -> None:
     one, two = (etcd_fixture(etcd, tmp_path / name) for name in ("one", "two"))
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(fixture.serve()) for fixture in (one, two)]
-        # Who was first has made a token; both may have.
+        # The first server creates a token; both may have done so.
         await until(lambda: any((fixture.state / "token").exists() for fixture in (one, two)))
         token = next(fixture.token for fixture in (one, two) if (fixture.state / "token").exists())
         clients = [
@@ -98,7 +98,7 @@ MANY = "/records/muster.local/many/A"
 ALL_OF_MANY = f"{MANY}?limit=1000"
 
 
-def some(count: int) -> dict[str, Any]:
+def many_body(count: int) -> dict[str, Any]:
     return {"records": [{"data": f"10.1.{n // 250}.{n % 250}"} for n in range(count)]}
 
 
@@ -116,23 +116,23 @@ async def test_rrset_write_over_transaction_limit_is_rejected(
         monkeypatch.setenv("MUSTERD_TOKEN_FILE", str(fixture.state / "token"))
         async with fixture.client(server) as client:
             await ready(client)
-            refused = await client.put(MANY, json=some(129))
+            refused = await client.put(MANY, json=many_body(129))
             assert (refused.status_code, refused.json()["type"]) == TOO_MUCH
             for count in range(126, 131):
-                assert (await client.put(MANY, json=some(min(count, 128)))).is_success
-                for record in some(count)["records"][128:]:
+                assert (await client.put(MANY, json=many_body(min(count, 128)))).is_success
+                for record in many_body(count)["records"][128:]:
                     assert (await client.post(MANY, json=record)).is_success
                 there = (await client.get(ALL_OF_MANY)).json()["records"]
                 assert len(there) == count
-                # Two checks beside those of the records: of no other record, and of no alias.
-                fewer = await client.put(MANY, json=some(count - 1))
+                # Two more conditions than records: no other record, and no alias.
+                fewer = await client.put(MANY, json=many_body(count - 1))
                 assert fewer.status_code == (200 if count <= 126 else 422)
                 if count > 126:
                     assert fewer.json()["type"] == TOO_MUCH[1]
                     assert "the store takes 128 of each" in fewer.json()["detail"]
                     assert "single records" in fewer.json()["detail"]
-                    # What is there already is no change.
-                    assert count > 128 or (await client.put(MANY, json=some(count))).is_success
+                    # An equal record is no change.
+                    assert count > 128 or (await client.put(MANY, json=many_body(count))).is_success
                     assert (await client.get(ALL_OF_MANY)).json()["records"] == there
                 gone = await client.delete(MANY, headers={"if-match": "*"})
                 assert gone.status_code == (204 if count <= 127 else 422)
@@ -166,7 +166,7 @@ async def test_status_lists_other_servers(
             assert own["running"]
             assert stranger["running"]
             assert stranger["lag"] == 0
-            # Neither lags, and neither looks as if it did.
+            # No server lags, and none is reported as lagging.
             if own["lag"] == 0:
                 assert own["revision"] == stranger["revision"] == status["store"]["revision"]
         gone = await until_status(
@@ -181,8 +181,8 @@ async def test_status_lists_other_servers(
         line = ["status", "--server", f"http://{server.api_address}"]
         assert await asyncio.to_thread(run, line) == 0
         out = capsys.readouterr().out
-        (told,) = (line for line in out.splitlines() if line.startswith(row["name"] + " "))
-        assert told.split()[1] == "stopped"
+        (row_text,) = (line for line in out.splitlines() if line.startswith(row["name"] + " "))
+        assert row_text.split()[1] == "stopped"
         etcd.kill()
         lost = await until_status(client, lambda status: status["servers"][0]["lag"] > 0)
         (row,) = lost["servers"]
@@ -195,7 +195,7 @@ async def test_status_lists_other_servers(
 async def until_status(
     client: httpx.AsyncClient, wanted: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
-    """The status as soon as it is as wanted."""
+    """Return the status once it meets a condition."""
     async with asyncio.timeout(40):
         while True:
             status: dict[str, Any] = (await client.get("/status")).json()
@@ -206,7 +206,7 @@ async def until_status(
 
 @pytest.mark.parametrize("version", BINARIES)
 async def test_full_etcd_is_reported(version: str, tmp_path: Path) -> None:
-    """Writes fail and say what to do, all else goes on; what it says to do helps."""
+    """Writes fail with advice that works; everything else continues."""
     async with running(tmp_path / "etcd", version, flags=SMALL) as etcd:
         fixture = etcd_fixture(etcd, tmp_path / "one")
         async with fixture.serve() as server:
@@ -231,7 +231,7 @@ async def test_full_etcd_is_reported(version: str, tmp_path: Path) -> None:
                 async with EtcdClient(etcd.options()) as raw:
                     await raw.compact((await raw.range(b"x")).revision)
                 await etcd.gateway("maintenance/defragment", {})
-                # As `etcdctl alarm disarm` does.
+                # Same as `etcdctl alarm disarm`.
                 for alarm in (await etcd.gateway("maintenance/alarm", {"action": "GET"}))["alarms"]:
                     disarm = {"action": "DEACTIVATE", **alarm}
                     await etcd.gateway("maintenance/alarm", disarm)
@@ -246,7 +246,7 @@ async def until_answered(server: Server, name: str, wanted: list[str]) -> None:
 
 
 async def test_server_starts_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
-    """It starts, says what it can't do yet, and does it when etcd is there."""
+    """The server starts, reports what is missing, and recovers once etcd runs."""
     etcd.kill()
     fixture = etcd_fixture(etcd, tmp_path / "one")
     async with fixture.serve() as server:
@@ -264,7 +264,7 @@ async def test_server_starts_without_etcd(etcd: Etcd, tmp_path: Path) -> None:
 
 
 async def test_server_survives_etcd_outage(etcd: Etcd, tmp_path: Path) -> None:
-    """Answers go on, writes fail clearly, and a restart meanwhile answers from the snapshot."""
+    """Answers continue, writes fail clearly, and a restarted server uses its snapshot."""
     fixture = etcd_fixture(etcd, tmp_path / "one")
     async with fixture.serve() as server:
         await until((fixture.state / "token").exists)

@@ -1,6 +1,6 @@
-"""``kill -9`` of a server under API writes: what was acknowledged is there, whole, and answered.
+"""A server killed by ``kill -9`` under API writes keeps and answers each acknowledged write.
 
-How often, the environment says: ``KILLS=200 make test PYTEST=tests/api/test_kill.py``.
+The environment sets the number of kills: ``KILLS=200 make test PYTEST=tests/api/test_kill.py``.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "5"))
 WRITERS = 12
 ENOUGH = 100
-"""Writes that are acknowledged before the kill, at most."""
+"""Maximum acknowledged writes before the kill."""
 LONGEST = 0.8
-"""Seconds from the start of a server to its kill, at most."""
+"""Maximum seconds from the start of a server to its kill."""
 SIZES = (5, 2, 7)
-"""Records of an RRset, one time and the next."""
+"""Sizes of an RRset, used in turn."""
 
 Records = dict[tuple[str, str], set[tuple[int, str]]]
 """Owner and type -> TTL and data of each record."""
@@ -30,9 +30,9 @@ Records = dict[tuple[str, str], set[tuple[int, str]]]
 
 @dataclass
 class Writer:
-    """One client: its names are its own, so that what they must have is known exactly.
+    """A client with names of its own, so that their records are known exactly.
 
-    turn: of its next write; there: what its names have after the last that was acknowledged.
+    turn: number of its next write; there: its records after the last acknowledged write.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Writer:
     there: Records = field(default_factory=dict)
 
     def request(self) -> tuple[str, str, object]:
-        """Method, path and body of the next write."""
+        """Return the method, path and body of the next write."""
         one, many, more = (f"{kind}{self.number}" for kind in ("one", "many", "more"))
         path = "/records/muster.local/{}/{}".format
         match self.turn % 6:
@@ -65,12 +65,12 @@ class Writer:
         there.pop((owner, rtype), None)
         if isinstance(body, dict):
             made = body.get("records", [body])
-            there[owner, rtype] = {(one["ttl"], self.shown(one["data"])) for one in made}
+            there[owner, rtype] = {(record["ttl"], self.shown(record["data"])) for record in made}
         assert (method == "DELETE") == (body is None)
         return there
 
     def done(self) -> None:
-        """The next write was done."""
+        """Record that the next write was done."""
         self.there = self.after()
         self.turn += 1
 
@@ -82,7 +82,7 @@ class Writer:
         return f'"{data}"' if data.startswith("t") else data
 
     async def write(self, client: httpx.AsyncClient) -> None:
-        """Write until the server is gone."""
+        """Write until the server no longer answers."""
         while True:
             method, path, body = self.request()
             try:
@@ -99,7 +99,7 @@ async def test_no_acknowledged_write_is_lost(fixture: ServerFixture) -> None:
     writers = [Writer(number) for number in range(WRITERS)]
     for number in range(KILLS):
         if not number % 5:
-            # While it opens, and recovers what the last one left.
+            # While the server opens and recovers its store.
             async with fixture.process():
                 await asyncio.sleep(chance.uniform(0, LONGEST))
         async with fixture.process() as server:
@@ -112,7 +112,7 @@ async def test_no_acknowledged_write_is_lost(fixture: ServerFixture) -> None:
 
 
 async def killed(server: ServerProcess, writers: list[Writer], after: int) -> None:
-    """Write from all sides, and kill the server when so many writes are acknowledged."""
+    """Write with all clients, and kill the server after a number of acknowledged writes."""
     last = after + sum(writer.turn for writer in writers)
     async with server.client() as client, asyncio.TaskGroup() as group:
         for writer in writers:
@@ -122,7 +122,7 @@ async def killed(server: ServerProcess, writers: list[Writer], after: int) -> No
 
 
 async def check(server: ServerProcess, writers: list[Writer]) -> None:
-    """All that was acknowledged is there and answered, and at most one write more, whole."""
+    """Check that all acknowledged writes are stored and answered, and at most one more."""
     found = await listed(server)
     for writer in writers:
         names = {f"{kind}{writer.number}" for kind in ("one", "many", "more")}
@@ -132,21 +132,21 @@ async def check(server: ServerProcess, writers: list[Writer]) -> None:
             writer.done()
         for key in (("one", "A"), ("many", "A"), ("more", "TXT")):
             owner, rtype = f"{key[0]}{writer.number}", key[1]
-            told = await server.answers(f"{owner}.muster.local", rtype)
-            # An RRset has one TTL, the lowest, which is that of all here.
-            assert set(told) == mine.get((owner, rtype), set())
+            answers = await server.answers(f"{owner}.muster.local", rtype)
+            # All records of an RRset here have the same TTL.
+            assert set(answers) == mine.get((owner, rtype), set())
     assert sum(map(len, found.values())) == sum(
         len(records) for writer in writers for records in writer.there.values()
     )
 
 
 async def listed(server: ServerProcess) -> Records:
-    """All that is registered, as the API lists it."""
+    """Return all registered records, as the API lists them."""
     found: Records = {}
     async with server.client() as client:
         page = (await client.get("/records?limit=1000")).json()
         assert page["next"] is None
-        for one in page["records"]:
-            records = found.setdefault((one["owner"], one["type"]), set())
-            records.add((one["ttl"], one["data"]))
+        for record in page["records"]:
+            records = found.setdefault((record["owner"], record["type"]), set())
+            records.add((record["ttl"], record["data"]))
     return found

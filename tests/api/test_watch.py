@@ -1,4 +1,4 @@
-"""Watches: every change once and in order, for those who are slow, gone, or late."""
+"""Watches deliver each change once and in order, also to slow and reconnecting clients."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ class Event(NamedTuple):
 
 
 async def events(response: httpx.Response) -> AsyncIterator[Event]:
-    """The events of a stream, as a browser reads them (HTML, server-sent events)."""
+    """Yield the events of a stream, as a browser reads them (HTML, server-sent events)."""
     kind, data, last = "", "", ""
     async for line in response.aiter_lines():
         name, _, value = line.partition(": ")
@@ -41,7 +41,7 @@ async def events(response: httpx.Response) -> AsyncIterator[Event]:
 
 
 async def take(client: httpx.AsyncClient, count: int, query: str, **headers: str) -> list[Event]:
-    """The first events of a watch."""
+    """Return the first events of a watch."""
     found: list[Event] = []
     async with client.stream("GET", f"/watch{query}", headers=headers) as response:
         assert response.status_code == 200, await response.aread()
@@ -54,7 +54,7 @@ async def take(client: httpx.AsyncClient, count: int, query: str, **headers: str
 
 
 async def put(client: httpx.AsyncClient, path: str, number: int) -> int:
-    """Write a record; the revision of that."""
+    """Write a record; return its revision."""
     body = {"data": f"10.0.{number >> 8}.{number & 255}"}
     response = await client.put(path, json=body)
     assert response.is_success, response.text
@@ -103,10 +103,10 @@ async def test_watch_sends_live_changes(fixture: ServerFixture) -> None:
         fixture.client(server) as client,
         client.stream("GET", "/watch") as response,
     ):
-        # Its first lines are there, so it watches.
-        one = asyncio.ensure_future(anext(events(response)))
+        # The watch runs: its first lines have arrived.
+        event = asyncio.ensure_future(anext(events(response)))
         revision = await put(client, ONE, 1)
-        assert (await one).record["revision"] == revision
+        assert (await event).record["revision"] == revision
 
 
 async def test_compacted_revision_is_reported(fixture: ServerFixture) -> None:
@@ -121,7 +121,7 @@ async def test_compacted_revision_is_reported(fixture: ServerFixture) -> None:
 
 
 async def test_slow_client_loses_no_events(fixture: ServerFixture) -> None:
-    """It reads nothing until more was written than all buffers on the way hold."""
+    """The client reads nothing until all buffers between it and the server are full."""
     count = 3000
     async with fixture.serve() as server, fixture.client(server) as client:
         async with client.stream("GET", "/watch") as response:
@@ -129,7 +129,7 @@ async def test_slow_client_loses_no_events(fixture: ServerFixture) -> None:
                 {"data": f"10.0.{n >> 8}.{n & 255}", "description": "x" * 900} for n in range(500)
             ]
             for number in range(count // 500):
-                body = {"records": [{**one, "ttl": number} for one in records]}
+                body = {"records": [{**record, "ttl": number} for record in records]}
                 (await client.put("/records/muster.local/web/A", json=body)).raise_for_status()
             found = []
             async for event in events(response):
