@@ -41,12 +41,13 @@ class EtcdLoginOptions:
         return EtcdLogin.model_validate(self._raw(), context={"base": Path.cwd()})
 
     def store(self, endpoints: str, prefix: str = "/") -> "StoreSettings":
-        """Return the settings of a store at ``HOST:PORT,HOST:PORT``. Raises UsageError."""
+        """Return the settings of a store at a URL or ``HOST:PORT,HOST:PORT``. Raises UsageError."""
         from pydantic import ValidationError
 
         from musterd.settings import StoreSettings
 
-        raw = {"url": f"etcd://{endpoints}", "prefix": prefix, **self._raw()}
+        url = endpoints if "://" in endpoints else f"etcd://{endpoints}"
+        raw = {"url": url, "prefix": prefix, **self._raw()}
         try:
             found = StoreSettings.model_validate(raw, context={"base": Path.cwd()})
         except ValidationError as error:

@@ -1,5 +1,6 @@
 """``musterd store``: the store of a registry."""
 
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 app = App(name="store", help="Copy a registry from one store to another.")
 
-_ETCD = "etcd://"
+_SCHEMES = {"etcd", "http", "https"}
+_LOCATION = re.compile(r"((?:\w+://|[^/])*)(/.*)?", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"[^/]*:[0-9]+([,/].*)?")
+"""An endpoint of etcd without its scheme, or several, perhaps with a prefix."""
 _PROGRESS_KEYS = 10_000
 """Keys between two progress lines if standard error is not a terminal."""
 
-_WHERE = "Path of a store.db, or etcd://HOST:PORT,HOST:PORT/PREFIX."
+_WHERE = "Path of a store.db, or etcd://HOST:PORT,HOST:PORT/PREFIX (https:// for TLS)."
 
 
 @app.command
@@ -50,17 +54,13 @@ def copy(
     with server_side("musterd store copy"):
         import asyncio
 
-        from musterd.registry.keys import ROOT
+        from musterd.registry.keys import RECORDS, ROOT
+        from musterd.store.copy import Keys
         from musterd.store.copy import copy as copy_store
 
     for where in (from_, to):
-        without_login(where)
-        if "://" in where and not where.startswith(_ETCD):
-            raise UsageError(
-                f"{where}: expected the path of a store.db, or etcd://HOST:PORT (--ca or --cert"
-                " enable TLS)"
-            )
-    if _ETCD not in from_ and not Path(from_).is_file():
+        _check_place(without_login(where))
+    if "://" not in from_ and not Path(from_).is_file():
         raise MusterdError(f"{from_}: no such file")
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):
         raise UsageError(f"{from_} and {to} are the same store")
@@ -68,9 +68,23 @@ def copy(
     async def run() -> "Copied":
         async with _opened(from_, login) as source, _opened(to, login) as target:
             with _progress() as progress:
-                return await copy_store(source, target, progress, root=ROOT, overwrite=overwrite)
+                keys = Keys(ROOT, RECORDS)
+                return await copy_store(source, target, progress, keys, overwrite=overwrite)
 
     _print_result(asyncio.run(run()), to, json=json)
+
+
+def _check_place(where: str) -> None:
+    """Raise UsageError unless a text is the path of a store or the URL of an etcd."""
+    scheme, separator, _ = where.partition("://")
+    if separator and scheme not in _SCHEMES:
+        raise UsageError(
+            f"{where}: expected the path of a store.db, or etcd://HOST:PORT or https://HOST:PORT"
+        )
+    if not separator and _HOST_AND_PORT.fullmatch(where) and not Path(where).exists():
+        raise UsageError(
+            f"{where}: no such file; an etcd is written etcd://{where}, and a new file ./{where}"
+        )
 
 
 @asynccontextmanager
@@ -79,9 +93,9 @@ async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]
     from musterd.store.embedded import EmbeddedOptions
 
     store: Store
-    if where.startswith(_ETCD):
-        endpoints, _, prefix = where.removeprefix(_ETCD).partition("/")
-        store = await open_etcd(login.store(endpoints, "/" + prefix))
+    if "://" in where:
+        url, prefix = split_location(where)
+        store = await open_etcd(login.store(url, prefix))
     else:
         # There are no other writers, so a read transaction may stay open for long.
         store = await open_file(Path(where), EmbeddedOptions(scan_time=86_400.0))
@@ -89,6 +103,13 @@ async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]
         yield store
     finally:
         await store.close()
+
+
+def split_location(location: str) -> tuple[str, str]:
+    """Return the URL and the prefix of ``etcd://HOST:PORT,HOST:PORT/PREFIX``."""
+    found = _LOCATION.fullmatch(location)
+    assert found is not None  # noqa: S101 - every text matches
+    return found[1], found[2] or "/"
 
 
 @contextmanager
@@ -113,18 +134,23 @@ def _print_progress(done: int, total: int) -> None:
 def _print_result(copied: "Copied", to: str, *, json: bool) -> None:
     from musterd.cli import output
 
-    written = copied.missing + copied.different - copied.expired
+    records, others = copied.all
     if json:
         output.as_object(
             {
-                "written": written,
-                "same": copied.same,
-                "removed": copied.extra,
-                "expired": copied.expired,
+                "written": records.written,
+                "same": records.same,
+                "removed": records.extra,
+                "expired": records.expired,
+                "others": others.written,
                 "leases": len(copied.leases),
             }
         )
         return
-    print(f"{to}: {written} keys written, {copied.same} unchanged, {copied.extra} removed")
-    if copied.expired:
-        print(f"{copied.expired} keys were not copied: their lease had expired")
+    more = f"; tokens and other keys: {others.written} written" if others.written else ""
+    print(
+        f"{to}: {records.written} records written, {records.same} unchanged,"
+        f" {records.extra} removed{more}"
+    )
+    if records.expired:
+        print(f"{records.expired} records were not copied: their lease had expired")

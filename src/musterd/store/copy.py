@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from musterd.kv.errors import LeaseNotFound, StoreError
 from musterd.kv.protocol import Store
@@ -24,9 +24,16 @@ class NotEmpty(StoreError):  # noqa: N818 - an outcome that callers handle
     """The target has keys that the source lacks, or with other values."""
 
 
+class Keys(NamedTuple):
+    """Prefixes of the keys to copy, and of those among them that are records."""
+
+    all: bytes
+    records: bytes
+
+
 @dataclass(slots=True)
-class Copied:
-    """Numbers of keys in a copy.
+class Counts:
+    """Numbers of keys.
 
     same: present already; missing, different: to be written; extra: only in the target; ending:
     only in the target, on leases that ended in the source after an earlier copy; expired: not
@@ -39,40 +46,72 @@ class Copied:
     extra: int = 0
     ending: int = 0
     expired: int = 0
-    leases: set[int] = field(default_factory=set)
-    """Leases granted in the target, with the same IDs and TTLs."""
 
     @property
     def total(self) -> int:
         """Number of all keys."""
         return self.same + self.missing + self.different + self.extra + self.ending
 
+    @property
+    def written(self) -> int:
+        """Number of keys written."""
+        return self.missing + self.different - self.expired
+
+
+@dataclass(slots=True)
+class Copied:
+    """Result of a copy. records: keys of records; others: of tokens, leases and the like."""
+
+    prefix: bytes
+    """Prefix of the keys of records."""
+    records: Counts = field(default_factory=Counts)
+    others: Counts = field(default_factory=Counts)
+    leases: set[int] = field(default_factory=set)
+    """Leases granted in the target, with the same IDs and TTLs."""
+
+    def of(self, key: bytes) -> Counts:
+        """Return the numbers that count a key."""
+        return self.records if key.startswith(self.prefix) else self.others
+
+    @property
+    def all(self) -> tuple[Counts, Counts]:
+        """All numbers."""
+        return self.records, self.others
+
 
 async def copy(
-    source: Store, target: Store, progress: Progress, *, root: bytes, overwrite: bool
+    source: Store,
+    target: Store,
+    progress: Progress,
+    keys: Keys,
+    *,
+    overwrite: bool,
 ) -> Copied:
-    """Make the keys below a root in a target equal to those in a source.
+    """Make keys in a target equal to those in a source.
 
     Nobody may write to either meanwhile. Raises NotEmpty if the target has other keys or values
     and ``overwrite`` isn't set, and StoreError if the source is empty; then nothing is written.
     """
-    await _check_distinct(source, target, root + _PROBE)
-    plan = await _plan(source, target, root)
-    if not plan.missing + plan.same + plan.different:
+    await _check_distinct(source, target, keys.all + _PROBE)
+    plan = await _plan(source, target, keys)
+    if not sum(counts.missing + counts.same + counts.different for counts in plan.all):
         raise StoreError(
             "the source has no registry: nothing was written; check that it is the right store, and"
             " that an etcd prefix follows the hosts"
         )
     if overwrite:
-        plan.extra, plan.ending = plan.extra + plan.ending, 0
-    if (plan.different or plan.extra) and not overwrite:
+        for counts in plan.all:
+            counts.extra, counts.ending = counts.extra + counts.ending, 0
+    elif any(counts.different or counts.extra for counts in plan.all):
         raise NotEmpty(
-            f"the target has {plan.extra} keys that the source lacks, and {plan.different} that"
-            " differ: nothing was written; --overwrite replaces and removes them"
+            f"the target has records that the source lacks ({_sum(plan, 'extra')}) or that differ"
+            f" ({_sum(plan, 'different')}): nothing was written; --overwrite replaces and removes"
+            " them"
         )
+    total = sum(counts.total for counts in plan.all)
     done = size = 0
     steps: list[Operation] = []
-    async with aclosing(_pairs(source, target, root)) as pairs:
+    async with aclosing(_pairs(source, target, keys.all)) as pairs:
         async for here, there in pairs:
             step = await _step(source, target, plan, here, there)
             if there is not None and here is None and there.lease != NO_LEASE and not overwrite:
@@ -85,9 +124,15 @@ async def copy(
                     steps, size = [], size_of((step,))
                 steps.append(step)
             done += 1
-            progress(done, plan.total)
+            progress(done, total)
     await _write(source, target, plan, steps)
     return plan
+
+
+def _sum(plan: Copied, outcome: str) -> str:
+    """Return the numbers of an outcome as text."""
+    records, others = (getattr(counts, outcome) for counts in plan.all)
+    return f"{records}, other keys {others}" if others else f"{records}"
 
 
 async def _write(source: Store, target: Store, plan: Copied, steps: list[Operation]) -> None:
@@ -99,9 +144,10 @@ async def _write(source: Store, target: Store, plan: Copied, steps: list[Operati
             try:
                 await _grant(source, target, error.lease)
             except LeaseNotFound:
-                kept = [s for s in steps if not isinstance(s, PutOp) or s.lease != error.lease]
-                plan.expired += len(steps) - len(kept)
-                steps = kept
+                lost = {s.key for s in steps if isinstance(s, PutOp) and s.lease == error.lease}
+                for key in lost:
+                    plan.of(key).expired += 1
+                steps = [step for step in steps if step.key not in lost]
         else:
             return
 
@@ -117,23 +163,24 @@ async def _check_distinct(source: Store, target: Store, probe: bytes) -> None:
         raise StoreError("source and target are the same store: nothing was copied")
 
 
-async def _plan(source: Store, target: Store, root: bytes) -> Copied:
-    plan = Copied()
+async def _plan(source: Store, target: Store, keys: Keys) -> Copied:
+    plan = Copied(keys.records)
     ended: dict[int, bool] = {}
-    async with aclosing(_pairs(source, target, root)) as pairs:
+    async with aclosing(_pairs(source, target, keys.all)) as pairs:
         async for here, there in pairs:
             if here is None:
                 lease = NO_LEASE if there is None else there.lease
                 if lease not in ended:
                     ended[lease] = lease != NO_LEASE and await _ended(source, lease)
-                plan.ending += ended[lease]
-                plan.extra += not ended[lease]
+                counts = plan.of(b"" if there is None else there.key)
+                counts.ending += ended[lease]
+                counts.extra += not ended[lease]
             elif there is None:
-                plan.missing += 1
+                plan.of(here.key).missing += 1
             elif _same(here, there):
-                plan.same += 1
+                plan.of(here.key).same += 1
             else:
-                plan.different += 1
+                plan.of(here.key).different += 1
     return plan
 
 
@@ -149,7 +196,7 @@ async def _step(
         try:
             await _grant(source, target, here.lease)
         except LeaseNotFound:
-            plan.expired += 1
+            plan.of(here.key).expired += 1
             return None
         plan.leases.add(here.lease)
     return PutOp(here.key, here.value, here.lease)
