@@ -11,11 +11,11 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import CallDep, Context, CoreAnswers
 from musterd.api.problems import ProblemResponse, documented
 from musterd.catalog import Contribution
@@ -28,7 +28,7 @@ from musterd.rr.names import name_to_text
 from musterd.rr.rrset import Policy, policy_of
 from musterd.rr.types import ADDRESSED, CNAME
 
-router = APIRouter(prefix="/v1/explain", tags=["explain"])
+router = routing.router("explain")
 _A: Final = 1
 _TCP_OCTETS: Final = 65_535
 MAX_LEFT_OUT: Final = 20

@@ -6,7 +6,6 @@ request that fails a check goes to FastAPI, which reports what is wrong; so both
 requests.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from musterd.api import records, schemas
 from musterd.api.context import Call
 from musterd.api.params import Id, IfMatch, IfNoneMatch, Owner, Type, ZoneName
+from musterd.api.routing import load_json
 
 _JSON: Final = b"application/json"
 _PREFIX: Final = "/v1/records/"
@@ -46,26 +46,27 @@ def parse(method: str, path: str, headers: Headers, body: bytes) -> Handler | No
 def _put(parts: list[str], headers: Headers, body: bytes) -> Handler:
     zone, owner, rtype, name = _RECORD.validate_python(tuple(parts))
     record = _record(headers, body)
-    match = _header(_IF_MATCH, headers, b"if-match")
-    none = _header(_IF_NONE_MATCH, headers, b"if-none-match")
-    return lambda call: records.put_record(call, zone, owner, rtype, name, record, match, none)
+    tags = _tags(headers)
+    return lambda call: records.put_record(call, zone, owner, rtype, name, record, *tags)
 
 
 def _add(parts: list[str], headers: Headers, body: bytes) -> Handler:
     zone, owner, rtype = _RRSET.validate_python(tuple(parts))
     record = _record(headers, body)
-    return lambda call: records.add_record(call, zone, owner, rtype, record)
+    tags = _tags(headers)
+    return lambda call: records.add_record(call, zone, owner, rtype, record, *tags)
 
 
-def _get(parts: list[str], _: Headers, __: bytes) -> Handler:
+def _get(parts: list[str], headers: Headers, _: bytes) -> Handler:
     zone, owner, rtype, name = _RECORD.validate_python(tuple(parts))
-    return lambda call: records.get_record(call, zone, owner, rtype, name)
+    tags = _tags(headers)
+    return lambda call: records.get_record(call, zone, owner, rtype, name, *tags)
 
 
 def _delete(parts: list[str], headers: Headers, _: bytes) -> Handler:
     zone, owner, rtype, name = _RECORD.validate_python(tuple(parts))
-    match = _header(_IF_MATCH, headers, b"if-match")
-    return lambda call: records.delete_record(call, zone, owner, rtype, name, match)
+    tags = _tags(headers)
+    return lambda call: records.delete_record(call, zone, owner, rtype, name, *tags)
 
 
 _ROUTES: Final[dict[tuple[str, int], Callable[[list[str], Headers, bytes], Handler]]] = {
@@ -81,7 +82,13 @@ def _record(headers: Headers, body: bytes) -> schemas.RecordIn:
     """Parse a body as FastAPI does. Raises ValueError."""
     if headers.get(b"content-type") != _JSON:
         raise ValueError("FastAPI handles other content types")
-    return schemas.RecordIn.model_validate(json.loads(body))
+    return schemas.RecordIn.model_validate(load_json(body))
+
+
+def _tags(headers: Headers) -> tuple[str | None, str | None]:
+    """Return If-Match and If-None-Match. Raises ValueError."""
+    match = _header(_IF_MATCH, headers, b"if-match")
+    return match, _header(_IF_NONE_MATCH, headers, b"if-none-match")
 
 
 def _header(kind: TypeAdapter[str | None], headers: Headers, name: bytes) -> str | None:

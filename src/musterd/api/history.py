@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import Call, CallDep
 from musterd.api.params import MAX_REVISION
 from musterd.api.problems import ProblemResponse, documented
@@ -16,7 +16,7 @@ from musterd.registry.keys import check_id, prefix
 from musterd.registry.names import MAX_TEXT, owner_text, zone_text
 from musterd.rr.names import suffixes
 
-router = APIRouter(prefix="/v1/history", tags=["history"])
+router = routing.router("history")
 
 
 class HistoryQuery(BaseModel):

@@ -2,16 +2,15 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import Call, CallDep
 from musterd.api.params import LeasePath
 from musterd.api.problems import documented
 from musterd.registry.leases import Granted
 
-router = APIRouter(prefix="/v1/leases", tags=["leases"])
+router = routing.router("leases")
 _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from musterd.api import responses, schemas
+from musterd.display import excerpt
 from musterd.registry.errors import Invalid
 from musterd.registry.keys import RecordKey
+from musterd.registry.preconditions import NOTHING, Preconditions
 from musterd.registry.rdata import equal_form, parse_type, type_text
 from musterd.registry.rdata import parse as parse_data
 from musterd.registry.registry import PAGE, Listed, Registry
@@ -95,22 +97,48 @@ async def listing(
     parts: Sequence[str],
     filters: Filters,
     strays: Sequence[RecordKey] = (),
+    expected: Preconditions = NOTHING,
 ) -> Response:
     """Return the records below parts of a key, and strays, in the format that the client accepts.
 
-    Strays are on the first page.
+    Strays are on the first page. Only a whole RRset has an entity tag.
     """
     keep = filters.keep(parts)
+    _check_place(filters.after, parts)
     page = await registry.page(parts, filters.limit, filters.after, keep)
     if strays and not filters.after:
         page = page._replace(records=[*await shown(registry, strays, keep), *page.records])
-    if LINES in request.headers.get("accept", ""):
+    as_lines = LINES in request.headers.get("accept", "")
+    ends = not filters.after and not page.after
+    whole = len(parts) == _RRSET_PARTS and filters.all and ends and not as_lines
+    tag = rrset_tag(page.records) if whole else {}
+    what = f"/v1/records/{'/'.join(parts)}"
+    if not whole:
+        expected.check_untagged(what)
+    elif expected and _unchanged(expected, what, page.records):
+        return responses.not_modified(tag["ETag"])
+    if as_lines:
         lines = _lines(registry, parts, page, keep)
         headers = {REVISION: str(page.revision)}
         return StreamingResponse(lines, headers=headers, media_type=LINES)
     found = {"records": page.records, "next": page.after, "revision": page.revision}
-    whole = len(parts) == _RRSET_PARTS and filters.all and not filters.after and not page.after
-    return responses.answer(found, headers=rrset_tag(page.records) if whole else {})
+    return responses.answer(found, headers=tag)
+
+
+def _check_place(after: str, parts: Sequence[str]) -> None:
+    """Raise Invalid unless the end of a page is in the list."""
+    if not after:
+        return
+    found = after.split("/")
+    if len(found) != len(RecordKey._fields) or found[: len(parts)] != list(parts):
+        raise Invalid(f'after: "{excerpt(after)}" is not the `next` of a page of this list')
+
+
+def _unchanged(expected: Preconditions, what: str, records: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a client has an RRset. Raises Mismatch."""
+    revision = max((record["revision"] for record in records), default=0)
+    tags = (f"{revision}-{len(records)}", str(revision)) if records else ()
+    return expected.unchanged(what, tags, revision)
 
 
 def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

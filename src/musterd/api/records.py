@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import Call, CallDep, Target
 from musterd.api.listing import LINES, FiltersQuery, listing, rrset_tag
 from musterd.api.params import Id, IfMatch, IfNoneMatch, Owner, Type, ZoneName
@@ -14,14 +13,16 @@ from musterd.api.problems import documented
 from musterd.kv import NO_LEASE
 from musterd.registry import preconditions
 from musterd.registry.errors import Invalid
-from musterd.registry.keys import check_id
+from musterd.registry.keys import RecordKey, check_id
 from musterd.registry.names import zone_text
 from musterd.registry.record import RecordSpec, record_spec
+from musterd.registry.registry import Written
 
-router = APIRouter(prefix="/v1/records", tags=["records"])
+router = routing.router("records")
 RECORD: Final = "/{zone}/{owner}/{type}/{id}"
 _RRSET: Final = "/{zone}/{owner}/{type}"
 _READ: Final = documented(400, 401, 403, 404, 422, 429, 503)
+_CONDITIONAL: Final = {**_READ, **documented(412), 304: {"description": "The client has it"}}
 _WRITE: Final = documented(400, 401, 403, 404, 408, 409, 412, 413, 422, 429, 503)
 _LISTED: Final = {
     **_READ,
@@ -66,15 +67,23 @@ async def list_owner_records(
     return await listing(call.context.registry, request, target.key[:2], filters, target.strays)
 
 
-@router.get(_RRSET, response_model=schemas.RecordListOut, responses=_LISTED)
+@router.get(_RRSET, response_model=schemas.RecordListOut, responses={**_CONDITIONAL, **_LISTED})
 async def get_rrset(
-    call: CallDep, request: Request, zone: ZoneName, owner: Owner, type: Type, filters: FiltersQuery
-) -> Response:  # fmt: skip
+    call: CallDep,
+    request: Request,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    filters: FiltersQuery,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """List the records of an owner name and a type."""
     call.reads()
     key, _, _, strays = call.target(zone, owner, type)
     strays = tuple(stray for stray in strays if stray.rtype == key.rtype)
-    return await listing(call.context.registry, request, key[:3], filters, strays)
+    expected = preconditions.parse(if_match, if_none_match)
+    return await listing(call.context.registry, request, key[:3], filters, strays, expected)
 
 
 @router.put(_RRSET, response_model=schemas.RecordListOut, responses=_WRITE)
@@ -111,11 +120,17 @@ async def put_rrset(
 
 @router.delete(_RRSET, status_code=204, response_class=Response, responses=_WRITE)
 async def delete_rrset(
-    call: CallDep, zone: ZoneName, owner: Owner, type: Type, if_match: IfMatch = None
-) -> Response:  # fmt: skip
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Remove all records of an owner name and a type."""
     target = call.delete_target(zone, owner, type)
-    key, expected = target.key, await call.adopted(target, preconditions.parse(if_match, None))
+    expected = await call.adopted(target, preconditions.parse(if_match, if_none_match))
+    key = target.key
     done = await call.context.registry.delete_rrset(key, call.token.name, expected)
     call.wrote("delete", f"{key.path}* ({len(done.before.entries)})", done.revision)
     return responses.nothing()
@@ -123,21 +138,49 @@ async def delete_rrset(
 
 @router.post(_RRSET, response_model=schemas.RecordOut, responses={**_WRITE, **_CREATED})
 async def add_record(
-    call: CallDep, zone: ZoneName, owner: Owner, type: Type, body: schemas.RecordIn
-) -> Response:  # fmt: skip
-    """Add a record whose id is a hash of its data, or change the record with the same data."""
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    body: schemas.RecordIn,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Add a record whose id is a hash of its data, or change the record with the same data.
+
+    The entity tags are those of the RRset.
+    """
     target = call.write_target(zone, owner, type)
     checked = await _one(call, target, body)
+    expected = preconditions.parse(if_match, if_none_match)
     key = target.key._replace(id=checked.id)
-    return await _put(call, target._replace(key=key), checked, preconditions.NOTHING)
+    if expected:
+        expected = await call.adopted(target, expected)
+    else:
+        await call.adopted(target._replace(key=key), expected)
+    done = await call.context.registry.put(key, checked, call.token.name, of_rrset=expected)
+    return _written(call, key, done)
 
 
-@router.get(RECORD, response_model=schemas.RecordOut, responses={**_READ, **_ONE})
-async def get_record(call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id) -> Response:
+@router.get(RECORD, response_model=schemas.RecordOut, responses={**_CONDITIONAL, **_ONE})
+async def get_record(
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    id: Id,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Return a record."""
     call.reads()
     key, _, _, strays = call.target(zone, owner, type, check_id(id))
-    return responses.record(await call.context.registry.get(key, strays))
+    record = await call.context.registry.get(key, strays)
+    expected = preconditions.parse(if_match, if_none_match)
+    revision: int = record["revision"]
+    if expected and expected.unchanged(key.path, (str(revision),), revision):
+        return responses.not_modified(f'"{revision}"')
+    return responses.record(record)
 
 
 @router.put(RECORD, response_model=schemas.RecordOut, responses={**_WRITE, **_CREATED})
@@ -159,11 +202,18 @@ async def put_record(
 
 @router.delete(RECORD, status_code=204, response_class=Response, responses=_WRITE)
 async def delete_record(
-    call: CallDep, zone: ZoneName, owner: Owner, type: Type, id: Id, if_match: IfMatch = None
-) -> Response:  # fmt: skip
+    call: CallDep,
+    zone: ZoneName,
+    owner: Owner,
+    type: Type,
+    id: Id,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Remove a record."""
     target = call.delete_target(zone, owner, type, check_id(id))
-    key, expected = target.key, await call.adopted(target, preconditions.parse(if_match, None))
+    expected = await call.adopted(target, preconditions.parse(if_match, if_none_match))
+    key = target.key
     revision = await call.context.registry.delete(key, call.token.name, expected)
     call.wrote("delete", key.path, revision)
     return responses.nothing()
@@ -202,6 +252,10 @@ async def _put(
 ) -> Response:
     expected = await call.adopted(target, expected)
     done = await call.context.registry.put(target.key, wanted, call.token.name, expected)
+    return _written(call, target.key, done)
+
+
+def _written(call: Call, key: RecordKey, done: Written) -> Response:
     if done.changed:
-        call.wrote("put", target.key.path, done.record["revision"])
+        call.wrote("put", key.path, done.record["revision"])
     return responses.record(done.record, created=done.created)

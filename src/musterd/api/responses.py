@@ -29,6 +29,11 @@ def record(value: Mapping[str, Any], *, created: bool = False) -> Response:
     return answer(value, 201 if created else 200, headers)
 
 
+def not_modified(tag: str) -> Response:
+    """Return 304 Not Modified."""
+    return Response(status_code=304, headers={"ETag": tag})
+
+
 def nothing() -> Response:
     """Return 204 No Content."""
     return Response(status_code=204)

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any, Final
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.problems import documented
 from musterd.api.zones import all_zones
@@ -18,7 +17,7 @@ from musterd.registry.applied import Applied
 from musterd.rr.names import name_to_text
 from musterd.rr.types import type_text
 
-router = APIRouter(prefix="/v1/status", tags=["status"])
+router = routing.router("status")
 MAX_PROBLEMS: Final = 100
 
 

@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.responses import Response
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import CallDep
 from musterd.api.problems import documented
 from musterd.registry import tokens
 
-router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+router = routing.router("tokens")
 _PROBLEMS: Final = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 _Id = Annotated[str, Path(min_length=1, max_length=64)]
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from musterd.api import schemas
+from musterd.api import routing, schemas
 from musterd.api.context import Call, CallDep
 from musterd.api.params import MAX_REVISION
 from musterd.api.problems import ProblemResponse, documented
@@ -18,7 +18,7 @@ from musterd.registry.keys import prefix
 from musterd.registry.names import MAX_TEXT, zone_text
 from musterd.registry.record import show
 
-router = APIRouter(prefix="/v1/watch", tags=["watch"])
+router = routing.router("watch")
 MEDIA: Final = "text/event-stream"
 PIECE: Final = 65_536
 """Bytes of events that are encoded before the client has to read them."""

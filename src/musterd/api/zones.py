@@ -4,25 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from musterd.api import responses, schemas
+from musterd.api import responses, routing, schemas
 from musterd.api.context import CallDep, Context
 from musterd.api.params import ZoneName
 from musterd.api.problems import ProblemResponse, documented
 from musterd.api.zone_import import Importer
 from musterd.catalog.resolve import RRsets, resolve
 from musterd.catalog.zone import Zone
+from musterd.display import excerpt
 from musterd.registry import rdata
 from musterd.registry.names import MAX_TEXT, zone_text
 from musterd.rr.names import name_to_text
 from musterd.rr.rrset import unpack
 from musterd.rr.types import SOA
 
-router = APIRouter(prefix="/v1/zones", tags=["zones"])
+router = routing.router("zones")
 TEXT: Final = "text/dns"
+_OCTETS: Final = "application/octet-stream"
 CHUNK: Final = 200
 """Owner names of an export, or zones of a list, between two yields to the event loop."""
 MAX_PROBLEMS: Final = 100
@@ -73,7 +75,10 @@ async def export_zone(call: CallDep, zone: ZoneName) -> Response:
 
 
 @router.post(
-    "/{zone}/import", response_model=schemas.ImportedOut, responses=_WRITE, openapi_extra=_TEXT_BODY
+    "/{zone}/import",
+    response_model=schemas.ImportedOut,
+    responses={**_WRITE, **documented(415)},
+    openapi_extra=_TEXT_BODY,
 )
 async def import_zone(
     call: CallDep,
@@ -84,6 +89,7 @@ async def import_zone(
 ) -> Response:
     """Register all records of a zone file, or none if one is invalid."""
     into = call.zone_to_write(zone)
+    _check_type(request.headers.get("content-type"))
     importer = Importer(call.context, into)
     text = await request.body()
     if not text:
@@ -105,6 +111,15 @@ async def import_zone(
             call.wrote("import", f"{zone_text(into.apex)}/ ({done})", revision)
     counts = {name: getattr(plan, name) for name in ("added", "changed", "removed", "unchanged")}
     return responses.answer({**counts, "problems": problems[:MAX_PROBLEMS]})
+
+
+def _check_type(kind: str | None) -> None:
+    """Raise ProblemResponse for a body that is declared to be no text."""
+    media = (kind or TEXT).partition(";")[0].strip().lower()
+    if not media.startswith("text/") and media != _OCTETS:
+        raise ProblemResponse(
+            415, f'a body of type "{excerpt(media)}" is no zone file: send Content-Type: {TEXT}'
+        )
 
 
 async def all_zones(context: Context) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ from musterd.display import excerpt
 from musterd.registry.errors import Invalid, Mismatch
 
 ANY: Final = frozenset({"*"})
-_ETAG: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
+_ETAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+_EMPTY: Final = re.compile(r"[ \t,]*")
+"""Elements of a list that are ignored (RFC 9110 section 5.6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,18 @@ class Preconditions:
     def __bool__(self) -> bool:
         """Return whether there are any preconditions."""
         return self.match is not None or self.none is not None
+
+    def check_untagged(self, what: str) -> None:
+        """Raise Mismatch unless something that exists without an entity tag is as required."""
+        if self.match is not None and self.match != ANY:
+            raise Mismatch(f"{what} has no entity tag, so If-Match can only be *", 0)
+        if self.none == ANY:
+            raise Mismatch(f"{what} exists, expected that it does not (If-None-Match: *)", 0)
+
+    def unchanged(self, what: str, tags: tuple[str, ...], revision: int) -> bool:
+        """Return whether a client has what it reads. Raises Mismatch for If-Match."""
+        Preconditions(self.match).check(what, tags, revision)
+        return self.none is not None and self._meets(self.none, tags)
 
     def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
         """Raise Mismatch unless the current tags (none if nothing exists) are as required."""
@@ -52,24 +66,31 @@ def parse(if_match: str | None, if_none_match: str | None) -> Preconditions:
     """Parse the values of the headers. Raises Invalid."""
     if if_match is None and if_none_match is None:
         return NOTHING
-    return Preconditions(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
+    return Preconditions(
+        _tags("If-Match", if_match, weak=False), _tags("If-None-Match", if_none_match, weak=True)
+    )
 
 
-def _tags(name: str, value: str | None) -> frozenset[str] | None:
+def _tags(name: str, value: str | None, *, weak: bool) -> frozenset[str] | None:
+    """Return the tags in a header. weak: weak ones match too (RFC 9110 section 8.8.3.2)."""
     if value is None:
         return None
     if value.strip() == "*":
         return ANY
     tags: set[str] = set()
-    at = 0
+    at = _skip(value, 0)
     while at < len(value):
         found = _ETAG.match(value, at)
         if found is None:
             raise Invalid(
                 f'{name}: "{excerpt(value)}" is not a list of entity tags: expected "12" or *'
             )
-        # A weak tag never matches in If-Match; we give none, so none is ever right.
-        if not found[1]:
+        if weak or not found[1]:
             tags.add(found[2])
-        at = found.end()
+        at = _skip(value, found.end())
     return frozenset(tags)
+
+
+def _skip(value: str, at: int) -> int:
+    found = _EMPTY.match(value, at)
+    return at if found is None else found.end()

@@ -123,8 +123,9 @@ class Registry:
         """
         start = prefix() + after.encode() if after else b""
         found: list[dict[str, Any]] = []
-        revision, seen = 0, 0
-        while seen < MAX_SCAN:
+        revision, seen, record = 0, 0, None
+        # A page ends at a record, as other programs may write keys that are no valid place.
+        while seen < MAX_SCAN or record is None:
             page = await self.store.range(prefix(*parts), limit=limit, after=start)
             revision = revision or page.revision
             for entry in page.entries:
@@ -141,12 +142,27 @@ class Registry:
         return Listed(found, _path(start), revision)
 
     async def put(
-        self, key: RecordKey, wanted: RecordSpec, who: str, expect: Preconditions = NOTHING
+        self,
+        key: RecordKey,
+        wanted: RecordSpec,
+        who: str,
+        expect: Preconditions = NOTHING,
+        *,
+        of_rrset: Preconditions = NOTHING,
     ) -> Written:
-        """Create or replace a record. Raises Mismatch, Clash, LeaseNotFound."""
+        """Create or replace a record. of_rrset: preconditions of the whole RRset.
+
+        Raises Mismatch, Clash, LeaseNotFound.
+        """
         octets = key.octets
 
         async def build(found: Found) -> Attempt[_Value]:
+            seen: list[Compare] = []
+            if of_rrset:
+                whole = await self.rrset(*key[:3])
+                of_rrset.check(key.rrset, whole.tags, whole.revision)
+                found = Found(next((e for e in whole.entries if e.key == octets), None), True)
+                seen = _as_seen(key, whole)
             if expect:
                 _check(key, found.entry, expect)
             if found.entry is not None and unchanged(wanted, found.entry):
@@ -155,7 +171,7 @@ class Registry:
                 return await build(await self._writer.read(octets))
             # Also where nothing is expected: a write whose answer was lost may still come late.
             compares = [_as_found(octets, found.entry)]
-            compares += await self._room(key, wanted.rtype, found.entry)
+            compares += [*await self._room(key, wanted.rtype, found.entry), *seen]
             value = new_value(wanted, who, self._clock(), found.entry)
             step = PutOp(octets, to_json(value), wanted.lease)
             return Attempt((found.entry, value), compares, (step,))
@@ -209,9 +225,7 @@ class Registry:
             steps = self._replacement(rrset, before, wanted, who)
             if not steps:
                 return Attempt((before, steps))
-            # All that was read: also what is kept, as others may delete it meanwhile.
-            compares = [_as_found(entry.key, entry) for entry in before.entries]
-            compares.append(Compare(prefix(*rrset[:3]), Is.NONE_SINCE, before.seen))
+            compares = _as_seen(rrset, before)
             if wanted:
                 compares += await self._room(rrset, rtype, before)
             most = self.store.limits.operations
@@ -303,6 +317,12 @@ def _as_found(key: bytes, entry: Entry | None) -> Compare:
     if entry is None:
         return Compare(key, Is.ABSENT)
     return Compare(key, Is.MODIFIED_AT, entry.mod_revision)
+
+
+def _as_seen(key: RecordKey, rrset: RegisteredRRset) -> list[Compare]:
+    """Return the conditions under which an RRset is as it was read; others may delete records."""
+    compares = [_as_found(entry.key, entry) for entry in rrset.entries]
+    return [*compares, Compare(prefix(*key[:3]), Is.NONE_SINCE, rrset.seen)]
 
 
 def _shown(entry: Entry) -> dict[str, Any] | None:
