@@ -24,12 +24,13 @@ from musterd.kv import (
     StoreNewer,
     StoreUnavailable,
 )
-from musterd.store.embedded import Embedded
-from tests.store.kit import everything
+from musterd.store.embedded import Embedded, EmbeddedOptions
+from tests.store.conftest import OpenEmbedded
+from tests.store.kit import everything, take
 
 HOLD = """
 import asyncio, pathlib, sys
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import Embedded, EmbeddedOptions
 async def main():
     async with await Embedded.open(pathlib.Path(sys.argv[1])):
         print("open", flush=True)
@@ -136,6 +137,22 @@ async def test_row_that_changed_on_disk_is_an_error_wherever_it_is_read(
         assert found.value == b"y"
     with pytest.raises(StoreCorrupt, match="key b'a'"):
         await Embedded.open(path)
+
+
+async def test_lease_with_a_damaged_row_does_not_keep_others_from_ending(
+    open_embedded: OpenEmbedded,
+) -> None:
+    backend = await open_embedded(EmbeddedOptions())
+    store = backend.store
+    for name in (b"a", b"b", b"c"):
+        lease = await store.lease_grant(5)
+        await store.put(name, b"1", lease=lease.id)
+    store._db.execute("UPDATE kv SET value = ? WHERE key = ?", (b"2", b"b"))
+    async with store.watch(b"") as watch:
+        await backend.elapse(6)
+        events = [event for batch in await take(watch, 2) for event in batch.events]
+    assert sorted(event.key for event in events) == [b"a", b"c"]
+    assert "key b'b'" in str(store.problem)
 
 
 @pytest.mark.parametrize("table", ["kv", "lease", "meta"])

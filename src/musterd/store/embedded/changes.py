@@ -1,7 +1,7 @@
 """Writes to the database, each at its own revision; runs in the writer's thread."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from musterd.kv.errors import LeaseNotFound
@@ -21,6 +21,7 @@ from musterd.kv.values import (
 )
 from musterd.store.embedded.checksums import (
     MARK,
+    DamagedRow,
     Meta,
     Row,
     entry_sum,
@@ -76,6 +77,8 @@ class ChangeLog:
         """Checksums of the entries that the transaction has read."""
         self._pruned = 0
         self._time = 0.0
+        self.damage: DamagedRow | None = None
+        """Damage that was left out, None if there was none."""
         self.kept = read_meta(db)
         """State of the last commit."""
         _, self.revision, self.compacted, self._marks = self.kept
@@ -135,17 +138,29 @@ class ChangeLog:
         self._db.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, ttl, checksum))
         self._marks += checksum + MARK
 
-    def end(self, leases: Iterable[int]) -> int:
-        """End leases, each in its own transaction, and return the last revision."""
+    def end(self, leases: Sequence[int]) -> int:
+        """End leases, each in its own transaction, and return the last revision.
+
+        A lease with a damaged row stays, so that it doesn't keep others from ending. Raises
+        DamagedRow if all of them have one.
+        """
+        ended = 0
         for lease in leases:
-            rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
-            entries = [self._read(row) for row in rows]
-            ended = self._db.execute("SELECT * FROM lease WHERE id = ?", (lease,)).fetchone()
-            checksum = read_lease(ended)[2] if ended else None
+            try:
+                rows = self._db.execute(_OF_LEASE, (lease,)).fetchall()
+                entries = [self._read(row) for row in rows]
+                row = self._db.execute("SELECT * FROM lease WHERE id = ?", (lease,)).fetchone()
+                checksum = read_lease(row)[2] if row else None
+            except DamagedRow as error:
+                self.damage = error
+                continue
+            ended += 1
             self._apply([(DeleteOp(entry.key), entry) for entry in entries], EventKind.EXPIRED)
             if checksum is not None:
                 self._db.execute("DELETE FROM lease WHERE id = ?", (lease,))
                 self._marks -= checksum + MARK
+        if self.damage and leases and not ended:
+            raise self.damage
         return self.revision
 
     def compact(self, revision: int) -> None:

@@ -176,6 +176,8 @@ class Writer:
             outcome = self._failed(requests, StoreUncertain(str(error)))
             return outcome._replace(batches=changes.batches)
         self.problem = None
+        if changes.damage:
+            self._damaged(changes.damage)
         return _Outcome(changes.batches, changes.compacted, answers)
 
     def _failed(self, requests: Sequence[_Request], error: Exception) -> _Outcome:
@@ -204,9 +206,14 @@ class Writer:
         except StoreError as error:
             return error
         except DamagedRow as error:
-            found = translate(error, self._path)
-            self.damage = self.damage or str(found)
-            return found
+            return self._damaged(error)
+
+    def _damaged(self, error: DamagedRow) -> StoreError:
+        found = translate(error, self._path)
+        if self.damage is None:
+            self.damage = str(found)
+            self._failures.failed(self.damage)
+        return found
 
     def _roll_back(self) -> None:
         # If this fails, the next begin() fails too, and reports the reason.
