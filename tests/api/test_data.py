@@ -28,6 +28,7 @@ from tests.api.kit import Api
         ("HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
         ("TYPE65280", r"\# 2 0A0B", r"\# 2 0a0b"),
         ("type1", r"\# 4 0a000001", "10.0.0.1"),
+        ("CNAME", r"\# 10 03776562047465737400", "web.test."),
     ],
 )
 async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown: str) -> None:
@@ -48,11 +49,21 @@ async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown:
      ("TXT", r"\# 3 026869 00"), ("HINFO", "(a) b"), ("MX", "(10 mail.test)"),
      ("SOA", "a. b. 1 2 3 4 5"),
      ("ANY", "x"), ("OPT", "x"), ("NOPE", "x"),
-     ("TYPE65536", r"\# 0"), ("TYPE65280", r"\# 2 0a")],
+     ("TYPE65536", r"\# 0"), ("TYPE65280", r"\# 2 0a"),
+     ("A", r"\# 3 0a0000"), ("CNAME", r"\# 2 0000"), ("NS", r"\# 5 0377656200x"),
+     ("TXT", r"\# 2 05aa"), ("A", r"\# 99999 0a"), ("A", r"\#4 0a000001")],
 )  # fmt: skip
 async def test_invalid_data_is_rejected(api: Api, rtype: str, data: str) -> None:
     await api.refused(422, "POST", f"/records/muster.local/x/{rtype}", {"data": data})
     await api.refused(422, "PUT", f"/records/muster.local/x/{rtype}/1", {"data": data})
+
+
+async def test_data_without_a_text_form_of_its_type_is_kept(api: Api) -> None:
+    path = "/records/muster.local/x/ISDN/one"
+    record = await api.ok("PUT", path, {"data": r"\# 2 0000"})
+    assert record["data"] == r"\# 2 0000"
+    assert (await api.ok("PUT", path, {"data": record["data"]})) == record
+    assert len(api.answers("x", "ISDN")) == 1
 
 
 @pytest.mark.parametrize(

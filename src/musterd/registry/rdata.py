@@ -18,7 +18,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from musterd._core import fold_rdata, pack_records
-from musterd.display import excerpt
+from musterd.display import excerpt, printable
 from musterd.registry import rdata_text
 from musterd.registry.errors import Invalid
 from musterd.rr.names import MAX_NAME_BYTES
@@ -34,6 +34,8 @@ _NO_DATA: Final = frozenset({0, 41, *range(128, 256)})
 """Types that no record of a zone has (RFC 6895 section 3.1)."""
 _NAMELESS: Final = frozenset({A, AAAA, TXT})
 """Frequent types without names."""
+_FAITHFUL: Final = frozenset({CNAME, NS, PTR, DNAME, SRV, MX, TXT})
+"""Types whose data dnspython writes so that ``parse`` returns the same."""
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SRV: Final = re.compile(rf"([0-9]{{1,5}}) ([0-9]{{1,5}}) ([0-9]{{1,5}}) ({_HOST.pattern})")
 
@@ -83,6 +85,8 @@ def text(rtype: int, wire: bytes) -> str:
         found = _from_wire(rtype, wire).to_text()
     except (dns.exception.DNSException, ValueError) as error:
         raise ValueError(f"{wire!r} is not valid {type_text(rtype)} data: {error}") from None
+    if rtype in _FAITHFUL:
+        return found
     try:
         same = parse(rtype, found) == wire
     except Invalid:
@@ -179,24 +183,36 @@ def _parse_any(rtype: int, text: str, zone: str) -> bytes:
             f"the data of {what} has a line end or a NUL: write it as \\010, \\013, \\000"
         )
     try:
-        found = dns.rdata.from_text(
-            dns.rdataclass.IN,
-            dns.rdatatype.RdataType.make(rtype),
-            rdata_text.checked(rtype, text),
-            relativize=False,
-            idna_codec=dns.name.IDNA_2008_Practical,
-        )
+        found, wire = _read_any(rtype, rdata_text.checked(rtype, text))
         for name in _names(found):
             _check_target(name, zone)
-        wire = found.to_wire(origin=dns.name.root) or b""
         pack_records(0, rtype, [(1, wire)])
     except Exception as error:  # Readers of rare types raise whatever they like.
-        reason = _LEFT.sub(r"\1 follows the data", str(error).rstrip(".")) or type(error).__name__
+        reason = printable(_LEFT.sub(r"\1 follows the data", str(error).rstrip(".")))
+        reason = reason or type(error).__name__
         raise Invalid(
             f'"{excerpt(text)}" is not valid {what} data: {reason}; '
             f"expected {_EXAMPLE.get(rtype, _RFC)}"
         ) from None
     return wire
+
+
+def _read_any(rtype: int, text: str) -> tuple[dns.rdata.Rdata, bytes]:
+    """Return rdata, with the names in it as written, and its wire form."""
+    if generic := _GENERIC.fullmatch(text):
+        # dnspython rejects some data that it can't write in the same form itself.
+        wire = bytes.fromhex(generic[2])
+        if len(wire) != int(generic[1]):
+            raise ValueError(f"the length is {generic[1]}, but {len(wire)} bytes follow")
+        return _from_wire(rtype, wire), wire
+    found = dns.rdata.from_text(
+        dns.rdataclass.IN,
+        dns.rdatatype.RdataType.make(rtype),
+        text,
+        relativize=False,
+        idna_codec=dns.name.IDNA_2008_Practical,
+    )
+    return found, found.to_wire(origin=dns.name.root) or b""
 
 
 def _from_wire(rtype: int, wire: bytes) -> dns.rdata.Rdata:
@@ -230,6 +246,8 @@ def _check_target(name: dns.name.Name, zone: str = "") -> None:
 
 _LEFT: Final = re.compile("expected EOL or EOF, got [0-9]+ (.*)", re.DOTALL)
 """Message of dnspython about more words than the type has."""
+_GENERIC: Final = re.compile(r"[ \t]*\\#[ \t]+([0-9]{1,5})((?:[ \t]+[0-9A-Fa-f]+)*)[ \t]*")
+"""Data of any type (RFC 3597 section 5)."""
 _RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"
 _EXAMPLE: Final = {
     A: "an IPv4 address, for example 10.0.0.1",
