@@ -1,6 +1,5 @@
 """``musterd record``: the records of the registry."""
 
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,11 +22,20 @@ from musterd.cli.options import (
     seconds_of,
     type_of,
 )
+from musterd.cli.record_output import (
+    ALL,
+    MAIN,
+    changed_fields,
+    data_of,
+    print_lines,
+    print_table,
+    title,
+)
 from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
     from musterd.client.api import ApiClient, RRsetPath
-    from musterd.client.values import ChangeInfo, RecordInfo, RecordInput
+    from musterd.client.values import RecordInfo, RecordInput
 
 InZone = Annotated[
     str | None,
@@ -129,9 +137,9 @@ def set_(
                 record["lease"] = lease
         written = _write(client, rrset, records, how)
         if options.json:
-            _lines(written)
+            print_lines(written)
             return
-        print(f"{_titled(rrset)}: {'added' if how.add else 'set'} {', '.join(_data(written))}")
+        print(f"{title(rrset)}: {'added' if how.add else 'set'} {', '.join(data_of(written))}")
         if lease is not None:
             print(f"lease: {how.seconds()} s; before it expires: musterd lease renew {lease}")
         print(_dig_command(client, rrset))
@@ -195,9 +203,9 @@ def show(
         parts = client.locate(name)
         records = list(client.records(*parts, *([asked] if asked else [])))
     if options.json:
-        _lines(records)
+        print_lines(records)
     elif records:
-        _print_table(records, _ALL)
+        print_table(records, ALL)
     else:
         raise MusterdError(
             f"{name}: no{f' {asked}' if asked else ''} record is registered",
@@ -229,9 +237,9 @@ def list_(
     with options.client() as client:
         records = client.records(*([] if zone is None else [zone_part(zone)]), **query)
         if options.json:
-            _lines(records)
+            print_lines(records)
         else:
-            _print_table(records, _MAIN)
+            print_table(records, MAIN)
 
 
 @Parameter(name="*")
@@ -267,14 +275,14 @@ def delete(
         rrset = (*client.locate(name, target.zone), rtype)
         if data is None:
             _delete(client, rrset, target)
-            print(f"{_titled(rrset)}: deleted{f' {target.id}' if target.id else ''}")
+            print(f"{title(rrset)}: deleted{f' {target.id}' if target.id else ''}")
             return
         records = _with_data(client, rrset, data)
         revision = target.if_revision
         for record in sorted(records, key=itemgetter("revision"), reverse=True):
             client.delete(rrset, record["id"], record["revision"] if revision is None else revision)
             revision = None
-        print(f"{_titled(rrset)}: deleted {', '.join(dict.fromkeys(_data(records)))}")
+        print(f"{title(rrset)}: deleted {', '.join(dict.fromkeys(data_of(records)))}")
 
 
 def _delete(client: "ApiClient", rrset: "RRsetPath", target: DeleteTarget) -> None:
@@ -304,7 +312,7 @@ def _with_data(client: "ApiClient", rrset: "RRsetPath", data: str) -> "list[Reco
     if records := list(client.records(*rrset, data=data)):
         return records
     there = "; ".join(f"{each['data']} (--id {each['id']})" for each in client.records(*rrset))
-    raise MusterdError(f"{_titled(rrset)}: no record with data {data}; there is {there or 'none'}")
+    raise MusterdError(f"{title(rrset)}: no record with data {data}; there is {there or 'none'}")
 
 
 @app.command
@@ -337,73 +345,10 @@ def history(
                 str(change["revision"]),
                 change["who"],
                 change["action"],
-                *_changed(change),
+                *changed_fields(change),
             )
             for change in changes
         )
         if not output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows):
             raise MusterdError(f"{name}: no changes{f' of {asked}' if asked else ''} are known")
     return 0
-
-
-_FIELDS = ("data", "ttl", "weight", "policy", "description", "labels", "lease")
-
-
-def _changed(change: "ChangeInfo") -> tuple[str, str, str]:
-    """Return the type, the data, and the fields that changed."""
-    before, after = change["before"], change["record"]
-    record = after or before
-    if record is None:
-        return "", "", ""
-    changes = []
-    if before and after:
-        for key in _FIELDS:
-            was, now = _cell(before, key), _cell(after, key)
-            if was != now:
-                changes.append(f"{key} {was or 'none'} to {now or 'none'}")
-    return record["type"], record["data"], ", ".join(changes)
-
-
-def _data(records: "Iterable[RecordInfo]") -> Iterator[str]:
-    from musterd.display import printable
-
-    return (printable(record["data"]) for record in records)
-
-
-def _titled(rrset: "RRsetPath") -> str:
-    from musterd.client.names import absolute
-
-    return f"{absolute(rrset[1], rrset[0])} {rrset[2]}"
-
-
-def _lines(records: "Iterable[RecordInfo]") -> None:
-    from musterd.cli import output
-
-    output.as_lines(records)
-
-
-_MAIN = ("name", "type", "data", "ttl", "weight", "policy", "registrant", "labels", "lease")
-_ALL = ("type", "data", "ttl", "weight", "policy", "id", "registrant", "labels", "lease",
-        "description", "revision", "modified")  # fmt: skip
-
-
-def _print_table(records: "Iterable[RecordInfo]", columns: tuple[str, ...]) -> None:
-    from musterd.cli import output
-
-    output.table(columns, ([_cell(record, key) for key in columns] for record in records))
-
-
-def _cell(record: "RecordInfo", key: str) -> str:
-    from musterd.client.names import absolute
-    from musterd.client.text import moment
-
-    match key:
-        case "name":
-            return absolute(record["owner"], record["zone"])
-        case "labels":
-            return " ".join(f"{name}={value}" for name, value in record["labels"].items())
-        case "modified":
-            return moment(record["modified"])
-        case _:
-            value = record.get(key)
-            return "" if value is None else str(value)

@@ -1,0 +1,75 @@
+"""Output of records: as a table, as JSON, and in messages."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from musterd.client.api import RRsetPath
+    from musterd.client.values import ChangeInfo, RecordInfo
+
+MAIN: Final = ("name", "type", "data", "ttl", "weight", "policy", "registrant", "labels", "lease")
+"""Columns of a list of records."""
+ALL: Final = ("type", "data", "ttl", "weight", "policy", "id", "registrant", "labels", "lease",
+              "description", "revision", "modified")  # fmt: skip
+"""Columns of the records of one name."""
+_FIELDS: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lease")
+"""Fields whose changes are shown."""
+
+
+def print_table(records: "Iterable[RecordInfo]", columns: tuple[str, ...]) -> None:
+    """Print records as a table."""
+    from musterd.cli import output
+
+    output.table(columns, ([_cell(record, key) for key in columns] for record in records))
+
+
+def changed_fields(change: "ChangeInfo") -> tuple[str, str, str]:
+    """Return the type, the data, and the fields that changed."""
+    before, after = change["before"], change["record"]
+    record = after or before
+    if record is None:
+        return "", "", ""
+    changes = []
+    if before and after:
+        for key in _FIELDS:
+            was, now = _cell(before, key), _cell(after, key)
+            if was != now:
+                changes.append(f"{key} {was or 'none'} to {now or 'none'}")
+    return record["type"], record["data"], ", ".join(changes)
+
+
+def _cell(record: "RecordInfo", key: str) -> str:
+    from musterd.client.names import absolute
+    from musterd.client.text import moment
+
+    match key:
+        case "name":
+            return absolute(record["owner"], record["zone"])
+        case "labels":
+            return " ".join(f"{name}={value}" for name, value in record["labels"].items())
+        case "modified":
+            return moment(record["modified"])
+        case _:
+            value = record.get(key)
+            return "" if value is None else str(value)
+
+
+def data_of(records: "Iterable[RecordInfo]") -> Iterator[str]:
+    """Yield the data of records, printable."""
+    from musterd.display import printable
+
+    return (printable(record["data"]) for record in records)
+
+
+def title(rrset: "RRsetPath") -> str:
+    """Return the name and type of an RRset."""
+    from musterd.client.names import absolute
+
+    return f"{absolute(rrset[1], rrset[0])} {rrset[2]}"
+
+
+def print_lines(records: "Iterable[RecordInfo]") -> None:
+    """Print records as JSON, one a line."""
+    from musterd.cli import output
+
+    output.as_lines(records)
