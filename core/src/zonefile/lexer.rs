@@ -63,7 +63,7 @@ pub struct Lexer<'a> {
     at: usize,
     line: u32,
     /// The line of a comment with a CR that ends no line, and text after it.
-    swallowing: Option<u32>,
+    cr_comment: Option<u32>,
 }
 
 impl<'a> Lexer<'a> {
@@ -71,7 +71,7 @@ impl<'a> Lexer<'a> {
     pub fn new(text: &'a [u8]) -> Lexer<'a> {
         // Some editors begin UTF-8 with a byte order mark.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        Lexer { text, at: 0, line: 1, swallowing: None }
+        Lexer { text, at: 0, line: 1, cr_comment: None }
     }
 
     /// Returns the next entry that has words or a fault, and fills `words` with its words.
@@ -115,8 +115,8 @@ impl<'a> Lexer<'a> {
     }
 
     /// Returns the line of the first comment since the last call that has text after a CR.
-    pub fn take_swallowing(&mut self) -> Option<u32> {
-        self.swallowing.take()
+    pub fn take_cr_comment(&mut self) -> Option<u32> {
+        self.cr_comment.take()
     }
 
     /// Starts an entry at the current position.
@@ -156,7 +156,7 @@ impl<'a> Lexer<'a> {
     fn go_back(&mut self, open: Open, entry: &mut Entry, words: &mut Vec<Word<'a>>) {
         // A fault on a later line is found again when that line is read.
         entry.fault.take_if(|fault| fault.0 > open.line);
-        self.swallowing.take_if(|line| *line > open.line);
+        self.cr_comment.take_if(|line| *line > open.line);
         words.truncate(open.words);
         self.at = open.at;
         self.line = open.line;
@@ -187,7 +187,7 @@ impl<'a> Lexer<'a> {
         if let Some(at) = comment.iter().position(|&byte| byte == b'\r')
             && !comment[at..].trim_ascii().is_empty()
         {
-            self.swallowing.get_or_insert(self.line);
+            self.cr_comment.get_or_insert(self.line);
         }
     }
 

@@ -92,7 +92,7 @@ impl<'i> Reader<'i> {
         let mut is_broken = false;
         loop {
             let entry = lexer.next(&mut words);
-            if let Some(line) = lexer.take_swallowing() {
+            if let Some(line) = lexer.take_cr_comment() {
                 self.report((file.into(), line, CR_IN_COMMENT.into()));
             }
             let Some(entry) = entry else { break };

@@ -1,4 +1,4 @@
-r"""Names with non-ASCII characters, which IDNA 2008 encodes (RFC 5891, UTS 46 non-transitional)."""
+"""Names with non-ASCII characters, which IDNA 2008 encodes (RFC 5891, UTS 46 non-transitional)."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ _LABEL: Final = re.compile(rf"((?:[^\\{_DOTS}]|\\.?)*)([{_DOTS}]?)", re.DOTALL)
 
 
 def ascii_name(text: str) -> str:
-    r"""Return the ASCII form of a name in text form. ASCII labels and their escapes stay.
+    """Return the ASCII form of a name in text form. ASCII labels and their escapes stay.
 
     Raises ValueError.
     """
