@@ -57,9 +57,6 @@ class RecordingCore:
                 refused.append((index, str(error)))
         return refused
 
-    def occluder(self, apex: bytes, owner: bytes, rtype: int) -> tuple[bytes, int] | None:
-        """Return None: the real core is asked in ``test_catalog_occlusion``."""
-
     def _apply(self, row: Row) -> None:
         apex, owner, rtype, packed = row
         zone = self.rrsets.get(apex.lower())

@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::answer::Responder;
 use crate::counters::NAMES;
-use crate::message::wire::{MAX_MESSAGE, MAX_NAME, Name};
+use crate::message::wire::{MAX_MESSAGE, MAX_NAME};
 use crate::net::listen::{Listeners, random};
 use crate::net::udp;
 use crate::networks::Networks;
@@ -22,7 +22,6 @@ use crate::options::{Options, UDP_SIZE};
 use crate::rdata_text;
 use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
-use crate::zone::occlusion::Occluded;
 use crate::zone::rrset::{self, Policy};
 use crate::zone::zones::{Change, State};
 use crate::zonefile;
@@ -176,25 +175,13 @@ impl Core {
         })
     }
 
-    #[allow(clippy::type_complexity)]
     fn occluded<'py>(
         &self, py: Python<'py>, apex: PyBackedBytes, most: usize,
-    ) -> (usize, Vec<(Bound<'py, PyBytes>, u16, Bound<'py, PyBytes>, u16)>) {
+    ) -> (usize, Vec<(Bound<'py, PyBytes>, u16)>) {
         let (count, found) =
             py.detach(|| self.shared.zones.occluded(&apex, most, clock().boot, &epoch::pin()));
-        let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
-        let row =
-            |each: &Occluded| (bytes(&each.owner), each.rtype, bytes(&each.by), each.by_rtype);
-        (count, found.iter().map(row).collect())
-    }
-
-    fn occluder<'py>(
-        &self, py: Python<'py>, apex: &[u8], owner: &[u8], rtype: u16,
-    ) -> Option<(Bound<'py, PyBytes>, u16)> {
-        let (zones, guard, now) = (&self.shared.zones, &epoch::pin(), clock().boot);
-        let zone = zones.zone(apex, guard)?;
-        let (by, by_rtype) = zones.occluder_of(zone, &Name::read(owner)?, rtype, now, guard)?;
-        Some((PyBytes::new(py, by.name()), by_rtype))
+        let row = |(owner, rtype): (Vec<u8>, u16)| (PyBytes::new(py, &owner), rtype);
+        (count, found.into_iter().map(row).collect())
     }
 
     #[pyo3(signature = (query, client="127.0.0.1", tcp=false))]

@@ -105,18 +105,12 @@ class Core:
         Returns (index, reason) of each rejected change. The others are in answers on return.
         """
 
-    def occluded(self, apex: bytes, most: int) -> tuple[int, list[tuple[bytes, int, bytes, int]]]:
-        """Return how many RRsets of a zone are never answered, and at most ``most`` of them.
+    def occluded(self, apex: bytes, most: int) -> tuple[int, list[tuple[bytes, int]]]:
+        """Return how many RRsets of a zone are never answered, and (owner, type) of ``most``.
 
         An RRset is never answered below a DNAME, at or below a zone cut unless it is glue, and, if
-        it is NS or DNAME, at a wildcard. Each is given as (owner, type, owner and type of the RRset
-        that is the reason). Searches all names of a zone that has a cut or DNAME, without the GIL.
-        """
-
-    def occluder(self, apex: bytes, owner: bytes, rtype: int) -> tuple[bytes, int] | None:
-        """Return the owner and type of the RRset because of which another is never answered.
-
-        Glue counts as never answered.
+        it is NS or DNAME, at a wildcard. Searches all names of a zone that has a cut or DNAME,
+        without the GIL.
         """
 
     def answer(self, query: bytes, client: str = "127.0.0.1", tcp: bool = False) -> bytes | None:

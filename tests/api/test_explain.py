@@ -8,7 +8,7 @@ from musterd.api.status import MAX_PROBLEMS
 from musterd.kv import PutOp as StorePut
 from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
-from musterd.server.occlusion import OcclusionCheck
+from musterd.server.hidden import HiddenSearch
 from musterd.sources.changes import Fault, Lost, Put, PutMany, Withheld, WithheldRecord
 from tests.api.kit import Api, settings
 from tests.catalogkit import rows
@@ -204,13 +204,16 @@ async def test_status_lists_records_that_are_never_answered(api: Api) -> None:
     lines = "cut 30 NS ns.elsewhere.test.", "www.cut 30 A 10.0.0.1"
     catalog = api.context.catalog
     catalog.apply("registry", PutMany(1, 0.0, rows(*lines)))
-    await OcclusionCheck(api.core, catalog).check()
-    reason = "it is below the delegation of cut.muster.local.: another server answers"
+    await HiddenSearch(api.core, catalog).search()
+    reason = (
+        "cut.muster.local. is delegated by NS records, so below it only the addresses of these "
+        "name servers are answered"
+    )
     status = await api.ok("GET", "/status")
     assert status["problems"] == [f"www.cut.muster.local. A is not answered: {reason}"]
     found = await explain(api, "www.cut.muster.local")
     assert [record["hidden"] for record in found["records"]] == [reason]
     zone = catalog.zones[name_from_text("muster.local")]
-    zone.occluded_total = 7
+    zone.hidden_total = 7
     more = "zone muster.local.: 6 more RRsets are not answered for such reasons"
     assert (await api.ok("GET", "/status"))["problems"][1] == more

@@ -87,10 +87,10 @@ def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
             yield f"{name_to_text(owner)} {type_text(rtype)} is not answered: {reason}"
         for (owner, rtype), reason in zone.oversized.items():
             yield f"{name_to_text(owner)} {type_text(rtype)} is not answered whole: {reason}"
-        for (owner, rtype), reason in zone.occluded.items():
+        for (owner, rtype), reason in zone.hidden.items():
             yield f"{name_to_text(owner)} {type_text(rtype)} is not answered: {reason}"
-        if zone.occluded_total > len(zone.occluded):
-            more = zone.occluded_total - len(zone.occluded)
+        if zone.hidden_total > len(zone.hidden):
+            more = zone.hidden_total - len(zone.hidden)
             yield f"zone {zone.text}: {more} more RRsets are not answered for such reasons"
     for source in sources:
         if source.problems_forgotten:

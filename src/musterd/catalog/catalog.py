@@ -127,7 +127,7 @@ class Catalog:
         unknown.
         """
         apex, name = fold(zone), fold(owner)
-        found = explain(self.zones[apex], name, rtype, self._core.occluder)
+        found = explain(self.zones[apex], name, rtype)
         above = (self.zones.get(suffix) for suffix in suffixes(apex) if suffix != apex)
         for parent in above:
             if parent is not None and name in parent.names:

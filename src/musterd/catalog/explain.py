@@ -1,10 +1,10 @@
 """Explanation of an answer: each RRset at a name, with its origin."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from musterd.catalog.hidden import hidden_in
 from musterd.catalog.merge import Candidate, choose
-from musterd.catalog.occlusion import occlusion_reason
 from musterd.catalog.rows import SOURCE_BYTES, key_text
 from musterd.catalog.zone import Zone
 from musterd.rr.rrset import RRset, fill, unpack
@@ -29,17 +29,11 @@ class Contribution:
     refused: str
 
 
-Occluder = Callable[[bytes, bytes, int], tuple[bytes, int] | None]
-"""Returns the NS or DNAME because of which an RRset of a zone is never answered."""
-
-
-def explain(
-    zone: Zone, owner: bytes, rtype: int | None = None, occluder: Occluder | None = None
-) -> list[Contribution]:
+def explain(zone: Zone, owner: bytes, rtype: int | None = None) -> list[Contribution]:
     """Return every RRset at a folded owner name, the answered ones first."""
     visible, shadowed = choose(zone.candidates(owner), union=zone.union, apex=owner == zone.apex)
     found = [
-        (candidate, _occlusion(zone, owner, candidate.rtype, occluder))
+        (candidate, hidden_in(zone, owner, candidate.rtype))
         for chosen in visible.values()
         for candidate in chosen
     ]
@@ -50,11 +44,6 @@ def explain(
         if rtype is None or candidate.rtype == rtype
     ]
     return [*given, *_withheld(zone, owner, given)]
-
-
-def _occlusion(zone: Zone, owner: bytes, rtype: int, occluder: Occluder | None) -> str:
-    by = occluder(zone.apex, owner, rtype) if occluder is not None else None
-    return occlusion_reason(owner, rtype, *by) if by is not None else ""
 
 
 def _contribution(zone: Zone, owner: bytes, candidate: Candidate, hidden: str) -> Contribution:

@@ -1,11 +1,21 @@
 """Records that are never answered, because a delegation or a DNAME above them is."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
+from typing import Final
+
+import structlog
 
 from musterd.catalog.zone import Zone
-from musterd.rr.names import fold, name_to_text, suffixes
+from musterd.rr.names import fold, is_wildcard, name_to_text, suffixes
 from musterd.rr.rrset import unpack_records
-from musterd.rr.types import AAAA, DNAME, DS, NS, A
+from musterd.rr.types import AAAA, DNAME, DS, NS, A, type_text
+
+MAX_HIDDEN: Final = 1000
+"""Maximum hidden RRsets of a zone that are kept; all are counted."""
+MAX_LOGGED: Final = 20
+"""Maximum hidden RRsets that are logged at once."""
+
+log = structlog.get_logger()
 
 Targets = Callable[[bytes], Container[bytes]]
 """Returns the folded names of the servers to which an owner name is delegated."""
@@ -18,6 +28,8 @@ def hidden_by(
 
     cuts: owner names in the zone with their types NS or DNAME.
     """
+    if owner != apex and is_wildcard(owner) and rtype in (NS, DNAME):
+        return f"{type_text(rtype)} at a wildcard applies to no name (RFC 4592 section 4)"
     for above in reversed([name for name in suffixes(owner) if len(name) >= len(apex)]):
         if above != owner and (above, DNAME) in cuts:
             return f"{name_to_text(above)} has a DNAME, which redirects every name below it"
@@ -40,6 +52,21 @@ def hidden_in(zone: Zone, owner: bytes, rtype: int) -> str:
     if not zone.cuts:
         return ""
     return hidden_by(owner, rtype, zone.apex, zone.cuts, lambda cut: servers(zone, cut))
+
+
+def report_hidden(zone: Zone, total: int, found: Iterable[tuple[bytes, int]]) -> None:
+    """Replace the hidden RRsets of a zone, and log those that are new."""
+    before = zone.hidden
+    reasons = {(owner, rtype): hidden_in(zone, owner, rtype) for owner, rtype in found}
+    # The zone may have changed since they were found.
+    zone.hidden = {place: reason for place, reason in reasons.items() if reason}
+    zone.hidden_total = total
+    new = [place for place, reason in zone.hidden.items() if before.get(place) != reason]
+    for owner, rtype in new[:MAX_LOGGED]:
+        rrset = f"{name_to_text(owner)} {type_text(rtype)}"
+        log.warning("an RRset is never answered", rrset=rrset, reason=zone.hidden[owner, rtype])
+    if len(new) > MAX_LOGGED:
+        log.warning("more RRsets are never answered", zone=zone.text, number=len(new) - MAX_LOGGED)
 
 
 def servers(zone: Zone, owner: bytes) -> set[bytes]:

@@ -31,7 +31,6 @@ class Core(StateCore, Protocol):
     def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
-    def occluder(self, apex: bytes, owner: bytes, rtype: int) -> tuple[bytes, int] | None: ...  # noqa: D102
 
 
 class Publisher:

@@ -66,9 +66,9 @@ class Zone:
         """Owner name and type -> why an answered RRset fits no message."""
         self.cuts: set[tuple[bytes, int]] = set()
         """Owner name and type of each NS and DNAME RRset, except for the NS of the apex."""
-        self.occluded: dict[tuple[bytes, int], str] = {}
-        """Owner name and type -> why the RRset is never answered; see ``report_occluded``."""
-        self.occluded_total = 0
+        self.hidden: dict[tuple[bytes, int], str] = {}
+        """Owner name and type -> why the RRset is never answered; see ``report_hidden``."""
+        self.hidden_total = 0
         self._made = Defaults(_LAST, MADE, settings.ttl.to_bytes(4, "big"), ALL)
 
     def _defaults(self, rank: int, name: str, source: SourceSettings | None) -> Defaults:
@@ -88,7 +88,7 @@ class Zone:
         self.refused, self.refused_total = old.refused, old.refused_total
         self.oversized = old.oversized
         self.cuts = old.cuts
-        self.occluded, self.occluded_total = old.occluded, old.occluded_total
+        self.hidden, self.hidden_total = old.hidden, old.hidden_total
 
     def take_index(self, old: "Zone") -> None:
         """Take over the index of the zone under older settings."""

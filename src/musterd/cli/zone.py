@@ -241,32 +241,33 @@ def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
         if reason:
             why = f"{name_to_text(owner)} {type_text(rtype)}: {reason}"
             problems.append(ZoneFileProblem(found.files[0], 0, why))
-    problems += _occluded(origin, [*found.rrsets, *foreign], found.files[0])
+    problems += _hidden(origin, [*found.rrsets, *foreign], found.files[0])
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
     return ZoneFileReport(name_to_text(origin), found.files, dict(sorted(counts.items())), problems)
 
 
-def _occluded(
+def _hidden(
     origin: bytes, rrsets: Sequence[tuple[bytes, int, bytes]], file: str
 ) -> Iterator[ZoneFileProblem]:
     """Return the RRsets that would never be answered."""
-    from musterd._core import Core
-    from musterd.catalog.occlusion import MAX_OCCLUDED, occlusion_reason
+    from musterd.catalog.hidden import hidden_by
     from musterd.rr.names import fold, name_to_text
+    from musterd.rr.rrset import unpack_records
     from musterd.rr.types import DNAME, NS, type_text
 
     apex = fold(origin)
-    if not any(rtype == DNAME or (rtype == NS and fold(o) != apex) for o, rtype, _ in rrsets):
+    places = {(fold(owner), rtype) for owner, rtype, _ in rrsets}
+    cuts = {place for place in places if place[1] in (NS, DNAME) and place != (apex, NS)}
+    if not cuts:
         return
-    core = Core()
-    core.set_zone(apex)
-    core.apply([(apex, owner, rtype, packed) for owner, rtype, packed in rrsets])
-    _, found = core.occluded(apex, MAX_OCCLUDED)
-    for owner, rtype, by, by_type in sorted(found):
-        reason = occlusion_reason(owner, rtype, by, by_type)
-        rrset = f"{name_to_text(owner)} {type_text(rtype)}"
-        yield ZoneFileProblem(file, 0, f"{rrset} would never be answered: {reason}")
+    named = [packed for _, rtype, packed in rrsets if rtype == NS]
+    servers = {fold(wire) for packed in named for _, wire in unpack_records(packed)}
+    for owner, rtype in sorted(places):
+        reason = hidden_by(owner, rtype, apex, cuts, lambda _: servers)
+        if reason:
+            rrset = f"{name_to_text(owner)} {type_text(rtype)}"
+            yield ZoneFileProblem(file, 0, f"{rrset} would never be answered: {reason}")
 
 
 def _print_text(file: Path, report: ZoneFileReport) -> None:

@@ -26,10 +26,10 @@ from musterd.errors import MusterdError, SettingsError
 from musterd.server.api import ApiService
 from musterd.server.dns import DnsService
 from musterd.server.heartbeat import TIMING, Heartbeat, HeartbeatTiming
+from musterd.server.hidden import HiddenSearch
 from musterd.server.log import LogService
 from musterd.server.metrics import MetricsService
 from musterd.server.notify import READY, NotifyService
-from musterd.server.occlusion import OcclusionCheck
 from musterd.server.registry import RegistryService
 from musterd.server.service import Service, TaskService
 from musterd.server.snapshots import SnapshotService
@@ -80,7 +80,7 @@ def build_services(
         MetricsService(state),
         SourceSupervisor(state, tuning.loaded),
         TaskService(heartbeat.run),
-        TaskService(OcclusionCheck(state.core, state.catalog).run),
+        TaskService(HiddenSearch(state.core, state.catalog).run),
         DnsService(state),
     ]
 

@@ -8,14 +8,14 @@ from typing import Final
 
 from musterd._core import Core
 from musterd.catalog import Catalog
-from musterd.catalog.occlusion import MAX_OCCLUDED, Occluded, report_occluded
+from musterd.catalog.hidden import MAX_HIDDEN, report_hidden
 
-Found = list[tuple[bytes, tuple[int, list[Occluded]]]]
-"""Apex -> number of occluded RRsets, and the first of them."""
+Found = list[tuple[bytes, tuple[int, list[tuple[bytes, int]]]]]
+"""Apex -> number of hidden RRsets, and owner and type of the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class OcclusionTiming:
+class SearchTiming:
     """Timing of the searches."""
 
     period: float = 1.0
@@ -24,14 +24,14 @@ class OcclusionTiming:
     """Maximum part of the time that is spent searching: a search reads all names of a zone."""
 
 
-TIMING: Final = OcclusionTiming()
+TIMING: Final = SearchTiming()
 
 
-class OcclusionCheck:
+class HiddenSearch:
     """Searches the zones that have changed, in a thread."""
 
-    def __init__(self, core: Core, catalog: Catalog, timing: OcclusionTiming = TIMING) -> None:
-        """Create a check of the zones of a catalog, which the core answers."""
+    def __init__(self, core: Core, catalog: Catalog, timing: SearchTiming = TIMING) -> None:
+        """Create a search of the zones of a catalog, which the core answers."""
         self._core = core
         self._catalog = catalog
         self._timing = timing
@@ -40,19 +40,19 @@ class OcclusionCheck:
         """Search until cancelled."""
         while True:
             begun = perf_counter()
-            await self.check()
+            await self.search()
             spent = perf_counter() - begun
             await asyncio.sleep(max(self._timing.period, spent / self._timing.share))
 
-    async def check(self) -> None:
+    async def search(self) -> None:
         """Search the zones that have changed since the last call."""
         changed = self._catalog.take_changed()
         if not changed:
             return
-        for apex, (total, found) in await asyncio.to_thread(self._search, changed):
+        for apex, (total, found) in await asyncio.to_thread(self._find, changed):
             zone = self._catalog.zones.get(apex)
             if zone is not None:
-                report_occluded(zone, total, found)
+                report_hidden(zone, total, found)
 
-    def _search(self, apexes: Iterable[bytes]) -> Found:
-        return [(apex, self._core.occluded(apex, MAX_OCCLUDED)) for apex in apexes]
+    def _find(self, apexes: Iterable[bytes]) -> Found:
+        return [(apex, self._core.occluded(apex, MAX_HIDDEN)) for apex in apexes]
