@@ -164,3 +164,12 @@ async def test_first_token_is_replaced_by_another(tokens: Tokens) -> None:
     assert tokens.check(old) is None
     assert tokens.check(new)
     assert [token.name for token in tokens.all()] == ["first"]
+
+
+@pytest.mark.parametrize("form", ["{}", "x{}", "{}.x", "a@{}"])
+async def test_name_is_no_text_of_a_token(tokens: Tokens, form: str) -> None:
+    text = new_text()
+    with pytest.raises(TokenError, match="the text of a token") as caught:
+        await tokens.create(form.format(text), ["read"], None)
+    assert text not in str(caught.value)
+    await tokens.create("mst_short", ["read"], None)

@@ -305,3 +305,36 @@ async def test_read_only_directory_is_reported(fixture: ServerFixture) -> None:
         pytest.skip("nothing is read-only for root")
     fixture.state.mkdir(mode=0o500)
     await fails(fixture, StateError, "can't be written to")
+
+
+@pytest.mark.parametrize(
+    ("folder", "token", "warnings"),
+    [(0o700, 0o600, 0), (0o755, 0o600, 1), (0o700, 0o644, 1), (0o710, 0o640, 2), (0o707, 0o602, 2)],
+)
+async def test_shared_secrets_are_reported(
+    fixture: ServerFixture, folder: int, token: int, warnings: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async with fixture.serve():
+        pass
+    capfd.readouterr()
+    fixture.state.chmod(folder)
+    (fixture.state / "token").chmod(token)
+    async with fixture.serve():
+        pass
+    told = capfd.readouterr().out
+    assert told.count("can be used by others") == warnings
+    assert ("chmod 700" in told) == (folder != 0o700)
+    assert ("chmod 600" in told) == (token != 0o600)
+
+
+async def test_files_of_the_state_are_private(fixture: ServerFixture) -> None:
+    before = os.umask(0)
+    try:
+        async with fixture.serve():
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in fixture.state.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(fixture.state.stat().st_mode) == 0o700

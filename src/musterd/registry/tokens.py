@@ -180,6 +180,8 @@ class Tokens:
             raise TokenError(
                 f'"{excerpt(name)}" is not a token name: expected 1 to 63 of A-Z a-z 0-9 . _ @ -'
             )
+        if TEXT.search(name.encode()):
+            raise TokenError("the name contains the text of a token: choose another name")
         if any(token.name == name for token in self._known.values()):
             raise TokenExists(
                 f'a token is named "{name}" already: revoke it, or choose another name'

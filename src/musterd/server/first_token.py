@@ -10,6 +10,7 @@ import structlog
 
 from musterd.errors import StateError
 from musterd.registry.tokens import Tokens, is_token, new_text
+from musterd.server.private import warn_unless_private
 from musterd.settings import Settings
 
 TOKEN_FILE: Final = "token"  # noqa: S105 - its name, no secret
@@ -33,6 +34,8 @@ async def bootstrap_token(tokens: Tokens, settings: Settings) -> None:
         text = await asyncio.to_thread(_read_or_create, path)
         await tokens.ensure_first(text)
         log.info("admin token created", file=_normal(path))
+    if path:
+        await asyncio.to_thread(warn_unless_private, path, "token file")
 
 
 def _normal(path: Path) -> str:

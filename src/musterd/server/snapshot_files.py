@@ -27,6 +27,7 @@ from pydantic_core import from_json
 from musterd.catalog import Catalog
 from musterd.catalog.rows import GENERATION_BYTES, SOURCE_BYTES
 from musterd.errors import StateError
+from musterd.server.private import warn_unless_private
 
 MAGIC: Final = b"musterd\1"
 VERSION: Final = 1
@@ -173,6 +174,7 @@ def open_folder(folder: Path) -> None:
         raise StateError(f"{folder}: can't be created: {error.strerror}; {hint}") from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StateError(f"{folder}: can't be written to; {hint}")
+    warn_unless_private(folder, "state directory")
 
 
 def _header(content: memoryview) -> tuple[Header | None, int]:

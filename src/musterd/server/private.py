@@ -1,0 +1,26 @@
+"""Warnings about files and directories that others than their owner may use."""
+
+import stat
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+log = structlog.get_logger()
+
+
+def warn_unless_private(path: Path, what: str) -> None:
+    """Log a warning if others may read or change a path. what: such as ``token file``."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & _OTHERS:
+        allowed = stat.S_IMODE(mode) & ~_OTHERS
+        log.warning(
+            f"{what} can be used by others: run chmod {allowed:o}",
+            path=str(path),
+            mode=f"{stat.S_IMODE(mode):o}",
+        )
