@@ -20,6 +20,7 @@ ZONES = (
 
 def test_check_counts_zones_and_sources(write: Write, capsys: Capture) -> None:
     path = write(ZONES)
+    path.with_name("a.zone").write_text("")
     assert run(["config", "check", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: ok, 2 zones, 1 source\n"
 
@@ -33,6 +34,65 @@ def test_check_reports_each_problem(write: Write, capsys: Capture) -> None:
         [f"{path}:1", "dns.workers"],
         [f"{path}:2", "logs"],
     ]
+
+
+FILES = """\
+[api]
+tls_cert = "cert.pem"
+tls_key = "key.pem"
+[store]
+url = "etcd://127.0.0.1"
+ca = "ca.pem"
+[log]
+file = "none/log"
+[[zones]]
+name = "a"
+file = "a.zone"
+[[sources.zonefile]]
+name = "b"
+zone = "a"
+path = "b.zone"
+[[sources.etcd]]
+endpoints = ["127.0.0.1"]
+zones = ["a"]
+cert = "c.pem"
+key = "k.pem"
+user = "u"
+password_file = "password"
+"""
+
+
+def test_check_reports_files_that_can_not_be_read(
+    write: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(FILES)
+    path.with_name("b.zone").mkdir()
+    path.with_name("key.pem").write_text("")
+    monkeypatch.setenv("MUSTERD_STORE__CERT", "env.pem")
+    monkeypatch.setenv("MUSTERD_STORE__KEY", "key.pem")
+    assert run(["config", "check", str(path)]) == 1
+    problems = capsys.readouterr().err.splitlines()
+    assert [problem.partition(f": {path.parent}/")[0] for problem in problems] == [
+        f"{path}:2: api.tls_cert",
+        f"{path}:6: store.ca",
+        f"{path}:8: log.file",
+        f"{path}:11: zones[0].file",
+        f"{path}:15: sources.zonefile[0].path",
+        f"{path}:19: sources.etcd[0].cert",
+        f"{path}:20: sources.etcd[0].key",
+        f"{path}:22: sources.etcd[0].password_file",
+        "MUSTERD_STORE__CERT: store.cert",
+    ]
+    assert problems[0].endswith("/cert.pem: can't be read: No such file or directory")
+    assert problems[4].endswith("/b.zone: can't be read: it is a directory")
+
+
+def test_check_reports_a_file_that_is_no_certificate(write: Write, capsys: Capture) -> None:
+    path = write(FILES[: FILES.index("[store]")])
+    path.with_name("cert.pem").write_text("")
+    path.with_name("key.pem").write_text("")
+    assert run(["config", "check", str(path)]) == 1
+    assert "expected a PEM certificate and its key" in capsys.readouterr().err
 
 
 def test_check_warns_of_settings_that_answer_nothing(write: Write, capsys: Capture) -> None:
@@ -58,7 +118,9 @@ def test_example_prints_settings_that_load(write: Write, capsys: Capture) -> Non
     assert run(["config", "example"]) == 0
     text = capsys.readouterr().out
     assert text == settings.example()
-    assert run(["config", "check", str(write(text))]) == 0
+    path = write(text)
+    path.with_name("example.zone").write_text("")
+    assert run(["config", "check", str(path)]) == 0
 
 
 def test_init_creates_settings_that_load(
@@ -84,8 +146,9 @@ def test_default_file_is_used_if_it_exists(
     assert "default.toml does not exist" in capsys.readouterr().err
     monkeypatch.setenv("MUSTERD_ZONES", '[{"name": "a.test"}]')
     assert run(["config", "check"]) == 0
-    assert capsys.readouterr().out == "/dev/null: ok, 1 zone, 0 sources\n"
+    assert capsys.readouterr().out == "environment: ok, 1 zone, 0 sources\n"
     write(ZONES).rename(tmp_path / "default.toml")
+    (tmp_path / "a.zone").write_text("")
     monkeypatch.delenv("MUSTERD_ZONES")
     assert run(["config", "check"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}/default.toml: ok, 2 zones, 1 source\n"

@@ -283,6 +283,22 @@ async def test_signals(fixture: ServerFixture, number: signal.Signals) -> None:
     ]  # fmt: skip
 
 
+async def test_loss_of_most_zones_is_logged(fixture: ServerFixture) -> None:
+    more = fixture.text + '[[zones]]\nname = "b"\n[[zones]]\nname = "c"\n'
+    fixture.settings.write_text(more)
+    async with fixture.process() as server:
+        await server.logged("ready")
+        text = fixture.settings.read_text()
+        fixture.settings.write_text(text.replace('[[zones]]\nname = "b"\n', ""))
+        await server.logged("settings reloaded")
+        assert not any(entry["event"] == "reload removes most zones" for entry in server.log)
+        fixture.settings.write_text(
+            fixture.text.partition("[[zones]]")[0] + text[text.index("[log]") :]
+        )
+        event = await server.logged("reload removes most zones", removed=2)
+        assert event["zones"] == ["c", "muster.local"]
+
+
 async def first_rcode(port: int) -> int:
     """The result of a query, as soon as a server answers on a port."""
     message = dns.message.make_query("a.muster.local", "A")

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd._core import read_zone
 from musterd.catalog import Catalog
@@ -261,6 +262,24 @@ async def test_records_reach_the_catalog(tmp_path: Path, follow: Follow) -> None
     await feed(reader, catalog)
     assert core.text(ZONE) == [line("a 77 A 10.0.0.2")]
     assert catalog.source_reports()[0].problems_total == 1
+
+
+@pytest.mark.parametrize(("kept", "logged"), [(1, True), (2, False), (3, False)])
+async def test_loss_of_most_records_is_logged(
+    tmp_path: Path, follow: Follow, kept: int, logged: bool
+) -> None:
+    path = tmp_path / "a.zone"
+    lines = [f"n{number} A 10.0.0.1\n" for number in range(4)]
+    path.write_text("".join(lines))
+    reader = await follow(path)
+    catalog, _, _ = await new_catalog()
+    await feed(reader, catalog)
+    path.write_text("".join(lines[:kept]) + "new A 10.0.0.1\n")
+    with capture_logs() as logs:
+        await feed(reader, catalog)
+    event = "reload removes most RRsets of a source"
+    fields = {"source": "one", "removed": 4 - kept, "before": 4}
+    assert logs == ([{"event": event, "log_level": "warning", **fields}] if logged else [])
 
 
 async def feed(reader: Reader, catalog: Catalog) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+import structlog
+
 from musterd.catalog.additions import Additions, Records
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.problems import Problems
@@ -27,6 +29,8 @@ from musterd.rr.names import check_name, name_to_text
 from musterd.rr.rrset import Record, count, unpack
 from musterd.rr.types import type_text
 from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld
+
+log = structlog.get_logger()
 
 STEP = 1000
 """Rows that are taken without a break: a few milliseconds of work."""
@@ -62,6 +66,8 @@ class Table:
         """The generation, as the rows of the present list begin."""
         self._current = 0
         """Rows of the present list."""
+        self._before = 0
+        """Rows when it began."""
         self._bulk_prefix = self.number + KEY_RRSET
 
     def begin(self) -> None:
@@ -69,6 +75,7 @@ class Table:
         self._generation += 1
         self._stamp = self._generation.to_bytes(GENERATION_BYTES, "big")
         self._current = 0
+        self._before = len(self.rows)
         self.problems.begin()
         self.rows.withheld.clear()
 
@@ -82,6 +89,9 @@ class Table:
         while step := list(islice(rows, 10 * STEP)):
             unseen += [key for key, row in step if not row.startswith(stamp)]
             yield
+        if 2 * len(unseen) > self._before:
+            fields = {"source": self.name, "removed": len(unseen), "before": self._before}
+            log.warning("reload removes most RRsets of a source", **fields)
         for at in range(0, len(unseen), STEP):
             for key in unseen[at : at + STEP]:
                 row = self.rows.data.get(key)

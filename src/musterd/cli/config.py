@@ -48,7 +48,8 @@ def init(file: Path = Path("musterd.toml"), /) -> None:
 def check(file: Path | None = None, /) -> None:
     """Check a settings file; exit with 1 if it has problems.
 
-    The MUSTERD_* variables of the environment are checked with it.
+    The MUSTERD_* variables of the environment are checked with it, and that the zone files,
+    certificates and keys that it names can be read.
 
     Args:
         file: The settings file, in TOML; default: /etc/musterd/musterd.toml.
@@ -56,11 +57,16 @@ def check(file: Path | None = None, /) -> None:
     from musterd.client.text import count
 
     with server_side("musterd config check"):
+        from musterd.server.certificate import Certificate
         from musterd.settings import load
+        from musterd.settings.load import NO_FILE
 
     if file is None:
-        file = find_file(os.environ) or Path(os.devnull)
-    settings = load(file, os.environ)
+        file = find_file(os.environ)
+    settings = load(file, os.environ, with_files=True)
+    file = file or NO_FILE
+    if settings.api.tls_cert and settings.api.tls_key:
+        Certificate(settings.api.tls_cert, settings.api.tls_key)
     for warning in settings.warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
     zones, sources = len(settings.zones), len(settings.sources.each())

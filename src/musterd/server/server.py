@@ -40,7 +40,7 @@ from musterd.settings import Settings
 from musterd.settings.watch import Watcher, refused
 
 MAX_LOGGED_ZONES: Final = 20
-"""Zones that the log event ``ready`` names."""
+"""Zones that a log event names."""
 
 log = structlog.get_logger()
 
@@ -189,6 +189,15 @@ class Server:
                 undo.callback(change.undo)
                 prepared.append(change)
             undo.pop_all()
+        _log_removed_zones(self._settings, new)
         self._settings = new
         for change in prepared:
             await change.commit()
+
+
+def _log_removed_zones(old: Settings, new: Settings) -> None:
+    """Log if most zones go, which may be a mistake."""
+    removed = sorted({zone.name for zone in old.zones} - {zone.name for zone in new.zones})
+    if 2 * len(removed) > len(old.zones):
+        shown = removed[:MAX_LOGGED_ZONES]
+        log.warning("reload removes most zones", zones=shown, removed=len(removed))

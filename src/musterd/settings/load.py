@@ -5,7 +5,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,7 @@ from musterd.settings.check import Fault, cross
 from musterd.settings.complete import complete
 from musterd.settings.describe import FieldKind, dotted, found, kind_at, suggest
 from musterd.settings.environ import etcd_files, overlay
+from musterd.settings.files import unreadable
 from musterd.settings.locate import Loc, Locator
 from musterd.settings.model import Settings
 
@@ -22,12 +23,18 @@ MAX_FILE = 16 * 2**20
 """Bytes of a settings file."""
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a settings file; ``environ`` overrides it.
+NO_FILE: Final = Path("environment")
+"""Stands for the file in messages if there is none; paths are relative to the current directory."""
 
-    Raises SettingsError with all errors, each with file and line, or variable, and key.
+
+def load(path: Path | None, environ: Mapping[str, str], *, with_files: bool = False) -> Settings:
+    """Read a settings file, if there is one; ``environ`` overrides it.
+
+    with_files: also check that the files that it names can be read. Raises SettingsError with all
+    errors, each with file and line, or variable, and key.
     """
-    return parse(read(path), path, environ)
+    content = b"" if path is None else read(path)
+    return parse(content, path or NO_FILE, environ, with_files=with_files)
 
 
 def read(path: Path) -> bytes:
@@ -42,7 +49,9 @@ def read(path: Path) -> bytes:
     return content
 
 
-def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
+def parse(
+    content: bytes, path: Path, environ: Mapping[str, str], *, with_files: bool = False
+) -> Settings:
     """Create settings from the content of a file. Paths are relative to its directory.
 
     Raises SettingsError as ``load`` does.
@@ -69,6 +78,8 @@ def parse(content: bytes, path: Path, environ: Mapping[str, str]) -> Settings:
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in within
         ]
+    if settings is not None and with_files:
+        faults += unreadable(settings)
     faults = [(_origin(loc, added), message) for loc, message in faults]
     problems = [*_located(faults, path, text, given), *problems]
     if settings is None or problems:

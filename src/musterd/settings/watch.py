@@ -7,17 +7,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from musterd.errors import SettingsError
 from musterd.file_state import is_regular
 from musterd.file_watch import FileWatch, WatchedFiles
 from musterd.settings.describe import field_kind
-from musterd.settings.load import parse, read
+from musterd.settings.load import NO_FILE, parse, read
 from musterd.settings.model import Section, Settings
-
-NO_FILE: Final = Path("environment")
-"""Stands for the file in messages if there is none; paths are relative to the current directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""Checks that the files that settings name can be read."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from musterd.settings.check import Fault
+from musterd.settings.locate import Loc
+from musterd.settings.model import Settings
+
+_LOGIN: Final = ("ca", "cert", "key", "password_file")
+"""Keys of a connection to etcd that name files."""
+
+
+def unreadable(settings: Settings) -> Iterator[Fault]:
+    """Yield each file that a server with these settings could not read."""
+    for loc, path in _files(settings):
+        reason = _reason(path)
+        if reason:
+            yield loc, f"{path}: can't be read: {reason}"
+    log = settings.log.file
+    if log is not None and not log.parent.is_dir():
+        yield ("log", "file"), f"{log}: can't be opened: its directory does not exist"
+
+
+def _files(settings: Settings) -> Iterator[tuple[Loc, Path]]:
+    named: list[tuple[Loc, Path | None]] = [
+        (("api", "tls_cert"), settings.api.tls_cert),
+        (("api", "tls_key"), settings.api.tls_key),
+    ]
+    named += [(("store", name), getattr(settings.store, name)) for name in _LOGIN]
+    for index, source in enumerate(settings.sources.zonefile):
+        named.append((("sources", "zonefile", index, "path"), source.path))
+    for index, etcd in enumerate(settings.sources.etcd):
+        named += [(("sources", "etcd", index, name), getattr(etcd, name)) for name in _LOGIN]
+    yield from ((loc, path) for loc, path in named if path is not None)
+
+
+def _reason(path: Path) -> str:
+    """Return why a file can't be read; empty if it can."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "it is a directory"
+        # A pipe could be read only once.
+        if stat.S_ISREG(mode):
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except (OSError, ValueError) as error:
+        return (isinstance(error, OSError) and error.strerror) or str(error)
+    return ""
