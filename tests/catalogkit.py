@@ -140,7 +140,7 @@ class ManualClock:
 
 def lines_of(owner: bytes, rtype: int, packed: bytes) -> list[str]:
     """An RRset as lines of a zone file, policy and weight behind them if they are not usual."""
-    ttl, records, _, _ = unpack(packed)
+    ttl, records, *_ = unpack(packed)
     policy = Policy(packed[12], packed[13])
     more = "" if packed[12] == 0 else f" ; {policy}"
     return [

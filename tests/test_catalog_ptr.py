@@ -1,7 +1,12 @@
 """Addresses in, PTR records out."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
+from musterd.rr.names import name_from_text
+from musterd.rr.rrset import Policy, Record, pack
 from musterd.sources.changes import Begin, Delete, Put, PutMany, Synced
 from tests.catalogkit import NOW, new_catalog, records, rows, settings
 
@@ -113,3 +118,104 @@ async def test_ptr_records_follow_added_and_removed_zones() -> None:
     assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
     await catalog.reconfigure(settings(V4, sources=SOURCES[1:]))
     assert core.text("10.in-addr.arpa") == []
+
+
+async def test_name_with_a_single_address_comes_first_and_alone() -> None:
+    """A shared name is no answer to which peer has an address."""
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+    shared = records("rabbit 5 A 10.0.0.1", "rabbit A 10.0.0.2", "n1 9 A 10.0.0.1")
+    catalog.apply("one", Put("k", 1, NOW, shared))
+    # Nothing better is known of the second address.
+    assert core.text("10.in-addr.arpa") == [
+        f"{ONE} 9 PTR n1.muster.local.", f"{TWO} 5 PTR rabbit.muster.local.",
+    ]  # fmt: skip
+    given = catalog.explain(name_from_text("10.in-addr.arpa"), name_from_text(ONE))
+    assert [each.hidden for each in given] == ["", "another name has this address alone"]
+    catalog.apply("one", Put("m", 2, NOW, records("n2 A 10.0.0.2", "n3 A 10.0.0.2")))
+    assert core.text("10.in-addr.arpa")[1:] == [
+        f"{TWO} 30 PTR n2.muster.local.", f"{TWO} 30 PTR n3.muster.local.",
+    ]  # fmt: skip
+    catalog.apply("one", Delete("m", 3))
+    assert core.text("10.in-addr.arpa")[1:] == [f"{TWO} 5 PTR rabbit.muster.local."]
+
+
+async def test_rank_of_a_name_follows_its_number_of_addresses() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+
+    def put(key: str, *given: str) -> None:
+        catalog.apply("one", Put(key, 1, NOW, records(*given)))
+
+    put("k", "a A 10.0.0.1")
+    put("m", "b A 10.0.0.1", "b A 10.0.0.2")
+    assert core.text("10.in-addr.arpa") == [
+        f"{ONE} 30 PTR a.muster.local.", f"{TWO} 30 PTR b.muster.local.",
+    ]  # fmt: skip
+    put("k", "a A 10.0.0.1", "a A 10.0.0.3")
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.muster.local."
+    assert core.text("10.in-addr.arpa")[1] == f"{ONE} 30 PTR b.muster.local."
+    put("m", "b A 10.0.0.1")
+    assert [line for line in core.text("10.in-addr.arpa") if line.startswith(ONE)] == [
+        f"{ONE} 30 PTR b.muster.local."
+    ]
+
+
+async def test_families_are_counted_apart() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+    given = records("n A 10.0.0.1", "n AAAA fd00::1", "s A 10.0.0.1", "s A 10.0.0.2")
+    catalog.apply("one", Put("k", 1, NOW, given))
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR n.muster.local."
+    assert len(core.text("10.in-addr.arpa")) == 2
+
+
+async def test_registered_ptr_in_the_reverse_zone_comes_before_all() -> None:
+    catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
+    catalog.apply("two", Put("k", 1, NOW, records(f"{ONE} PTR x.muster.local.")))
+    catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR x.muster.local."]
+
+
+@pytest.mark.parametrize("zone", [True, False])
+@pytest.mark.parametrize("source", [None, True, False])
+@pytest.mark.parametrize("record", [None, True, False])
+async def test_record_then_source_then_zone_say_whether_there_is_a_ptr(
+    zone: bool, source: bool | None, record: bool | None
+) -> None:
+    one = {**SOURCES[0], **({} if source is None else {"ptr": source})}
+    zones = {**FORWARD, "ptr": zone}, V4
+    catalog, core, _ = await new_catalog(*zones, sources=[one, SOURCES[1]])
+    packed = pack(30, [(1, bytes((10, 0, 0, 1)))], ptr=record)
+    put = Put("k", 1, NOW, (Record(name_from_text("a.muster.local"), 1, packed),))
+    catalog.apply("one", put)
+    makes = zone or bool(source)
+    expected = makes and next(say for say in (record, source, zone) if say is not None)
+    assert core.text("10.in-addr.arpa") == ([f"{ONE} 30 PTR a.muster.local."] * expected)
+    assert core.text("muster.local") == ["a.muster.local. 30 A 10.0.0.1"]
+
+
+async def test_ptr_follows_a_change_of_a_record_and_of_the_settings() -> None:
+    sources: list[Mapping[str, Any]] = [{**SOURCES[0], "ptr": True}, SOURCES[1]]
+    zones = {"name": "muster.local"}, V4
+    catalog, core, _ = await new_catalog(*zones, sources=sources)
+
+    def put(ptr: bool | None) -> None:
+        packed = pack(30, [(1, bytes((10, 0, 0, 1)))], ptr=ptr, policy=Policy.parse("all"))
+        record = Record(name_from_text("a.muster.local"), 1, packed)
+        catalog.apply("one", Put("k", 1, NOW, (record,)))
+
+    one = [f"{ONE} 30 PTR a.muster.local."]
+    put(None)
+    assert core.text("10.in-addr.arpa") == one
+    put(False)
+    assert core.text("10.in-addr.arpa") == []
+    put(True)
+    assert core.text("10.in-addr.arpa") == one
+    await catalog.reconfigure(settings(*zones, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == []
+    await catalog.reconfigure(
+        settings(FORWARD, V4, sources=[{**SOURCES[0], "ptr": False}, SOURCES[1]])
+    )
+    assert core.text("10.in-addr.arpa") == one
+    put(None)
+    assert core.text("10.in-addr.arpa") == []
+    await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
+    assert core.text("10.in-addr.arpa") == one

@@ -13,7 +13,7 @@ from musterd.rr.names import (
     name_to_text,
     reverse_name,
 )
-from musterd.rr.rrset import Policy, pack, unpack
+from musterd.rr.rrset import ALL, Policy, RRset, fill, pack, unpack
 from musterd.rr.types import A, type_text
 
 LABEL = "a" * 63
@@ -77,10 +77,22 @@ def test_invalid_policy_is_rejected(text: str) -> None:
 
 @pytest.mark.parametrize("policy", [None, Policy(0), Policy(3), Policy(POLICY_SUBSET, 7)])
 @pytest.mark.parametrize("ttl", [None, 0, 2**31 - 1])
-def test_packed_rrset_survives_a_round_trip(ttl: int | None, policy: Policy | None) -> None:
+@pytest.mark.parametrize("ptr", [None, True, False])
+def test_packed_rrset_survives_a_round_trip(
+    ttl: int | None, policy: Policy | None, ptr: bool | None
+) -> None:
     records = ((1, b"\x0a\0\0\x01"), (65535, b""))
-    packed = pack(ttl, records, expires=2**63, policy=policy)
-    assert unpack(packed) == (ttl, records, 2**63, policy)
+    packed = pack(ttl, records, expires=2**63, policy=policy, ptr=ptr)
+    assert unpack(packed) == RRset(ttl, records, 2**63, policy, ptr)
+    filled = unpack(fill(packed, A, bytes(4), ALL))
+    assert (filled.ptr, filled.policy) == (None, policy if policy != Policy(0) else None)
+
+
+def test_own_policy_all_of_older_snapshots_is_read() -> None:
+    packed = bytearray(pack(1, [(1, bytes(4))]))
+    packed[12] = 255
+    assert (unpack(bytes(packed)).policy, unpack(bytes(packed)).ptr) == (Policy(0), None)
+    assert fill(bytes(packed), A, bytes(4), Policy(3).octets)[12] == 0
 
 
 def test_packing_matches_the_core() -> None:

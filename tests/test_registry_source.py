@@ -156,6 +156,8 @@ async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
         (key("a"), value("10.0.0.1", weight=70000)),
         (key("a"), value("10.0.0.1", policy="best")),
         (key("a"), value("10.0.0.1", modified="x")),
+        (key("a"), value("10.0.0.1", ptr="no")),
+        (key("a"), value("10.0.0.1", ptr=[])),
         (key("a", "NOPE"), value("x")),
         (key("a..b"), value("10.0.0.1")),
         (key("a", zone="muster..local"), value("10.0.0.1")),

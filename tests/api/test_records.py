@@ -1,11 +1,12 @@
 """Records, one and many: written, read, answered, compared and set, removed."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ZONE, Api, running
 
 WEB = "/records/muster.local/web/A"
 
@@ -31,7 +32,7 @@ async def test_record_is_in_answers_when_its_write_returns(api: Api) -> None:
     record = response.json()
     assert response.headers["etag"] == f'"{record["revision"]}"'
     expected = {"zone": "muster.local", "owner": "web", "type": "A", "id": "one", "policy": None,
-                "registrant": "first", "lease": None, **wanted}  # fmt: skip
+                "ptr": None, "registrant": "first", "lease": None, **wanted}  # fmt: skip
     assert expected.items() <= record.items()
     assert record["created"] == record["modified"]
     assert api.answers("web") == ["10.0.0.1"]
@@ -295,3 +296,16 @@ async def test_record_at_the_apex(api: Api) -> None:
     assert api.answers("muster.local.") == ["10.0.0.1"]
     await api.ok("POST", "/records/muster.local/muster.local./A", {"data": "10.0.0.2"})
     assert api.answers("muster.local.") == ["10.0.0.1", "10.0.0.2"]
+
+
+async def test_record_says_whether_it_gives_a_ptr_record(tmp_path: Path) -> None:
+    zones = ({"name": ZONE, "ptr": True}, {"name": "10.in-addr.arpa"})
+    one = "1.0.0.10.in-addr.arpa."
+    async with running(tmp_path, zones) as api:
+        await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1"})
+        assert api.answers(one, "PTR") == ["web.muster.local."]
+        record = await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": False})
+        assert (record["ptr"], api.answers(one, "PTR")) == (False, [])
+        await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": True})
+        assert api.answers(one, "PTR") == ["web.muster.local."]
+        await api.refused(422, "PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": "no"})

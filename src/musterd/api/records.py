@@ -240,6 +240,7 @@ async def _draft(call: Call, target: Target, body: schemas.RecordIn) -> RecordSp
         target.key.zone,
         ttl=body.ttl,
         weight=body.weight,
+        ptr=body.ptr,
         description=body.description,
         labels=body.labels,
         lease=lease,

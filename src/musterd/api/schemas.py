@@ -51,6 +51,9 @@ class RecordIn(_In):
     policy: str | None = Field(
         None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"
     )
+    ptr: bool | None = Field(
+        None, description="whether its address gives a PTR record, in a zone that makes any"
+    )
     description: str = Field("", max_length=1000)
     labels: Labels = Field(default_factory=dict, description="your own labels, for searching")
     lease: LeaseId | None = Field(None, description="the record is removed when this lease ends")
@@ -79,6 +82,7 @@ class RecordOut(BaseModel):
     ttl: int | None
     weight: int | None
     policy: str | None
+    ptr: bool | None
     registrant: str = Field(description="who registered it: the name of a token")
     description: str
     labels: dict[str, str]

@@ -14,8 +14,8 @@ from musterd._core import parse_zone
 from musterd.api.context import Context
 from musterd.catalog.explain import explain
 from musterd.catalog.hidden import hidden_by
+from musterd.catalog.merge import MADE_PTR
 from musterd.catalog.resolve import resolve
-from musterd.catalog.reverse import SOURCE as MADE_PTR
 from musterd.catalog.zone import MADE, Zone, deepest
 from musterd.kv import DeleteOp, Entry, Operation, PutOp
 from musterd.registry import rdata

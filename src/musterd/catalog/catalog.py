@@ -8,11 +8,11 @@ from typing import Final
 
 from musterd.catalog import reconfigure as plans
 from musterd.catalog.explain import Contribution, explain
+from musterd.catalog.merge import MADE_PTR
 from musterd.catalog.outbox import Outbox
 from musterd.catalog.publisher import MAX_BATCH, Core, Publisher
 from musterd.catalog.reports import SourceReport, ZoneReport, source_report, zone_report
 from musterd.catalog.resolve import resolve
-from musterd.catalog.reverse import SOURCE as REVERSE
 from musterd.catalog.reverse import Reverse
 from musterd.catalog.rows import Head
 from musterd.catalog.states import States
@@ -54,7 +54,7 @@ class Catalog:
         self._serials: Mapping[str, int] = {}
         self._outbox = Outbox()
         self._numbers = 0
-        self._reverse = Reverse(self._new_table(REVERSE))
+        self._reverse = Reverse(self._new_table(MADE_PTR))
         self._publisher = Publisher(core, clock, self._outbox, self._reverse, max_batch)
         # Held for each step of a change, and for all steps of a reconfiguration.
         self._lock = asyncio.Lock()

@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from musterd._core import fold_rdata
-from musterd.rr.rrset import fill, has_policy, policy_of, unite, with_policy
+from musterd.rr.rrset import fill, first_weight, has_policy, policy_of, unite, with_policy
 from musterd.rr.types import ADDRESSED, CNAME, DNAME, KEY, NSEC, RRSIG, SOA
 
 SINGLE = frozenset({CNAME, DNAME, SOA})
 """Types of which an owner name has one record (RFC 2181 section 10.1, RFC 6672 section 2.4)."""
 BESIDE_CNAME = frozenset({KEY, NSEC, RRSIG})
 """Types that may exist beside a CNAME (RFC 2181 section 10.1, RFC 4034)."""
+
+
+SHARED: Final = 0
+"""Weight of a PTR record whose name has several addresses; it yields to those that have one."""
+MADE_PTR: Final = "(ptr)"
+"""Source name of the PTR records made from addresses; no source in the settings can have it."""
 
 
 class Defaults(NamedTuple):
@@ -24,6 +30,8 @@ class Defaults(NamedTuple):
     """4 bytes, seconds."""
     policy: bytes
     """Policy and k, 2 bytes."""
+    ptr: bool = False
+    """True if its addresses give PTR records."""
 
 
 class Candidate(NamedTuple):
@@ -67,6 +75,9 @@ def choose(
     """
     ordered = sorted(candidates, key=precedence)
     rest, shadowed = _without_conflicts(ordered, apex=apex)
+    if any(map(_is_preferred, rest)):
+        shadowed += (Shadowed(each, _LESS_SPECIFIC) for each in rest if _is_less_specific(each))
+        rest = [each for each in rest if not _is_less_specific(each)]
     visible: dict[int, list[Candidate]] = {}
     for candidate in rest:
         chosen = visible.setdefault(candidate.rtype, [])
@@ -76,6 +87,19 @@ def choose(
         else:
             chosen.append(candidate)
     return visible, shadowed
+
+
+_LESS_SPECIFIC: Final = "another name has this address alone"
+
+
+def _is_preferred(candidate: Candidate) -> bool:
+    """Return whether it is a PTR record, made from the only address of a name."""
+    return candidate.source.name == MADE_PTR and first_weight(candidate.packed) != SHARED
+
+
+def _is_less_specific(candidate: Candidate) -> bool:
+    """Return whether it is a PTR record, made from one of several addresses of a name."""
+    return candidate.source.name == MADE_PTR and first_weight(candidate.packed) == SHARED
 
 
 def _shadowed_by(candidate: Candidate, first: Candidate, *, union: bool) -> str:

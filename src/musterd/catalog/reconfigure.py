@@ -91,7 +91,12 @@ def _needs(
     zones: Mapping[bytes, Zone], settings: Settings
 ) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """Yield the needs of each zone; a reverse zone needs the sources of all zones with PTR too."""
-    ptr = [s.name for zone in settings.zones if zone.ptr for s in settings.sources_of(zone)]
+    ptr = [
+        source.name
+        for zone in settings.zones
+        if zones[fold(name_from_text(zone.name))].ptr
+        for source in settings.sources_of(zone)
+    ]
     for apex, zone in zones.items():
         own = [source.name for source in settings.sources_of(zone.settings)]
         yield apex, tuple(dict.fromkeys([*own, *(ptr if holds_reverse(apex) else ())]))

@@ -1,20 +1,24 @@
 """PTR records made from addresses, as a source that comes after all others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from musterd.catalog.merge import SHARED, Candidate
 from musterd.catalog.resolve import RRsets
 from musterd.catalog.rows import Head, address_key
 from musterd.catalog.table import Table
 from musterd.catalog.zone import Zone
 from musterd.rr.names import IN_ADDR, IP6, ROOT, is_wildcard, reverse_name
-from musterd.rr.rrset import Record, pack_single_ttl, ttl_bytes, unpack_records
+from musterd.rr.rrset import Record, pack_single_ttl, ptr_of, ttl_bytes, unpack_records
 from musterd.rr.types import AAAA, PTR, A
 
-SOURCE: Final = "(ptr)"
-"""Name of the source; no source in the settings can have it."""
+_FAMILIES: Final = frozenset({A, AAAA})
+_ALONE: Final = 1
+"""Weight of a PTR record whose name has no other address of its family; see ``SHARED``."""
 _ADDRESS_LENGTHS = frozenset({4, 16})
 """Lengths of an address; the core refuses others."""
+_Ptr = tuple[bytes, int]
+"""TTL (4 bytes) and weight of a PTR record."""
 _ABOVE = frozenset({ROOT, b"\x04arpa\0"})
 
 
@@ -27,7 +31,8 @@ class Reverse:
     """Keeps the PTR records of all zones that have ``ptr = true``.
 
     A record exists even while no zone for it is declared, so that one can be added later. The
-    owner names of an address are united; wildcards give none.
+    owner names of an address are united, except that names which have only this address come
+    first and alone; wildcards give none.
     """
 
     def __init__(self, table: Table) -> None:
@@ -39,16 +44,14 @@ class Reverse:
         """Follow a change of the answers at a folded owner name."""
         if is_wildcard(owner):
             return
-        before, after = _addresses(old), _addresses(new)
-        if before == after:
-            return
+        after = _addresses(zone, owner, new)
         changes: list[tuple[bytes, Record | None]] = [
             (address_key(zone.apex, owner, address), None)
-            for address in before.keys() - after.keys()
+            for rtype in _FAMILIES & old.keys()
+            for _, address in unpack_records(old[rtype])
+            if address not in after
         ]
-        for address, ttl in after.items():
-            if before.get(address) != ttl:
-                changes += _ptr(zone, owner, address, ttl)
+        changes += self._changed(zone, owner, after)
         self.table.change_made(Head(0, time), changes)
 
     def add(self, rrsets: Iterable[tuple[Zone, Record]], time: float) -> None:
@@ -57,25 +60,40 @@ class Reverse:
             change
             for zone, (owner, rtype, packed) in rrsets
             if not is_wildcard(owner)
-            for address, ttl in _addresses({rtype: packed}).items()
-            for change in _ptr(zone, owner, address, ttl)
+            for change in self._changed(zone, owner, _addresses(zone, owner, {rtype: packed}))
         )
         self.table.change_made(Head(0, time), made)
 
+    def _changed(
+        self, zone: Zone, owner: bytes, addresses: Mapping[bytes, _Ptr]
+    ) -> Iterator[tuple[bytes, Record]]:
+        """Yield the key and PTR record of each address that has none, or another."""
+        for address, (ttl, weight) in addresses.items():
+            if len(address) in _ADDRESS_LENGTHS:
+                key = address_key(zone.apex, owner, address)
+                record = Record(reverse_name(address), PTR, pack_single_ttl(ttl, owner, weight))
+                if not self.table.has(key, record):
+                    yield key, record
 
-def _ptr(zone: Zone, owner: bytes, address: bytes, ttl: bytes) -> list[tuple[bytes, Record]]:
-    """Return the key and PTR record of an address; nothing if it has a wrong length."""
-    if len(address) not in _ADDRESS_LENGTHS:
-        return []
-    record = Record(reverse_name(address), PTR, pack_single_ttl(ttl, owner))
-    return [(address_key(zone.apex, owner, address), record)]
+
+def _addresses(zone: Zone, owner: bytes, rrsets: RRsets) -> dict[bytes, _Ptr]:
+    """Return the addresses that give a PTR record."""
+    families = _FAMILIES & rrsets.keys()
+    if not families:
+        return {}
+    given = [each for each in zone.candidates(owner) if each.rtype in families]
+    giving = [each for each in given if _gives_ptr(each)]
+    found: dict[bytes, _Ptr] = {}
+    for rtype in families:
+        records = unpack_records(rrsets[rtype])
+        ptr = ttl_bytes(rrsets[rtype]), SHARED if len(records) > 1 else _ALONE
+        found |= dict.fromkeys((address for _, address in records), ptr)
+    if len(giving) < len(given):
+        allowed = {address for each in giving for _, address in unpack_records(each.packed)}
+        found = {address: ptr for address, ptr in found.items() if address in allowed}
+    return found
 
 
-def _addresses(rrsets: RRsets) -> dict[bytes, bytes]:
-    """Return the TTL of each address, 4 bytes."""
-    return {
-        rdata: ttl_bytes(rrsets[rtype])
-        for rtype in (A, AAAA)
-        if rtype in rrsets
-        for _, rdata in unpack_records(rrsets[rtype])
-    }
+def _gives_ptr(candidate: Candidate) -> bool:
+    own = ptr_of(candidate.packed)
+    return candidate.source.ptr if own is None else own

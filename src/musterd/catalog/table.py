@@ -194,6 +194,11 @@ class Table:
             size = RECORD.pack(rtype, len(packed))
             yield key, b"".join((head, LENGTH[len(owner)], owner, size, packed)), (record,)
 
+    def has(self, own_key: bytes, record: Record) -> bool:
+        """Return whether a key, without its source, gives just this record."""
+        row = self.rows.data.get(self.number + own_key)
+        return row is not None and row[ROW.size :] == encode(b"", (record,))
+
     def change_made(self, head: Head, changes: Iterable[tuple[bytes, Record | None]]) -> None:
         """Take records that the catalog made, by keys without their source; None deletes a key."""
         self.write(self._made(ROW.pack(self._generation, *head), changes))

@@ -45,8 +45,8 @@ class Zone:
         """
         self.settings = settings
         self.union = settings.merge == "union"
-        self.ptr = settings.ptr
-        """True if PTR records are made from its addresses."""
+        self.ptr = settings.ptr or any(source.ptr for _, source in sources if source is not None)
+        """True if PTR records are made from the addresses of one of its sources."""
         self.apex = fold(name_from_text(settings.name))
         self.text = name_to_text(self.apex)
         self.sources: dict[bytes, Rows] = {rows.number: rows for rows, _ in sources}
@@ -72,11 +72,12 @@ class Zone:
         self._made = Defaults(_LAST, MADE, settings.ttl.to_bytes(4, "big"), ALL)
 
     def _defaults(self, rank: int, name: str, source: SourceSettings | None) -> Defaults:
-        ttl, policy = self.settings.ttl, self.settings.policy
+        ttl, policy, ptr = self.settings.ttl, self.settings.policy, self.settings.ptr
         if source is not None:
+            ptr = ptr if source.ptr is None else source.ptr
             ttl = ttl if source.ttl is None else source.ttl
             policy = source.policy or policy
-        return Defaults(rank, name, ttl.to_bytes(4, "big"), Policy.parse(policy).octets)
+        return Defaults(rank, name, ttl.to_bytes(4, "big"), Policy.parse(policy).octets, ptr)
 
     def start(self, clock: Clock, last: int) -> None:
         """Start a new zone; ``last`` is its serial in an earlier run, or 0."""

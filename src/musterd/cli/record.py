@@ -56,6 +56,8 @@ class RecordDetails:
     """Weight of each record, for policies that choose by weight."""
     policy: str | None = None
     """Policy of this name: all, one, rotate, sticky or subset:K."""
+    ptr: bool | None = None
+    """Whether its addresses give PTR records; default: as the zone and the source say."""
     description: str | None = None
     """A note for people."""
     label: Labels = None
@@ -69,6 +71,8 @@ class RecordDetails:
             record["weight"] = self.weight
         if self.policy is not None:
             record["policy"] = self.policy
+        if self.ptr is not None:
+            record["ptr"] = self.ptr
         if self.description is not None:
             record["description"] = self.description
         if self.label:

@@ -14,6 +14,7 @@ class RecordInput(TypedDict):
     ttl: NotRequired[int]
     weight: NotRequired[int]
     policy: NotRequired[str]
+    ptr: NotRequired[bool]
     description: NotRequired[str]
     labels: NotRequired[dict[str, str]]
     lease: NotRequired[str]
@@ -30,6 +31,7 @@ class RecordInfo(TypedDict):
     ttl: int | None
     weight: int | None
     policy: str | None
+    ptr: bool | None
     registrant: str
     description: str
     labels: dict[str, str]

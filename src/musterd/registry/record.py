@@ -13,7 +13,7 @@ from musterd.registry.keys import RecordKey, check_id, parse
 from musterd.rr.rrset import Policy
 
 ID_OCTETS: Final = 10
-_KEPT: Final = ("data", "ttl", "weight", "policy", "description", "labels", "lease_ttl")
+_KEPT: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease_ttl")
 """User-supplied fields, excluding audit metadata."""
 
 
@@ -34,6 +34,7 @@ class RecordSpec(NamedTuple):
     labels: Mapping[str, str] = {}
     lease: int = NO_LEASE
     lease_ttl: int | None = None
+    ptr: bool | None = None
 
     @property
     def id(self) -> str:
@@ -137,6 +138,7 @@ def show_value(
         "ttl": value.get("ttl"),
         "weight": value.get("weight"),
         "policy": value.get("policy"),
+        "ptr": value.get("ptr"),
         "registrant": value.get("registrant", ""),
         "description": value.get("description", ""),
         "labels": value.get("labels", {}),

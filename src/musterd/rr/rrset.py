@@ -5,7 +5,8 @@ A *packed* RRset is the form in which the core takes it. All integers are big-en
     ttl u32 | expires u64 | policy u8 | k u8 | count u16 | count x (weight u16 | length u16 | rdata)
 
 See ``_core.pyi`` for the fields. A source may leave the TTL (``TTL_UNSET``) and the policy
-(``POLICY_UNSET``) open; the catalog fills them in.
+(``POLICY_UNSET``) open; the catalog fills them in. The upper bits of its policy byte say whether
+its addresses give PTR records; the catalog removes them.
 """
 
 import re
@@ -20,7 +21,7 @@ TTL_UNSET: Final = 0xFFFF_FFFF
 """The TTL of a record that has none; a real one is at most 2**31 - 1 (RFC 2181 section 8)."""
 POLICY_UNSET: Final = 0
 """The policy byte of a record that has no policy of its own."""
-POLICY_OWN_ALL: Final = 255
+POLICY_OWN_ALL: Final = 15
 """The policy byte of a record whose own policy is ``all``, which is 0 in the core."""
 ALL: Final = b"\0\0"
 """The policy ``all`` as the core takes it, and the policy bytes of a record without its own."""
@@ -38,6 +39,11 @@ _RECORDS_AT: Final = _HEAD.size
 _TTL_UNSET_HIGH: Final = 0xFF
 """First byte of ``TTL_UNSET``; that of a real TTL is at most 0x7f."""
 _NEVER: Final = bytes(8)
+_POLICY: Final = 0x0F
+"""The policy in the policy byte."""
+_PTR: Final = {None: 0, True: 0x10, False: 0x20}
+_PTR_OF: Final = {0x10: True, 0x20: False}
+_PTR_BITS: Final = 0x30
 _SOA_SERIAL: Final = slice(-20, -16)
 """The serial in a SOA RRset of one record: rdata ends in five u32, the first is the serial."""
 
@@ -84,13 +90,15 @@ class RRset(NamedTuple):
     """An unpacked RRset.
 
     ttl: seconds, None if unset; expires: ns of the boot-time clock, 0 for never; policy: its own,
-    None if it has none; records: (weight, rdata in wire form).
+    None if it has none; records: (weight, rdata in wire form); ptr: whether its addresses give PTR
+    records, None if it leaves that to the source.
     """
 
     ttl: int | None
     records: tuple[tuple[int, bytes], ...]
     expires: int = 0
     policy: Policy | None = None
+    ptr: bool | None = None
 
 
 def pack(
@@ -99,6 +107,7 @@ def pack(
     *,
     expires: int = 0,
     policy: Policy | None = None,
+    ptr: bool | None = None,
 ) -> bytes:
     """Pack an RRset of a source; the arguments are the parts of ``RRset``.
 
@@ -106,6 +115,7 @@ def pack(
     """
     kind, k = (POLICY_UNSET, 0) if policy is None else (policy.kind or POLICY_OWN_ALL, policy.k)
     try:
+        kind |= _PTR[ptr]
         head = _HEAD.pack(TTL_UNSET if ttl is None else ttl, expires, kind, k, len(records))
         return head + _pack_records(records)
     except struct.error as error:
@@ -120,9 +130,9 @@ def pack_single(ttl: int, rdata: bytes, weight: int = 1) -> bytes:
     return _SINGLE.pack(ttl, 0, 0, 0, 1, weight, len(rdata)) + rdata
 
 
-def pack_single_ttl(ttl: bytes, rdata: bytes) -> bytes:
-    """Pack an RRset of one record of weight 1; the TTL is 4 bytes."""
-    return ttl + _SINGLE_TAIL.pack(0, 0, 0, 1, 1, len(rdata)) + rdata
+def pack_single_ttl(ttl: bytes, rdata: bytes, weight: int) -> bytes:
+    """Pack an RRset of one record; the TTL is 4 bytes."""
+    return ttl + _SINGLE_TAIL.pack(0, 0, 0, 1, weight, len(rdata)) + rdata
 
 
 def _pack_records(records: Iterable[tuple[int, bytes]]) -> bytes:
@@ -137,10 +147,10 @@ def unpack(packed: bytes) -> RRset:
     records = unpack_records(packed)
     if len(records) != number or not number:
         raise ValueError(f"an RRset of {number} records holds {len(records)}")
-    policy = None
-    if kind != POLICY_UNSET:
-        policy = Policy(0 if kind == POLICY_OWN_ALL else kind, k)
-    return RRset(None if ttl == TTL_UNSET else ttl, tuple(records), expires, policy)
+    policy, own = None, kind & _POLICY
+    if own != POLICY_UNSET:
+        policy = Policy(0 if own == POLICY_OWN_ALL else own, k)
+    return RRset(None if ttl == TTL_UNSET else ttl, tuple(records), expires, policy, ptr_of(packed))
 
 
 def unpack_records(packed: bytes) -> list[tuple[int, bytes]]:
@@ -169,14 +179,23 @@ def ttl_bytes(packed: bytes) -> bytes:
 
 def has_policy(packed: bytes, at: int = 0) -> bool:
     """Return whether the RRset of a source at an offset has a policy of its own."""
-    return packed[at + _POLICY_AT] != POLICY_UNSET
+    return packed[at + _POLICY_AT] & _POLICY != POLICY_UNSET
 
 
 def policy_of(packed: bytes) -> bytes:
     """Return the policy and k of an RRset, as the core takes them; ``ALL`` if it has none."""
-    if packed[_POLICY_AT] == POLICY_OWN_ALL:
-        return ALL
-    return packed[_POLICY_AT:_COUNT_AT]
+    own = packed[_POLICY_AT] & _POLICY
+    return ALL if own == POLICY_OWN_ALL else bytes((own, packed[_POLICY_AT + 1]))
+
+
+def ptr_of(packed: bytes) -> bool | None:
+    """Return whether the addresses of a source's RRset give PTR records, None if it is open."""
+    return _PTR_OF.get(packed[_POLICY_AT] & _PTR_BITS)
+
+
+def first_weight(packed: bytes) -> int:
+    """Return the weight of the first record of a packed RRset."""
+    return packed[_RECORDS_AT] << 8 | packed[_RECORDS_AT + 1]
 
 
 def with_policy(packed: bytes, policy: bytes) -> bytes:
@@ -197,6 +216,9 @@ def fill(packed: bytes, rtype: int, ttl: bytes, policy: bytes) -> bytes:
     if packed[0] == _TTL_UNSET_HIGH:
         packed = ttl + packed[_EXPIRES_AT:]
     own = packed[_POLICY_AT]
+    if own > _POLICY:
+        own &= _POLICY
+        packed = with_policy(packed, bytes((own, packed[_POLICY_AT + 1])))
     if own == POLICY_OWN_ALL:
         return with_policy(packed, ALL)
     if own == POLICY_UNSET and policy != ALL and rtype in ADDRESSED:

@@ -231,6 +231,9 @@ class SourceSettings(Section):
         unit="seconds",
         derived=30,
     )
+    ptr: bool | None = key(
+        None, "PTR records from its addresses; default: ptr of the zone", derived=False
+    )
 
     @property
     def served(self) -> tuple[str, ...]:

@@ -104,7 +104,10 @@ class RegistrySource:
             ttl = min(self.ttl(name) if ttl is None else ttl, lease_ttl)
         if weight is None:
             weight = rdata.weight(rtype, wire)
-        packed = pack(ttl, ((weight, wire),), policy=policy and Policy.parse(policy))
+        ptr = get("ptr")
+        if ptr not in (None, True, False):
+            raise ValueError("ptr: expected true or false")
+        packed = pack(ttl, ((weight, wire),), policy=policy and Policy.parse(policy), ptr=ptr)
         record = Record(name, rtype, packed)
         return Put(key.path, entry.mod_revision, float(get("modified", 0)), (record,))
 
