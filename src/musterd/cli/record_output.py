@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 MAIN: Final = ("name", "type", "data", "ttl", "weight", "policy", "registrant", "labels", "lease")
 """Columns of a list of records."""
-ALL: Final = ("type", "data", "ttl", "weight", "policy", "ptr", "id", "registrant", "labels", "lease",
-              "description", "revision", "modified")  # fmt: skip
+ALL: Final = ("type", "data", "ttl", "weight", "policy", "ptr", "id", "registrant", "labels",
+              "lease", "description", "revision", "modified")  # fmt: skip
 """Columns of the records of one name."""
 _FIELDS: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease")
 """Fields whose changes are shown."""
