@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from musterd.errors import ListenError, SettingsError, StateError
 from musterd.kv import StoreLocked
@@ -312,17 +313,16 @@ async def test_read_only_directory_is_reported(fixture: ServerFixture) -> None:
     [(0o700, 0o600, 0), (0o755, 0o600, 1), (0o700, 0o644, 1), (0o710, 0o640, 2), (0o707, 0o602, 2)],
 )
 async def test_shared_secrets_are_reported(
-    fixture: ServerFixture, folder: int, token: int, warnings: int,
-    capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    fixture: ServerFixture, folder: int, token: int, warnings: int
+) -> None:
     async with fixture.serve():
         pass
-    capfd.readouterr()
     fixture.state.chmod(folder)
     (fixture.state / "token").chmod(token)
-    async with fixture.serve():
-        pass
-    told = capfd.readouterr().out
+    with capture_logs() as logs:
+        async with fixture.serve():
+            pass
+    told = " ".join(entry["event"] for entry in logs)
     assert told.count("can be used by others") == warnings
     assert ("chmod 700" in told) == (folder != 0o700)
     assert ("chmod 600" in told) == (token != 0o600)
