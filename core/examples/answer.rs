@@ -19,9 +19,9 @@ use _core::net::udp::ANSWER_SIZE;
 use _core::options::Options;
 use _core::request::{Outcome, RequestContext, Transport, clock};
 use _core::shared::Shared;
+use _core::zone::declared::State;
 use _core::zone::policy::Random;
 use _core::zone::rrset::{Policy, pack};
-use _core::zone::zones::State;
 use crossbeam_epoch as epoch;
 
 const APEX: &[u8] = b"\x05bench\x04test\x00";

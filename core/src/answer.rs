@@ -9,9 +9,10 @@ use crate::authority::Authority;
 use crate::cookie::{self, Verdict};
 use crate::counters::{Counter, Counters};
 use crate::hash::mix;
+use crate::message::edns_reply::EdnsReply;
 use crate::message::proxy::{Proxy, proxy_header};
 use crate::message::query::{self, Edns, Packet, QR, Query, Question, RD};
-use crate::message::reply::{EdnsReply, Reply};
+use crate::message::reply::Reply;
 use crate::message::wire::{
     self, CLASS_CH, CLASS_IN, HEADER, MAX_MESSAGE, MessageWriter, Name, ede, rcode, rtype,
 };

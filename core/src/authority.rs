@@ -5,14 +5,15 @@
 use arrayvec::ArrayVec;
 
 use crate::counters::{Counter, Counters};
-use crate::message::reply::{NameRef, Reply, Section, Targets};
+use crate::message::reply::{NameRef, Reply, Section};
+use crate::message::targets::Targets;
 use crate::message::wire::{self, MAX_NAME, Name, RECORD_HEADER, ede, rcode, rtype};
 use crate::request::RequestContext;
+use crate::zone::declared::{State, Zone};
 use crate::zone::lookup::Lookup;
 use crate::zone::policy::Selector;
 use crate::zone::rrset::RRset;
 use crate::zone::table::Node;
-use crate::zone::zones::{State, Zone};
 
 /// Aliases followed for one answer.
 const MAX_CHAIN: usize = 16;

@@ -22,8 +22,9 @@ use crate::options::{Options, UDP_SIZE};
 use crate::rdata_text;
 use crate::request::{RequestContext, Transport, clock};
 use crate::shared::Shared;
+use crate::zone::declared::State;
 use crate::zone::rrset::{self, Policy};
-use crate::zone::zones::{Change, State};
+use crate::zone::zones::Change;
 use crate::zonefile;
 
 /// The name server.

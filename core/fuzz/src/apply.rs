@@ -5,10 +5,11 @@
 use std::sync::OnceLock;
 
 use _core::message::wire::Name;
+use _core::zone::declared::State;
 use _core::zone::lookup::Lookup;
 use _core::zone::rrset::{self, Policy, RRset};
 use _core::zone::table::Node;
-use _core::zone::zones::{State, Zones};
+use _core::zone::zones::Zones;
 use crossbeam_epoch as epoch;
 
 use super::message::{A, ANY, CNAME, DNAME, DS, Labels, NS, SOA, SRV, TXT, labels, wire};

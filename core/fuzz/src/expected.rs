@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use _core::message::query::Edns;
 use _core::options::Options;
 use _core::request::Transport;
-use _core::zone::zones::State;
+use _core::zone::declared::State;
 
 use super::message::{ANY, CNAME, DNAME, Labels, NS, SOA, labels, wire};
 use super::model::{Found, Model, Set, Zone};

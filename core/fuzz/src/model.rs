@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
+use _core::zone::declared::State;
 use _core::zone::rrset::Policy;
-use _core::zone::zones::State;
 
 use super::message::{ANY, CNAME, DNAME, DS, Labels, NS};
 

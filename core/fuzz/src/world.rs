@@ -5,8 +5,9 @@ use std::io;
 use std::sync::OnceLock;
 
 use _core::shared::Shared;
+use _core::zone::declared::State;
 use _core::zone::rrset::Policy;
-use _core::zone::zones::{State, Zones};
+use _core::zone::zones::Zones;
 use _core::zonefile::{Parsed, Rrset, parse};
 
 use super::message::{Labels, labels, wire};

@@ -13,8 +13,8 @@ use _core::options::Options;
 use _core::rdata_text::{check_name, is_under};
 use _core::request::{Clock, RequestContext, Transport};
 use _core::shared::Shared;
+use _core::zone::declared::State;
 use _core::zone::rrset::Policy;
-use _core::zone::zones::State;
 use _core::zonefile::{MAX_PROBLEMS, Parsed};
 use crossbeam_epoch as epoch;
 

@@ -1,17 +1,14 @@
 //! Writing of replies: their records, and the OPT record at the end.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
 
-use crate::cookie::{self, FULL, Verdict};
-use crate::message::query::{AA, Edns, QR, RD, TC, option};
+use crate::message::edns_reply::EdnsReply;
+use crate::message::query::{AA, QR, RD, TC, option};
 use crate::message::wire::{
     CLASS_CH, CLASS_IN, HEADER, MessageWriter, RECORD_HEADER, name_len, rcode, rtype, u16_at,
 };
-use crate::networks::client_key;
-use crate::options::Options;
-use crate::request::{Client, Transport};
 
 /// A pointer to the name of the question (RFC 1035 section 4.1.4).
 const POINTER_TO_QUESTION: u16 = 0xc000 | HEADER as u16;
@@ -50,55 +47,6 @@ impl<'n> NameRef<'n> {
             NameRef::Question => NameRef::At((HEADER + skip) as u16),
             NameRef::At(_) | NameRef::Name(_) => NameRef::Name(name),
         }
-    }
-}
-
-/// Most targets whose addresses are added to a reply.
-const MAX_TARGETS: usize = 64;
-
-/// The names in rdata whose addresses the client needs next, and where they were written.
-#[derive(Default)]
-pub struct Targets<'n> {
-    list: ArrayVec<(&'n [u8], usize), MAX_TARGETS>,
-    /// True if the owner of the records is a target: "." in SVCB (RFC 9460 section 2.5.2).
-    pub owner: bool,
-}
-
-impl<'n> Targets<'n> {
-    /// Returns whether records of a type name hosts (RFC 1035, RFC 2782, RFC 9460 section 4.1).
-    pub fn exist_for(rtype: u16) -> bool {
-        matches!(rtype, rtype::SRV | rtype::NS | rtype::MX | rtype::SVCB | rtype::HTTPS)
-    }
-
-    /// Adds the target of a record whose rdata was written at `at`.
-    pub fn add(&mut self, rtype: u16, rdata: &'n [u8], at: usize) {
-        let skip = match rtype {
-            rtype::SRV => 6,
-            rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
-            _ => 0,
-        };
-        let Some(name) = rdata.get(skip..) else { return };
-        let (name, at) = (&name[..name_len(name).unwrap_or(0)], at + skip);
-        if name == [0] {
-            // In the other types "." means that there is no host.
-            self.owner |= matches!(rtype, rtype::SVCB | rtype::HTTPS);
-            return;
-        }
-        let known = self.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-        if !known {
-            // The client looks up targets beyond the bound itself.
-            let _ = self.list.try_push((name, at));
-        }
-    }
-
-    /// Removes a name.
-    pub fn remove(&mut self, name: &[u8]) {
-        self.list.retain(|(target, _)| !target.eq_ignore_ascii_case(name));
-    }
-
-    /// Iterates over the targets, each with the offset of its name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'n [u8], usize)> + '_ {
-        self.list.iter().copied()
     }
 }
 
@@ -416,121 +364,4 @@ fn made_record(
 /// Returns the end of the question section in a message.
 fn question_end(name: usize) -> usize {
     HEADER + if name > 0 { name + 4 } else { 0 }
-}
-
-/// The options for the OPT record of a reply (RFC 6891).
-#[derive(Default)]
-pub struct EdnsReply<'q> {
-    /// True if the query has an OPT record, and therefore the reply too.
-    present: bool,
-    udp_size: u16,
-    dnssec: bool,
-    cookie: Option<[u8; FULL]>,
-    nsid: Option<&'q [u8]>,
-    /// Idle time of this connection, in units of 100 ms (RFC 7828 section 3.1).
-    keepalive: Option<u16>,
-    subnet: Option<&'q [u8]>,
-    /// True if the client sent a malformed client subnet.
-    pub malformed: bool,
-}
-
-impl<'q> EdnsReply<'q> {
-    /// Creates the options for a reply to a query with `edns`, whose cookie got `verdict`, at `now`
-    /// (seconds since 1970).
-    pub fn new(
-        options: &'q Options, edns: Option<&Edns<'q>>, verdict: Option<Verdict>, client: Client,
-        now: u32,
-    ) -> EdnsReply<'q> {
-        let udp_size = options.udp_size as u16;
-        let Some(edns) = edns else { return EdnsReply::default() };
-        let mut reply =
-            EdnsReply { present: true, udp_size, dnssec: edns.dnssec, ..EdnsReply::default() };
-        if edns.version > 0 {
-            return reply;
-        }
-        reply.cookie = match (verdict, edns.cookie, options.secrets.first()) {
-            (Some(Verdict::Proven { fresh: true }), Some(cookie), _) => cookie.try_into().ok(),
-            (None | Some(Verdict::Malformed), ..) => None,
-            (_, Some(cookie), Some(secret)) => {
-                Some(cookie::make(secret, cookie, client.address, now))
-            }
-            _ => None,
-        };
-        reply.nsid = (edns.nsid && !options.server_id.is_empty()).then_some(&options.server_id);
-        if edns.keepalive && client.transport == Transport::Tcp {
-            let idle = options.tcp_idle.as_millis() / 100;
-            reply.keepalive = Some(u16::try_from(idle).unwrap_or(u16::MAX));
-        }
-        if let Some(subnet) = edns.subnet.filter(|_| options.ecs_from.contains(client.address)) {
-            reply.malformed = subnet_address(subnet).is_none();
-            reply.subnet = Some(subnet).filter(|_| !reply.malformed);
-        }
-        reply
-    }
-
-    /// Returns the bytes to reserve for the OPT record.
-    pub fn reserved(&self) -> usize {
-        if !self.present {
-            return 0;
-        }
-        11 + self.cookie.map_or(0, |cookie| 4 + cookie.len())
-            + self.nsid.map_or(0, |id| 4 + id.len())
-            + self.keepalive.map_or(0, |_| 6)
-            + self.subnet.map_or(0, |subnet| 4 + subnet.len())
-    }
-
-    /// Returns the key for the policies: that of the subnet a trusted resolver sent, else of the
-    /// client.
-    pub fn client(&self, client: IpAddr) -> u64 {
-        let subnet = self.subnet.and_then(subnet_address).flatten();
-        client_key(subnet.unwrap_or(client))
-    }
-}
-
-/// Returns the address of a client subnet option (RFC 7871 section 6).
-///
-/// `None` means that the option is malformed, `Some(None)` that the client does not want to be
-/// identified (source prefix length 0).
-fn subnet_address(option: &[u8]) -> Option<Option<IpAddr>> {
-    let (family, source) = (u16_at(option, 0), usize::from(*option.get(2)?));
-    let address = option.get(4..)?;
-    if option[3] != 0 || address.len() != source.div_ceil(8) {
-        return None;
-    }
-    let spare = address.len() * 8 - source;
-    if address.last().is_some_and(|last| last & ((1u16 << spare) - 1) as u8 != 0) {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    bytes.get_mut(..address.len())?.copy_from_slice(address);
-    let address = match family {
-        1 if source <= 32 => Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into(),
-        2 => Ipv6Addr::from(bytes).into(),
-        _ => return None,
-    };
-    Some((source > 0).then_some(address))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn client_subnets_are_checked() {
-        let address = |text: &str| Some(Some(text.parse().unwrap()));
-        let cases: [(&[u8], Option<Option<IpAddr>>); 9] = [
-            (b"\x00\x01\x18\x00\xc0\x00\x02", address("192.0.2.0")),
-            (b"\x00\x02\x10\x00\x20\x01", address("2001::")),
-            (b"\x00\x01\x00\x00", Some(None)),
-            (b"\x00\x01\x18\x00\xc0\x00", None),
-            (b"\x00\x01\x18\x08\xc0\x00\x02", None),
-            (b"\x00\x01\x17\x00\xc0\x00\x03", None),
-            (b"\x00\x01\x28\x00\xc0\x00\x02\x01\x01", None),
-            (b"\x00\x03\x00\x00", None),
-            (b"\x00\x01", None),
-        ];
-        for (option, wanted) in cases {
-            assert_eq!(subnet_address(option), wanted, "{option:?}");
-        }
-    }
 }

@@ -3,9 +3,10 @@
 use crossbeam_epoch::Guard;
 
 use crate::message::wire::{MAX_NAME, Name, rtype};
+use crate::zone::declared::Zone;
 use crate::zone::rrset::RRset;
 use crate::zone::table::Node;
-use crate::zone::zones::{Zone, Zones};
+use crate::zone::zones::Zones;
 
 /// The result of a look-up.
 pub enum Lookup<'g> {

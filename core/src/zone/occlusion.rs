@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use crossbeam_epoch::Guard;
 
 use crate::message::wire::{Name, name_len, rtype};
+use crate::zone::declared::{WILDCARD, Zone};
 use crate::zone::lookup::Lookup;
-use crate::zone::zones::{WILDCARD, Zone, Zones};
+use crate::zone::zones::Zones;
 
 impl Zones {
     /// Returns the number of RRsets in a zone that are never answered, and owner and type of `most` of

@@ -1,187 +1,20 @@
 //! The zones in memory, and the changes to them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
 
 use crate::hash::hash;
-use crate::message::wire::{MAX_LABELS, Name, rtype};
+use crate::message::wire::Name;
+use crate::zone::declared::{State, Zone};
+use crate::zone::directory::Directory;
 use crate::zone::rrset;
-use crate::zone::table::{Node, Table};
-
-/// The state of a zone, which depends on its sources.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[repr(u8)]
-pub enum State {
-    /// All records are known: negative answers are final.
-    Live = 0,
-    /// Records may be missing: negative answers are SERVFAIL.
-    #[default]
-    Loading = 1,
-    /// Records may be outdated: answers carry the extended error "Stale Answer".
-    Stale = 2,
-    /// Negative answers as in `Loading`, positive answers as in `Stale`.
-    Restoring = 3,
-}
-
-impl TryFrom<u8> for State {
-    type Error = String;
-
-    fn try_from(number: u8) -> Result<State, String> {
-        State::from_number(number)
-            .ok_or_else(|| format!("{number} is not a state of a zone: expected 0 to 3"))
-    }
-}
-
-impl State {
-    #[inline]
-    const fn from_number(number: u8) -> Option<State> {
-        Some(match number {
-            0 => State::Live,
-            1 => State::Loading,
-            2 => State::Stale,
-            3 => State::Restoring,
-            _ => return None,
-        })
-    }
-}
-
-/// The first bytes of a wildcard (RFC 4592 section 2.1.1).
-pub(super) const WILDCARD: &[u8] = b"\x01*";
-
-/// A zone that this server answers for.
-pub struct Zone {
-    apex: Box<[u8]>,
-    hash: u64,
-    table: Table,
-    /// A `State`.
-    state: AtomicU8,
-    /// Number of owner names that begin with `*`, empty non-terminals included (RFC 4592). If it is
-    /// 0, no wildcard is searched.
-    wildcards: AtomicU32,
-    /// Number of owner names that occlude the names below them: with NS below the apex, or with DNAME.
-    /// If it is 0, none is searched.
-    occluders: AtomicU32,
-    /// Number of owner names with DNAME.
-    dnames: AtomicU32,
-}
-
-impl Zone {
-    fn new(apex: &[u8], hash: u64) -> Zone {
-        Zone {
-            apex: apex.into(),
-            hash,
-            table: Table::default(),
-            state: (State::Loading as u8).into(),
-            wildcards: 0.into(),
-            occluders: 0.into(),
-            dnames: 0.into(),
-        }
-    }
-
-    /// Returns the wire name of the apex in lower case.
-    #[inline]
-    pub fn apex(&self) -> &[u8] {
-        &self.apex
-    }
-
-    /// Returns the state.
-    #[inline]
-    pub fn state(&self) -> State {
-        // Only states are stored, so the default is never used.
-        State::from_number(self.state.load(Relaxed)).unwrap_or_default()
-    }
-
-    /// Returns whether an owner name begins with `*`.
-    #[inline]
-    pub fn has_wildcards(&self) -> bool {
-        self.wildcards.load(Relaxed) > 0
-    }
-
-    /// Returns whether an owner name occludes the names below it: a zone cut, or one with DNAME.
-    #[inline]
-    pub fn has_occluders(&self) -> bool {
-        self.occluders.load(Relaxed) > 0
-    }
-
-    /// Returns whether an owner name has a DNAME record.
-    #[inline]
-    pub fn has_dnames(&self) -> bool {
-        self.dnames.load(Relaxed) > 0
-    }
-
-    /// Returns whether a node occludes the names below it, and whether it has a DNAME record.
-    fn occlusion(&self, node: &Node) -> [bool; 2] {
-        let has = |rtype| node.rrsets().any(|rrset| rrset.rtype() == rtype);
-        let dname = has(rtype::DNAME);
-        [dname || (node.name() != self.apex() && has(rtype::NS)), dname]
-    }
-
-    /// Iterates over the owner names, empty non-terminals included, in no order.
-    pub fn nodes<'g>(&self, guard: &'g Guard) -> impl Iterator<Item = &'g Node> {
-        self.table.nodes(guard)
-    }
-
-    /// Adds a new name.
-    fn insert(&self, node: Node, guard: &Guard) {
-        if node.name().starts_with(WILDCARD) {
-            self.wildcards.fetch_add(1, Release);
-        }
-        self.table.put(node, guard);
-    }
-
-    /// Removes an existing name.
-    fn remove(&self, hash: u64, name: &[u8], guard: &Guard) {
-        self.table.remove(hash, name, guard);
-        if name.starts_with(WILDCARD) {
-            self.wildcards.fetch_sub(1, Release);
-        }
-    }
-}
+use crate::zone::table::Node;
 
 /// A change to an RRset: zone, owner, type, and the packed RRset or `None` to remove it.
 pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
-
-/// Zones by apex, replaced as a whole when a zone is added or removed.
-struct Directory {
-    /// True for each number of labels that the apex of a zone has: other suffixes are not hashed.
-    depths: [bool; MAX_LABELS + 1],
-    slots: Box<[Option<Arc<Zone>>]>,
-}
-
-impl Directory {
-    fn new(zones: &[Arc<Zone>]) -> Directory {
-        let capacity = (zones.len() * 2 + 1).next_power_of_two();
-        let mut directory = Directory {
-            depths: [false; MAX_LABELS + 1],
-            slots: vec![None; capacity].into_boxed_slice(),
-        };
-        for zone in zones {
-            let labels = Name::read(&zone.apex).map_or(0, |name| name.labels());
-            directory.depths[labels] = true;
-            let mut at = zone.hash as usize & (capacity - 1);
-            while directory.slots[at].is_some() {
-                at = (at + 1) & (capacity - 1);
-            }
-            directory.slots[at] = Some(zone.clone());
-        }
-        directory
-    }
-
-    #[inline]
-    fn get(&self, hash: u64, apex: &[u8]) -> Option<&Arc<Zone>> {
-        let mut at = hash as usize & (self.slots.len() - 1);
-        while let Some(zone) = &self.slots[at] {
-            if zone.hash == hash && zone.apex() == apex {
-                return Some(zone);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-        None
-    }
-}
 
 /// All zones. The workers read them, one caller at a time writes.
 pub struct Zones {
