@@ -127,9 +127,9 @@ class WatchedFiles:
             unchanged = self._version == (self._read or 0)
             if not unchanged and not calm:
                 calm = await self._settled(late=late)
-            if self._renewed != self._version:
-                await self._renew()
             version = self._version
+            if self._renewed != version:
+                await self._renew()
             before, written = await asyncio.to_thread(_examine, self.files)
             unsure = (doubted == version or self._unreported) and not self._hurried
             if (unsure or written) and not calm and not (calm := await self._undisturbed(quiet)):
@@ -166,12 +166,10 @@ class WatchedFiles:
     async def _undisturbed(self, seconds: float) -> bool:
         """Wait, and return True unless something happens."""
         self._event.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
-        except TimeoutError:
-            return True
-        return False
+        return not self._event.is_set()
 
     def _open(self) -> set[str]:
         """Return the files that a writer has not closed."""
