@@ -290,6 +290,32 @@ def test_reverse_names() -> None:
     assert found.text() == ["1.0.0.10.in-addr.arpa. PTR web"]
 
 
+def test_keys_below_an_address_give_its_ptr_records() -> None:
+    """Older versions of external-dns write them, with a hash as the last part."""
+    found = Model(zones=("muster.local", "10.in-addr.arpa", "d.f.ip6.arpa"))
+    one, six = "/skydns/arpa/in-addr/10/0/0/1", "/skydns/arpa/ip6/f/d" + "/0" * 29 + "/1"
+    found.put(f"{one}/1a2b3c4d", {"host": "web.muster.local", "targetstrip": 1})
+    found.put(f"{one}/5e6f7a8b", {"host": "b.muster.local"})
+    found.put(f"{six}/1a2b3c4d", {"host": "web.muster.local", "targetstrip": 1})
+    wanted = ["1.0.0.10.in-addr.arpa. PTR b", "1.0.0.10.in-addr.arpa. PTR web",
+              "1." + "0." * 29 + "d.f.ip6.arpa. PTR web"]  # fmt: skip
+    assert sorted(found.text()) == sorted(wanted)
+    # The same data at the address itself is one record.
+    found.put(one, {"host": "web.muster.local"})
+    assert sorted(found.text()) == sorted(wanted)
+    found.delete(f"{one}/1a2b3c4d")
+    assert sorted(found.text()) == sorted(wanted)
+    found.delete(one)
+    found.delete(f"{six}/1a2b3c4d")
+    assert found.text() == ["1.0.0.10.in-addr.arpa. PTR b"]
+    # Classless delegations (RFC 2317) and short names are names of their own.
+    found.put("/skydns/arpa/in-addr/10/0/0/0-25/7", {"host": "c.muster.local"})
+    found.put("/skydns/arpa/in-addr/10/9", {"host": "d.muster.local"})
+    assert {line.split()[0] for line in found.text()} == {
+        "1.0.0.10.in-addr.arpa.", "7.0-25.0.0.10.in-addr.arpa.", "9.10.in-addr.arpa.",
+    }  # fmt: skip
+
+
 def test_exact_names() -> None:
     keys = {"web": {"host": "10.0.0.1"}, "web/a": {"host": "10.0.0.2"},
             "dns/apex/x": {"host": "10.0.0.3"}}  # fmt: skip

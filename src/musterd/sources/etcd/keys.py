@@ -107,7 +107,8 @@ class KeyCodec:
         """Parse a key; None if its name is outside the zones.
 
         Raises ValueError if DNS can't have its name. Upper case is folded, a trailing slash is
-        ignored, and a part with dots stands for several labels.
+        ignored, and a part with dots stands for several labels. What follows a whole reverse name
+        only tells its keys apart.
         """
         rest = raw[len(self.prefix) :]
         plain = self._plain.fullmatch(rest) is not None
@@ -118,6 +119,9 @@ class KeyCodec:
             _check(rest, path)
         if len(path) > MAX_PATH_BYTES:
             raise ValueError(f"its name has {len(path) + 2} bytes, at most {MAX_NAME_BYTES}")
+        below = _BELOW_ADDRESS.match(path)
+        if below is not None and self.top(below[1]) is not None:
+            return self.irregular(below[1], raw)
         return (
             ServiceKey(path, rest + b"\0\0", irregular=False)
             if plain
@@ -277,4 +281,7 @@ def is_reverse(path: bytes) -> bool:
     return path.startswith(_REVERSE)
 
 
+_BELOW_ADDRESS = re.compile(
+    rb"(arpa/in-addr(?:/[0-9]{1,3}){4}|arpa/ip6(?:/[0-9a-f]){32})/", re.DOTALL
+)
 _REVERSE = path_of(IN_ADDR) + b"/", path_of(IP6) + b"/"

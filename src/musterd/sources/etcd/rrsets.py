@@ -197,10 +197,11 @@ class RRsetBuilder:
 
     def reverse(self, services: Iterable[ServiceRecord]) -> RRsets:
         """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
-        return self._join(
-            PTR,
-            [(service.ttl, 1, service.host) for service in services if service.kind == NAME],
-        )
+        found: dict[bytes, tuple[int, int, bytes]] = {}
+        for service in services:
+            if service.kind == NAME:
+                found.setdefault(service.host, (service.ttl, 1, service.host))
+        return self._join(PTR, list(found.values()))
 
     def addresses(
         self, path: bytes, hosts: Sequence[ServiceRecord], follow: Follow
