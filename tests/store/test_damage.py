@@ -183,6 +183,8 @@ async def test_damaged_change_in_history_makes_a_watch_list_again(tmp_path: Path
         async with store.watch(b"", first) as watch:
             with pytest.raises(Compacted):
                 await anext(watch)
+        with pytest.raises(StoreCorrupt, match="changes are missing in the history"):
+            await store.history(b"b")
 
 
 @pytest.mark.parametrize("hot", [True, False], ids=["with a log to recover", "closed"])

@@ -238,3 +238,15 @@ async def test_value_limit_can_be_configured(open_embedded: OpenEmbedded) -> Non
     await store.put(b"a", bytes(10))
     with pytest.raises(StoreLimit, match="a: a value of 11 bytes: at most 10"):
         await store.put(b"a", bytes(11))
+
+
+async def test_watch_from_the_revision_of_an_empty_store(tmp_path: Path) -> None:
+    async with await Embedded.open(tmp_path / "s.db") as store:
+        async with store.watch(b"", 1) as early:
+            assert await store.put(b"a", b"") == 2
+            assert [batch.revision for batch in await take(early, 1)] == [2]
+        async with store.watch(b"", 1) as late:
+            assert [batch.revision for batch in await take(late, 1)] == [2]
+        assert [batch.revision for batch in (await store.history(b"")).batches] == [2]
+    async with await Embedded.open(tmp_path / "empty.db") as store:
+        assert (await store.history(b"")).batches == ()

@@ -16,6 +16,7 @@ import structlog
 from musterd.kv.errors import Compacted
 from musterd.kv.values import Entry, EventBatch, Page, Past, prefix_end
 from musterd.store.embedded.checksums import DamagedRow, Row, read_entry, read_event, read_meta
+from musterd.store.embedded.layout import EMPTY
 from musterd.store.embedded.sequence import event_id, split
 
 log = structlog.get_logger()
@@ -41,6 +42,9 @@ _CHANGED = (
 _CHANGED_UPWARD = (
     "SELECT id FROM event WHERE id >= ? AND id < ? AND key >= ? ORDER BY id DESC LIMIT ?"
 )
+_COUNT = "SELECT count(DISTINCT id / ?) FROM event WHERE id >= ? AND id < ?"
+_FIRST: Final = EMPTY.revision + 1
+"""Revision of the first change of a store."""
 _WINDOW: Final = 2000
 """Revisions searched for changes in one query."""
 
@@ -109,7 +113,7 @@ class Snapshot:
 
     async def _history(self, first: int, last: int, prefix: bytes) -> tuple[list[EventBatch], int]:
         found: list[Row] = []
-        octets, dry, revision = 0, False, first - 1
+        octets, dry, revision = 0, False, max(first, _FIRST) - 1
         at, end = event_id(first) - 1, event_id(last + 1)
         while not dry:
             await asyncio.sleep(0)
@@ -137,7 +141,10 @@ class Snapshot:
             start = max(end - _WINDOW, self.compacted + 1)
             for revision, changes in self._changed(prefix, start, end, limit):
                 ids = event_id(revision), event_id(revision + 1)
-                batches += _batches(self._open().execute(_EVENT, ids))
+                found = _batches(self._open().execute(_EVENT, ids))
+                if not found:
+                    raise _gap()
+                batches += found
                 limit -= changes
                 befores = (event.previous for event in batches[-1].events)
                 octets += sum(len(entry.value) for entry in befores if entry)
@@ -150,6 +157,9 @@ class Snapshot:
     def _changed(self, prefix: bytes, start: int, end: int, limit: int) -> list[tuple[int, int]]:
         """Return the revisions that changed keys with a prefix, with the number of changes."""
         upper, ids = prefix_end(prefix), (event_id(start), event_id(end))
+        ((count,),) = self._open().execute(_COUNT, (event_id(1), *ids))
+        if count != end - max(start, _FIRST):
+            raise _gap()
         if upper is None:
             found = self._open().execute(_CHANGED_UPWARD, (*ids, prefix, limit))
         else:
@@ -181,8 +191,12 @@ def _following(revision: int, id_: int) -> int:
     """Return the revision of an event, which must follow another. Raises DamagedRow."""
     found, _ = split(id_)
     if found != revision + 1:
-        raise DamagedRow("changes are missing in the history")
+        raise _gap()
     return found
+
+
+def _gap() -> DamagedRow:
+    return DamagedRow("changes are missing in the history")
 
 
 def _batches(rows: Iterable[Row]) -> list[EventBatch]:
