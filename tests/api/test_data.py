@@ -17,6 +17,7 @@ from tests.api.kit import Api
         ("TXT", "", '""'),
         ("TXT", "x" * 256, f'"{"x" * 255}" "x"'),
         ("TXT", r"\# 3 026869", '"hi"'),
+        ("TXT", r"\#one two", '"#one two"'),
         ("SPF", "v=spf1 -all", '"v=spf1 -all"'),
         ("TXT", "größe", '"gr\\195\\182\\195\\159e"'),
         ("SRV", "0 10 8080 web.example.", "0 10 8080 web.example."),

@@ -30,6 +30,8 @@ _WORDS: Final = _words(f"{_QUOTED}|{_PLAIN}")
 _PARAMS: Final = _words(f"{_QUOTED}|{_PLAIN}(?:(?<==){_QUOTED})?")
 """Words of which one may be ``key="value"`` (RFC 9460 section 2.1)."""
 _ESCAPES: Final = re.compile(rf"({ESCAPE})|\\.?", re.DOTALL)
+_GENERIC: Final = re.compile(rf"{_SPACE}*+\\#{_SPACE}")
+"""Start of data of any type (RFC 3597 section 5)."""
 _UNQUOTED: Final = re.compile(rf'{ESCAPE}|[^"\\]', re.DOTALL)
 _SEMICOLON: Final = re.compile(rf"(?:{ESCAPE}|[^;\\])*+(;.*)", re.DOTALL)
 
@@ -46,7 +48,7 @@ def checked(rtype: int, text: str) -> str:
                 f"{excerpt(found[0])} is not an escape: write \\\\ for a backslash, "
                 "\\DDD for a byte"
             )
-    if rtype in _TEXTS and not text.lstrip(" \t").startswith("\\#"):
+    if rtype in _TEXTS and not _GENERIC.match(text):
         if '"' not in _ESCAPES.sub("", text):
             return _one_text(text)
         pattern = _STRINGS
