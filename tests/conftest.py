@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from musterd.server import tuning
+from tests.etcdkit import Etcds
 
 Write = Callable[[str], Path]
 
@@ -24,6 +25,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove settings from the environment."""
     for name in [name for name in os.environ if name.startswith("MUSTERD_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
+    """Start etcd servers on demand, one of each version."""
+    created = Etcds(tmp_path_factory.mktemp("etcd"))
+    yield created
+    created.close()
 
 
 @pytest.fixture

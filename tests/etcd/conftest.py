@@ -1,19 +1,12 @@
-"""Fixtures: a shared etcd of each version, and a client of it."""
+"""Fixtures: an etcd of each version, and a client of it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from musterd.etcd import ALL, EtcdClient
 from tests.etcdkit import BINARIES, Etcd, Etcds
-
-
-@pytest.fixture(scope="session")
-def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
-    created = Etcds(tmp_path_factory.mktemp("etcd"))
-    yield created
-    created.close()
 
 
 @pytest.fixture(params=list(BINARIES))

@@ -1,7 +1,7 @@
 """Fixtures that run each contract test once for each store."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -33,13 +33,6 @@ async def backend(
         yield chosen
     finally:
         await chosen.close()
-
-
-@pytest.fixture(scope="session")
-def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
-    created = Etcds(tmp_path_factory.mktemp("etcd"))
-    yield created
-    created.close()
 
 
 @pytest.fixture
