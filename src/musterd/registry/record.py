@@ -1,7 +1,9 @@
 """Records: requested, stored and shown form."""
 
 import hashlib
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -15,6 +17,10 @@ from musterd.rr.rrset import Policy
 ID_OCTETS: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease_ttl")
 """User-supplied fields, excluding audit metadata."""
+_PLAIN_OWNER: Final = re.compile(r"[a-z0-9_*-]{1,63}(?:\.[a-z0-9_*-]{1,63})*|@")
+"""Owners that are written as in keys: nearly all."""
+_SHORT: Final = 240
+"""Characters of owner and zone up to which the name is not too long."""
 
 
 class RecordSpec(NamedTuple):
@@ -108,15 +114,21 @@ def record_key(key: bytes) -> RecordKey:
     answered, but never found.
     """
     found = parse(key)
-    apex = names.zone_wire(found.zone)
-    owner = names.owner_wire(found.owner, found.zone).lower()
-    form = (
-        names.zone_text(apex), names.owner_text(owner, apex),
-        rdata.type_text(rdata.parse_type(found.rtype)), check_id(found.id),
-    )  # fmt: skip
+    zone, owner, rtype, name = found
+    if len(owner) + len(zone) > _SHORT or not _PLAIN_OWNER.fullmatch(owner):
+        wire = names.owner_wire(owner, zone).lower()
+        owner = names.owner_text(wire, names.zone_wire(zone))
+    own_zone, own_type = _zone_and_type(zone, rtype)
+    form = RecordKey(own_zone, owner, own_type, check_id(name))
     if form != found:
-        raise ValueError(f"a key of this record is spelled {'/'.join(form)}: rename or delete it")
+        raise ValueError(f"a key of this record is spelled {form.path}: rename or delete it")
     return found
+
+
+@lru_cache(maxsize=1024)
+def _zone_and_type(zone: str, rtype: str) -> tuple[str, str]:
+    """Return a zone and a type as in keys. Raises ValueError."""
+    return names.zone_text(names.zone_wire(zone)), rdata.type_text(rdata.parse_type(rtype))
 
 
 def show(entry: Entry) -> dict[str, Any]:
