@@ -24,6 +24,8 @@ _RECORD: Final = TypeAdapter(tuple[ZoneName, Owner, Type, Id])
 _IF_MATCH: Final[TypeAdapter[str | None]] = TypeAdapter(IfMatch)
 _IF_NONE_MATCH: Final[TypeAdapter[str | None]] = TypeAdapter(IfNoneMatch)
 
+_NO_TAGS: Final = None, None
+
 Headers = Mapping[bytes, bytes]
 Handler = Callable[[Call], Awaitable[Response]]
 Parse = Callable[[str, str, Headers, bytes], Handler | None]
@@ -87,6 +89,8 @@ def _record(headers: Headers, body: bytes) -> schemas.RecordIn:
 
 def _tags(headers: Headers) -> tuple[str | None, str | None]:
     """Return If-Match and If-None-Match. Raises ValueError."""
+    if b"if-match" not in headers and b"if-none-match" not in headers:
+        return _NO_TAGS
     match = _header(_IF_MATCH, headers, b"if-match")
     return match, _header(_IF_NONE_MATCH, headers, b"if-none-match")
 
