@@ -15,7 +15,7 @@ from musterd.sources.changes import Begin, Delete, Put, PutMany, Synced
 from tests.catalogkit import ManualClock, records, rows, settings, until
 
 APEX = name_from_text("muster.local")
-SERVERS = "only the addresses of these name servers are answered"
+SERVERS = "only the addresses of name servers are answered"
 AT_CUT = f"cut.muster.local. is delegated by NS records, so at it {SERVERS}"
 BELOW_CUT = f"cut.muster.local. is delegated by NS records, so below it {SERVERS}"
 BELOW_DNAME = "d.muster.local. has a DNAME, which redirects every name below it"
@@ -47,6 +47,21 @@ async def searched() -> Searched:
     made = Searched()
     await made.catalog.reconfigure(settings())
     return made
+
+
+async def test_glue_of_other_delegations_and_of_the_apex_is_not_reported(
+    searched: Searched,
+) -> None:
+    searched.put(
+        "file",
+        "@ NS ns.one",
+        "one NS elsewhere.test.",
+        "two NS sibling.one",
+        "ns.one A 10.0.0.1",
+        "sibling.one A 10.0.0.2",
+        "other.one A 10.0.0.3",
+    )
+    assert list(await searched.found()) == ["other.one.muster.local. A"]
 
 
 async def test_records_at_and_below_a_delegation_are_reported(searched: Searched) -> None:

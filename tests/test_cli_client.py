@@ -187,7 +187,8 @@ def test_truncated_list_is_an_error(api: Api) -> None:
     with responding(http("200 OK", f"{record}\n{record}", "application/x-ndjson")) as url:
         out, output = api.both("record", "list", "--json", "--server", url, code=1)
     assert out == f"{record}\n"
-    assert output.startswith(f"{url}: the list ends in the middle of a line; ")
+    (problem,) = json.loads(output)["problems"]
+    assert problem.startswith(f"{url}: the list ends in the middle of a line; ")
 
 
 def test_reply_before_whole_body_was_sent(api: Api, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ async def test_status_lists_records_that_are_never_answered(api: Api) -> None:
     catalog.apply("registry", PutMany(1, 0.0, rows(*lines)))
     await HiddenSearch(api.core, catalog).search()
     reason = (
-        "cut.muster.local. is delegated by NS records, so below it only the addresses of these "
+        "cut.muster.local. is delegated by NS records, so below it only the addresses of "
         "name servers are answered"
     )
     status = await api.ok("GET", "/status")

@@ -1,7 +1,7 @@
 """Import of a zone file into the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ import dns.rdatatype
 from musterd._core import parse_zone
 from musterd.api.context import Context
 from musterd.catalog.explain import explain
-from musterd.catalog.hidden import hidden_by
+from musterd.catalog.hidden import hidden_by, servers
 from musterd.catalog.merge import MADE_PTR
 from musterd.catalog.resolve import resolve
 from musterd.catalog.zone import MADE, Zone, deepest
@@ -208,6 +208,12 @@ class Importer:
             if "CNAME" in words and len(words) > 1
         ]
         self._compare_ttls(compared, plan)
+        every = servers(self._into, None) if cuts else set()
+        every.update(*(names for (_, rtype), names in cuts.items() if rtype == NS))
+
+        def targets(cut: bytes | None) -> Collection[bytes]:
+            return every if cut is None else cuts[cut, NS]
+
         for (owner, word), data in wanted.items():
             rtype = rdata.parse_type(word)
             name = owner_wire(owner, self._zone)
@@ -215,7 +221,7 @@ class Importer:
                 data.pop(known.form, None)
             if data and self._are_made(name, rtype, data):
                 data.clear()
-            reason = hidden_by(name, rtype, self._into.apex, cuts, lambda cut: cuts[cut, NS])
+            reason = hidden_by(name, rtype, self._into.apex, cuts, targets)
             if data and reason:
                 plan.problems.append((0, f"{name_to_text(name)} {word}: {reason}"))
             for wire, ttl in data.values():

@@ -1,6 +1,7 @@
 """Records that are never answered, because a delegation or a DNAME above them is."""
 
 from collections.abc import Callable, Container, Iterable
+from functools import cache, partial
 from typing import Final
 
 import structlog
@@ -17,8 +18,8 @@ MAX_LOGGED: Final = 20
 
 log = structlog.get_logger()
 
-Targets = Callable[[bytes], Container[bytes]]
-"""Returns the folded names of the servers to which an owner name is delegated."""
+Targets = Callable[[bytes | None], Container[bytes]]
+"""Returns the folded names of the servers to which an owner name, or if None any, is delegated."""
 
 
 def hidden_by(
@@ -35,14 +36,15 @@ def hidden_by(
             return f"{name_to_text(above)} has a DNAME, which redirects every name below it"
         if above == apex or (above, NS) not in cuts:
             continue
-        if rtype in (A, AAAA) and owner in targets(above):
+        # The servers of other delegations are glue as well (RFC 9471 section 2.3).
+        if rtype in (A, AAAA) and (owner in targets(above) or owner in targets(None)):
             return ""
         if above == owner and rtype in (NS, DS):
             return ""
         where = "at it" if above == owner else "below it"
         return (
             f"{name_to_text(above)} is delegated by NS records, so {where} only the addresses of "
-            "these name servers are answered"
+            "name servers are answered"
         )
     return ""
 
@@ -51,15 +53,23 @@ def hidden_in(zone: Zone, owner: bytes, rtype: int) -> str:
     """Return why records of a type at a folded owner name of a zone are never answered."""
     if not zone.cuts:
         return ""
-    return hidden_by(owner, rtype, zone.apex, zone.cuts, lambda cut: servers(zone, cut))
+    return hidden_by(owner, rtype, zone.apex, zone.cuts, partial(servers, zone))
+
+
+def _hidden_of(zone: Zone, found: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], str]:
+    """Return the RRsets of a zone that are never answered, with the reasons."""
+    targets = cache(partial(servers, zone))
+    reasons = (
+        (place, hidden_by(*place, zone.apex, zone.cuts, targets)) for place in found if zone.cuts
+    )
+    return {place: reason for place, reason in reasons if reason}
 
 
 def report_hidden(zone: Zone, total: int, found: Iterable[tuple[bytes, int]]) -> None:
     """Replace the hidden RRsets of a zone, and log those that are new."""
     before = zone.hidden
-    reasons = {(owner, rtype): hidden_in(zone, owner, rtype) for owner, rtype in found}
     # The zone may have changed since they were found.
-    zone.hidden = {place: reason for place, reason in reasons.items() if reason}
+    zone.hidden = _hidden_of(zone, found)
     zone.hidden_total = total
     new = [place for place, reason in zone.hidden.items() if before.get(place) != reason]
     for owner, rtype in new[:MAX_LOGGED]:
@@ -69,10 +79,12 @@ def report_hidden(zone: Zone, total: int, found: Iterable[tuple[bytes, int]]) ->
         log.warning("more RRsets are never answered", zone=zone.text, number=len(new) - MAX_LOGGED)
 
 
-def servers(zone: Zone, owner: bytes) -> set[bytes]:
-    """Return the folded names in the NS records of all sources at an owner name."""
+def servers(zone: Zone, cut: bytes | None) -> set[bytes]:
+    """Return the folded names in the NS records of all sources at a cut, or at any if None."""
+    every = [zone.apex, *(owner for owner, rtype in zone.cuts if rtype == NS)]
     return {
         fold(wire)
+        for owner in (every if cut is None else [cut])
         for candidate in zone.candidates(owner)
         if candidate.rtype == NS
         for _, wire in unpack_records(candidate.packed)
