@@ -105,7 +105,7 @@ def corrupt(path: Path, how: str) -> StoreCorrupt:
     """Return the error for a damaged file."""
     return StoreCorrupt(
         f"{path}: damaged, or not a musterd store: {how}: restore it and its -wal file from a"
-        " backup, or move both away to start with an empty store"
+        f" backup and remove {path.name}.acked, or move all three away to start with an empty store"
     )
 
 
