@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -87,6 +88,26 @@ async def test_damaged_file_is_refused_and_left_unchanged(
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("file", ["s.db-wal", "s.db.acked"])
+async def test_files_of_a_killed_store_that_are_cut_off(tmp_path: Path, file: str) -> None:
+    """Every acknowledged write is there, or the store is refused; the note may be missing."""
+    live = tmp_path / "live"
+    async with await Embedded.open(live / "s.db") as store:
+        for number in range(20):
+            await store.put(b"%d" % number, bytes(100))
+        shutil.copytree(live, tmp_path / "kept")
+    size = (tmp_path / "kept" / file).stat().st_size
+    for cut in range(0, size + 1, max(1, size // 25)):
+        folder = tmp_path / f"cut-{cut}"
+        shutil.copytree(tmp_path / "kept", folder)
+        os.truncate(folder / file, cut)
+        try:
+            async with await Embedded.open(folder / "s.db") as store:
+                assert len(await everything(store)) == 20
+        except StoreCorrupt:
+            assert file == "s.db-wal"
 
 
 async def test_damage_while_open_fails_only_affected_reads(tmp_path: Path) -> None:

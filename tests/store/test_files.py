@@ -12,6 +12,8 @@ from musterd.kv import PutOp, StoreCorrupt, StoreUnavailable
 from musterd.store.embedded import Embedded
 from tests.store.kit import everything
 
+pytestmark = pytest.mark.slow
+
 
 async def fill(path: Path) -> None:
     async with await Embedded.open(path) as store:

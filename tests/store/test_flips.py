@@ -14,6 +14,7 @@ from musterd.kv import Compacted, Entry, EventBatch, PutOp, StoreCorrupt, StoreN
 from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.store.kit import everything, seeded, until
 
+pytestmark = pytest.mark.slow
 FLIPS = int(os.environ.get("FLIPS", "150"))
 OPTIONS = EmbeddedOptions(history=150)
 HEADER = 100
