@@ -155,7 +155,8 @@ def _server(state: ServerState) -> Iterator[Family]:
         )  # fmt: skip
     if (store := state.store) is not None:
         yield _gauge(
-            "musterd_store_problem", "1 if the store is damaged or can't be written.",
+            "musterd_store_problem",
+            "1 if the store is damaged, or its files were changed by something else.",
             float(store.problem is not None),
         )  # fmt: skip
     if (snapshots := state.snapshots) is not None:
