@@ -19,7 +19,7 @@ from musterd.catalog.zone import Zone, deepest
 from musterd.registry.directory import ServerDirectory
 from musterd.registry.keys import RecordKey
 from musterd.registry.leases import LeaseService
-from musterd.registry.names import check_place, owner_text, parse_owner, parse_zone, zone_text
+from musterd.registry.names import check_place, parse_owner, parse_zone, zone_text
 from musterd.registry.preconditions import Preconditions
 from musterd.registry.rdata import parse_type, type_text
 from musterd.registry.record import RecordSpec
@@ -69,7 +69,10 @@ class Context:
 
     def zone(self, text: str) -> Zone:
         """Return a declared zone by its name. Raises ProblemResponse."""
-        apex = _apex(text)
+        return self.declared(_apex(text))
+
+    def declared(self, apex: bytes) -> Zone:
+        """Return a declared zone. Raises ProblemResponse."""
         zone = self.catalog.zones.get(apex)
         if zone is None:
             raise self.no_zone(zone_text(apex))
@@ -107,13 +110,14 @@ class Context:
 
 
 class Target(NamedTuple):
-    """The key, owner and type that a path names; the id of the key may be empty.
+    """The key, zone, owner and type that a path names; the id of the key may be empty.
 
     strays: keys of all records at the owner name that were registered under another zone; none
     unless the path names the most specific declared zone.
     """
 
     key: RecordKey
+    apex: bytes
     owner: bytes
     rtype: int
     strays: tuple[RecordKey, ...] = ()
@@ -140,16 +144,18 @@ class Call:
 
     def zone_to_write(self, text: str) -> Zone:
         """Return a zone that the token may write to. Raises ProblemResponse."""
-        name = zone_text(_apex(text))
+        apex = _apex(text)
+        name = zone_text(apex)
         need(self.token, f"write:{name}", has=self.token.writes(name))
-        zone = self.context.zone(text)
-        if all(rows.name != REGISTRY for rows in zone.sources.values()):
-            raise ProblemResponse(
-                409,
-                f'zone {name} does not accept registrations: add "{REGISTRY}" to its sources',
-                "not-listed",
-            )
-        return zone
+        zone = self.context.declared(apex)
+        for rows in zone.sources.values():
+            if rows.name == REGISTRY:
+                return zone
+        raise ProblemResponse(
+            409,
+            f'zone {name} does not accept registrations: add "{REGISTRY}" to its sources',
+            "not-listed",
+        )
 
     def zone_of(self, name: str) -> Zone:
         """Return the declared zone of an absolute name for a token that may read it or write there.
@@ -180,12 +186,12 @@ class Call:
 
     def _target(self, apex: bytes, owner: str, rtype: str, name: str) -> Target:
         try:
-            wire = parse_owner(owner, apex)
+            wire, owner = parse_owner(owner, apex)
             number = parse_type(rtype)
         except ValueError as error:
             raise ProblemResponse(422, str(error), "invalid") from None
-        key = RecordKey(zone_text(apex), owner_text(wire, apex), type_text(number), name)
-        return Target(key, wire, number, self.context.strays(wire, apex))
+        key = RecordKey(zone_text(apex), owner, type_text(number), name)
+        return Target(key, apex, wire, number, self.context.strays(wire, apex))
 
     def write_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
         """Return what the path of a write refers to. Raises ProblemResponse.
@@ -225,15 +231,17 @@ class Call:
             check_place(target.key.owner, target.rtype)
         except ValueError as error:
             raise ProblemResponse(422, str(error), "invalid") from None
-        zone = deepest(self.context.catalog.zones, target.owner)
+        zone = self.context.catalog.zones.get(target.apex)
         reason = hidden_in(zone, target.owner, target.rtype) if zone else ""
         if reason:
             raise ProblemResponse(409, reason, "clash")
 
     def check_cut(self, target: Target, wanted: Iterable[RecordSpec]) -> None:
         """Raise ProblemResponse if NS records would hide the other records at their owner."""
-        zone = self.context.catalog.zones.get(_apex(target.key.zone))
-        if zone is None or target.rtype != NS or target.owner == zone.apex:
+        if target.rtype != NS:
+            return
+        zone = self.context.catalog.zones.get(target.apex)
+        if zone is None or target.owner == zone.apex:
             return
         servers = {fold(record.wire) for record in wanted}
         hidden = {

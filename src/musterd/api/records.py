@@ -80,8 +80,9 @@ async def get_rrset(
 ) -> Response:
     """List the records of an owner name and a type."""
     call.reads()
-    key, _, _, strays = call.target(zone, owner, type)
-    strays = tuple(stray for stray in strays if stray.rtype == key.rtype)
+    target = call.target(zone, owner, type)
+    key = target.key
+    strays = tuple(stray for stray in target.strays if stray.rtype == key.rtype)
     expected = preconditions.parse(if_match, if_none_match)
     return await listing(call.context.registry, request, key[:3], filters, strays, expected)
 
@@ -174,8 +175,9 @@ async def get_record(
 ) -> Response:
     """Return a record."""
     call.reads()
-    key, _, _, strays = call.target(zone, owner, type, check_id(id))
-    record = await call.context.registry.get(key, strays)
+    target = call.target(zone, owner, type, check_id(id))
+    key = target.key
+    record = await call.context.registry.get(key, target.strays)
     expected = preconditions.parse(if_match, if_none_match)
     revision: int = record["revision"]
     if expected and expected.unchanged(key.path, (str(revision),), revision):

@@ -35,11 +35,13 @@ def strays_at(
     There are none unless the zone is the most specific declared one. known: zones under which
     records are registered.
     """
-    above = list(suffixes(owner))
-    if not any(suffix in known and suffix != apex for suffix in above):
-        # The usual case: a look at each record of the name would cost more.
-        return ()
-    declared = [zones[suffix] for suffix in above if suffix in zones]
+    # No other zone has records above the name, usually: a look at each of its own would cost more.
+    at = 0
+    while owner[at:] not in known or owner[at:] == apex:
+        if not owner[at]:
+            return ()
+        at += 1 + owner[at]
+    declared = [zones[suffix] for suffix in suffixes(owner) if suffix in zones]
     if not declared or declared[0].apex != apex:
         return ()
     own = f"{zone_text(apex)}/"

@@ -56,13 +56,14 @@ def check_transaction(
             f"{len(compares)} comparisons and {len(operations)} operations in a transaction:"
             f" at most {limits.operations} each"
         )
-    keys = [step.key for step in operations]
-    if len(set(keys)) != len(keys):
+    if len(operations) > 1 and len({step.key for step in operations}) != len(operations):
         raise StoreLimit("two operations of a transaction have the same key")
-    for key in (*keys, *(compare.key for compare in compares)):
-        if not 0 < len(key) <= limits.key:
-            raise StoreLimit(f"a key of {len(key)} bytes: expected 1 to {limits.key}")
+    for compare in compares:
+        if not 0 < len(compare.key) <= limits.key:
+            raise _key_limit(limits, compare.key)
     for step in operations:
+        if not 0 < len(step.key) <= limits.key:
+            raise _key_limit(limits, step.key)
         if isinstance(step, PutOp) and len(step.value) > limits.value:
             raise StoreLimit(
                 f"{printable(step.key)}: a value of {len(step.value)} bytes: at most {limits.value}"
@@ -71,3 +72,7 @@ def check_transaction(
     if size > limits.size:
         raise StoreLimit(f"a transaction of {size} bytes: at most {limits.size}")
     return size
+
+
+def _key_limit(limits: Limits, key: bytes) -> StoreLimit:
+    return StoreLimit(f"a key of {len(key)} bytes: expected 1 to {limits.key}")

@@ -178,4 +178,9 @@ def prefix_end(prefix: bytes) -> bytes | None:
 
 def size_of(operations: Sequence[Operation]) -> int:
     """Return the size of the keys and values of operations, in bytes."""
-    return sum(len(part) for step in operations for part in step[:2])
+    size = 0
+    for step in operations:
+        size += len(step.key)
+        if isinstance(step, PutOp):
+            size += len(step.value)
+    return size

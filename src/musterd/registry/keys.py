@@ -43,7 +43,7 @@ class RecordKey(NamedTuple):
 
 def prefix(*parts: str) -> bytes:
     """Return the common key prefix of a zone, an owner name or a type."""
-    return RECORDS + "".join(f"{part}/" for part in parts).encode()
+    return RECORDS + "/".join((*parts, "")).encode()
 
 
 def parse(key: bytes) -> RecordKey:
@@ -61,7 +61,7 @@ def record_path(text: str) -> RecordKey:
     parts = text.split("/")
     if len(parts) != _PARTS:
         raise ValueError(f'"{excerpt(text)}" is not a record: expected ZONE/OWNER/TYPE/ID')
-    return RecordKey._make(parts)
+    return RecordKey(*parts)
 
 
 def check_id(text: str) -> str:

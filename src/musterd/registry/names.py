@@ -62,30 +62,32 @@ def parse_zone(text: str) -> bytes:
     return fold(_parse(_ascii(text), ROOT))
 
 
-def parse_owner(text: str, apex: bytes) -> bytes:
-    """Parse an owner name into its folded wire name.
+def parse_owner(text: str, apex: bytes) -> tuple[bytes, str]:
+    """Parse an owner name into its folded wire name and its key form.
 
     A final dot makes it absolute, else it is relative to the zone; ``@`` is the apex; what is not
     ASCII is written by IDNA (RFC 5891). Raises ValueError, also if it is not in the zone, and if it
     is relative but ends in the name of the zone.
     """
     if text == APEX:
-        return apex
+        return apex, APEX
     if _PLAIN.fullmatch(text):
-        owner, absolute = _join(text, apex).lower(), False
+        key, absolute = text.lower(), False
+        owner = _plain_wire(key, apex)
     else:
         plain = _ascii(text)
         absolute = bool(_FINAL_DOT.fullmatch(plain))
         owner = fold(_parse(plain, ROOT if absolute else apex))
-    if not within(owner, apex):
-        raise ValueError(f'"{excerpt(text)}" is not in the zone {name_to_text(apex)}')
-    if not absolute and _repeats(owner, apex):
+        if not within(owner, apex):
+            raise ValueError(f'"{excerpt(text)}" is not in the zone {name_to_text(apex)}')
+        key = owner_text(owner, apex)
+    if not absolute and _repeats(key, zone_text(apex)):
         raise ValueError(
             f'"{excerpt(text)}" ends in the name of the zone, without a final dot: write '
             f"{excerpt(text)}. for that name, or {excerpt(name_to_text(owner), MAX_TEXT)} for the "
             "name below it"
         )
-    return owner
+    return owner, key
 
 
 def check_place(owner: str, rtype: int) -> None:
@@ -102,13 +104,13 @@ def check_place(owner: str, rtype: int) -> None:
 
 def in_path(owner: str, zone: str) -> str:
     """Return an owner in key form as a path names it: absolute where ``parse_owner`` needs that."""
-    return f"{owner}.{zone}." if _repeats(owner_wire(owner, zone), zone_wire(zone)) else owner
+    return f"{owner}.{zone}." if _repeats(owner, zone) else owner
 
 
-def _repeats(owner: bytes, apex: bytes) -> bool:
-    """Return whether an owner in a zone, taken relative to it, ends in the name of the zone."""
-    relative = owner[: -len(apex)]
-    return relative.endswith(apex[:-1]) and apex != ROOT and within(relative + ROOT, apex)
+def _repeats(owner: str, zone: str) -> bool:
+    """Return whether an owner ends in the name of its zone; both in key form."""
+    # In key form, a name has one spelling, and each "." is between labels.
+    return owner.endswith(zone) and (owner == zone or owner.endswith(f".{zone}"))
 
 
 def parse_name(text: str) -> bytes:
@@ -144,8 +146,13 @@ def _escaped(label: bytes) -> str:
 
 def _join(owner: str, apex: bytes) -> bytes:
     """Return the wire name of a relative name in a zone."""
-    if not _PLAIN.fullmatch(owner):
-        return _limited(name_from_text(owner)[:-1] + apex, owner)
+    if _PLAIN.fullmatch(owner):
+        return _plain_wire(owner, apex)
+    return _limited(name_from_text(owner)[:-1] + apex, owner)
+
+
+def _plain_wire(owner: str, apex: bytes) -> bytes:
+    """Return the wire name of a relative name without escapes in a zone."""
     if "." not in owner:
         return _limited(b"%c%b%b" % (len(owner), owner.encode(), apex), owner)
     parts = [b"%c%b" % (len(label), label.encode()) for label in owner.split(".")]

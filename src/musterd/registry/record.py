@@ -119,8 +119,9 @@ def record_key(key: bytes) -> RecordKey:
         wire = names.owner_wire(owner, zone).lower()
         owner = names.owner_text(wire, names.zone_wire(zone))
     own_zone, own_type = _zone_and_type(zone, rtype)
-    form = RecordKey(own_zone, owner, own_type, check_id(name))
-    if form != found:
+    check_id(name)
+    if owner != found.owner or own_zone != zone or own_type != rtype:
+        form = RecordKey(own_zone, owner, own_type, name)
         raise ValueError(f"a key of this record is spelled {form.path}: rename or delete it")
     return found
 

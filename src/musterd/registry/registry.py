@@ -22,6 +22,9 @@ MAX_SCAN: Final = 20_000
 PAGE: Final = 1000
 _Value = tuple[Entry | None, dict[str, Any]]
 """The entry that a record replaces, and its own value."""
+# Python evaluates the annotations of a nested function each time, so these are names.
+_Put = Attempt[_Value]
+_Delete = Attempt[None]
 
 
 class Written(NamedTuple):
@@ -156,7 +159,7 @@ class Registry:
         """
         octets = key.octets
 
-        async def build(found: Found) -> Attempt[_Value]:
+        async def build(found: Found) -> _Put:
             seen: list[Compare] = []
             if of_rrset:
                 whole = await self.rrset(*key[:3])
@@ -190,7 +193,7 @@ class Registry:
         """Remove a record and return the revision. Raises NotRegistered, Mismatch."""
         octets = key.octets
 
-        async def build(found: Found) -> Attempt[None]:
+        async def build(found: Found) -> _Delete:
             if expect:
                 _check(key, found.entry, expect)
             if found.entry is None:
