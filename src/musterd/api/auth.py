@@ -26,7 +26,7 @@ def authenticate(tokens: Tokens, headers: Mapping[bytes, bytes]) -> Token:
         )
     token = None
     if value[: len(BEARER)].lower() == BEARER:
-        token = tokens.check(value[len(BEARER) :].strip().decode("latin-1"))
+        token = tokens.check(value[len(BEARER) :].strip())
     if token is None:
         raise ProblemResponse(
             401,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from musterd.api.limits import ApiLimits
@@ -14,7 +13,6 @@ _IMPORTS: Final = "/v1/zones/", "/import"
 """Start and end of the path of an import."""
 _SMALL: Final = 65_536
 """Bodies up to this many bytes are not counted: all connections together hold few of them."""
-_AT_ONCE: Final = nullcontext()
 
 
 class Disconnected(Exception):  # noqa: N818
@@ -31,13 +29,11 @@ class Bodies:
         self._limits = limits
         self._imports = asyncio.Semaphore(limits.imports)
 
-    def turn(self, path: str) -> AbstractAsyncContextManager[Any]:
-        """Return a context in which the body of a path may be read and handled."""
-        return self._imports if _is_import(path) else _AT_ONCE
-
-    def most(self, path: str, max_body: int) -> int:
-        """Return the largest size of a body. max_body: from the settings."""
-        return max_body * self._limits.import_times if _is_import(path) else max_body
+    def expect(self, path: str, max_body: int) -> "Body":
+        """Return the body of a request to a path, to be read. max_body: from the settings."""
+        if path.startswith(_IMPORTS[0]) and path.endswith(_IMPORTS[1]):
+            return Body(self, max_body * self._limits.import_times, self._imports)
+        return Body(self, max_body)
 
     def hold(self, octets: int) -> None:
         """Add received bytes. Raises ProblemResponse if there are too many at once."""
@@ -56,30 +52,37 @@ class Bodies:
 
 
 class Body:
-    """The body of one request. It counts until the block ends."""
+    """The body of one request."""
 
-    def __init__(self, bodies: Bodies, most: int) -> None:
-        """Create an empty body of at most ``most`` bytes."""
+    slow = False
+    """True if it came in pieces."""
+    _counted = 0
+    _has_turn = False
+
+    def __init__(self, bodies: Bodies, most: int, turns: asyncio.Semaphore | None = None) -> None:
+        """Create an empty body of at most ``most`` bytes. turns: waits before it is read."""
         self._bodies = bodies
         self._most = most
-        self._counted = 0
+        self._turns = turns
 
-    def __enter__(self) -> "Body":
-        """Enter the block."""
-        return self
+    def end(self) -> None:
+        """Count it no longer, and give its turn to another."""
+        if self._counted:
+            self._bodies.release(self._counted)
+        if self._turns and self._has_turn:
+            self._turns.release()
 
-    def __exit__(self, *_: object) -> None:
-        """Count it no longer."""
-        self._bodies.release(self._counted)
-
-    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[bytes, bool]:
-        """Return the body, and whether it came in pieces. Raises ProblemResponse, Disconnected."""
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """Return the body, which counts until its end. Raises ProblemResponse, Disconnected."""
+        if self._turns:
+            self._has_turn = await self._turns.acquire()
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most:
             raise self._too_large()
         message = await receive()
         if not message.get("more_body"):
-            return bytes(self._checked(message)), False
+            return self._checked(message)
+        self.slow = True
         held = bytearray(self._checked(message))
         while message.get("more_body"):
             message = await receive()
@@ -89,7 +92,7 @@ class Body:
             if len(held) > _SMALL:
                 self._bodies.hold(len(held) - self._counted)
                 self._counted = len(held)
-        return bytes(held), True
+        return bytes(held)
 
     def _checked(self, message: Mapping[str, Any]) -> bytes:
         if message["type"] == "http.disconnect":
@@ -105,7 +108,3 @@ class Body:
             f"the body is larger than {self._most} bytes ([api] max_body): send less",
             "too-large",
         )
-
-
-def _is_import(path: str) -> bool:
-    return path.startswith(_IMPORTS[0]) and path.endswith(_IMPORTS[1])

@@ -19,8 +19,9 @@ from musterd.api.routing import load_json
 
 _JSON: Final = b"application/json"
 _PREFIX: Final = "/v1/records/"
-_RRSET: Final = TypeAdapter(tuple[ZoneName, Owner, Type])
-_RECORD: Final = TypeAdapter(tuple[ZoneName, Owner, Type, Id])
+_RRSET: Final = TypeAdapter(tuple[ZoneName, Owner, Type]).validator
+_RECORD: Final = TypeAdapter(tuple[ZoneName, Owner, Type, Id]).validator
+_BODY: Final = TypeAdapter(schemas.RecordIn).validator
 _IF_MATCH: Final[TypeAdapter[str | None]] = TypeAdapter(IfMatch)
 _IF_NONE_MATCH: Final[TypeAdapter[str | None]] = TypeAdapter(IfNoneMatch)
 
@@ -84,7 +85,8 @@ def _record(headers: Headers, body: bytes) -> schemas.RecordIn:
     """Parse a body as FastAPI does. Raises ValueError."""
     if headers.get(b"content-type") != _JSON:
         raise ValueError("FastAPI handles other content types")
-    return schemas.RecordIn.model_validate(load_json(body))
+    record: schemas.RecordIn = _BODY.validate_python(load_json(body))
+    return record
 
 
 def _tags(headers: Headers) -> tuple[str | None, str | None]:

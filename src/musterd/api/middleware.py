@@ -20,7 +20,7 @@ import structlog
 from musterd.api import fast_path
 from musterd.api.abort import abort
 from musterd.api.auth import authenticate
-from musterd.api.body import Bodies, Body, Disconnected
+from musterd.api.body import Bodies, Disconnected
 from musterd.api.context import CALL, Call, Context
 from musterd.api.limits import Rate
 from musterd.api.problems import ProblemResponse, of_error
@@ -106,14 +106,15 @@ class Middleware:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             await self._dispatch(scope, headers, b"", receive, sender)
             return
-        most = self._bodies.most(path, self._context.settings().max_body)
-        async with self._bodies.turn(path):
-            with Body(self._bodies, most) as body:
-                content, slow = await body.read(headers, receive)
-                if slow:
-                    # The token may have ended meanwhile.
-                    authenticate(tokens, headers)
-                await self._dispatch(scope, headers, content, receive, sender)
+        body = self._bodies.expect(path, self._context.settings().max_body)
+        try:
+            content = await body.read(headers, receive)
+            if body.slow:
+                # The token may have ended meanwhile.
+                authenticate(tokens, headers)
+            await self._dispatch(scope, headers, content, receive, sender)
+        finally:
+            body.end()
 
     async def _dispatch(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
@@ -141,12 +142,12 @@ class _Sender:
         self._send = send
         self._tokens = tokens
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Send a message. Raises _TokenEnded."""
         if message.get("more_body") and self.token and not self._tokens.valid(self.token):
             raise _TokenEnded
         self.begun = True
-        await self._send(message)
+        return self._send(message)
 
 
 def _no_query(scope: Scope) -> None:

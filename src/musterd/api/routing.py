@@ -34,7 +34,9 @@ def load_json(body: bytes) -> Any:
 
     Raises ValueError.
     """
-    return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+    # JSON in another encoding does not begin like this.
+    encoding = "utf-8" if body.startswith(b'{"') else json.detect_encoding(body)
+    return _DECODER.decode(body.decode(encoding, "surrogatepass"))
 
 
 class _Route(APIRoute):

@@ -135,11 +135,11 @@ class Tokens:
         """Return the number of tokens."""
         return len(self._known)
 
-    def check(self, text: str) -> Token | None:
+    def check(self, text: bytes) -> Token | None:
         """Return the token of a text, None if it is unknown or expired."""
-        if not is_token(text):
+        if not TEXT.fullmatch(text):
             return None
-        digest = hashlib.sha256(text.encode()).digest()
+        digest = hashlib.sha256(text).digest()
         token = self._known.get(digest)
         if token is None or not hmac.compare_digest(token.digest, digest):
             return None

@@ -289,11 +289,11 @@ class _ResponseTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send data, but hold back the head until the body follows."""
         data = bytes(data)
-        if self._head is None or data.startswith(_CONTINUE):
-            self._transport.write(data)
-        elif self._head:
+        if self._head:
             self._transport.write(self._head + data)
             self._head = None
+        elif self._head is None or data.startswith(_CONTINUE):
+            self._transport.write(data)
         else:
             cycle = self._cycle
             if cycle.more_body and cycle.keep_alive:

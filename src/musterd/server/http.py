@@ -43,8 +43,8 @@ class HttpServer:
         limits = self._limits
         protocol: Any = partial(HttpConnection, limits=limits, open_connections=Connections())
         config = uvicorn.Config(
-            application, http=protocol, log_config=None, access_log=False, lifespan="off",
-            ws="none", proxy_headers=False, server_header=False, loop="none",
+            application, interface="asgi3", http=protocol, log_config=None, access_log=False,
+            lifespan="off", ws="none", proxy_headers=False, server_header=False, loop="none",
             timeout_keep_alive=limits.idle_seconds, timeout_graceful_shutdown=GRACE,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )  # fmt: skip

@@ -32,20 +32,19 @@ class RequestHead:
         self._hosts = {"localhost", *(host.rstrip(".").lower() for host in hosts)}
         self._kind_of_host = lru_cache(maxsize=256)(self._find_kind_of_host)
 
-    async def __call__(
+    def __call__(
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
-    ) -> None:
-        """Answer one request."""
+    ) -> Awaitable[None]:
+        """Answer one request. Not a coroutine itself, which would cost as much as the checks."""
         if scope["type"] == "http":
             try:
                 self._check(scope)
             except ProblemResponse as problem:
-                await problem.response()(scope, receive, send)
-                return
-        await self._application(scope, receive, send)
+                return problem.response()(scope, receive, send)
+        return self._application(scope, receive, send)
 
     def _check(self, scope: MutableMapping[str, Any]) -> None:
         lines: list[tuple[bytes, bytes]] = scope["headers"]
@@ -55,37 +54,13 @@ class RequestHead:
             scope["headers"] = list(fields.items())
         host = fields.get(b"host")
         if host is not None:
-            self._check_host(scope, host)
+            kind = self._kind_of_host(host)
+            if kind != "own":
+                _check_host(scope, host, kind)
         elif scope["http_version"] != "1.0":
             raise ProblemResponse(400, "the header Host is missing")
-        coding = fields.get(b"transfer-encoding")
-        if coding is not None and coding.strip().lower() != b"chunked":
-            raise ProblemResponse(501, f"Transfer-Encoding: {_text(coding)} is not supported")
-        coding = fields.get(b"content-encoding")
-        if coding is not None and coding.strip().lower() not in {b"", b"identity"}:
-            raise ProblemResponse(
-                415,
-                f"Content-Encoding: {_text(coding)} is not supported: send the body as it is",
-                headers={"Accept-Encoding": "identity"},
-            )
-
-    def _check_host(self, scope: MutableMapping[str, Any], host: bytes) -> None:
-        """Raise ProblemResponse for a name that is not ours on loopback.
-
-        A web page elsewhere can let its name point to loopback (DNS rebinding), so that a browser
-        on this host sends us requests, and gives the page the responses. With TLS, the browser
-        rejects our certificate.
-        """
-        kind = self._kind_of_host(host)
-        if kind == "invalid":
-            raise ProblemResponse(400, f'the header "Host: {_text(host)}" is invalid')
-        server = scope.get("server")
-        if kind == "foreign" and server and scope["scheme"] == "http" and _is_loopback(server[0]):
-            raise ProblemResponse(
-                421,
-                f'"{_text(host)}" is not a name of this server: use its address or localhost, or'
-                " add the name to hosts in [api] or [metrics]",
-            )
+        if b"transfer-encoding" in fields or b"content-encoding" in fields:
+            _check_codings(fields)
 
     def _find_kind_of_host(self, host: bytes) -> str:
         """Return ``own``, ``foreign`` or ``invalid``."""
@@ -96,6 +71,37 @@ class RequestHead:
             return "own" if _is_address(found[1].decode("ascii")) else "invalid"
         name = found[2].decode("latin-1").lower().removesuffix(".")
         return "own" if name in self._hosts or _is_address(name) else "foreign"
+
+
+def _check_host(scope: MutableMapping[str, Any], host: bytes, kind: str) -> None:
+    """Raise ProblemResponse for a name that is not ours on loopback.
+
+    A web page elsewhere can let its name point to loopback (DNS rebinding), so that a browser
+    on this host sends us requests, and gives the page the responses. With TLS, the browser
+    rejects our certificate.
+    """
+    if kind == "invalid":
+        raise ProblemResponse(400, f'the header "Host: {_text(host)}" is invalid')
+    server = scope.get("server")
+    if server and scope["scheme"] == "http" and _is_loopback(server[0]):
+        raise ProblemResponse(
+            421,
+            f'"{_text(host)}" is not a name of this server: use its address or localhost, or'
+            " add the name to hosts in [api] or [metrics]",
+        )
+
+
+def _check_codings(fields: Fields) -> None:
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None and coding.strip().lower() != b"chunked":
+        raise ProblemResponse(501, f"Transfer-Encoding: {_text(coding)} is not supported")
+    coding = fields.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in {b"", b"identity"}:
+        raise ProblemResponse(
+            415,
+            f"Content-Encoding: {_text(coding)} is not supported: send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 def _joined(lines: list[tuple[bytes, bytes]]) -> Fields:
