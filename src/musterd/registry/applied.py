@@ -85,8 +85,9 @@ class Applied:
 
         The write is durable before that, but its client may query at once and expect it.
         """
-        if self.revision >= revision or not self._live:
-            return self.revision >= revision
+        done = self.revision >= revision
+        if done or not self._live:
+            return done
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[waiting] = revision
         try:

@@ -23,7 +23,7 @@ class WriteCache:
 
     def keep(self, entry: Entry) -> None:
         """Add a written entry."""
-        self.drop(entry.key)
+        self._entries.pop(entry.key, None)
         if len(entry.value) > MAX_VALUE:
             return
         if len(self._entries) >= MAX_ENTRIES:
