@@ -134,7 +134,7 @@ async def test_store_that_is_removed_while_running_is_reported_and_saved(
             assert (await put_web(client, "10.0.0.1")).status_code == 201
             path.unlink()
             event = await server.logged("store can't be written")
-            assert "store.db.saved in its place" in str(event["reason"])
+            assert "store.db.saved in the place of store.db" in str(event["reason"])
             ready = (await plain.get(f"http://{server.metrics}/readyz")).json()
             assert "was removed or replaced" in ready["store"]["problem"]
             problems = (await client.get("/status")).json()["problems"]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,9 @@ async def test_removed_file_is_noticed_and_saved(
     async with await Embedded.open(path) as store:
         await store.put(b"a", b"1")
         remove(path)
-        assert f"stop musterd, and put {saved} in its place" in await problem(store, "removed")
+        assert f"stop musterd, and put {saved} in the place of s.db" in await problem(
+            store, "removed"
+        )
         content = await everything(store)
     with pytest.raises(StoreCorrupt, match=r"acknowledged writes are missing: it is empty or was"):
         await Embedded.open(path)
@@ -97,6 +100,51 @@ async def test_removed_log_is_noticed_and_its_writes_are_kept_by_a_stop(tmp_path
         found = await store.get(b"a")
         assert found
         assert found.value == b"1"
+
+
+@pytest.mark.parametrize("left", [0, 31, 100, -1])
+async def test_truncated_log_is_no_longer_written_and_its_content_is_saved(
+    tmp_path: Path, left: int
+) -> None:
+    path, wal, saved = (tmp_path / name for name in ("s.db", "s.db-wal", "s.db.saved"))
+    async with await Embedded.open(path) as store:
+        await store.put(b"a", b"1")
+        content = await everything(store)
+        os.truncate(wal, left if left >= 0 else wal.stat().st_size + left)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=r"s\.db-wal: was truncated by another"):
+                await store.put(b"a", b"2")
+        assert "was truncated by another program" in str(store.problem)
+        assert f"put {saved} in the place of s.db" in str(store.problem)
+        killed = copy(tmp_path, tmp_path / "killed")
+    with pytest.raises(StoreCorrupt, match="acknowledged writes are missing"):
+        await Embedded.open(killed)
+    wal.unlink(missing_ok=True)
+    saved.replace(path)
+    async with await Embedded.open(path) as store:
+        assert await everything(store) == content
+
+
+async def test_truncated_log_is_noticed_without_a_write(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    async with await Embedded.open(path) as store:
+        await store.put(b"a", b"1")
+        os.truncate(tmp_path / "s.db-wal", 0)
+        await problem(store, "truncated")
+
+
+async def test_log_that_sqlite_truncates_is_no_problem(tmp_path: Path) -> None:
+    path, wal = tmp_path / "s.db", tmp_path / "s.db-wal"
+    async with await Embedded.open(path) as store:
+        sizes = []
+        for _ in range(24):
+            await store.transaction(
+                (), [PutOp(b"%d" % place, bytes(60_000)) for place in range(17)]
+            )
+            sizes.append(wal.stat().st_size)
+        await store.put(b"a", b"1")
+        assert store.problem is None
+    assert any(after < before for before, after in pairwise(sizes)), sizes
 
 
 def copy(folder: Path, to: Path, *without: str) -> Path:

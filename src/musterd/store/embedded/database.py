@@ -35,7 +35,7 @@ _FORMATS = {1, 2}
 _SYNC_FULL = 2
 _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 512
-_WAL_KEPT_OCTETS = 16_777_216
+WAL_KEPT_OCTETS: Final = 16_777_216
 """Size that a larger WAL is truncated to."""
 _WAL_PAGES = 4000
 """Pages of WAL between checkpoints: a higher value gives longer pauses, but fewer."""
@@ -181,7 +181,7 @@ def _durable(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: can't be stored safely there: journal {mode}, synchronous {sync}:"
             " put it on a local disk"
         )
-    db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_OCTETS}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_OCTETS}")
     db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
 
 

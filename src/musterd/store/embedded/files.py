@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 from musterd.kv.errors import StoreUnavailable
 from musterd.store.embedded.acknowledged import Acknowledged
 from musterd.store.embedded.checksums import Meta
+from musterd.store.embedded.database import WAL_KEPT_OCTETS
 
 
 class _Seen(NamedTuple):
@@ -17,10 +18,10 @@ class _Seen(NamedTuple):
     modified: int
 
     @classmethod
-    def of(cls, path: Path) -> Self | None:
+    def of(cls, path: str) -> Self | None:
         """Return the state of a file, None if there is none."""
         try:
-            found = path.stat()
+            found = os.stat(path)
         except OSError:
             return None
         return cls(found.st_ino, found.st_size, found.st_mtime_ns)
@@ -38,56 +39,70 @@ class Files:
         self.path = path
         self._acknowledged = acknowledged
         self._db = db
-        self._wal_path = path.with_name(path.name + "-wal")
+        self._name = str(path)
+        self._wal_path = self._name + "-wal"
         self._saved = ""
-        self._seen = _Seen.of(path)
+        self._seen = _Seen.of(self._name)
         self._inode = self._seen and self._seen.inode
         self._wal = _Seen.of(self._wal_path)
 
     def same(self) -> bool:
         """Return whether the database has its name, so that the name can be opened."""
-        now = _Seen.of(self.path)
+        now = _Seen.of(self._name)
         return now is not None and now.inode == self._inode
 
     def check(self) -> None:
         """Raise StoreUnavailable if a file was removed, replaced or changed by another program."""
-        now = _Seen.of(self.path)
-        self._compare(now)
+        now, wal = self._found()
         if now != self._seen:
             raise StoreUnavailable(
                 f"{self.path}: was changed by another program: stop musterd, and restore it from a"
                 " backup"
             )
+        if wal and self._wal and wal.octets < self._wal.octets:
+            raise self._truncated()
+        self._saved = ""
 
     def committed(self, meta: Meta) -> None:
-        """Check the names of the files after a commit, before it is acknowledged.
+        """Check the files after a commit, before it is acknowledged.
 
         Raises StoreUnavailable.
         """
-        now = _Seen.of(self.path)
-        self._compare(now)
-        self._seen = now
+        now, wal = self._found()
+        # SQLite itself truncates a log only to a size above this.
+        if wal and self._wal and wal.octets < min(self._wal.octets, WAL_KEPT_OCTETS):
+            raise self._truncated()
+        self._seen, self._wal = now, wal
         self._acknowledged.write(meta.commits, meta.revision)
 
-    def _compare(self, now: _Seen | None) -> None:
+    def _found(self) -> tuple[_Seen, _Seen | None]:
+        """Return the state of the database and its log. Raises StoreUnavailable."""
+        now = _Seen.of(self._name)
         if now is None or now.inode != self._inode:
-            self._saved = self._saved or self._save()
             raise StoreUnavailable(
-                f"{self.path}: was removed or replaced while musterd runs: {self._saved}"
+                f"{self.path}: was removed or replaced while musterd runs: {self._save()}"
             )
-        self._saved = ""
         wal = _Seen.of(self._wal_path)
-        if self._wal is None:
-            # SQLite creates it with the first commit.
-            self._wal = wal
-        elif wal is None or wal.inode != self._wal.inode:
+        # SQLite creates the log with the first commit.
+        if self._wal and (wal is None or wal.inode != self._wal.inode):
             raise StoreUnavailable(
                 f"{self._wal_path}: was removed or replaced while musterd runs: stop musterd with"
                 " SIGTERM, which saves its content, and start it again"
             )
+        return now, wal
+
+    def _truncated(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._wal_path}: was truncated by another program: {self._save()}; remove the -wal"
+            " file before you start musterd again"
+        )
 
     def _save(self) -> str:
-        """Save the content of a file that has lost its name; return what to do."""
+        """Save the content of a damaged or removed file, the first time; return what to do."""
+        self._saved = self._saved or self._saving()
+        return self._saved
+
+    def _saving(self) -> str:
         to = self.path.with_name(self.path.name + ".saved")
         try:
             to.unlink(missing_ok=True)
@@ -96,4 +111,4 @@ class Files:
                 self._db.backup(copy)
         except (OSError, sqlite3.Error) as error:
             return f"export the zones before you stop musterd, as {to} can't be written: {error}"
-        return f"stop musterd, and put {to} in its place, which has its content"
+        return f"stop musterd, and put {to} in the place of {self.path.name}, which has its content"
