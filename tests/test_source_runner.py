@@ -109,10 +109,11 @@ async def test_withheld_records_are_explained_while_the_source_withholds_them() 
     task = asyncio.create_task(SourceRunner(script, catalog, None, lambda name: None).run())
     script.then(*NEW, withheld)
     await until(lambda: len(catalog.explain(zone, owner)) > 1)
-    # The source gives no TXT, so there is no RRset that the withheld TXT record would be part of.
-    given, hidden = catalog.explain(zone, owner)
+    given, hidden, alone = catalog.explain(zone, owner)
     assert (hidden.rrset.records, hidden.hidden) == (((5, bytes((10, 0, 0, 9))),), "because")
     assert (hidden.key, hidden.revision) == (given.key, given.revision)
+    # The source gives no other TXT record, so this one has no key.
+    assert (alone.rtype, alone.hidden, alone.key) == (TXT, "no", "")
     script.then(Withheld(owner, ()))
     await until(lambda: len(catalog.explain(zone, owner)) == 1)
     task.cancel()
