@@ -130,6 +130,19 @@ async def test_state_directory_that_cannot_be_created(fixture: ServerFixture) ->
             pass
 
 
+async def test_stopped_server_holds_no_inotify_instance(fixture: ServerFixture) -> None:
+    """A user may have 128, and the collector does not look at what the server froze."""
+
+    def instances() -> int:
+        links = Path("/proc/self/fd").iterdir()
+        return sum(os.path.islink(link) and "inotify" in os.readlink(link) for link in links)
+
+    before = instances()
+    async with fixture.serve():
+        assert instances() > before
+    assert instances() == before
+
+
 async def test_address_in_use(fixture: ServerFixture) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

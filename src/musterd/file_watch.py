@@ -248,10 +248,16 @@ class FileWatch:
                 hurried, self._hurried = self._hurried, False
                 await self._poll(hurried=hurried)
         finally:
+            if self._pause is not None:
+                self._pause.cancel()
             if self._inotify is not None:
                 loop.remove_reader(self._inotify.fileno())
-                if self._pause is not None:
-                    self._pause.cancel()
+
+    def close(self) -> None:
+        """Release the kernel's watches. A user may have few, and no collector need come by."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
 
     def _ready(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handle the events, and the next ones a moment later."""
@@ -298,7 +304,8 @@ class FileWatch:
             for folder in way.folders:
                 mask = inotify.ITSELF | (inotify.ENTRIES if folder in parents else 0)
                 # It may be removed or unreadable, or there are no watches left: it is polled.
-                with suppress(OSError):
+                # A closed instance raises ValueError.
+                with suppress(OSError, ValueError):
                     if self._inotify is not None:
                         numbers[folder] = self._inotify.add(folder, mask)
             # A link that changed before its directory was watched has another target.

@@ -44,13 +44,17 @@ class Event(NamedTuple):
 
 
 class Inotify:
-    """An inotify instance, which closes itself when it is no longer used."""
+    """An inotify instance. The kernel limits how many a user may have."""
 
     def __init__(self) -> None:
         """Create an instance. Raises OSError, for example if the user has too many."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         number = self._call(self._libc.inotify_init1, os.O_NONBLOCK | os.O_CLOEXEC)
         self._file = os.fdopen(number, "rb", buffering=0)
+
+    def close(self) -> None:
+        """Close the instance, and with it all watches."""
+        self._file.close()
 
     def fileno(self) -> int:
         """Return the file descriptor, which is readable when there are events."""

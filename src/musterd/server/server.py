@@ -117,6 +117,7 @@ class Server:
     async def run(self) -> None:
         """Serve until stopped. Raises MusterdError if the server cannot start."""
         async with AsyncExitStack() as closing:
+            closing.callback(self.state.files.close)
             for service in self.services:
                 closing.push_async_callback(service.close)
                 prepared = await service.prepare(self._settings)
