@@ -360,7 +360,9 @@ def test_environment_overrides_the_file(
 def test_invalid_environment(write: Write, name: str, value: str, expected: str) -> None:
     problem, *_ = problems(write(""), {f"MUSTERD_{name}": value})
     assert problem.startswith(f"MUSTERD_{name}: {expected}")
-    assert "secret" not in problem or "s3cret" in value
+    if name == "ZONES":
+        # It may hold a password.
+        assert "secret" not in problem
 
 
 def test_invalid_item_is_reported_once(write: Write) -> None:

@@ -151,7 +151,7 @@ class WatchedFiles:
             return result
 
     async def _settled(self, *, late: bool) -> bool:
-        """Wait until the files are closed and no more changes follow, or until they are quiet.
+        """Wait until the files are closed and unchanged, or until they are quiet.
 
         Return whether they are quiet. late: do not wait for more changes.
         """
@@ -254,7 +254,7 @@ class FileWatch:
                 loop.remove_reader(self._inotify.fileno())
 
     def close(self) -> None:
-        """Release the kernel's watches. A user may have few, and no collector need come by."""
+        """Release the kernel's watches, of which a user may have few."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
@@ -298,6 +298,8 @@ class FileWatch:
     def _find(self, files: Iterable[str]) -> tuple[Trail, dict[str, int]]:
         """Find the way to files and watch it, in a thread."""
         numbers: dict[str, int] = {}
+        # The loop may close it meanwhile.
+        instance = self._inotify
         way = _way(files)
         for _ in range(MAX_TRAILS):
             parents = {os.path.dirname(name) for name in way.names}
@@ -306,8 +308,8 @@ class FileWatch:
                 # It may be removed or unreadable, or there are no watches left: it is polled.
                 # A closed instance raises ValueError.
                 with suppress(OSError, ValueError):
-                    if self._inotify is not None:
-                        numbers[folder] = self._inotify.add(folder, mask)
+                    if instance is not None:
+                        numbers[folder] = instance.add(folder, mask)
             # A link that changed before its directory was watched has another target.
             last, way = way, _way(files)
             if way == last:

@@ -1,4 +1,4 @@
-"""What a client says is evaluated or refused: parameters, members of JSON, content types."""
+"""Parameters, JSON members and content types of a request are evaluated or rejected."""
 
 import json
 

@@ -30,7 +30,7 @@ from musterd.errors import MusterdError, UsageError
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130
-"""As a shell reports a command that SIGINT ended."""
+"""Exit code that a shell gives a command ended by SIGINT."""
 _OUTPUT_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")

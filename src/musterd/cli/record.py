@@ -57,7 +57,7 @@ class RecordDetails:
     policy: str | None = None
     """Policy of this name: all, one, rotate, sticky or subset:K."""
     ptr: bool | None = None
-    """Whether its addresses give PTR records; default: as the zone and the source say."""
+    """True if its addresses give PTR records; default: as the zone and the source say."""
     description: str | None = None
     """A note for people."""
     label: Labels = None
