@@ -92,7 +92,7 @@ class Cluster:
         """Stop everything."""
         for server in self.servers:
             server.close()
-        self.etcd.kill()
+        self.etcd.close()
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
