@@ -25,7 +25,7 @@ VALUE = b'{"ttl":30,"rdata":"192.0.2.1","weight":1,"registrant":"a"}'.ljust(250)
 
 
 def _key(task: int, number: int) -> bytes:
-    return b"/musterd/v1/records/muster.local/host%d.rack%d/A/%08x" % (number, task, number)
+    return b"/musterd/v1/records/lab.internal/host%d.rack%d/A/%08x" % (number, task, number)
 
 
 def _rss() -> int:

@@ -15,7 +15,7 @@ from tests.servers import TOML, ServerFixture
 
 LOG_AND_ZONE = """
 [[zones]]
-name = "deep.muster.local"
+name = "deep.lab.internal"
 [log]
 file = "log"
 """

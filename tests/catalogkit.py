@@ -154,7 +154,7 @@ def parse(rtype: int, rdata: bytes) -> dns.rdata.Rdata:
     return dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rtype), rdata, 0, len(rdata))
 
 
-def records(*lines: str, zone: str = "muster.local") -> tuple[Record, ...]:
+def records(*lines: str, zone: str = "lab.internal") -> tuple[Record, ...]:
     """Records from ``owner [ttl] type rdata [; policy]``, owners relative to the zone."""
     return tuple(_record(line, dns.name.from_text(zone)) for line in lines)
 
@@ -181,7 +181,7 @@ def settings(
     *zones: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None = None
 ) -> Settings:
     """Settings with these zones, and a source called one, two, three, or as given, in each."""
-    declared = zones or ({"name": "muster.local"},)
+    declared = zones or ({"name": "lab.internal"},)
     if sources is None:
         first = declared[0]["name"]
         sources = [{"name": name, "zone": first} for name in SOURCES]

@@ -46,7 +46,7 @@ listen = "127.0.0.1:0"
 [state]
 dir = "{state}"
 [[zones]]
-name = "muster.local"
+name = "lab.internal"
 """
 
 S = TypeVar("S", bound=BasicService)
@@ -256,19 +256,19 @@ async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 async def query(server: Server, name: str, rtype: str = "A") -> dns.message.Message:
-    """Query a name in muster.local over the network."""
+    """Query a name in lab.internal over the network."""
     host, port = host_and_port(server.state.listening[0])
-    message = dns.message.make_query(f"{name}.muster.local", rtype, use_edns=True)
+    message = dns.message.make_query(f"{name}.lab.internal", rtype, use_edns=True)
     return await dns.asyncquery.udp(message, host, port=port, timeout=SECONDS)
 
 
 async def answers(server: Server, name: str, rtype: str = "A") -> list[str]:
-    """Return the data of the records at a name in muster.local, sorted."""
+    """Return the data of the records at a name in lab.internal, sorted."""
     reply = await query(server, name, rtype)
     return sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
 
 
 async def until_answers(server: Server, name: str, expected: list[str]) -> None:
-    """Query a name in muster.local until the answer is as expected."""
+    """Query a name in lab.internal until the answer is as expected."""
     while await answers(server, name) != expected:  # noqa: ASYNC110 - no event to wait for
         await asyncio.sleep(0.01)

@@ -14,7 +14,7 @@ from musterd.sources.changes import Delete, Put
 from tests.catalogkit import NOW, new_catalog
 from tests.dnskit import make_query, new_core, rdata, wire
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 LONGEST = ".".join(["x" * 61, "y" * 61, "z" * 61, "w" * 57])
 
 

@@ -25,7 +25,7 @@ from musterd.sources.changes import (
 )
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 
 
 def put(key: str, *lines: str, revision: int = 1) -> Put:
@@ -160,7 +160,7 @@ async def test_equal_list_updates_only_revisions() -> None:
     catalog.apply("one", Begin(), *rest, Synced(2))
     assert core.batches == []
     found = catalog.explain(name_from_text(ZONE), wire("a"))
-    assert [(given.key, given.revision) for given in found] == [("a.muster.local. A", 2)]
+    assert [(given.key, given.revision) for given in found] == [("a.lab.internal. A", 2)]
 
 
 async def test_owner_name_changes_atomically() -> None:
@@ -259,8 +259,8 @@ async def test_name_with_the_same_suffix_is_outside() -> None:
             pack(5, [(1, b"\1\2\3\4")]),
             "is not a valid wire name",
         ),
-        (b"\x01b\x06muster\x05local\0", b"short", "expected at least"),
-        (b"\x01b\x06muster\x05local\0", pack(5, [(1, b"\1\2\3\4")])[:-1], "cut off"),
+        (b"\x01b\x03lab\x08internal\0", b"short", "expected at least"),
+        (b"\x01b\x03lab\x08internal\0", pack(5, [(1, b"\1\2\3\4")])[:-1], "cut off"),
     ],
 )
 async def test_invalid_record_does_not_affect_others(
@@ -372,18 +372,18 @@ async def test_rrset_refused_by_the_core_is_removed_and_reported() -> None:
 
 async def test_record_belongs_to_the_deepest_zone_of_its_source() -> None:
     catalog, core, _ = await new_catalog(
-        {"name": "local"}, {"name": ZONE}, {"name": "sub.muster.local"},
+        {"name": "local"}, {"name": ZONE}, {"name": "sub.lab.internal"},
         sources=[
             {"name": "one", "zone": "local"}, {"name": "two", "zone": ZONE},
-            {"name": "three", "zone": "sub.muster.local"},
+            {"name": "three", "zone": "sub.lab.internal"},
         ],
     )  # fmt: skip
     # Glue and DS stand above the zone that they are about.
     catalog.apply("two", many("ns.sub 5 A 10.0.0.1", "sub 5 NS ns.sub", "@ 5 TXT x"))
-    assert core.text("sub.muster.local") == []
+    assert core.text("sub.lab.internal") == []
     assert core.text(ZONE) == [
         f'{ZONE}. 5 TXT "x"',
-        *lines("ns.sub 5 A 10.0.0.1", "sub 5 NS ns.sub.muster.local."),
+        *lines("ns.sub 5 A 10.0.0.1", "sub 5 NS ns.sub.lab.internal."),
     ]
 
 

@@ -12,8 +12,8 @@ from musterd.rr.rrset import pack
 from musterd.rr.types import type_text
 from tests.catalogkit import RecordingCore
 
-APEX = name_from_text("muster.local")
-HERE = name_from_text("a.muster.local")
+APEX = name_from_text("lab.internal")
+HERE = name_from_text("a.lab.internal")
 GOOD = pack(30, [(1, b"\x0a\0\0\x01")])
 
 
@@ -80,7 +80,7 @@ def test_core_ignores_case(told: Told) -> None:
     ],
 )
 def test_refused_rrset_does_not_affect_others(told: Told, row: Row, why: str) -> None:
-    beside = name_from_text("b.muster.local")
+    beside = name_from_text("b.lab.internal")
     ((index, reason),) = told.core.apply([(APEX, HERE, 16, None), row, (APEX, beside, 1, GOOD)])
     assert index == 1
     assert why in reason

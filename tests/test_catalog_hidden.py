@@ -14,11 +14,11 @@ from musterd.server.hidden import HiddenSearch, SearchTiming
 from musterd.sources.changes import Begin, Delete, Put, PutMany, Synced
 from tests.catalogkit import ManualClock, records, rows, settings, until
 
-APEX = name_from_text("muster.local")
+APEX = name_from_text("lab.internal")
 SERVERS = "only the addresses of name servers are answered"
-AT_CUT = f"cut.muster.local. is delegated by NS records, so at it {SERVERS}"
-BELOW_CUT = f"cut.muster.local. is delegated by NS records, so below it {SERVERS}"
-BELOW_DNAME = "d.muster.local. has a DNAME, which redirects every name below it"
+AT_CUT = f"cut.lab.internal. is delegated by NS records, so at it {SERVERS}"
+BELOW_CUT = f"cut.lab.internal. is delegated by NS records, so below it {SERVERS}"
+BELOW_DNAME = "d.lab.internal. has a DNAME, which redirects every name below it"
 
 
 class Searched:
@@ -61,7 +61,7 @@ async def test_glue_of_other_delegations_and_of_the_apex_is_not_reported(
         "sibling.one A 10.0.0.2",
         "other.one A 10.0.0.3",
     )
-    assert list(await searched.found()) == ["other.one.muster.local. A"]
+    assert list(await searched.found()) == ["other.one.lab.internal. A"]
 
 
 async def test_records_at_and_below_a_delegation_are_reported(searched: Searched) -> None:
@@ -77,28 +77,28 @@ async def test_records_at_and_below_a_delegation_are_reported(searched: Searched
         "beside A 10.0.0.3",
     )
     assert await searched.found() == {
-        "cut.muster.local. TXT": AT_CUT,
-        "a.b.cut.muster.local. TXT": BELOW_CUT,
-        "www.cut.muster.local. A": BELOW_CUT,
+        "cut.lab.internal. TXT": AT_CUT,
+        "a.b.cut.lab.internal. TXT": BELOW_CUT,
+        "www.cut.lab.internal. A": BELOW_CUT,
     }
 
 
 async def test_records_below_a_dname_are_reported(searched: Searched) -> None:
     searched.put("file", "d DNAME other", "d A 10.0.0.1", "x.d A 10.0.0.2", "x.other A 10.0.0.3")
-    assert await searched.found() == {"x.d.muster.local. A": BELOW_DNAME}
+    assert await searched.found() == {"x.d.lab.internal. A": BELOW_DNAME}
 
 
 async def test_delegation_at_a_wildcard_is_reported(searched: Searched) -> None:
     searched.put("file", "*.w NS ns.elsewhere.test.", "*.x DNAME other", "*.y A 10.0.0.1")
     assert await searched.found() == {
-        "*.w.muster.local. NS": "NS at a wildcard applies to no name (RFC 4592 section 4)",
-        "*.x.muster.local. DNAME": "DNAME at a wildcard applies to no name (RFC 4592 section 4)",
+        "*.w.lab.internal. NS": "NS at a wildcard applies to no name (RFC 4592 section 4)",
+        "*.x.lab.internal. DNAME": "DNAME at a wildcard applies to no name (RFC 4592 section 4)",
     }
 
 
 async def test_dname_at_the_apex_hides_all_names(searched: Searched) -> None:
     searched.put("file", "@ DNAME other.test.", "@ A 10.0.0.1", "x A 10.0.0.2")
-    assert list(await searched.found()) == ["x.muster.local. A"]
+    assert list(await searched.found()) == ["x.lab.internal. A"]
 
 
 async def test_order_of_arrival_is_moot(searched: Searched) -> None:
@@ -106,7 +106,7 @@ async def test_order_of_arrival_is_moot(searched: Searched) -> None:
     searched.put("record", "www.cut A 10.0.0.2")
     assert await searched.found() == {}
     searched.put("cut", "cut NS ns.elsewhere.test.", source="two")
-    assert await searched.found() == {"www.cut.muster.local. A": BELOW_CUT}
+    assert await searched.found() == {"www.cut.lab.internal. A": BELOW_CUT}
 
 
 async def test_report_ends_with_its_reason(searched: Searched) -> None:
@@ -115,7 +115,7 @@ async def test_report_ends_with_its_reason(searched: Searched) -> None:
     searched.put("two", "b.cut A 10.0.0.2")
     assert len(await searched.found()) == 2
     searched.catalog.apply("one", Delete("one", 2))
-    assert list(await searched.found()) == ["b.cut.muster.local. A"]
+    assert list(await searched.found()) == ["b.cut.lab.internal. A"]
     searched.catalog.apply("one", Delete("cut", 3))
     assert await searched.found() == {}
 
@@ -123,7 +123,7 @@ async def test_report_ends_with_its_reason(searched: Searched) -> None:
 async def test_host_becomes_glue(searched: Searched) -> None:
     searched.put("cut", "cut NS ns.elsewhere.test.")
     searched.put("host", "ns.cut A 10.0.0.1")
-    assert list(await searched.found()) == ["ns.cut.muster.local. A"]
+    assert list(await searched.found()) == ["ns.cut.lab.internal. A"]
     searched.put("side", "side NS ns.cut")
     assert await searched.found() == {}
 
@@ -155,7 +155,7 @@ async def test_each_rrset_is_logged_once(searched: Searched) -> None:
         searched.put("more", "beside A 10.0.0.3")
         await searched.found()
     assert [(entry["log_level"], entry["rrset"], entry["reason"]) for entry in logs] == [
-        ("warning", "www.cut.muster.local. A", BELOW_CUT)
+        ("warning", "www.cut.lab.internal. A", BELOW_CUT)
     ]
 
 
@@ -176,7 +176,7 @@ async def test_explain_gives_the_reason(searched: Searched) -> None:
     searched.put("more", "x.d CNAME d")
 
     def hidden(name: str) -> dict[str, str]:
-        given = searched.catalog.explain(APEX, name_from_text(f"{name}.muster.local"))
+        given = searched.catalog.explain(APEX, name_from_text(f"{name}.lab.internal"))
         return {type_text(each.rtype): each.hidden for each in given}
 
     assert hidden("cut") == {"NS": ""}

@@ -45,12 +45,12 @@ FIRST = [
     case(
         "targets in any case",
         {"one": "a 5 MX 65 Mail||a 5 MX 65 mail||a 5 MX 97 mail"},
-        "a 5 MX 65 Mail.muster.local.\na 5 MX 97 mail.muster.local.",
+        "a 5 MX 65 Mail.lab.internal.\na 5 MX 97 mail.lab.internal.",
     ),
     case("texts differ by case", {"one": "a 5 TXT x||a 5 TXT X"}, 'a 5 TXT "X"\na 5 TXT "x"'),
     case("a cname hides all of later ones",
           {"one": "a 5 CNAME b", "two": "a 5 A 10.0.0.2|a 5 CNAME c"},
-          "a 5 CNAME b.muster.local."),
+          "a 5 CNAME b.lab.internal."),
     case("others hide a later cname", {"one": "a 5 TXT x", "two": "a 5 CNAME b|a 5 A 10.0.0.2"},
           'a 5 TXT "x"\na 5 A 10.0.0.2 ; one'),
     case("a third comes to light",
@@ -59,7 +59,7 @@ FIRST = [
     case("a cname beside others in one source", {"one": "a 5 CNAME b||a 5 A 10.0.0.1"},
           "a 5 A 10.0.0.1"),
     case("two cnames in one source", {"one": "a 5 CNAME b||a 5 CNAME c"},
-          "a 5 CNAME b.muster.local."),
+          "a 5 CNAME b.lab.internal."),
     case("none at the apex", {"one": "@ 5 CNAME b", "two": "@ 5 A 10.0.0.2"},
           "@ 5 A 10.0.0.2 ; one"),
     case("the zone's policy", {"two": "a A 10.0.0.1"}, "a 30 A 10.0.0.1 ; one"),
@@ -80,7 +80,7 @@ UNION = [
     case("the first source's policy", {"two": "a A 10.0.0.2", "three": "a A 10.0.0.3"},
           "a 30 A 10.0.0.2 ; one\na 30 A 10.0.0.3 ; one"),
     case("one cname", {"one": "a 5 CNAME b", "two": "a 5 CNAME c|a 5 A 10.0.0.2"},
-          "a 5 CNAME b.muster.local."),
+          "a 5 CNAME b.lab.internal."),
     case("no cname beside others", {"one": "a 5 A 10.0.0.1", "two": "a 5 CNAME c",
                                      "three": "a 5 A 10.0.0.3"},
           "a 5 A 10.0.0.1\na 5 A 10.0.0.3"),
@@ -89,24 +89,24 @@ UNION = [
 
 async def answered(merge: str, given: dict[str, str]) -> list[str]:
     """Each text is records, apart by | within a key and by || between keys."""
-    zone = {"name": "muster.local", "merge": merge}
+    zone = {"name": "lab.internal", "merge": merge}
     sources: list[dict[str, Any]] = [
-        {"name": "one", "zone": "muster.local"},
-        {"name": "two", "zone": "muster.local", "policy": "one"},
-        {"name": "three", "zone": "muster.local", "ttl": 77},
+        {"name": "one", "zone": "lab.internal"},
+        {"name": "two", "zone": "lab.internal", "policy": "one"},
+        {"name": "three", "zone": "lab.internal", "ttl": 77},
     ]
     catalog, core, _ = await new_catalog(zone, sources=sources)
     for source, text in given.items():
         for number, key in enumerate(text.split("||")):
             catalog.apply(source, Put(f"k{number}", 1, NOW, records(*key.split("|"))))
-    return core.text("muster.local")
+    return core.text("lab.internal")
 
 
 def expected(lines: list[str]) -> list[str]:
     """Owners relative to the zone made absolute."""
     absolute = [line.strip().split(" ", 1) for line in lines]
     return sorted(
-        ("" if owner == "@" else f"{owner}.") + f"muster.local. {rest}" for owner, rest in absolute
+        ("" if owner == "@" else f"{owner}.") + f"lab.internal. {rest}" for owner, rest in absolute
     )
 
 
@@ -138,31 +138,31 @@ def told(given: Contribution) -> str:
 
 
 async def test_explain_shows_all_records() -> None:
-    catalog, _, _ = await new_catalog({"name": "muster.local"})
+    catalog, _, _ = await new_catalog({"name": "lab.internal"})
     catalog.apply("one", Put("/x", 7, NOW, records("a 9 A 10.0.0.1", "b A 10.0.0.9")))
     catalog.apply("one", Put("/y", 8, NOW, records("a A 10.0.0.2")))
     catalog.apply("two", Put("w", 2, NOW, records("a A 10.0.0.3", "a TXT x")))
     catalog.apply("three", Put("v", 3, NOW, records("A CNAME b")))
-    zone = name_from_text("muster.local")
-    found = catalog.explain(zone, name_from_text("A.muster.local"))
+    zone = name_from_text("lab.internal")
+    found = catalog.explain(zone, name_from_text("A.lab.internal"))
     assert [told(one) for one in found] == [
         "one /x@7: 9 A 10.0.0.1 ()",
         "one /y@8: 30 A 10.0.0.2 ()",
         'two w@2: 30 TXT "x" ()',
-        "three v@3: 30 CNAME b.muster.local. (one has other records, and a CNAME stands alone)",
+        "three v@3: 30 CNAME b.lab.internal. (one has other records, and a CNAME stands alone)",
         "two w@2: 30 A 10.0.0.3 (one comes first)",
     ]
     assert {one.time for one in found} == {NOW}
-    only = catalog.explain(zone, name_from_text("a.muster.local"), 16)
+    only = catalog.explain(zone, name_from_text("a.lab.internal"), 16)
     assert [one.source for one in only] == ["two"]
-    assert catalog.explain(zone, name_from_text("none.muster.local")) == []
+    assert catalog.explain(zone, name_from_text("none.lab.internal")) == []
     with pytest.raises(KeyError):
         catalog.explain(name_from_text("elsewhere"), name_from_text("a.elsewhere"))
 
 
 async def test_explain_shows_generated_records() -> None:
-    catalog, _, _ = await new_catalog({"name": "muster.local"})
-    zone = name_from_text("muster.local")
+    catalog, _, _ = await new_catalog({"name": "lab.internal"})
+    zone = name_from_text("lab.internal")
     assert [(one.source, one.key) for one in catalog.explain(zone, zone)] == [("(zone)", "")] * 2
     catalog.apply("two", Put("w", 2, NOW, records("@ NS a", "@ NS b")))
     assert [one.source for one in catalog.explain(zone, zone, 2)] == ["two"] * 2

@@ -10,10 +10,10 @@ from musterd.rr.rrset import Policy, Record, pack
 from musterd.sources.changes import Begin, Delete, Put, PutMany, Synced
 from tests.catalogkit import NOW, new_catalog, records, rows, settings
 
-FORWARD = {"name": "muster.local", "ptr": True}
+FORWARD = {"name": "lab.internal", "ptr": True}
 V4 = {"name": "10.in-addr.arpa"}
 V6 = {"name": "d.f.ip6.arpa"}
-SOURCES = [{"name": "one", "zone": "muster.local"}, {"name": "two", "zone": "10.in-addr.arpa"}]
+SOURCES = [{"name": "one", "zone": "lab.internal"}, {"name": "two", "zone": "10.in-addr.arpa"}]
 
 ONE = "1.0.0.10.in-addr.arpa."
 TWO = "2.0.0.10.in-addr.arpa."
@@ -22,16 +22,16 @@ TWO = "2.0.0.10.in-addr.arpa."
 @pytest.mark.parametrize(
     ("given", "pointers"),
     [
-        (["a 5 A 10.0.0.1"], [f"{ONE} 5 PTR a.muster.local."]),
+        (["a 5 A 10.0.0.1"], [f"{ONE} 5 PTR a.lab.internal."]),
         (["A 5 A 10.0.0.1", "b 9 A 10.0.0.1"],
-         [f"{ONE} 5 PTR a.muster.local.", f"{ONE} 5 PTR b.muster.local."]),
+         [f"{ONE} 5 PTR a.lab.internal.", f"{ONE} 5 PTR b.lab.internal."]),
         (["a 5 A 10.0.0.1", "b 5 A 10.0.0.2", "a 5 TXT 10.0.0.3"],
-         [f"{ONE} 5 PTR a.muster.local.", f"{TWO} 5 PTR b.muster.local."]),
-        (["@ A 10.0.0.1"], [f"{ONE} 30 PTR muster.local."]),
+         [f"{ONE} 5 PTR a.lab.internal.", f"{TWO} 5 PTR b.lab.internal."]),
+        (["@ A 10.0.0.1"], [f"{ONE} 30 PTR lab.internal."]),
         (["* A 10.0.0.1", "*.b A 10.0.0.1"], []),
         (["a A 11.0.0.1"], []),
         (["a CNAME b"], []),
-        (["a 5 A 10.0.0.1 ; sticky"], [f"{ONE} 5 PTR a.muster.local."]),
+        (["a 5 A 10.0.0.1 ; sticky"], [f"{ONE} 5 PTR a.lab.internal."]),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("bulk", [False, True])
@@ -50,7 +50,7 @@ async def test_addresses_make_ptr_records(
 async def test_ipv6_addresses_make_ptr_records() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
     catalog.apply("one", Put("k", 1, NOW, records("a 5 AAAA fd00::1", "b AAAA fe00::1")))
-    assert core.text("d.f.ip6.arpa") == ["1." + "0." * 29 + "d.f.ip6.arpa. 5 PTR a.muster.local."]
+    assert core.text("d.f.ip6.arpa") == ["1." + "0." * 29 + "d.f.ip6.arpa. 5 PTR a.lab.internal."]
 
 
 async def test_ptr_belongs_to_the_most_specific_zone() -> None:
@@ -58,9 +58,9 @@ async def test_ptr_belongs_to_the_most_specific_zone() -> None:
     catalog, core, _ = await new_catalog(*zones, sources=SOURCES)
     given = records("a A 10.0.0.1", "b A 10.1.0.1", "c A 11.0.0.1")
     catalog.apply("one", Put("k", 1, NOW, given))
-    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
-    assert core.text("10.in-addr.arpa") == ["1.0.1.10.in-addr.arpa. 30 PTR b.muster.local."]
-    assert core.text("arpa") == ["1.0.0.11.in-addr.arpa. 30 PTR c.muster.local."]
+    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.lab.internal."]
+    assert core.text("10.in-addr.arpa") == ["1.0.1.10.in-addr.arpa. 30 PTR b.lab.internal."]
+    assert core.text("arpa") == ["1.0.0.11.in-addr.arpa. 30 PTR c.lab.internal."]
 
 
 async def test_ptr_ranks_after_all_sources() -> None:
@@ -68,10 +68,10 @@ async def test_ptr_ranks_after_all_sources() -> None:
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1", "a A 10.0.0.2")))
     given = records("1.0.0 5 PTR other.", zone="10.in-addr.arpa")
     catalog.apply("two", Put("k", 1, NOW, given))
-    expected = [f"{ONE} 5 PTR other.", f"{TWO} 30 PTR a.muster.local."]
+    expected = [f"{ONE} 5 PTR other.", f"{TWO} 30 PTR a.lab.internal."]
     assert core.text("10.in-addr.arpa") == expected
     catalog.apply("two", Delete("k", 2))
-    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.muster.local."
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.lab.internal."
 
 
 async def test_change_updates_only_its_ptr_records() -> None:
@@ -86,36 +86,36 @@ async def test_change_updates_only_its_ptr_records() -> None:
     told = [row[1][:2] for batch in core.batches for row in batch if row[2] == 12]
     assert sorted(told) == [b"\x012", b"\x013"]
     assert core.text("10.in-addr.arpa")[1:] == [
-        "3.0.0.10.in-addr.arpa. 5 PTR a.muster.local.",
-        "9.0.0.10.in-addr.arpa. 30 PTR b.muster.local.",
+        "3.0.0.10.in-addr.arpa. 5 PTR a.lab.internal.",
+        "9.0.0.10.in-addr.arpa. 30 PTR b.lab.internal.",
     ]
     catalog.apply("one", Begin(), Synced(2))
     assert core.text("10.in-addr.arpa") == []
 
 
 async def test_only_answered_addresses_make_ptr_records() -> None:
-    sources = [*SOURCES, {"name": "three", "zone": "muster.local"}]
+    sources = [*SOURCES, {"name": "three", "zone": "lab.internal"}]
     catalog, core, _ = await new_catalog(FORWARD, V4, sources=sources)
     catalog.apply("three", Put("k", 1, NOW, records("a A 10.0.0.2")))
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
-    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.lab.internal."]
 
 
 async def test_ptr_records_follow_added_and_removed_zones() -> None:
     catalog, core, _ = await new_catalog(FORWARD, sources=SOURCES[:1])
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
     await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
-    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.lab.internal."]
     narrow = {"name": "0.0.10.in-addr.arpa"}
     await catalog.reconfigure(settings(FORWARD, V4, narrow, sources=SOURCES))
     assert core.text("10.in-addr.arpa") == []
-    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    assert core.text("0.0.10.in-addr.arpa") == [f"{ONE} 30 PTR a.lab.internal."]
     await catalog.reconfigure(settings({**FORWARD, "ttl": 7}, V4, sources=SOURCES))
-    assert core.text("10.in-addr.arpa") == [f"{ONE} 7 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 7 PTR a.lab.internal."]
     await catalog.reconfigure(settings({**FORWARD, "ptr": False}, V4, sources=SOURCES))
     assert core.text("10.in-addr.arpa") == []
     await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
-    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.muster.local."]
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR a.lab.internal."]
     await catalog.reconfigure(settings(V4, sources=SOURCES[1:]))
     assert core.text("10.in-addr.arpa") == []
 
@@ -127,16 +127,16 @@ async def test_name_with_a_single_address_comes_first_and_alone() -> None:
     catalog.apply("one", Put("k", 1, NOW, shared))
     # Nothing better is known of the second address.
     assert core.text("10.in-addr.arpa") == [
-        f"{ONE} 9 PTR n1.muster.local.", f"{TWO} 5 PTR rabbit.muster.local.",
+        f"{ONE} 9 PTR n1.lab.internal.", f"{TWO} 5 PTR rabbit.lab.internal.",
     ]  # fmt: skip
     given = catalog.explain(name_from_text("10.in-addr.arpa"), name_from_text(ONE))
     assert [each.hidden for each in given] == ["", "another name has this address alone"]
     catalog.apply("one", Put("m", 2, NOW, records("n2 A 10.0.0.2", "n3 A 10.0.0.2")))
     assert core.text("10.in-addr.arpa")[1:] == [
-        f"{TWO} 30 PTR n2.muster.local.", f"{TWO} 30 PTR n3.muster.local.",
+        f"{TWO} 30 PTR n2.lab.internal.", f"{TWO} 30 PTR n3.lab.internal.",
     ]  # fmt: skip
     catalog.apply("one", Delete("m", 3))
-    assert core.text("10.in-addr.arpa")[1:] == [f"{TWO} 5 PTR rabbit.muster.local."]
+    assert core.text("10.in-addr.arpa")[1:] == [f"{TWO} 5 PTR rabbit.lab.internal."]
 
 
 async def test_rank_of_a_name_follows_its_number_of_addresses() -> None:
@@ -148,14 +148,14 @@ async def test_rank_of_a_name_follows_its_number_of_addresses() -> None:
     put("k", "a A 10.0.0.1")
     put("m", "b A 10.0.0.1", "b A 10.0.0.2")
     assert core.text("10.in-addr.arpa") == [
-        f"{ONE} 30 PTR a.muster.local.", f"{TWO} 30 PTR b.muster.local.",
+        f"{ONE} 30 PTR a.lab.internal.", f"{TWO} 30 PTR b.lab.internal.",
     ]  # fmt: skip
     put("k", "a A 10.0.0.1", "a A 10.0.0.3")
-    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.muster.local."
-    assert core.text("10.in-addr.arpa")[1] == f"{ONE} 30 PTR b.muster.local."
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR a.lab.internal."
+    assert core.text("10.in-addr.arpa")[1] == f"{ONE} 30 PTR b.lab.internal."
     put("m", "b A 10.0.0.1")
     assert [line for line in core.text("10.in-addr.arpa") if line.startswith(ONE)] == [
-        f"{ONE} 30 PTR b.muster.local."
+        f"{ONE} 30 PTR b.lab.internal."
     ]
 
 
@@ -163,15 +163,15 @@ async def test_families_are_counted_apart() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
     given = records("n A 10.0.0.1", "n AAAA fd00::1", "s A 10.0.0.1", "s A 10.0.0.2")
     catalog.apply("one", Put("k", 1, NOW, given))
-    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR n.muster.local."
+    assert core.text("10.in-addr.arpa")[0] == f"{ONE} 30 PTR n.lab.internal."
     assert len(core.text("10.in-addr.arpa")) == 2
 
 
 async def test_registered_ptr_in_the_reverse_zone_comes_before_all() -> None:
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
-    catalog.apply("two", Put("k", 1, NOW, records(f"{ONE} PTR x.muster.local.")))
+    catalog.apply("two", Put("k", 1, NOW, records(f"{ONE} PTR x.lab.internal.")))
     catalog.apply("one", Put("k", 1, NOW, records("a A 10.0.0.1")))
-    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR x.muster.local."]
+    assert core.text("10.in-addr.arpa") == [f"{ONE} 30 PTR x.lab.internal."]
 
 
 @pytest.mark.parametrize("zone", [True, False])
@@ -184,25 +184,25 @@ async def test_record_then_source_then_zone_say_whether_there_is_a_ptr(
     zones = {**FORWARD, "ptr": zone}, V4
     catalog, core, _ = await new_catalog(*zones, sources=[one, SOURCES[1]])
     packed = pack(30, [(1, bytes((10, 0, 0, 1)))], ptr=record)
-    put = Put("k", 1, NOW, (Record(name_from_text("a.muster.local"), 1, packed),))
+    put = Put("k", 1, NOW, (Record(name_from_text("a.lab.internal"), 1, packed),))
     catalog.apply("one", put)
     makes = zone or bool(source)
     expected = makes and next(say for say in (record, source, zone) if say is not None)
-    assert core.text("10.in-addr.arpa") == ([f"{ONE} 30 PTR a.muster.local."] * expected)
-    assert core.text("muster.local") == ["a.muster.local. 30 A 10.0.0.1"]
+    assert core.text("10.in-addr.arpa") == ([f"{ONE} 30 PTR a.lab.internal."] * expected)
+    assert core.text("lab.internal") == ["a.lab.internal. 30 A 10.0.0.1"]
 
 
 async def test_ptr_follows_a_change_of_a_record_and_of_the_settings() -> None:
     sources: list[Mapping[str, Any]] = [{**SOURCES[0], "ptr": True}, SOURCES[1]]
-    zones = {"name": "muster.local"}, V4
+    zones = {"name": "lab.internal"}, V4
     catalog, core, _ = await new_catalog(*zones, sources=sources)
 
     def put(ptr: bool | None) -> None:
         packed = pack(30, [(1, bytes((10, 0, 0, 1)))], ptr=ptr, policy=Policy.parse("all"))
-        record = Record(name_from_text("a.muster.local"), 1, packed)
+        record = Record(name_from_text("a.lab.internal"), 1, packed)
         catalog.apply("one", Put("k", 1, NOW, (record,)))
 
-    one = [f"{ONE} 30 PTR a.muster.local."]
+    one = [f"{ONE} 30 PTR a.lab.internal."]
     put(None)
     assert core.text("10.in-addr.arpa") == one
     put(False)

@@ -35,7 +35,7 @@ class Model:
     def zones(self) -> list[dict[str, Any]]:
         choose = self.random.choice
         forward = {
-            "name": "muster.local", "merge": choose(["first", "union"]), "ttl": choose([30, 40]),
+            "name": "lab.internal", "merge": choose(["first", "union"]), "ttl": choose([30, 40]),
             "policy": choose(["all", "one"]), "ptr": choose([True, False]),
             "sources": choose([["one", "two", "three"], ["three", "one"], ["two"]]),
         }  # fmt: skip
@@ -46,7 +46,7 @@ class Model:
     def sources(self) -> list[dict[str, Any]]:
         choose = self.random.choice
         return [
-            {"name": name, "zone": "muster.local", "ttl": choose([None, 7]),
+            {"name": name, "zone": "lab.internal", "ttl": choose([None, 7]),
              "policy": choose([None, "rotate"])}
             for name in NAMES
         ]  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 from musterd.sources.changes import Put, PutMany
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
-ZONE = "muster.local"
-SUB = "sub.muster.local"
+ZONE = "lab.internal"
+SUB = "sub.lab.internal"
 ONE = {"name": "one", "zone": ZONE}
 TWO = {"name": "two", "zone": ZONE}
 THREE = {"name": "three", "zone": SUB}
@@ -81,7 +81,7 @@ async def test_subzone_is_added_and_removed() -> None:
     parent = core.text(ZONE)
     assert parent == [f"a.{ZONE}. 30 A 10.0.0.2", f"x.{SUB}. 30 A 10.0.0.1"]
     await catalog.reconfigure(settings(BEFORE, sources=[ONE, TWO]))
-    assert core.rrsets.keys() == {b"\x06muster\x05local\0"}
+    assert core.rrsets.keys() == {b"\x03lab\x08internal\0"}
     assert core.text(ZONE) == parent
     await catalog.reconfigure(settings(BEFORE, {"name": SUB}, sources=sources))
     assert core.text(SUB) == [], "a source that was gone begins anew"

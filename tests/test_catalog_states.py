@@ -3,7 +3,7 @@
 from musterd.sources.changes import Begin, Delete, Lost, Put, Synced
 from tests.catalogkit import NOW, new_catalog, records, settings
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 ONE = [{"name": "one", "zone": ZONE}]
 TWO = [*ONE, {"name": "two", "zone": ZONE}]
 

@@ -122,10 +122,10 @@ def test_reachable_replaces_wildcard_address(listener: str, found: tuple[str, st
 
 
 def test_client_needs_only_the_base_install(api: Api) -> None:
-    api("record", "set", "web.muster.local", "A", "10.0.0.1")
+    api("record", "set", "web.lab.internal", "A", "10.0.0.1")
     done = python(
         f"{BARE}\nfrom musterd.cli import run\n"
-        "sys.exit(run(['record', 'show', 'web.muster.local']))"
+        "sys.exit(run(['record', 'show', 'web.lab.internal']))"
     )
     assert done.returncode == 0, done.stderr
     assert "10.0.0.1" in done.stdout
@@ -195,7 +195,7 @@ def test_reply_before_whole_body_was_sent(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "big.zone"
     file.write_bytes(b"x" * 2**24)
     with responding(problem("413 Content Too Large", "at most 1 MiB")) as url:
-        output = api.fails("zone", "import", "muster.local", str(file), "--server", url)
+        output = api.fails("zone", "import", "lab.internal", str(file), "--server", url)
     assert "at most 1 MiB" in output or "closed the connection" in output
 
 

@@ -11,8 +11,8 @@ from tests.servers import MUSTERD
 
 pytest_plugins = ["tests.apifixture"]
 
-NAME = "web.muster.local"
-GONE = "none.muster.local"
+NAME = "web.lab.internal"
+GONE = "none.lab.internal"
 LEASE = "0123456789abcdef"
 CODES = (
     # Done. A list, or an explanation, may be empty.
@@ -22,15 +22,15 @@ CODES = (
     (0, f"record history {NAME} A --json"),
     (0, f"record set {NAME} A 10.0.0.1"),
     (0, "record list"),
-    (0, "record list deep.muster.local"),
-    (0, "record list deep.muster.local --json"),
+    (0, "record list deep.lab.internal"),
+    (0, "record list deep.lab.internal --json"),
     (0, "record list --label a=b"),
     (0, f"explain {NAME}"),
     (0, f"explain {GONE} --json"),
     (0, "zone list"),
-    (0, "zone export muster.local"),
-    (0, "zone import muster.local {good} --dry-run"),
-    (0, "zone check {good} --zone muster.local"),
+    (0, "zone export lab.internal"),
+    (0, "zone import lab.internal {good} --dry-run"),
+    (0, "zone check {good} --zone lab.internal"),
     (0, "config example"),
     (0, "token list"),
     (0, "status"),
@@ -60,11 +60,11 @@ CODES = (
     (1, "token revoke 00000000"),
     (1, "token create first --scope read"),
     (1, "zone export other.test"),
-    (1, "zone import muster.local {bad}"),
-    (1, "zone import muster.local {bad} --dry-run"),
-    (1, "zone import muster.local {missing}"),
-    (1, "zone check {bad} --zone muster.local"),
-    (1, "zone check {missing} --zone muster.local"),
+    (1, "zone import lab.internal {bad}"),
+    (1, "zone import lab.internal {bad} --dry-run"),
+    (1, "zone import lab.internal {missing}"),
+    (1, "zone check {bad} --zone lab.internal"),
+    (1, "zone check {missing} --zone lab.internal"),
     (1, "config check {bad}"),
     (1, "config check {missing}"),
     (1, "serve -c {missing}"),

@@ -8,21 +8,21 @@ pytest_plugins = ["tests.apifixture"]
 
 
 def test_explain_prints_zone_records_and_answer(api: Api) -> None:
-    api("record", "set", "web.muster.local", "A", "10.0.0.1", "--ttl", "30")
-    lines = api("explain", "web.muster.local", "A", "--client", "192.0.2.7").splitlines()
+    api("record", "set", "web.lab.internal", "A", "10.0.0.1", "--ttl", "30")
+    lines = api("explain", "web.lab.internal", "A", "--client", "192.0.2.7").splitlines()
     facts = dict(line.split(None, 1) for line in lines[: lines.index("")])
-    assert facts["zone"] == "muster.local, live"
+    assert facts["zone"] == "lab.internal, live"
     assert facts["client"] == "192.0.2.7"
     assert facts["policy"] == "all"
     known = lines[lines.index("answered:") :]
     assert known[1].split()[:5] == ["type", "data", "ttl", "weight", "source"]
     assert known[2].split()[:5] == ["A", "10.0.0.1", "30", "1", "registry"]
     assert lines[-2] == "answer: NOERROR"
-    assert lines[-1].split() == ["web.muster.local.", "30", "IN", "A", "10.0.0.1"]
+    assert lines[-1].split() == ["web.lab.internal.", "30", "IN", "A", "10.0.0.1"]
 
 
 def test_explain_in_json(api: Api) -> None:
-    found = json.loads(api("explain", "web.muster.local", "--json"))
+    found = json.loads(api("explain", "web.lab.internal", "--json"))
     assert set(found) >= {"name", "type", "zone", "state", "policy", "records", "answer"}
 
 
@@ -33,8 +33,8 @@ def test_status_shows_zones_and_sources(api: Api) -> None:
     _, zones, sources = text.split("\n\n")[:3]
     assert [line.split()[:2] for line in zones.splitlines()] == [
         ["zone", "state"],
-        ["muster.local", "live"],
-        ["deep.muster.local", "live"],
+        ["lab.internal", "live"],
+        ["deep.lab.internal", "live"],
     ]
     assert ["registry", "synced"] in [line.split()[:2] for line in sources.splitlines()]
 
@@ -45,7 +45,7 @@ def test_status_in_json(api: Api) -> None:
 
 
 def test_explain_prints_referral(api: Api) -> None:
-    api("record", "set", "cut.muster.local", "NS", "ns.other.test.")
-    lines = api("explain", "web.cut.muster.local", "A").splitlines()
+    api("record", "set", "cut.lab.internal", "NS", "ns.other.test.")
+    lines = api("explain", "web.cut.lab.internal", "A").splitlines()
     assert lines[-2] == "answer: NOERROR, a referral to"
-    assert lines[-1].split() == ["cut.muster.local.", "30", "IN", "NS", "ns.other.test."]
+    assert lines[-1].split() == ["cut.lab.internal.", "30", "IN", "NS", "ns.other.test."]

@@ -14,8 +14,8 @@ from musterd.registry.names import parse_name
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("web.muster.local", "web.muster.local"),
-        ("WEB.muster.local.", "WEB.muster.local"),
+        ("web.lab.internal", "web.lab.internal"),
+        ("WEB.lab.internal.", "WEB.lab.internal"),
         (r"a\.b.c", r"a\046b.c"),
         ("a/b.@", r"a\047b.\064"),
         ("bücher.example", "xn--bcher-kva.example"),

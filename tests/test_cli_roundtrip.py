@@ -15,7 +15,7 @@ from tests.needs import needs
 pytest_plugins = ["tests.apifixture"]
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
-"""255 bytes with muster.local."""
+"""255 bytes with lab.internal."""
 OCTETS = ["".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 256, 32)]
 """Labels of 32 bytes, which together hold every byte."""
 
@@ -53,7 +53,7 @@ TEXTS = [
 ]  # fmt: skip
 DATA = [
     ("A", "10.0.0.1"), ("AAAA", "FD00:0::1"), ("AAAA", "::ffff:10.0.0.1"),
-    ("CNAME", "Web.Muster.Local"), ("DNAME", "other.test."), ("PTR", r"a\.b.test."),
+    ("CNAME", "Web.Lab.Internal"), ("DNAME", "other.test."), ("PTR", r"a\.b.test."),
     ("MX", "10 mail.test"), ("MX", "0 ."), ("SRV", "0 10 8080 web.test."),
     ("SRV", r"65535 0 0 \000.test."), ("CAA", '0 issue "ca.test; account=1"'),
     ("CAA", '128 iodef "mailto:a@b.test"'), ("SVCB", "0 pool.test."),
@@ -119,32 +119,32 @@ def moved(api: Api, folder: Path) -> None:
     """Export the zone, empty it, and import it again."""
     before = records(api)
     exported = folder / "exported.zone"
-    exported.write_text(api("zone", "export", "muster.local"))
+    exported.write_text(api("zone", "export", "lab.internal"))
     unchanged = f"0 added, 0 changed, 0 removed; {len(before)} unchanged"
-    assert unchanged in api("zone", "import", "muster.local", str(exported), "--replace")
+    assert unchanged in api("zone", "import", "lab.internal", str(exported), "--replace")
     assert records(api) == before
     (folder / "empty.zone").write_text("; nothing\n")
-    expected = api("zone", "import", "muster.local", str(folder / "empty.zone"), "--replace")
+    expected = api("zone", "import", "lab.internal", str(folder / "empty.zone"), "--replace")
     assert f"{len(before)} removed" in expected
     assert records(api) == []
-    expected = api("zone", "import", "muster.local", str(exported))
+    expected = api("zone", "import", "lab.internal", str(exported))
     assert f"{len(before)} added" in expected
     after = records(api)
     assert [{**record, "ttl": 30} for record in before] == after
-    assert "0 added, 0 changed, 0 removed" in api("zone", "import", "muster.local", str(exported))
+    assert "0 added, 0 changed, 0 removed" in api("zone", "import", "lab.internal", str(exported))
 
 
 @needs("dig")
 def test_names_survive_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
     for number, (typed, _) in enumerate(NAMES):
         address = f"10.0.0.{number}"
-        api("record", "set", "--", f"{typed}.muster.local", "A", address)
-    origin = dns.name.from_text("muster.local.")
+        api("record", "set", "--", f"{typed}.lab.internal", "A", address)
+    origin = dns.name.from_text("lab.internal.")
     wanted = {dns.name.from_text(name, origin): f"10.0.0.{n}" for n, (_, name) in enumerate(NAMES)}
     assert len(wanted) == len(NAMES)
     found = {}
     for record in api.objects("record", "list"):
-        name = f"{record['owner']}.muster.local"
+        name = f"{record['owner']}.lab.internal"
         found[dns.name.from_text(name)] = record["data"]
         ((owner, *_, data),) = dig(listener, name, "A")
         assert dns.name.from_text(owner) == dns.name.from_text(name)
@@ -169,18 +169,18 @@ def taken(api: Api, name: str, record: dict[str, Any]) -> None:
 def test_data_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
     given = [*DATA, *(("TXT", text) for text in TEXTS)]
     for number, (rtype, data) in enumerate(given):
-        api("record", "set", f"t{number}.muster.local", rtype, "--", data)
+        api("record", "set", f"t{number}.lab.internal", rtype, "--", data)
     found = {record["owner"]: record for record in api.objects("record", "list")}
     assert len(found) == len(given)
     for number, (rtype, _) in enumerate(given):
         record = found[f"t{number}"]
         kind = str(record["type"])
-        answer = dig(listener, f"t{number}.muster.local", kind, *UNLIKE.get(kind, ()))
+        answer = dig(listener, f"t{number}.lab.internal", kind, *UNLIKE.get(kind, ()))
         assert len(answer) == 1, answer
         expected = answer[0][4]
         assert wire(kind, expected) == wire(kind, str(record["data"])), rtype
         # The printed form can be typed again and changes nothing.
-        name, data = f"t{number}.muster.local", str(record["data"])
+        name, data = f"t{number}.lab.internal", str(record["data"])
         assert lines(api, "record", "set", name, kind, data) == [record]
     moved(api, tmp_path)
 
@@ -192,7 +192,7 @@ def wire(rtype: str, text: str) -> bytes:
 
 @needs("dig")
 def test_delegation_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
-    api("record", "set", "muster.local", "NS", "ns.test")
-    ((*_, expected),) = dig(listener, "muster.local", "NS")
+    api("record", "set", "lab.internal", "NS", "ns.test")
+    ((*_, expected),) = dig(listener, "lab.internal", "NS")
     assert expected == "ns.test."
     moved(api, tmp_path)

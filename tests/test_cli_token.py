@@ -11,8 +11,8 @@ pytest_plugins = ["tests.apifixture"]
 
 @pytest.fixture
 def token_of(api: Api, tmp_path: Path) -> Path:
-    """Write a token with the scopes read and write:muster.local to a file."""
-    scopes = ["--scope", "read", "--scope", "write:muster.local"]
+    """Write a token with the scopes read and write:lab.internal to a file."""
+    scopes = ["--scope", "read", "--scope", "write:lab.internal"]
     path = tmp_path / "ci.token"
     path.write_text(api("token", "create", "ci", *scopes, "--expires", "30d"))
     return path
@@ -37,17 +37,17 @@ def test_token_without_expiry(api: Api) -> None:
 
 def test_token_name_is_the_registrant(api: Api, token_of: Path) -> None:
     by = ["--token-file", str(token_of)]
-    api("record", "set", "web.muster.local", "A", "10.0.0.1", *by)
+    api("record", "set", "web.lab.internal", "A", "10.0.0.1", *by)
     (record,) = api.objects("record", "list", "--registrant", "ci", *by)
     assert record["registrant"] == "ci"
 
 
 def test_missing_scope_is_named(api: Api, token_of: Path) -> None:
     by = ["--token-file", str(token_of)]
-    output = api.fails("record", "set", "web.deep.muster.local", "A", "10.0.0.1", *by)
+    output = api.fails("record", "set", "web.deep.lab.internal", "A", "10.0.0.1", *by)
     assert output.splitlines()[-1] == (
         f"the token is from {token_of}; "
-        "to create one with this scope: musterd token create NAME --scope write:deep.muster.local"
+        "to create one with this scope: musterd token create NAME --scope write:deep.lab.internal"
     )
     assert "--scope admin" in api.fails("token", "list", *by)
 
@@ -91,13 +91,13 @@ def test_usage_errors(line: list[str], expected: str, api: Api) -> None:
 
 def test_token_that_only_writes_needs_no_zone_option(api: Api, tmp_path: Path) -> None:
     path = tmp_path / "writer.token"
-    path.write_text(api("token", "create", "writer", "--scope", "write:muster.local"))
+    path.write_text(api("token", "create", "writer", "--scope", "write:lab.internal"))
     by = ["--token-file", str(path)]
-    output = api("record", "set", "web.muster.local", "A", "10.0.0.1", *by)
-    assert output == "web.muster.local A: set 10.0.0.1\ndig web.muster.local A\n"
-    api("record", "delete", "web.muster.local", "A", *by)
-    output = api.fails("record", "set", "web.deep.muster.local", "A", "10.0.0.1", *by)
-    assert "lacks the scope write:deep.muster.local" in output
+    output = api("record", "set", "web.lab.internal", "A", "10.0.0.1", *by)
+    assert output == "web.lab.internal A: set 10.0.0.1\ndig web.lab.internal A\n"
+    api("record", "delete", "web.lab.internal", "A", *by)
+    output = api.fails("record", "set", "web.deep.lab.internal", "A", "10.0.0.1", *by)
+    assert "lacks the scope write:deep.lab.internal" in output
     # It can't read which zones there are.
     output = api.fails("record", "set", "web.other.test", "A", "10.0.0.1", *by)
     assert output == "web.other.test is not in a declared zone\n"

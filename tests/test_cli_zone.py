@@ -44,7 +44,7 @@ def test_file_without_zone_needs_an_option(tmp_path: Path, text: str) -> None:
 def test_shipped_zone_is_valid(capsys: Capture) -> None:
     assert run(["zone", "check", str(EXAMPLE)]) == 0
     expected = capsys.readouterr().out
-    assert expected.endswith(f"{EXAMPLE}: ok, 16 records in muster.local.\n")
+    assert expected.endswith(f"{EXAMPLE}: ok, 16 records in lab.internal.\n")
     assert any(line.split() == ["SRV", "2"] for line in expected.splitlines())
 
 

@@ -13,8 +13,8 @@ LONGEST = (b"?" + LABEL.encode()) * 3 + b"=" + b"a" * 61 + b"\0"
     ("text", "wire"),
     [
         (".", b"\0"),
-        ("muster.local", b"\x06muster\x05local\0"),
-        ("Muster.Local.", b"\x06Muster\x05Local\0"),
+        ("lab.internal", b"\x03lab\x08internal\0"),
+        ("Lab.Internal.", b"\x03Lab\x08Internal\0"),
         ("@", b"\x01@\0"),
         ("a b", b"\x03a b\0"),
         (r"a\.b.c", b"\x03a.b\x01c\0"),

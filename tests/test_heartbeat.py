@@ -5,7 +5,7 @@ from musterd.server.heartbeat import TIMING, Heartbeat
 from musterd.sources.changes import Begin, Lost, Synced
 from tests.catalogkit import ManualClock, RecordingCore, new_catalog
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 LIMIT, PERIOD, RECOVERY = TIMING.limit, TIMING.period, TIMING.recovery_beats
 
 

@@ -34,7 +34,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_text_format(capsys: pytest.CaptureFixture[str]) -> None:
     log.setup(Log())
-    structlog.get_logger("musterd.zone").info("zone loaded", zone="muster.local", records=3)
+    structlog.get_logger("musterd.zone").info("zone loaded", zone="lab.internal", records=3)
     (line,) = lines(capsys)
     assert "info" in line
     assert "zone loaded" in line

@@ -22,7 +22,7 @@ from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from musterd.store.embedded import Embedded
 from tests.catalogkit import NOW, ManualClock, records, settings
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 
 
 @dataclass

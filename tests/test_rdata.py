@@ -61,7 +61,7 @@ def test_hostile_text_is_read_or_rejected_with_a_short_reason(word: str, unit: s
     for text in (unit, f"1 {unit}.test", unit * (rdata.MAX_TEXT // len(unit))):
         reason = ""
         try:
-            rdata.parse(rdata.parse_type(word), text, "muster.local")
+            rdata.parse(rdata.parse_type(word), text, "lab.internal")
         except Invalid as error:
             reason = str(error)
         assert len(reason.encode()) < 2000

@@ -25,7 +25,7 @@ from tests.catalogkit import NOW, ManualClock, RecordingCore, until
 from tests.etcdkit import running
 from tests.store.kit import meanwhile
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 TTL = 30
 
 
@@ -104,30 +104,30 @@ async def test_list_yields_each_name_whole(store: Embedded) -> None:
 
 async def test_existing_and_changed_records_are_answered(store: Embedded) -> None:
     await store.put(key("a"), value("10.0.0.1"))
-    await store.put(key("s", "SRV"), value("0 7 80 a.muster.local.", ttl=5))
+    await store.put(key("s", "SRV"), value("0 7 80 a.lab.internal.", ttl=5))
     async with feeding(store) as fed:
         assert fed.core.state_of(ZONE) == "live"
         assert fed.core.text(ZONE) == [
-            "a.muster.local. 30 A 10.0.0.1", "s.muster.local. 5 SRV 0 7 80 a.muster.local.",
+            "a.lab.internal. 30 A 10.0.0.1", "s.lab.internal. 5 SRV 0 7 80 a.lab.internal.",
         ]  # fmt: skip
         await fed.put(key("a", name="y"), value("10.0.0.2", ttl=9))
         assert fed.core.text(ZONE)[:2] == [
-            "a.muster.local. 9 A 10.0.0.1", "a.muster.local. 9 A 10.0.0.2",
+            "a.lab.internal. 9 A 10.0.0.1", "a.lab.internal. 9 A 10.0.0.2",
         ]  # fmt: skip
         await fed.put(key("a"), value("10.0.0.3", policy="one"))
-        assert fed.core.text(ZONE)[0] == "a.muster.local. 9 A 10.0.0.2 ; one"
+        assert fed.core.text(ZONE)[0] == "a.lab.internal. 9 A 10.0.0.2 ; one"
         revision = await store.delete(key("a"))
         assert revision
         await fed.applied.reached(revision)
-        assert fed.core.text(ZONE)[0] == "a.muster.local. 9 A 10.0.0.2"
+        assert fed.core.text(ZONE)[0] == "a.lab.internal. 9 A 10.0.0.2"
 
 
 async def test_explain_shows_provenance(store: Embedded) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1", modified=NOW + 5))
-        zone = b"\x06muster\x05local\0"
+        zone = b"\x03lab\x08internal\0"
         (found,) = fed.catalog.explain(zone, b"\x01a" + zone, 1)
-        assert (found.source, found.key) == ("registry", "muster.local/a/A/x")
+        assert (found.source, found.key) == ("registry", "lab.internal/a/A/x")
         assert found.time == NOW + 5
         assert found.revision == (await store.range(b"")).revision
 
@@ -160,7 +160,7 @@ async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
         (key("a"), value("10.0.0.1", ptr=[])),
         (key("a", "NOPE"), value("x")),
         (key("a..b"), value("10.0.0.1")),
-        (key("a", zone="muster..local"), value("10.0.0.1")),
+        (key("a", zone="lab..internal"), value("10.0.0.1")),
         (key("x" * 64), value("10.0.0.1")),
         (b"/musterd/v1/records/too/few", value("10.0.0.1")),
         (b"/musterd/v1/records/\xff/a/A/x", value("10.0.0.1")),
@@ -181,7 +181,7 @@ async def test_invalid_entry_is_left_out_and_reported(
     await store.put(key("good"), value("10.0.0.1"))
     await store.put(name, content)
     async with feeding(store) as fed:
-        assert fed.core.text(ZONE) == ["good.muster.local. 30 A 10.0.0.1"]
+        assert fed.core.text(ZONE) == ["good.lab.internal. 30 A 10.0.0.1"]
         assert len(fed.problems) == 1
         await fed.put(key("b"), value("10.0.0.2"))
         await fed.put(name, content + b" ")
@@ -195,16 +195,16 @@ async def test_record_that_becomes_invalid_is_no_longer_answered(store: Embedded
         await fed.put(key("a"), value("10.0.0.1"))
         await fed.put(key("a"), b"{")
         assert fed.core.text(ZONE) == []
-        assert fed.problems == ["muster.local/a/A/x"]
+        assert fed.problems == ["lab.internal/a/A/x"]
         await fed.put(key("a"), value("10.0.0.2"))
-        assert fed.core.text(ZONE) == ["a.muster.local. 30 A 10.0.0.2"]
+        assert fed.core.text(ZONE) == ["a.lab.internal. 30 A 10.0.0.2"]
         assert fed.problems == []
 
 
 async def test_deleting_invalid_entry_clears_problem(store: Embedded) -> None:
     await store.put(key("a"), b"{")
     async with feeding(store) as fed:
-        assert fed.problems == ["muster.local/a/A/x"]
+        assert fed.problems == ["lab.internal/a/A/x"]
         await store.delete(key("a"))
         await fed.put(key("b"), value("10.0.0.2"))
         assert fed.problems == []
@@ -238,7 +238,7 @@ async def test_list_begins_with_begin_and_ends_with_synced(store: Embedded) -> N
     assert isinstance(several, Batch)
     put, delete = several.changes
     assert isinstance(put, Put)
-    assert delete == Delete("muster.local/b/A/x", 0)
+    assert delete == Delete("lab.internal/b/A/x", 0)
     assert synced == Synced((await store.range(b"")).revision)
 
 

@@ -39,10 +39,10 @@ listen = ""
 [state]
 dir = "{state}"
 [[zones]]
-name = "muster.local"
+name = "lab.internal"
 [[sources.zonefile]]
 name = "one"
-zone = "muster.local"
+zone = "lab.internal"
 path = "one.zone"
 """
 
@@ -81,7 +81,7 @@ async def test_answers_are_marked_while_the_event_loop_hangs(fixture: ServerFixt
     async with fixture.serve(timing=HeartbeatTiming(period=0.01, limit=0.5)) as server:
         await until_answers(server, "a", ["10.0.0.1"])
         host, port = host_and_port(server.state.listening[0])
-        message = dns.message.make_query("a.muster.local", "A", use_edns=True)
+        message = dns.message.make_query("a.lab.internal", "A", use_edns=True)
         # This blocks the loop, which the server shares.
         while not marked(dns.query.udp(message, host, port=port, timeout=10)):
             pass
@@ -105,12 +105,12 @@ async def test_missing_zone_file(fixture: ServerFixture) -> None:
 async def test_snapshot_answers_while_the_zone_file_is_missing(fixture: ServerFixture) -> None:
     async with fixture.serve() as server:
         await until_answers(server, "a", ["10.0.0.1"])
-        serial = server.catalog.serials()["muster.local."]
+        serial = server.catalog.serials()["lab.internal."]
     zone_file(fixture).unlink()
     async with fixture.serve() as server:
         await until_answers(server, "a", ["10.0.0.1"])
         assert zone_state(server) == "stale"
-        assert server.catalog.serials()["muster.local."] > serial
+        assert server.catalog.serials()["lab.internal."] > serial
         zone_file(fixture).write_text("a A 10.0.0.2\n")
         await until_answers(server, "a", ["10.0.0.2"])
         assert zone_state(server) == "live"
@@ -193,7 +193,7 @@ async def test_reload(fixture: ServerFixture) -> None:
         await until_answers(server, "a", ["10.0.0.1"])
         before = server.state.listening
         (fixture.folder / "two.zone").write_text("c A 10.0.0.9\n")
-        source = '[[sources.zonefile]]\nname = "two"\nzone = "muster.local"\npath = "two.zone"\n'
+        source = '[[sources.zonefile]]\nname = "two"\nzone = "lab.internal"\npath = "two.zone"\n'
         fixture.set(("[[zones]]", f"{source}[[zones]]"))
         await until_answers(server, "c", ["10.0.0.9"])
         assert server.state.listening == before
@@ -210,7 +210,7 @@ async def test_reload(fixture: ServerFixture) -> None:
 async def test_reload_with_another_zone(fixture: ServerFixture) -> None:
     async with fixture.serve() as server:
         await until_answers(server, "a", ["10.0.0.1"])
-        fixture.set(("muster.local", "other.local"))
+        fixture.set(("lab.internal", "other.local"))
         await until(
             lambda: [zone.name for zone in server.catalog.zone_reports()] == ["other.local."]
         )
@@ -221,7 +221,7 @@ async def test_reload_with_another_zone(fixture: ServerFixture) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('name = "muster.local"', "name = 5"),
+        ('name = "lab.internal"', "name = 5"),
         ("[dns]", "[dns"),
         ("[dns]", "[dns]\nworkers = 3"),
         ("127.0.0.1:0", "192.0.2.1:53"),
@@ -273,7 +273,7 @@ async def test_reload_starts_moves_and_stops_metrics(fixture: ServerFixture) -> 
 
 async def test_unlisted_source_is_not_read(fixture: ServerFixture) -> None:
     (fixture.folder / "two.zone").write_text("c A 10.0.0.9\n")
-    source = '[[sources.zonefile]]\nname = "two"\nzone = "muster.local"\npath = "two.zone"\n'
+    source = '[[sources.zonefile]]\nname = "two"\nzone = "lab.internal"\npath = "two.zone"\n'
     fixture.set(("[[zones]]", f'{source}[[zones]]\nsources = ["one"]'))
     async with fixture.serve() as server:
         await until_answers(server, "a", ["10.0.0.1"])
@@ -284,7 +284,7 @@ async def test_unlisted_source_is_not_read(fixture: ServerFixture) -> None:
 async def test_signals(fixture: ServerFixture, number: signal.Signals) -> None:
     async with fixture.process() as server:
         ready = await server.logged("ready")
-        assert ready["zones"] == ["muster.local."]
+        assert ready["zones"] == ["lab.internal."]
         await server.logged("source synced", source="one")
         server.process.send_signal(signal.SIGHUP)
         await server.logged("settings reloaded")
@@ -309,12 +309,12 @@ async def test_loss_of_most_zones_is_logged(fixture: ServerFixture) -> None:
             fixture.text.partition("[[zones]]")[0] + text[text.index("[log]") :]
         )
         event = await server.logged("reload removes most zones", removed=2)
-        assert event["zones"] == ["c", "muster.local"]
+        assert event["zones"] == ["c", "lab.internal"]
 
 
 async def first_rcode(port: int) -> int:
     """The result of a query, as soon as a server answers on a port."""
-    message = dns.message.make_query("a.muster.local", "A")
+    message = dns.message.make_query("a.lab.internal", "A")
     while True:
         try:
             reply = await dns.asyncquery.udp(message, "127.0.0.1", port=port, timeout=0.5)

@@ -38,7 +38,7 @@ class Reporter:
 
     def __init__(self) -> None:
         self.addresses = ["127.0.0.1:53"]
-        self.zones = ["muster.local"]
+        self.zones = ["lab.internal"]
         self.revision = 1
         self.lag = 0.0
         self.asked = 0
@@ -90,7 +90,7 @@ async def test_servers_see_each_other(backend: EmbeddedBackend) -> None:
         assert [server.name for server in await first.all()] == ["a", "b"]
         assert known["a"].running
         assert known["a"].addresses == ("127.0.0.1:53",)
-        assert known["a"].zones == ("muster.local",)
+        assert known["a"].zones == ("lab.internal",)
 
 
 async def test_unchanged_status_is_not_written(backend: EmbeddedBackend) -> None:
@@ -169,7 +169,7 @@ async def test_server_that_left_stays_known(backend: EmbeddedBackend) -> None:
         await first.leave()
         server = (await until(other, lambda known: not known["a"].running))["a"]
     assert server.seen >= server.started
-    assert (server.addresses, server.zones) == (("127.0.0.1:53",), ("muster.local",))
+    assert (server.addresses, server.zones) == (("127.0.0.1:53",), ("lab.internal",))
     # Its current state is unknown: it may be cut off from the store and still answer.
     assert (server.revision, server.lag) == (None, None)
 

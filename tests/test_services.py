@@ -35,11 +35,11 @@ dir = "{state}"
 [log]
 level = "error"
 [[zones]]
-name = "muster.local"
+name = "lab.internal"
 """
 CHANGED = (
     ("127.0.0.1:0", "127.0.0.2:0"),
-    ('name = "muster.local"', 'name = "other.local"'),
+    ('name = "lab.internal"', 'name = "other.local"'),
     ('level = "error"', 'level = "info"\nfile = "log"'),
 )
 """A change of the settings for every service that can be reloaded."""
@@ -220,8 +220,8 @@ def with_fixed_source() -> Settings:
         "metrics": {"listen": ""},
         "api": {"listen": ""},
         "state": {"dir": ""},
-        "zones": ({"name": "muster.local"},),
-        "sources": {"fixed_records": ({"name": "f", "zone": "muster.local"},)},
+        "zones": ({"name": "lab.internal"},),
+        "sources": {"fixed_records": ({"name": "f", "zone": "lab.internal"},)},
     }
     return OtherSettings.model_validate(given, context={"base": Path()})
 
@@ -231,8 +231,8 @@ async def test_new_kind_of_source_needs_only_a_factory(monkeypatch: pytest.Monke
     server = Server(Fixed(with_fixed_source()))
     async with running(server):
         await until(lambda: server.catalog.zone_reports()[0].state == "live")
-        owner = name_from_text("a.muster.local")
-        assert server.catalog.explain(name_from_text("muster.local"), owner)
+        owner = name_from_text("a.lab.internal")
+        assert server.catalog.explain(name_from_text("lab.internal"), owner)
 
 
 async def test_unknown_kind_of_source_is_refused() -> None:

@@ -23,20 +23,20 @@ dir = ""
 [log]
 file = "log/musterd.log"
 [[zones]]
-name = "Muster.local."
+name = "Lab.internal."
 sources = ["b", "a"]
 policy = "subset:3"
 [zones.soa]
-rname = 'john\\.doe.muster.local'
+rname = 'john\\.doe.lab.internal'
 [[zones]]
 name = "2.0.192.in-addr.arpa"
 [[sources.zonefile]]
 name = "a"
-zone = "muster.LOCAL"
+zone = "lab.INTERNAL"
 path = "a.zone"
 [[sources.zonefile]]
 name = "b"
-zone = "muster.local"
+zone = "lab.internal"
 path = "/b.zone"
 """
 
@@ -59,8 +59,8 @@ def test_valid_file(write: Write) -> None:
     assert loaded.state.dir is None
     assert loaded.log.file == path.parent / "log/musterd.log"
     first, second = loaded.zones
-    assert (first.name, first.policy) == ("Muster.local", "subset:3")
-    assert (first.soa.mname, first.soa.rname) == ("ns.Muster.local", "john\\.doe.muster.local")
+    assert (first.name, first.policy) == ("Lab.internal", "subset:3")
+    assert (first.soa.mname, first.soa.rname) == ("ns.Lab.internal", "john\\.doe.lab.internal")
     assert [source.name for source in loaded.sources_of(first)] == ["b", "a"]
     assert loaded.sources_of(second) == ()
     assert [source.path for source in loaded.sources.zonefile] == [
@@ -380,9 +380,9 @@ def test_example_has_the_default_of_every_key(write: Write) -> None:
     text = settings.example()
     loaded = settings.load(write(text), {})
     bare = (
-        "[[zones]]\nname = 'muster.local'\n"
-        "[[sources.zonefile]]\nname = 'example'\nzone = 'muster.local'\npath = 'example.zone'\n"
-        "[[sources.etcd]]\nname = 'example-etcd'\nzones = ['muster.local']\n"
+        "[[zones]]\nname = 'lab.internal'\n"
+        "[[sources.zonefile]]\nname = 'example'\nzone = 'lab.internal'\npath = 'example.zone'\n"
+        "[[sources.etcd]]\nname = 'example-etcd'\nzones = ['lab.internal']\n"
         "endpoints = ['127.0.0.1:2379']\n"
     )
     assert loaded == settings.load(write(bare), {})

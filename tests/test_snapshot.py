@@ -22,7 +22,7 @@ from tests.catalogkit import (
     settings,
 )
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 LIST: list[Change] = [
     Begin(),
     Put("/k", 7, NOW - 5, records("a 5 A 10.0.0.1", "b A 10.0.0.2 ; sticky", "x.other. TXT x")),

@@ -16,7 +16,7 @@ from musterd.server.source_runner import RunnerTiming, SourceRunner
 from musterd.sources.changes import Begin, Change, Lost, Put, Synced, Withheld, WithheldRecord
 from tests.catalogkit import NOW, new_catalog, records, until
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 OLD: list[Change] = [Begin(), Put("k", 1, NOW, records("a A 10.0.0.1")), Synced(1)]
 NEW: list[Change] = [Begin(), Put("k", 2, NOW, records("a A 10.0.0.2")), Synced(2)]
 FAR = 3600.0

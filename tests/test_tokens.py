@@ -33,13 +33,13 @@ async def tokens(store: Embedded) -> Tokens:
 
 
 async def test_store_keeps_hash_not_token(store: Embedded, tokens: Tokens) -> None:
-    text, token = await tokens.create("ci", ["read", "write:Muster.Local."], None)
+    text, token = await tokens.create("ci", ["read", "write:Lab.Internal."], None)
     assert is_token(text)
     (entry,) = (await store.range(b"")).entries
     assert entry.key == TOKENS + hashlib.sha256(text.encode()).hexdigest().encode()
     assert text.encode() not in entry.value
     assert tokens.check(text.encode()) == token
-    assert token.scopes == ("read", "write:muster.local")
+    assert token.scopes == ("read", "write:lab.internal")
     assert text not in repr(token)
 
 

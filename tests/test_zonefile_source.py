@@ -18,7 +18,7 @@ from musterd.sources.changes import Begin, Change, Fault, Lost, PutMany, Synced
 from musterd.sources.zonefile import ZoneFileSource
 from tests.catalogkit import lines_of, new_catalog
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 TIMING = FileTiming(quiet=0.5, poll=3600.0)
 """Changes are found by events only."""
 
@@ -227,7 +227,7 @@ FOREIGN = [
     ("a LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m", "a 77 LOC "),
     ("a HIP ( 2 200100107B1A74DF365639CC39F1D578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI b )",
      "a 77 HIP 2 200100107b1a74df365639cc39f1d578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI "
-     "b.muster.local."),
+     "b.lab.internal."),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from tests.smalldisk import NOT_PERMITTED, PASSED
 
 
 async def put(client: httpx.AsyncClient, address: str) -> httpx.Response:
-    return await client.put("/records/muster.local/web/A/x", json={"data": address})
+    return await client.put("/records/lab.internal/web/A/x", json={"data": address})
 
 
 def mount(image: Path, at: Path) -> Path:
@@ -54,7 +54,7 @@ async def main(folder: Path) -> None:
             assert "check the disk and the permissions" in response.json()["detail"]
             problems = (await client.get("/status")).json()["problems"]
             assert any("check the disk" in problem for problem in problems), problems
-        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+        assert await server.answers("web.lab.internal", "A") == [(30, "10.0.0.1")]
         await server.kill()
         assert "Traceback" not in server.text, server.text
     async with fixture.process() as server:
@@ -65,7 +65,7 @@ async def main(folder: Path) -> None:
     mount(image, fixture.state)
     async with fixture.process() as server:
         await server.ready()
-        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+        assert await server.answers("web.lab.internal", "A") == [(30, "10.0.0.1")]
         await server.stop()
 
 

@@ -20,7 +20,7 @@ DESCRIPTION = "x" * 900
 
 async def put(client: httpx.AsyncClient, number: int) -> httpx.Response:
     body = {"data": f"10.0.{number >> 8}.{number & 255}", "description": DESCRIPTION}
-    return await client.put(f"/records/muster.local/h{number}/A/x", json=body)
+    return await client.put(f"/records/lab.internal/h{number}/A/x", json=body)
 
 
 async def fill(client: httpx.AsyncClient) -> set[int]:
@@ -54,7 +54,7 @@ async def check(server: ServerProcess, client: httpx.AsyncClient, kept: set[int]
     response = await client.get("/records", headers=headers)
     assert response.text.count("\n") == len(kept)
     for number in sorted(kept)[-3:]:
-        ((_, data),) = await server.answers(f"h{number}.muster.local", "A")
+        ((_, data),) = await server.answers(f"h{number}.lab.internal", "A")
         assert data == f"10.0.{number >> 8}.{number & 255}"
 
 

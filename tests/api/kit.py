@@ -30,8 +30,8 @@ from musterd.sources.registry import RegistrySource
 from musterd.store.embedded import Embedded, EmbeddedOptions
 from tests.dnskit import ask
 
-ZONE = "muster.local"
-ZONES = ({"name": ZONE}, {"name": "sub.muster.local"}, {"name": "other.test", "ttl": 7})
+ZONE = "lab.internal"
+ZONES = ({"name": ZONE}, {"name": "sub.lab.internal"}, {"name": "other.test", "ttl": 7})
 LATER = 4e9
 """A time, seconds since 1970, that the tests don't live to see."""
 

@@ -5,7 +5,7 @@ import pytest
 from tests.servers import ServerFixture
 
 pytestmark = pytest.mark.slow
-WEB = "/records/muster.local/web/A"
+WEB = "/records/lab.internal/web/A"
 
 
 async def test_each_write_is_logged_once(fixture: ServerFixture) -> None:
@@ -27,7 +27,7 @@ async def test_each_write_is_logged_once(fixture: ServerFixture) -> None:
                 revisions.append(done.json()["revision"] if done.status_code < 202 else None)
             text = b"a A 10.0.0.1\nb A 10.0.0.1\n"
             for _ in range(2):
-                done = await client.post("/zones/muster.local/import", content=text)
+                done = await client.post("/zones/lab.internal/import", content=text)
                 assert done.is_success
             await client.delete(f"/leases/{lease}", headers=ci)
             await client.delete(f"/tokens/{made.json()['id']}")
@@ -40,10 +40,10 @@ async def test_each_write_is_logged_once(fixture: ServerFixture) -> None:
     assert told == [
         ["first", "create", "credential ci", None],
         ["ci", "grant", f"lease {lease}", None],
-        ["ci", "put", "muster.local/web/A/x", revisions[0]],
-        ["ci", "put", "muster.local/web/A/* (2)", revisions[2]],
-        ["ci", "delete", "muster.local/web/A/* (2)", last],
-        ["first", "import", "muster.local/ (2 added, 0 changed, 0 removed)", last + 1],
+        ["ci", "put", "lab.internal/web/A/x", revisions[0]],
+        ["ci", "put", "lab.internal/web/A/* (2)", revisions[2]],
+        ["ci", "delete", "lab.internal/web/A/* (2)", last],
+        ["first", "import", "lab.internal/ (2 added, 0 changed, 0 removed)", last + 1],
         ["ci", "revoke", f"lease {lease}", last + 2],
         ["first", "revoke", "credential ci", None],
     ]

@@ -17,7 +17,7 @@ BODIES: dict[tuple[str, str], object] = {
     ("POST", "/v1/tokens"): {"name": "new", "scopes": ["read"]},
 }
 ADMIN = "/v1/tokens"
-QUERIES = {"/v1/explain": "?name=web.muster.local"}
+QUERIES = {"/v1/explain": "?name=web.lab.internal"}
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -39,7 +39,7 @@ def needs(method: str, path: str) -> str:
 
 def filled(path: str) -> str:
     """Return a path with its parameters filled in, without its prefix."""
-    values = {"zone": "muster.local", "owner": "web", "type": "A", "id": "0123456789abcdef"}
+    values = {"zone": "lab.internal", "owner": "web", "type": "A", "id": "0123456789abcdef"}
     made = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
     return (made + QUERIES.get(path, "")).removeprefix("/v1")
 
@@ -76,12 +76,12 @@ async def test_route_requires_token(api: Api, method: str, path: str) -> None:
 
 
 WRONG: dict[str, list[list[str]]] = {
-    "read": [["write:muster.local"], ["write:*"]],
+    "read": [["write:lab.internal"], ["write:*"]],
     "write": [["read"]],
-    "admin": [["read"], ["write:muster.local"], ["read", "write:*"]],
+    "admin": [["read"], ["write:lab.internal"], ["read", "write:*"]],
 }
-OF_OTHERS = [["read", "write:other.test"], ["write:sub.muster.local"], ["write:local"]]
-"""Scopes that do not allow writing to ``muster.local``."""
+OF_OTHERS = [["read", "write:other.test"], ["write:sub.lab.internal"], ["write:internal"]]
+"""Scopes that do not allow writing to ``lab.internal``."""
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -106,7 +106,7 @@ async def state(api: Api) -> Any:
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != "/v1/watch"])
 async def test_route_accepts_its_scope(api: Api, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
-    for wide in (["write:*"], ["write:muster.local"]) if scope == "write" else ([scope], ["admin"]):
+    for wide in (["write:*"], ["write:lab.internal"]) if scope == "write" else ([scope], ["admin"]):
         token = await api.token(*wide)
         response = await api.call(method, filled(path), body, token=token)
         assert response.status_code not in (401, 403), response.text
@@ -116,20 +116,20 @@ async def test_token_writes_only_to_its_zone(api: Api) -> None:
     body = {"data": "10.0.0.1"}
     token = await api.token("write:Other.Test.")
     await api.ok("POST", "/records/other.test/a/A", body, token=token)
-    await api.refused(403, "POST", "/records/muster.local/a/A", body, token=token)
-    await api.refused(403, "POST", "/zones/muster.local/import", content=b"", token=token)
-    parent = await api.token("write:muster.local")
-    await api.refused(403, "POST", "/records/sub.muster.local/a/A", body, token=parent)
-    await api.refused(409, "POST", "/records/muster.local/a.sub/A", body, token=parent)
+    await api.refused(403, "POST", "/records/lab.internal/a/A", body, token=token)
+    await api.refused(403, "POST", "/zones/lab.internal/import", content=b"", token=token)
+    parent = await api.token("write:lab.internal")
+    await api.refused(403, "POST", "/records/sub.lab.internal/a/A", body, token=parent)
+    await api.refused(409, "POST", "/records/lab.internal/a.sub/A", body, token=parent)
 
 
 async def test_tokens_are_created_listed_and_revoked(api: Api) -> None:
-    wanted = {"name": "ci", "scopes": ["read", "write:Muster.LOCAL.", "read"], "expires": LATER}
+    wanted = {"name": "ci", "scopes": ["read", "write:Lab.INTERNAL.", "read"], "expires": LATER}
     response = await api.call("POST", "/tokens", wanted)
     assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
     made = response.json()
     text = made.pop("token")
-    assert made["scopes"] == ["read", "write:muster.local"]
+    assert made["scopes"] == ["read", "write:lab.internal"]
     assert made["expires"] == LATER
     await api.ok("GET", "/records", token=text)
     listed = await api.ok("GET", "/tokens")

@@ -17,8 +17,8 @@ from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("TIMES", "100"))
-RRSET = ("muster.local", "n", "A")
-WHOLE = "/records/muster.local/n/A"
+RRSET = ("lab.internal", "n", "A")
+WHOLE = "/records/lab.internal/n/A"
 ONE = f"{WHOLE}/one"
 
 Count = Callable[[httpx.AsyncClient], Awaitable[bool]]

@@ -139,7 +139,7 @@ async def test_concurrent_large_bodies_are_bounded(fixture: ServerFixture) -> No
 
         async def put(number: int) -> httpx.Response:
             own = await stack.enter_async_context(fixture.client(server))
-            return await own.put(f"/records/muster.local/h{number}/A/x", content=pieces(200_000))
+            return await own.put(f"/records/lab.internal/h{number}/A/x", content=pieces(200_000))
 
         statuses = {one.status_code for one in await asyncio.gather(*(put(n) for n in range(8)))}
         # What is no JSON is refused as that; what came when there was no room, for now.

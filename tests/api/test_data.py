@@ -33,10 +33,10 @@ from tests.api.kit import Api
     ],
 )
 async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown: str) -> None:
-    record = await api.ok("POST", f"/records/muster.local/x/{rtype}", {"data": data})
+    record = await api.ok("POST", f"/records/lab.internal/x/{rtype}", {"data": data})
     assert record["data"] == shown
     assert api.answers("x", record["type"]) == [shown]
-    again = await api.call("POST", f"/records/muster.local/x/{rtype}", {"data": shown})
+    again = await api.call("POST", f"/records/lab.internal/x/{rtype}", {"data": shown})
     assert again.status_code == 200
 
 
@@ -55,12 +55,12 @@ async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown:
      ("TXT", r"\# 2 05aa"), ("A", r"\# 99999 0a"), ("A", r"\#4 0a000001")],
 )  # fmt: skip
 async def test_invalid_data_is_rejected(api: Api, rtype: str, data: str) -> None:
-    await api.refused(422, "POST", f"/records/muster.local/x/{rtype}", {"data": data})
-    await api.refused(422, "PUT", f"/records/muster.local/x/{rtype}/1", {"data": data})
+    await api.refused(422, "POST", f"/records/lab.internal/x/{rtype}", {"data": data})
+    await api.refused(422, "PUT", f"/records/lab.internal/x/{rtype}/1", {"data": data})
 
 
 async def test_data_without_a_text_form_of_its_type_is_kept(api: Api) -> None:
-    path = "/records/muster.local/x/ISDN/one"
+    path = "/records/lab.internal/x/ISDN/one"
     record = await api.ok("PUT", path, {"data": r"\# 2 0000"})
     assert record["data"] == r"\# 2 0000"
     assert (await api.ok("PUT", path, {"data": record["data"]})) == record
@@ -89,7 +89,7 @@ async def test_data_that_would_be_dropped_is_named(
 
 async def refused_everywhere(api: Api, owner: str, rtype: str, data: str) -> str:
     """Return the reason why no way of writing takes a record."""
-    path = f"/records/muster.local/{owner}/{rtype}"
+    path = f"/records/lab.internal/{owner}/{rtype}"
     reasons = set()
     for method, where, body in (
         ("POST", path, {"data": data}),
@@ -116,15 +116,15 @@ TARGETS = [("CNAME", "{}"), ("NS", "{}"), ("PTR", "{}"), ("DNAME", "{}"), ("MX",
 @pytest.mark.parametrize(("rtype", "data"), TARGETS)
 async def test_name_of_one_label_in_data_is_rejected(api: Api, rtype: str, data: str) -> None:
     reason = await refused_everywhere(api, "x", rtype, data.format("web"))
-    assert "write web. for that, or web.muster.local. for" in reason
+    assert "write web. for that, or web.lab.internal. for" in reason
     reason = await refused_everywhere(api, "x", rtype, data.format("@"))
-    assert "write . for that, or muster.local. for" in reason
+    assert "write . for that, or lab.internal. for" in reason
     for name in ("web.", "web.test", "web.test."):
         record = await api.ok(
-            "PUT", f"/records/muster.local/x/{rtype}/1", {"data": data.format(name)}
+            "PUT", f"/records/lab.internal/x/{rtype}/1", {"data": data.format(name)}
         )
         assert name.removesuffix(".") + "." in record["data"]
-        await api.ok("DELETE", f"/records/muster.local/x/{rtype}/1")
+        await api.ok("DELETE", f"/records/lab.internal/x/{rtype}/1")
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1.", "fd00::1", "fd00::1.", "[fd00::1]"])
@@ -138,24 +138,24 @@ async def test_address_for_a_name_is_rejected(
 
 async def test_number_in_a_name_is_no_address(api: Api) -> None:
     for number, data in enumerate(("1.0.0.10.in-addr.arpa", "10.0.0.1.test", "10.0.0.999", "1.2")):
-        record = await api.ok("PUT", f"/records/muster.local/x/NS/{number}", {"data": data})
+        record = await api.ok("PUT", f"/records/lab.internal/x/NS/{number}", {"data": data})
         assert record["data"] == f"{data}."
 
 
 @pytest.mark.parametrize(
     ("owner", "rtype", "data"),
-    [("@", "CNAME", "web.test."), ("muster.local.", "CNAME", "web.test."),
+    [("@", "CNAME", "web.test."), ("lab.internal.", "CNAME", "web.test."),
      ("*", "NS", "ns.test."), ("*.a", "NS", "ns.test."), ("*.a", "DNAME", "web.test.")],
 )  # fmt: skip
 async def test_record_that_is_never_answered_is_rejected(
     api: Api, owner: str, rtype: str, data: str
 ) -> None:
     await refused_everywhere(api, owner, rtype, data)
-    path = f"/records/muster.local/{owner}/{rtype}"
+    path = f"/records/lab.internal/{owner}/{rtype}"
     await api.ok("PUT", path, {"records": []})
     await api.refused(404, "DELETE", f"{path}/1")
     line = f"{owner} {rtype} {data}\na A 10.0.0.1\n".encode()
-    problem = await api.refused(422, "POST", "/zones/muster.local/import", content=line)
+    problem = await api.refused(422, "POST", "/zones/lab.internal/import", content=line)
     assert len(problem["problems"]) == 1
 
 
@@ -167,7 +167,7 @@ EQUAL = [("MX", "10 {}"), ("SRV", "0 1 80 {}"), ("KX", "1 {}"), ("AFSDB", "1 {}"
 
 @pytest.mark.parametrize(("rtype", "data"), EQUAL)
 async def test_case_of_names_in_data_does_not_count(api: Api, rtype: str, data: str) -> None:
-    path = f"/records/muster.local/x/{rtype}"
+    path = f"/records/lab.internal/x/{rtype}"
     mixed, lower = data.format("Mail.Test."), data.format("mail.test.")
     record = await api.ok("POST", path, {"data": mixed})
     assert (await api.ok("POST", path, {"data": lower}))["id"] == record["id"]
@@ -183,7 +183,7 @@ async def test_case_of_names_in_data_does_not_count(api: Api, rtype: str, data: 
     )["records"]
     assert [each["id"] for each in found] == [record["id"]]
     content = f"x {rtype} {lower}\n".encode()
-    done = await api.ok("POST", "/zones/muster.local/import?replace=true", content=content)
+    done = await api.ok("POST", "/zones/lab.internal/import?replace=true", content=content)
     assert (done["added"], done["removed"], done["changed"] + done["unchanged"]) == (0, 0, 1)
     # Two clients may register the same record by ids of their own: it is one in answers.
     await api.ok("PUT", f"{path}/one", {"data": mixed})
@@ -192,7 +192,7 @@ async def test_case_of_names_in_data_does_not_count(api: Api, rtype: str, data: 
 
 
 async def test_list_finds_equal_data(api: Api) -> None:
-    path = "/records/muster.local/x/MX"
+    path = "/records/lab.internal/x/MX"
     await api.ok("PUT", f"{path}/one", {"data": "10 Mail.Test."})
     await api.ok("PUT", f"{path}/two", {"data": "10 mail.test."})
     await api.ok("PUT", f"{path}/other", {"data": "20 mail.test."})
@@ -204,15 +204,15 @@ async def test_list_finds_equal_data(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "owner", ["web.muster.local", "muster.local", "Web.MUSTER.local", "*.muster.local"]
+    "owner", ["web.lab.internal", "lab.internal", "Web.LAB.internal", "*.lab.internal"]
 )
 async def test_owner_that_ends_in_its_zone_needs_a_dot(api: Api, owner: str) -> None:
     reason = await refused_everywhere(api, owner, "A", "10.0.0.1")
-    assert f"write {owner}. for that name, or {owner.lower()}.muster.local. for" in reason
-    await api.refused(422, "GET", f"/records/muster.local/{owner}")
-    await api.refused(422, "DELETE", f"/records/muster.local/{owner}/A/1")
-    for wanted in (f"{owner}.", f"{owner}.muster.local."):
-        response = await api.call("POST", f"/records/muster.local/{wanted}/A", {"data": "10.0.0.1"})
+    assert f"write {owner}. for that name, or {owner.lower()}.lab.internal. for" in reason
+    await api.refused(422, "GET", f"/records/lab.internal/{owner}")
+    await api.refused(422, "DELETE", f"/records/lab.internal/{owner}/A/1")
+    for wanted in (f"{owner}.", f"{owner}.lab.internal."):
+        response = await api.call("POST", f"/records/lab.internal/{wanted}/A", {"data": "10.0.0.1"})
         assert response.status_code == 201
         assert api.answers(wanted) == ["10.0.0.1"]
         location = response.headers["location"].removeprefix("/v1")

@@ -22,8 +22,8 @@ from tests.etcdkit import BINARIES, SMALL, Etcd, running
 from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
-ONE = "/records/muster.local/web/A/one"
-TWO = "/records/muster.local/web/A/two"
+ONE = "/records/lab.internal/web/A/one"
+TWO = "/records/lab.internal/web/A/two"
 VERSION = "etcd-3.5"
 TOO_MUCH = (422, "urn:musterd:problem:too-much")
 
@@ -94,7 +94,7 @@ async def test_two_servers_share_one_etcd(etcd: Etcd, tmp_path: Path) -> None:
         assert all(entry["time"] > 1_700_000_000 for entry in entries)
 
 
-MANY = "/records/muster.local/many/A"
+MANY = "/records/lab.internal/many/A"
 ALL_OF_MANY = f"{MANY}?limit=1000"
 
 
@@ -138,12 +138,12 @@ async def test_rrset_write_over_transaction_limit_is_rejected(
                 assert gone.status_code == (204 if count <= 127 else 422)
                 if count > 127:
                     assert (await client.get(ALL_OF_MANY)).json()["records"] == there
-                    line = ["record", "delete", "many.muster.local", "A"]
+                    line = ["record", "delete", "many.lab.internal", "A"]
                     held = [*line, "--if-revision", str(max(r["revision"] for r in there))]
                     assert await asyncio.to_thread(run, held) == 1
                     assert "single records" in capsys.readouterr().err
                     assert await asyncio.to_thread(run, line) == 0
-                    assert capsys.readouterr().out == "many.muster.local A: deleted\n"
+                    assert capsys.readouterr().out == "many.lab.internal A: deleted\n"
                 assert (await client.get(ALL_OF_MANY)).json()["records"] == []
             await until_answered(server, "many", [])
 
@@ -297,7 +297,7 @@ def state(server: Server) -> str:
 
 async def rcode(server: Server) -> str:
     host, port = server.state.listening[0].rsplit(":", 1)
-    query = dns.message.make_query("web.muster.local", "A", use_edns=0)
+    query = dns.message.make_query("web.lab.internal", "A", use_edns=0)
     reply = await dns.asyncquery.udp(query, host, port=int(port), timeout=10)
     # RFC 8914 section 4.15: not ready.
     assert [option.code for option in reply.options if isinstance(option, EDEOption)] == [14]

@@ -15,7 +15,7 @@ from musterd.server.api import ApiService
 from tests.api.kit import Api
 from tests.servers import ServerFixture, connect, service
 
-PATH = "/v1/records/muster.local/web/A"
+PATH = "/v1/records/lab.internal/web/A"
 ONE = f"{PATH}/one"
 BODY = b'{"data": "10.0.0.1"}'
 TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=latin-1",
@@ -46,15 +46,15 @@ PATHS = (
     f"{PATH}/", f"{PATH}/a%2Fb", f"{PATH}/a%252Fb", f"{PATH}/%ff", f"{PATH}/%", f"{PATH}/%zz",
     f"{PATH}/%2E", f"{PATH}/..", f"{PATH}/a%20b", f"{PATH}/%C3%A4", f"{PATH}/one?x=1",
     f"{PATH}/one%3Fx", f"{PATH}/a+b", f"{PATH}/one/", f"{PATH}//one", "/v1/records//web/A/one",
-    "/v1//records/muster.local/web/A/one", "/v1/records/muster.local/web/a/one",
-    "/v1/records/muster.local/web/TYPE65280/one", "/v1/records/muster.local/web/NOTYPE/one",
-    f"/v1/records/muster.local/web/{'A' * 20}/one", f"/v1/records/muster.local/web/{'A' * 21}/one",
-    f"/v1/records/muster.local/{'x.' * 549}xx/A/one",
-    f"/v1/records/muster.local/{'x.' * 550}x/A/one",
-    "/v1/records/muster.local/web.muster.local/A/one", "/v1/records/muster.local/@/CNAME/one",
-    "/v1/records/muster.local/w%2Fb/A/one", "/v1/records/muster.local/w%5C047b/A/one",
-    "/v1/records/muster.local/%00/A/one", "/v1/records/muster.local/%E3%80%82/A/one",
-    "/v1/records/MUSTER.local./web.muster.local./A/one", "/v1/records/nope.test/web/A/one",
+    "/v1//records/lab.internal/web/A/one", "/v1/records/lab.internal/web/a/one",
+    "/v1/records/lab.internal/web/TYPE65280/one", "/v1/records/lab.internal/web/NOTYPE/one",
+    f"/v1/records/lab.internal/web/{'A' * 20}/one", f"/v1/records/lab.internal/web/{'A' * 21}/one",
+    f"/v1/records/lab.internal/{'x.' * 549}xx/A/one",
+    f"/v1/records/lab.internal/{'x.' * 550}x/A/one",
+    "/v1/records/lab.internal/web.lab.internal/A/one", "/v1/records/lab.internal/@/CNAME/one",
+    "/v1/records/lab.internal/w%2Fb/A/one", "/v1/records/lab.internal/w%5C047b/A/one",
+    "/v1/records/lab.internal/%00/A/one", "/v1/records/lab.internal/%E3%80%82/A/one",
+    "/v1/records/LAB.internal./web.lab.internal./A/one", "/v1/records/nope.test/web/A/one",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.api.kit import Api
 
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 A = {"data": "10.0.0.1"}
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.api.kit import Api
 
-ROOT = "/records/muster.local"
-NS = {"records": [{"data": "ns.kid.muster.local"}, {"data": "NS.Other.test."}]}
+ROOT = "/records/lab.internal"
+NS = {"records": [{"data": "ns.kid.lab.internal"}, {"data": "NS.Other.test."}]}
 
 
 async def hidden(api: Api, owner: str, rtype: str, data: str) -> None:
@@ -21,7 +21,7 @@ async def hidden(api: Api, owner: str, rtype: str, data: str) -> None:
         assert problem["type"] == "urn:musterd:problem:clash"
     assert (await api.ok("GET", "/records"))["records"] == before
     line = f"{owner} {rtype} {data}\n".encode()
-    problem = await api.refused(422, "POST", "/zones/muster.local/import", content=line)
+    problem = await api.refused(422, "POST", "/zones/lab.internal/import", content=line)
     assert len(problem["problems"]) == 1
 
 
@@ -45,7 +45,7 @@ async def test_glue_and_records_of_the_delegation_are_taken(api: Api) -> None:
     await api.ok("POST", f"{ROOT}/NS.kid/A", {"data": "10.0.0.1"})
     await api.ok("POST", f"{ROOT}/ns.kid/AAAA", {"data": "fd00::1"})
     await api.ok("POST", f"{ROOT}/kid/DS", {"data": "1 8 2 " + "ab" * 32})
-    await api.ok("POST", f"{ROOT}/kid/NS", {"data": "ns3.kid.muster.local."})
+    await api.ok("POST", f"{ROOT}/kid/NS", {"data": "ns3.kid.lab.internal."})
     await api.ok("POST", f"{ROOT}/ns3.kid/A", {"data": "10.0.0.3"})
     for owner in ("xkid", "kid2", "kid.x"):
         await api.ok("POST", f"{ROOT}/{owner}/A", {"data": "10.0.0.2"})
@@ -67,7 +67,7 @@ async def test_records_are_taken_again_without_the_delegation(api: Api) -> None:
 async def test_server_of_the_delegation_itself_is_glue(api: Api) -> None:
     await api.ok("PUT", f"{ROOT}/kid/A/one", {"data": "10.0.0.1"})
     await api.refused(409, "PUT", f"{ROOT}/kid/NS/one", {"data": "ns.other.test."})
-    await api.ok("PUT", f"{ROOT}/kid/NS/one", {"data": "Kid.muster.local."})
+    await api.ok("PUT", f"{ROOT}/kid/NS/one", {"data": "Kid.lab.internal."})
     await api.ok("PUT", f"{ROOT}/kid/A/two", {"data": "10.0.0.2"})
     await api.ok("PUT", f"{ROOT}/kid/NS", {"records": []})
 
@@ -91,7 +91,7 @@ async def test_delegation_does_not_hide_records_at_its_name(api: Api) -> None:
 async def test_record_below_a_dname_is_rejected(
     api: Api, owner: str, rtype: str, data: str
 ) -> None:
-    await api.ok("PUT", f"{ROOT}/old/DNAME/one", {"data": "new.muster.local."})
+    await api.ok("PUT", f"{ROOT}/old/DNAME/one", {"data": "new.lab.internal."})
     await hidden(api, owner, rtype, data)
     for place, kind, text in (("old", "A", "10.0.0.1"), ("xold", "A", "10.0.0.1")):
         await api.ok("PUT", f"{ROOT}/{place}/{kind}/one", {"data": text})
@@ -102,14 +102,14 @@ async def test_record_below_a_dname_at_the_apex_is_rejected(api: Api) -> None:
     await hidden(api, "web", "A", "10.0.0.1")
     await api.ok("PUT", f"{ROOT}/@/A/one", {"data": "10.0.0.1"})
     # A zone of its own is not redirected.
-    await api.ok("PUT", "/records/sub.muster.local/web/A/one", {"data": "10.0.0.1"})
+    await api.ok("PUT", "/records/sub.lab.internal/web/A/one", {"data": "10.0.0.1"})
 
 
 async def test_import_is_checked_as_a_whole(api: Api) -> None:
-    path = "/zones/muster.local/import"
+    path = "/zones/lab.internal/import"
     content = b"kid NS ns.kid\nkid NS ns.other.test.\nns.kid A 10.0.0.1\nweb A 10.0.0.2\n"
     await api.ok("POST", path, content=content)
-    exported = (await api.call("GET", "/zones/muster.local/export")).content
+    exported = (await api.call("GET", "/zones/lab.internal/export")).content
     done = await api.ok("POST", f"{path}?replace=true", content=exported)
     assert (done["added"], done["removed"]) == (0, 0)
     wrong = b"new NS ns.other.test.\na.new A 10.0.0.1\nold DNAME x.test.\nb.old A 10.0.0.1\n"

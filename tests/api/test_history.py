@@ -5,7 +5,7 @@ import pytest
 from tests.api.kit import Api
 from tests.catalogkit import until
 
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 
 
 async def test_change_has_an_author(api: Api) -> None:
@@ -29,23 +29,23 @@ async def test_lease_expiry_has_no_author(api: Api) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     await api.ok("DELETE", f"/leases/{lease}")
-    last = (await api.ok("GET", "/history?zone=muster.local"))["entries"][0]
+    last = (await api.ok("GET", "/history?zone=lab.internal"))["entries"][0]
     assert (last["action"], last["who"], last["record"]) == ("expired", "", None)
 
 
 async def test_history_is_filtered_by_path(api: Api) -> None:
-    for path in ("muster.local/a/A/1", "muster.local/a/A/2", "muster.local/a/TXT/1",
-                 "muster.local/ab/A/1", "other.test/a/A/1"):  # fmt: skip
+    for path in ("lab.internal/a/A/1", "lab.internal/a/A/2", "lab.internal/a/TXT/1",
+                 "lab.internal/ab/A/1", "other.test/a/A/1"):  # fmt: skip
         data = "x" if "TXT" in path else "10.0.0.1"
         await api.ok("PUT", f"/records/{path}", {"data": data})
-    query = ["zone=muster.local", "owner=a", "type=A", "id=1"]
+    query = ["zone=lab.internal", "owner=a", "type=A", "id=1"]
     counts = []
     for upto in range(len(query) + 1):
         found = await api.ok("GET", "/history?" + "&".join(query[:upto]))
         counts.append(len(found["entries"]))
     assert counts == [5, 4, 3, 2, 1]
     await api.refused(422, "GET", "/history?owner=a")
-    await api.refused(422, "GET", "/history?zone=muster.local&type=A")
+    await api.refused(422, "GET", "/history?zone=lab.internal&type=A")
     await api.refused(404, "GET", "/history?zone=nope.test")
 
 
@@ -63,7 +63,7 @@ async def test_history_is_paged(api: Api) -> None:
 
 
 async def test_rrset_write_is_one_change(api: Api) -> None:
-    path = "/records/muster.local/web/A"
+    path = "/records/lab.internal/web/A"
     await api.ok("PUT", path, {"records": [{"data": f"10.0.0.{n}"} for n in range(5)]})
     page = await api.ok("GET", "/history?limit=2")
     assert len(page["entries"]) == 5

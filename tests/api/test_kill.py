@@ -42,7 +42,7 @@ class Writer:
     def request(self) -> tuple[str, str, object]:
         """Return the method, path and body of the next write."""
         one, many, more = (f"{kind}{self.number}" for kind in ("one", "many", "more"))
-        path = "/records/muster.local/{}/{}".format
+        path = "/records/lab.internal/{}/{}".format
         match self.turn % 6:
             case 0:
                 return "PUT", path(one, "A/x"), {"data": self.address(0), "ttl": self.turn}
@@ -132,7 +132,7 @@ async def check(server: ServerProcess, writers: list[Writer]) -> None:
             writer.done()
         for key in (("one", "A"), ("many", "A"), ("more", "TXT")):
             owner, rtype = f"{key[0]}{writer.number}", key[1]
-            answers = await server.answers(f"{owner}.muster.local", rtype)
+            answers = await server.answers(f"{owner}.lab.internal", rtype)
             # All records of an RRset here have the same TTL.
             assert set(answers) == mine.get((owner, rtype), set())
     assert sum(map(len, found.values())) == sum(

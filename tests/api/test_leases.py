@@ -2,7 +2,7 @@
 
 from tests.api.kit import Api
 
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 
 
 async def test_records_are_removed_with_their_lease(api: Api) -> None:
@@ -14,7 +14,7 @@ async def test_records_are_removed_with_their_lease(api: Api) -> None:
     record = await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease["id"]})
     assert record["lease"] == lease["id"]
     found = await api.ok("GET", f"/leases/{lease['id']}")
-    assert found["keys"] == ["muster.local/web/A/one"]
+    assert found["keys"] == ["lab.internal/web/A/one"]
     assert 0 < found["remaining"] <= 60
     await api.ok("DELETE", f"/leases/{lease['id']}")
     assert api.answers("web") == []
@@ -38,7 +38,7 @@ async def test_lease_limits_ttl(api: Api) -> None:
     for lease, ttl, answered in cases:
         record = await api.ok("PUT", ONE, {"data": "10.0.0.1", "ttl": ttl, "lease": lease})
         assert record["ttl"] == ttl
-        assert api.reply("web.muster.local.").answer[0].ttl == answered
+        assert api.reply("web.lab.internal.").answer[0].ttl == answered
 
 
 async def test_record_can_leave_its_lease(api: Api) -> None:
@@ -50,7 +50,7 @@ async def test_record_can_leave_its_lease(api: Api) -> None:
 
 
 async def test_lease_belongs_to_its_token(api: Api) -> None:
-    mine = await api.token("read", "write:muster.local")
+    mine = await api.token("read", "write:lab.internal")
     other = await api.token("read", "write:other.test")
     lease = (await api.ok("POST", "/leases", {"ttl": 60}, token=mine))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease}, token=mine)

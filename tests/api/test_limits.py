@@ -12,7 +12,7 @@ from musterd.api.problems import ProblemResponse
 from tests.api.kit import Api
 from tests.servers import ServerFixture, connect
 
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 SIZE = 1_048_576
 
 
@@ -39,7 +39,7 @@ async def test_large_chunked_body_is_rejected(fixture: ServerFixture) -> None:
         assert response.status_code == 413
         response = await client.put(ONE, content=pieces(SIZE // 2))
         assert response.status_code == 422
-        response = await client.post("/zones/muster.local/import", content=pieces(3 * SIZE))
+        response = await client.post("/zones/lab.internal/import", content=pieces(3 * SIZE))
         assert response.status_code == 200
 
 
@@ -158,7 +158,7 @@ async def test_unknown_method_is_rejected(api: Api) -> None:
     assert response.headers["allow"] == "DELETE, GET, PUT"
     await api.refused(404, "GET", "/nothing")
     await api.refused(404, "GET", "/records/")
-    await api.refused(404, "GET", "/records/muster.local/web/A/one/two")
+    await api.refused(404, "GET", "/records/lab.internal/web/A/one/two")
 
 
 async def test_store_failure_is_reported(api: Api) -> None:

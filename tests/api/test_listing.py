@@ -12,8 +12,8 @@ HOSTS = 25
 async def fill(api: Api) -> None:
     for number in range(HOSTS):
         body = {"data": f"10.0.0.{number}", "labels": {"odd": str(number % 2)}}
-        await api.ok("PUT", f"/records/muster.local/h{number:02}/A/x", body)
-    await api.ok("PUT", "/records/muster.local/h00/AAAA/x", {"data": "::1"})
+        await api.ok("PUT", f"/records/lab.internal/h{number:02}/A/x", body)
+    await api.ok("PUT", "/records/lab.internal/h00/AAAA/x", {"data": "::1"})
     await api.ok("PUT", "/records/other.test/a/A/x", {"data": "10.0.0.1"})
 
 
@@ -31,7 +31,7 @@ async def pages(api: Api, path: str) -> list[list[str]]:
 
 async def test_list_is_paged(api: Api) -> None:
     await fill(api)
-    found = await pages(api, "/records/muster.local?limit=10")
+    found = await pages(api, "/records/lab.internal?limit=10")
     assert [len(page) for page in found] == [10, 10, 6]
     assert len({data for page in found for data in page}) == HOSTS + 1
     assert len((await api.ok("GET", "/records"))["records"]) == HOSTS + 2
@@ -39,12 +39,12 @@ async def test_list_is_paged(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("path", "count"),
-    [("/records?type=AAAA", 1), ("/records/muster.local?type=a", HOSTS),
-     ("/records/muster.local?label=odd=1", 12), ("/records?label=odd=1&label=odd=0", 0),
+    [("/records?type=AAAA", 1), ("/records/lab.internal?type=a", HOSTS),
+     ("/records/lab.internal?label=odd=1", 12), ("/records?label=odd=1&label=odd=0", 0),
      ("/records?label=none=1", 0), ("/records?registrant=first", HOSTS + 2),
-     ("/records?registrant=nobody", 0), ("/records/muster.local/h00", 2),
-     ("/records/muster.local/h00/A", 1), ("/records/muster.local/h00/TXT", 0),
-     ("/records/muster.local/H01.muster.local.", 1), ("/records/sub.muster.local", 0)],
+     ("/records?registrant=nobody", 0), ("/records/lab.internal/h00", 2),
+     ("/records/lab.internal/h00/A", 1), ("/records/lab.internal/h00/TXT", 0),
+     ("/records/lab.internal/H01.lab.internal.", 1), ("/records/sub.lab.internal", 0)],
 )  # fmt: skip
 async def test_list_is_filtered(api: Api, path: str, count: int) -> None:
     await fill(api)
@@ -59,13 +59,13 @@ async def test_list_is_filtered(api: Api, path: str, count: int) -> None:
     "query", ["limit=0", "limit=1001", "limit=x", "label=x", "type=NOPE", "nope=1", "type="]
 )
 async def test_invalid_query_is_rejected(api: Api, query: str) -> None:
-    await api.refused(422, "GET", f"/records/muster.local?{query}")
+    await api.refused(422, "GET", f"/records/lab.internal?{query}")
 
 
 async def test_stream_contains_all_records(api: Api) -> None:
     await fill(api)
     response = await api.call(
-        "GET", "/records/muster.local?type=A", headers={"accept": "application/x-ndjson"}
+        "GET", "/records/lab.internal?type=A", headers={"accept": "application/x-ndjson"}
     )
     assert response.headers["content-type"] == "application/x-ndjson"
     records = [json.loads(line) for line in response.text.splitlines()]

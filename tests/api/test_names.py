@@ -8,7 +8,7 @@ import pytest
 from tests.api.kit import Api
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
-"""255 bytes with muster.local."""
+"""255 bytes with lab.internal."""
 ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 192, 32))
 """192 bytes in 6 labels, none as it is."""
 
@@ -19,7 +19,7 @@ ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at i
         ("web", "web"),
         ("WEB", "web"),
         ("a.b", "a.b"),
-        ("web.muster.local.", "web"),
+        ("web.lab.internal.", "web"),
         ("*", "*"),
         ("*.a", "*.a"),
         ("_http._tcp", "_http._tcp"),
@@ -43,34 +43,34 @@ ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at i
     ],
 )
 async def test_name_round_trips(api: Api, written: str, kept: str | None) -> None:
-    path = f"/records/muster.local/{quote(written, safe='')}/A"
+    path = f"/records/lab.internal/{quote(written, safe='')}/A"
     record = await api.ok("POST", path, {"data": "10.0.0.1"})
     assert record["owner"] == kept or kept is None
-    owner = dns.name.from_text(record["owner"], dns.name.from_text("muster.local."))
+    owner = dns.name.from_text(record["owner"], dns.name.from_text("lab.internal."))
     assert api.answers(owner.to_text()) == ["10.0.0.1"]
-    back = f"/records/muster.local/{quote(record['owner'], safe='')}"
+    back = f"/records/lab.internal/{quote(record['owner'], safe='')}"
     assert (await api.ok("GET", back))["records"] == [record]
     assert (await api.ok("GET", f"{back}/A/{record['id']}")) == record
     explained = await api.ok("GET", f"/explain?name={quote(owner.to_text(), safe='')}")
     assert explained["records"][0]["data"] == "10.0.0.1"
-    exported = (await api.call("GET", "/zones/muster.local/export")).content
+    exported = (await api.call("GET", "/zones/lab.internal/export")).content
     await api.ok("DELETE", f"{back}/A/{record['id']}")
     assert (await api.ok("GET", "/records"))["records"] == []
-    await api.ok("POST", "/zones/muster.local/import", content=exported)
+    await api.ok("POST", "/zones/lab.internal/import", content=exported)
     found = (await api.ok("GET", f"{back}/A"))["records"]
     assert [entry["owner"] for entry in found] == [record["owner"]]
     assert api.answers(owner.to_text()) == ["10.0.0.1"]
 
 
 async def test_location_header_leads_to_record(api: Api) -> None:
-    path = f"/records/muster.local/{quote('a/b%c', safe='')}/A"
+    path = f"/records/lab.internal/{quote('a/b%c', safe='')}/A"
     response = await api.call("POST", path, {"data": "10.0.0.1"})
     location = response.headers["location"].removeprefix("/v1")
     assert await api.ok("GET", location) == response.json()
 
 
 async def test_names_in_data_round_trip(api: Api) -> None:
-    path = "/records/muster.local/x/CNAME/1"
+    path = "/records/lab.internal/x/CNAME/1"
     for data, kept in ((r"a\.b.test", r"a\.b.test."), ("bücher.test", "xn--bcher-kva.test."),
                        (r"\000\255.test.", r"\000\255.test."), (".", ".")):  # fmt: skip
         assert (await api.ok("PUT", path, {"data": data}))["data"] == kept
@@ -83,9 +83,9 @@ async def test_names_in_data_round_trip(api: Api) -> None:
      "\u0301", "\u2603", "x" * 1200],
 )  # fmt: skip
 async def test_invalid_name_is_rejected(api: Api, owner: str) -> None:
-    path = f"/records/muster.local/{quote(owner, safe='').replace('.', '%2E')}/A"
+    path = f"/records/lab.internal/{quote(owner, safe='').replace('.', '%2E')}/A"
     await api.refused(422, "POST", path, {"data": "10.0.0.1"})
 
 
 async def test_path_that_is_not_utf8_is_rejected(api: Api) -> None:
-    await api.refused(400, "GET", "/records/muster.local/%FF/A")
+    await api.refused(400, "GET", "/records/lab.internal/%FF/A")

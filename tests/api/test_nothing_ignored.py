@@ -8,13 +8,13 @@ from musterd.api.routing import load_json
 from tests.api.kit import Api
 from tests.api.test_auth import BODIES, ROUTES, filled
 
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 JSON = {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_unknown_parameter_is_refused(api: Api, method: str, path: str) -> None:
-    await api.ok("PUT", "/records/muster.local/web/A/0123456789abcdef", {"data": "10.0.0.1"})
+    await api.ok("PUT", "/records/lab.internal/web/A/0123456789abcdef", {"data": "10.0.0.1"})
     before = (await api.ok("GET", "/records"))["records"]
     target = filled(path)
     for name in ("dry-run", "id", "Zone", "replace%20", "", "after;x"):
@@ -30,9 +30,9 @@ async def test_unknown_parameter_is_refused(api: Api, method: str, path: str) ->
 async def test_parameter_in_question_changes_nothing(api: Api) -> None:
     await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     for method, path in (
-        ("POST", "/zones/muster.local/import?replace=true&dry-run=true"),
-        ("DELETE", "/records/muster.local/web/A?id=two"), ("DELETE", f"{ONE}?x=1"),
-        ("GET", "/watch?zome=muster.local"),
+        ("POST", "/zones/lab.internal/import?replace=true&dry-run=true"),
+        ("DELETE", "/records/lab.internal/web/A?id=two"), ("DELETE", f"{ONE}?x=1"),
+        ("GET", "/watch?zome=lab.internal"),
     ):  # fmt: skip
         await api.refused(422, method, path, content=b"web A 10.0.0.9\n")
         assert api.answers("web") == ["10.0.0.1"]
@@ -40,8 +40,8 @@ async def test_parameter_in_question_changes_nothing(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/zones/muster.local/import?dry_run=true&dry_run=false", "/records?limit=1&limit=2",
-     "/watch?zone=muster.local&zone=other.test", "/history?after=1&after=2"],
+    ["/zones/lab.internal/import?dry_run=true&dry_run=false", "/records?limit=1&limit=2",
+     "/watch?zone=lab.internal&zone=other.test", "/history?after=1&after=2"],
 )  # fmt: skip
 async def test_repeated_parameter_is_refused(api: Api, path: str) -> None:
     method = "POST" if "import" in path else "GET"
@@ -97,7 +97,7 @@ def test_json_is_parsed_as_before(text: str, encoding: str) -> None:
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "x"])
 async def test_import_of_another_content_type_is_refused(api: Api, kind: str) -> None:
     problem = await api.refused(
-        415, "POST", "/zones/muster.local/import", content=b"web A 10.0.0.1\n",
+        415, "POST", "/zones/lab.internal/import", content=b"web A 10.0.0.1\n",
         headers={"content-type": kind},
     )  # fmt: skip
     assert "text/dns" in problem["detail"]
@@ -109,19 +109,19 @@ async def test_import_of_another_content_type_is_refused(api: Api, kind: str) ->
 )
 async def test_import_of_text_is_accepted(api: Api, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
-    await api.ok("POST", "/zones/muster.local/import", content=b"web A 10.0.0.1\n", headers=headers)
+    await api.ok("POST", "/zones/lab.internal/import", content=b"web A 10.0.0.1\n", headers=headers)
     assert api.answers("web") == ["10.0.0.1"]
 
 
 @pytest.mark.parametrize(
     ("path", "after"),
     [
-        ("/records", "foo"), ("/records", "muster.local"), ("/records", "muster.local/web/A"),
-        ("/records", "muster.local/web/A/one/two"), ("/records", "/muster.local/web/A/one"),
+        ("/records", "foo"), ("/records", "lab.internal"), ("/records", "lab.internal/web/A"),
+        ("/records", "lab.internal/web/A/one/two"), ("/records", "/lab.internal/web/A/one"),
         ("/records", "a/b/c/d/"),
-        ("/records/muster.local", "other.test/web/A/one"),
-        ("/records/muster.local/web", "muster.local/web2/A/one"),
-        ("/records/muster.local/web/A", "muster.local/web/AAAA/one"), ("/records", "null"),
+        ("/records/lab.internal", "other.test/web/A/one"),
+        ("/records/lab.internal/web", "lab.internal/web2/A/one"),
+        ("/records/lab.internal/web/A", "lab.internal/web/AAAA/one"), ("/records", "null"),
     ],
 )  # fmt: skip
 async def test_invalid_place_in_a_list_is_refused(api: Api, path: str, after: str) -> None:
@@ -132,7 +132,7 @@ async def test_invalid_place_in_a_list_is_refused(api: Api, path: str, after: st
 
 async def test_list_goes_on_after_a_deleted_record(api: Api) -> None:
     for name in ("one", "two"):
-        await api.ok("PUT", f"/records/muster.local/web/A/{name}", {"data": "10.0.0.1"})
+        await api.ok("PUT", f"/records/lab.internal/web/A/{name}", {"data": "10.0.0.1"})
     page = await api.ok("GET", "/records?limit=1")
     await api.ok("DELETE", ONE)
     rest = await api.ok("GET", f"/records?after={page['next']}")

@@ -6,7 +6,7 @@ from musterd.registry import preconditions
 from musterd.registry.errors import Invalid, Mismatch
 from tests.api.kit import Api
 
-RRSET = "/records/muster.local/web/A"
+RRSET = "/records/lab.internal/web/A"
 ONE = f"{RRSET}/one"
 BODY = {"data": "10.0.0.1"}
 WHOLE = {"records": [{"data": "10.0.0.1", "id": "one"}]}
@@ -92,14 +92,14 @@ async def test_read_is_conditional(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("GET", "/records", None), ("GET", "/records/muster.local", None), ("GET", "/zones", None),
+        ("GET", "/records", None), ("GET", "/records/lab.internal", None), ("GET", "/zones", None),
         ("GET", f"{RRSET}?limit=1&type=A", None), ("GET", "/history", None),
-        ("GET", "/zones/muster.local/export", None), ("GET", "/status", None),
+        ("GET", "/zones/lab.internal/export", None), ("GET", "/status", None),
         ("GET", "/watch", None), ("POST", "/leases", {"ttl": 60}),
         ("POST", "/tokens", {"name": "x", "scopes": ["read"]}), ("DELETE", "/tokens/x", None),
         ("DELETE", "/leases/0123456789abcdef", None),
         ("POST", "/leases/0123456789abcdef/keepalive", None),
-        ("POST", "/zones/muster.local/import?replace=true", None),
+        ("POST", "/zones/lab.internal/import?replace=true", None),
     ],
 )  # fmt: skip
 async def test_precondition_is_not_ignored_without_entity_tag(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.kit import ZONE, Api, running
 
-WEB = "/records/muster.local/web/A"
+WEB = "/records/lab.internal/web/A"
 
 
 @pytest.fixture(params=["fast", "fastapi"])
@@ -31,12 +31,12 @@ async def test_record_is_in_answers_when_its_write_returns(api: Api) -> None:
     assert response.headers["location"] == f"/v1{WEB}/one"
     record = response.json()
     assert response.headers["etag"] == f'"{record["revision"]}"'
-    expected = {"zone": "muster.local", "owner": "web", "type": "A", "id": "one", "policy": None,
+    expected = {"zone": "lab.internal", "owner": "web", "type": "A", "id": "one", "policy": None,
                 "ptr": None, "registrant": "first", "lease": None, **wanted}  # fmt: skip
     assert expected.items() <= record.items()
     assert record["created"] == record["modified"]
     assert api.answers("web") == ["10.0.0.1"]
-    assert api.reply("web.muster.local.").answer[0].ttl == 60
+    assert api.reply("web.lab.internal.").answer[0].ttl == 60
     assert await api.ok("GET", f"{WEB}/one") == record
 
 
@@ -49,7 +49,7 @@ async def test_unchanged_write_keeps_revision(api: Api) -> None:
 
 async def test_change_keeps_registrant_and_creation_time(api: Api) -> None:
     first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
-    other = await api.token("write:muster.local", name="other")
+    other = await api.token("write:lab.internal", name="other")
     second = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.2"}, token=other)
     assert second["registrant"] == "first"
     assert second["created"] == first["created"]
@@ -72,7 +72,7 @@ async def test_post_derives_id_from_data(api: Api) -> None:
 
 
 async def test_data_id_ignores_case_of_names(api: Api) -> None:
-    path = "/records/muster.local/web/CNAME"
+    path = "/records/lab.internal/web/CNAME"
     one = await api.ok("POST", path, {"data": "Host.Example."})
     two = await api.ok("POST", path, {"data": "host.example"})
     assert one["id"] == two["id"]
@@ -96,7 +96,7 @@ async def test_rrset_is_replaced_at_once(api: Api) -> None:
     assert response.headers["etag"] == f'"{found["revision"]}-2"'
     assert [record for record in found["records"] if record["id"] == "kept"] == [kept]
     assert api.answers("web") == ["10.0.0.2", "10.0.0.3"]
-    history = await api.ok("GET", "/history?zone=muster.local&owner=web&limit=1")
+    history = await api.ok("GET", "/history?zone=lab.internal&owner=web&limit=1")
     assert {entry["revision"] for entry in history["entries"]} == {found["revision"]}
 
 
@@ -168,7 +168,7 @@ async def test_rrset_is_compared_and_set(api: Api) -> None:
 
 
 async def test_cname_excludes_other_types(api: Api) -> None:
-    name = "/records/muster.local/web"
+    name = "/records/lab.internal/web"
     await api.ok("PUT", f"{name}/A/one", {"data": "10.0.0.1"})
     problem = await api.refused(409, "POST", f"{name}/CNAME", {"data": "x.test"})
     assert "web has A records" in problem["detail"]
@@ -213,7 +213,7 @@ async def tagged(api: Api, records: list[dict[str, str]]) -> str:
 
 
 async def test_concurrent_writes_keep_cname_alone(api: Api) -> None:
-    name = "/records/muster.local/web"
+    name = "/records/lab.internal/web"
     for number in range(10):
         asked = [api.call("POST", f"{name}/CNAME", {"data": f"x{n}.test"}) for n in range(3)]
         asked += [api.call("POST", f"{name}/A", {"data": f"10.0.0.{n}"}) for n in range(3)]
@@ -266,11 +266,11 @@ async def test_body_that_is_not_json_is_rejected(api: Api) -> None:
 async def test_write_to_wrong_zone_is_rejected(api: Api) -> None:
     body = {"data": "10.0.0.1"}
     problem = await api.refused(404, "PUT", "/records/nope.test/a/A/1", body)
-    assert problem["zones"] == ["muster.local", "other.test", "sub.muster.local"]
-    problem = await api.refused(409, "PUT", "/records/muster.local/a.sub/A/1", body)
-    assert "belongs to the zone sub.muster.local" in problem["detail"]
-    await api.refused(409, "PUT", "/records/muster.local/sub/A/1", body)
-    await api.refused(422, "PUT", "/records/muster.local/a.other.test./A/1", body)
+    assert problem["zones"] == ["lab.internal", "other.test", "sub.lab.internal"]
+    problem = await api.refused(409, "PUT", "/records/lab.internal/a.sub/A/1", body)
+    assert "belongs to the zone sub.lab.internal" in problem["detail"]
+    await api.refused(409, "PUT", "/records/lab.internal/sub/A/1", body)
+    await api.refused(422, "PUT", "/records/lab.internal/a.other.test./A/1", body)
     await api.refused(422, "PUT", "/records/mus..ter/a/A/1", body)
 
 
@@ -292,10 +292,10 @@ async def test_large_rrset_is_written(api: Api) -> None:
 
 
 async def test_record_at_the_apex(api: Api) -> None:
-    await api.ok("POST", "/records/muster.local/@/A", {"data": "10.0.0.1"})
-    assert api.answers("muster.local.") == ["10.0.0.1"]
-    await api.ok("POST", "/records/muster.local/muster.local./A", {"data": "10.0.0.2"})
-    assert api.answers("muster.local.") == ["10.0.0.1", "10.0.0.2"]
+    await api.ok("POST", "/records/lab.internal/@/A", {"data": "10.0.0.1"})
+    assert api.answers("lab.internal.") == ["10.0.0.1"]
+    await api.ok("POST", "/records/lab.internal/lab.internal./A", {"data": "10.0.0.2"})
+    assert api.answers("lab.internal.") == ["10.0.0.1", "10.0.0.2"]
 
 
 async def test_record_says_whether_it_gives_a_ptr_record(tmp_path: Path) -> None:
@@ -303,9 +303,9 @@ async def test_record_says_whether_it_gives_a_ptr_record(tmp_path: Path) -> None
     one = "1.0.0.10.in-addr.arpa."
     async with running(tmp_path, zones) as api:
         await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1"})
-        assert api.answers(one, "PTR") == ["web.muster.local."]
+        assert api.answers(one, "PTR") == ["web.lab.internal."]
         record = await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": False})
         assert (record["ptr"], api.answers(one, "PTR")) == (False, [])
         await api.ok("PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": True})
-        assert api.answers(one, "PTR") == ["web.muster.local."]
+        assert api.answers(one, "PTR") == ["web.lab.internal."]
         await api.refused(422, "PUT", f"{WEB}/1", {"data": "10.0.0.1", "ptr": "no"})

@@ -33,7 +33,7 @@ SECONDS_EACH = 2
 
 def there(rtype: str) -> str:
     """Return what a schema can't express: an existing zone, and a type with example data."""
-    return f'[parameters]\nzone = "muster.local"\ntype = "{rtype}"'
+    return f'[parameters]\nzone = "lab.internal"\ntype = "{rtype}"'
 
 
 @pytest.mark.timeout(120 + SECONDS_EACH * EXAMPLES)
@@ -61,7 +61,7 @@ async def explore(fixture: ServerFixture, parameters: str, seed: int, *which: st
     """Ask a server all kinds of things, none of which may go wrong; what schemathesis tells."""
     async with fixture.serve() as server, fixture.client(server) as client:
         for rtype, data in (("A", "10.0.0.1"), ("TXT", "x")):
-            path = f"/records/muster.local/web/{rtype}/one"
+            path = f"/records/lab.internal/web/{rtype}/one"
             assert (await client.put(path, json={"data": data})).status_code == 201
         config = fixture.folder / "schemathesis.toml"
         config.write_text(CONFIG.format(token=fixture.token, parameters=parameters, seed=seed))

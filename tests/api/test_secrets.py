@@ -85,9 +85,9 @@ async def every_way(client: httpx.AsyncClient, method: str, path: str, text: str
 
 
 COMMANDS = [
-    "status", "record list", "record show web.muster.local", "token list",
-    "record set web.muster.local A 10.0.0.1", "record set web.muster.local A nonsense",
-    "record delete nope.muster.local A", "zone list", "explain web.muster.local",
+    "status", "record list", "record show web.lab.internal", "token list",
+    "record set web.lab.internal A 10.0.0.1", "record set web.lab.internal A nonsense",
+    "record delete nope.lab.internal A", "zone list", "explain web.lab.internal",
     "token create x --scope nonsense", "token revoke {token}", "lease renew {token}",
     "record show {token}", "record list --registrant {token}", "status --server {token}",
     "status --server http://{token}@127.0.0.1/", "status --token-file {token}",

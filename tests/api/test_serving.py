@@ -22,7 +22,7 @@ from tests.needs import needs
 from tests.servers import ServerFixture, answers
 
 pytestmark = pytest.mark.slow
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 BODY = {"data": "10.0.0.1"}
 
 
@@ -136,8 +136,8 @@ async def test_registered_names_are_answered_without_listener(fixture: ServerFix
 
 async def test_zone_without_registry_source(fixture: ServerFixture) -> None:
     fixture.set(
-        ('name = "muster.local"', 'name = "muster.local"\nsources = ["f"]\n'
-         '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
+        ('name = "lab.internal"', 'name = "lab.internal"\nsources = ["f"]\n'
+         '[[sources.zonefile]]\nname = "f"\nzone = "lab.internal"\npath = "f.zone"'),
     )  # fmt: skip
     (fixture.folder / "f.zone").write_text("web A 10.9.9.9\n")
     async with fixture.serve() as server, fixture.client(server) as client:
@@ -148,8 +148,8 @@ async def test_zone_without_registry_source(fixture: ServerFixture) -> None:
 
 async def test_registered_records_take_precedence(fixture: ServerFixture) -> None:
     fixture.set(
-        ('name = "muster.local"', 'name = "muster.local"\n'
-         '[[sources.zonefile]]\nname = "f"\nzone = "muster.local"\npath = "f.zone"'),
+        ('name = "lab.internal"', 'name = "lab.internal"\n'
+         '[[sources.zonefile]]\nname = "f"\nzone = "lab.internal"\npath = "f.zone"'),
     )  # fmt: skip
     (fixture.folder / "f.zone").write_text("web A 10.9.9.9\n")
     async with fixture.serve() as server, fixture.client(server) as client:
@@ -157,7 +157,7 @@ async def test_registered_records_take_precedence(fixture: ServerFixture) -> Non
         assert await answers(server, "web") == ["10.9.9.9"]
         await client.put(ONE, json=BODY)
         assert await answers(server, "web") == ["10.0.0.1"]
-        found = (await client.get("/explain?name=web.muster.local")).json()["records"]
+        found = (await client.get("/explain?name=web.lab.internal")).json()["records"]
         assert [one["hidden"] for one in found] == ["", "registry comes first"]
 
 
@@ -289,14 +289,14 @@ def test_valid_settings_are_accepted(fixture: ServerFixture, api: str) -> None:
 
 
 def test_registry_source_name_is_reserved(fixture: ServerFixture) -> None:
-    source = '[[sources.zonefile]]\nname = "registry"\nzone = "muster.local"\npath = "f.zone"'
+    source = '[[sources.zonefile]]\nname = "registry"\nzone = "lab.internal"\npath = "f.zone"'
     fixture.settings.write_text(f"{fixture.text}\n{source}\n")
     with pytest.raises(SettingsError, match='"registry" is reserved for the registry'):
         Watcher(fixture.settings, {})
-    listed = 'name = "muster.local"\nsources = ["registry"]'
-    fixture.set(('name = "muster.local"', listed))
+    listed = 'name = "lab.internal"\nsources = ["registry"]'
+    fixture.set(('name = "lab.internal"', listed))
     Watcher(fixture.settings, {})
-    fixture.set(('name = "muster.local"', listed), (f'dir = "{fixture.state}"', 'dir = ""'))
+    fixture.set(('name = "lab.internal"', listed), (f'dir = "{fixture.state}"', 'dir = ""'))
     with pytest.raises(SettingsError, match='no registry, because \\[state\\] dir is ""'):
         Watcher(fixture.settings, {})
 

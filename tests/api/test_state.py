@@ -39,7 +39,7 @@ async def filled(fixture: ServerFixture) -> Path:
 def record(number: int) -> PutOp:
     """The record of one host."""
     wanted = record_spec(A, f"10.0.{number >> 8}.{number & 255}")
-    key = RecordKey("muster.local", f"h{number}", "A", wanted.id)
+    key = RecordKey("lab.internal", f"h{number}", "A", wanted.id)
     return PutOp(key.octets, encode(wanted, "first", 0.0, None))
 
 
@@ -107,7 +107,7 @@ async def test_second_server_in_same_directory_is_rejected(fixture: ServerFixtur
                 other,
                 rf"store\.db\.lock: process {server.process.pid} uses this store: stop it",
             )
-        assert await server.answers("nope.muster.local", "A") == []
+        assert await server.answers("nope.lab.internal", "A") == []
 
 
 async def test_damage_while_running_is_reported(fixture: ServerFixture) -> None:
@@ -120,7 +120,7 @@ async def test_damage_while_running_is_reported(fixture: ServerFixture) -> None:
             response = await client.get("/history?limit=1000")
             assert response.status_code == 503
             assert "damaged, or not" in response.json()["detail"]
-        assert await server.answers(f"h{RECORDS - 1}.muster.local", "A") == [(30, "10.0.7.207")]
+        assert await server.answers(f"h{RECORDS - 1}.lab.internal", "A") == [(30, "10.0.7.207")]
 
 
 async def test_store_that_is_removed_while_running_is_reported_and_saved(
@@ -142,20 +142,20 @@ async def test_store_that_is_removed_while_running_is_reported_and_saved(
             response = await put_web(client, "10.0.0.2")
             assert response.status_code == 503
             assert "was removed or replaced" in response.json()["detail"]
-            assert (await client.get("/records/muster.local/web/A/x")).status_code == 200
+            assert (await client.get("/records/lab.internal/web/A/x")).status_code == 200
             assert (await client.get("/records")).status_code == 200
-        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+        assert await server.answers("web.lab.internal", "A") == [(30, "10.0.0.1")]
         await server.kill()
     async with fixture.process() as server:
         await refused(server, r"store\.db: acknowledged writes are missing: it is empty or was")
     path.with_name("store.db.saved").replace(path)
     async with fixture.process() as server:
         await server.ready()
-        assert await server.answers("web.muster.local", "A") == [(30, "10.0.0.1")]
+        assert await server.answers("web.lab.internal", "A") == [(30, "10.0.0.1")]
 
 
 async def put_web(client: httpx.AsyncClient, address: str) -> httpx.Response:
-    return await client.put("/records/muster.local/web/A/x", json={"data": address})
+    return await client.put("/records/lab.internal/web/A/x", json={"data": address})
 
 
 async def test_flipped_bit_in_the_log_stops_the_start(fixture: ServerFixture) -> None:

@@ -330,7 +330,7 @@ async def test_many_strays_move_at_once(api: Api) -> None:
 
 @pytest.mark.slow
 async def test_reload_reports_strays(fixture: ServerFixture) -> None:
-    fixture.set(('name = "muster.local"', 'name = "lab.test"'))
+    fixture.set(('name = "lab.internal"', 'name = "lab.test"'))
     async with fixture.process() as server:
         await server.ready()
         async with server.client() as client:

@@ -66,7 +66,7 @@ async def test_idle_watch_ends_with_its_token(fixture: ServerFixture, end: End) 
             async with asyncio.timeout(5):
                 assert len([line async for line in lines]) == 2
             assert (await other.get("/watch")).status_code in {401, 403}
-            (await client.put("/records/muster.local/web/A/x", json={"data": "10.0.0.1"}))
+            (await client.put("/records/lab.internal/web/A/x", json={"data": "10.0.0.1"}))
             async with asyncio.timeout(5):
                 while not (await anext(others)).startswith("event: put"):
                     pass
@@ -86,14 +86,14 @@ async def test_watch_ends_at_expiry(fixture: ServerFixture) -> None:
             assert (await response.aread()).startswith(b": from")
 
 
-PATHS = ["/v1/records", "/v1/records/muster.local", "/v1/zones/muster.local/export"]
+PATHS = ["/v1/records", "/v1/records/lab.internal", "/v1/zones/lab.internal/export"]
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("end", ENDS)
 async def test_long_response_is_cut_with_its_token(api: Api, path: str, end: End) -> None:
     for owner in range(250):
-        await api.ok("PUT", f"/records/muster.local/w{owner}/A/x", {"data": "10.0.0.1"})
+        await api.ok("PUT", f"/records/lab.internal/w{owner}/A/x", {"data": "10.0.0.1"})
     tokens = api.context.tokens
     text, token = await tokens.create("x", ["read"], api.context.clock() + 1000)
     sent: list[dict[str, Any]] = []
@@ -129,7 +129,7 @@ async def test_connection_of_a_cut_response_is_closed(fixture: ServerFixture) ->
         tokens, text, token = await _new(server, client)
         for owner in range(16):
             records = [{"data": f"10.0.{owner}.{n}", "description": "x" * 900} for n in range(250)]
-            path = f"/records/muster.local/w{owner}/A"
+            path = f"/records/lab.internal/w{owner}/A"
             (await client.put(path, json={"records": records})).raise_for_status()
         headers = {"accept": LINES}
         async with (
@@ -148,7 +148,7 @@ async def test_token_that_ends_during_the_body_is_rejected(fixture: ServerFixtur
         tokens, _, _ = await _new(server, client)
         text, token = await tokens.create("y", ["write:*"], None)
         reader, writer = await connect(server)
-        head = f"PUT /v1/records/muster.local/web/A/x HTTP/1.1\r\nAuthorization: Bearer {text}\r\n"
+        head = f"PUT /v1/records/lab.internal/web/A/x HTTP/1.1\r\nAuthorization: Bearer {text}\r\n"
         body = b'{"data": "10.0.0.1"}'
         writer.write(f"{head}Host: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
         writer.write(body[:5])

@@ -15,7 +15,7 @@ from tests.catalogkit import until
 from tests.servers import ServerFixture, service
 
 pytestmark = pytest.mark.slow
-ONE = "/records/muster.local/web/A/one"
+ONE = "/records/lab.internal/web/A/one"
 
 
 class Event(NamedTuple):
@@ -76,7 +76,7 @@ async def test_watch_starts_at_revision(fixture: ServerFixture) -> None:
 
 async def test_watch_is_limited_to_zone(fixture: ServerFixture) -> None:
     zone = '[[zones]]\nname = "{}"'
-    one, other = zone.format("muster.local"), zone.format("b.test")
+    one, other = zone.format("lab.internal"), zone.format("b.test")
     fixture.set((one, f"{one}\n{other}"))
     async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
@@ -90,7 +90,7 @@ async def test_events_of_a_revision_share_an_id(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         first = await put(client, ONE, 1)
         body = {"records": [{"data": f"10.1.0.{n}"} for n in range(3)]}
-        response = await client.put("/records/muster.local/web/A", json=body)
+        response = await client.put("/records/lab.internal/web/A", json=body)
         revision = response.json()["revision"]
         found = await take(client, 5, f"?from={first}")
         assert [event.id for event in found] == [str(first)] * 4 + [str(revision)]
@@ -130,7 +130,7 @@ async def test_slow_client_loses_no_events(fixture: ServerFixture) -> None:
             ]
             for number in range(count // 500):
                 body = {"records": [{**record, "ttl": number} for record in records]}
-                (await client.put("/records/muster.local/web/A", json=body)).raise_for_status()
+                (await client.put("/records/lab.internal/web/A", json=body)).raise_for_status()
             found = []
             async for event in events(response):
                 found.append(event.record)
@@ -155,7 +155,7 @@ async def test_stalled_client_is_disconnected(fixture: ServerFixture) -> None:
                     {"data": f"10.0.{n >> 8}.{n & 255}", "description": "x" * 900, "ttl": ttl}
                     for n in range(500)
                 ]
-                done = await client.put("/records/muster.local/web/A", json={"records": records})
+                done = await client.put("/records/lab.internal/web/A", json={"records": records})
                 done.raise_for_status()
 
 
@@ -174,7 +174,7 @@ async def test_idle_watch_sends_keepalives(fixture: ServerFixture) -> None:
     async with (
         fixture.serve() as server,
         fixture.client(server) as client,
-        client.stream("GET", "/watch?zone=muster.local") as response,
+        client.stream("GET", "/watch?zone=lab.internal") as response,
     ):
         lines = response.aiter_lines()
         while await anext(lines) != ": alive":

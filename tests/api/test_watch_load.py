@@ -33,7 +33,7 @@ class Writing:
         turn = 0
         while not self.stopped:
             turn += 1
-            path = f"/records/muster.local/h{number}/A"
+            path = f"/records/lab.internal/h{number}/A"
             body = {"records": [{"data": f"10.{number}.{turn & 255}.{n}"} for n in range(turn % 4)]}
             (await client.put(path, json=body)).raise_for_status()
 
@@ -99,7 +99,7 @@ async def disturbed(server: ServerProcess, watchers: list[Watcher], seed: int) -
         await until(lambda: all(watcher.connections >= 6 * seed for watcher in watchers))
         writing.stopped = True
         await asyncio.wait(tasks)
-        (await client.put("/records/muster.local/end/A/x", json={"data": end})).raise_for_status()
+        (await client.put("/records/lab.internal/end/A/x", json={"data": end})).raise_for_status()
 
 
 async def told_by_history(server: ServerProcess) -> list[Change]:
@@ -139,7 +139,7 @@ async def test_slow_clients_use_bounded_memory(fixture: ServerFixture) -> None:
             for turn in range(1, WRITES):
                 await write(client, turn)
             assert resident(server) - before < 100_000_000
-            assert await server.answers("h.muster.local", "AAAA") == []
+            assert await server.answers("h.lab.internal", "AAAA") == []
 
 
 async def write(client: httpx.AsyncClient, turn: int) -> None:
@@ -147,7 +147,7 @@ async def write(client: httpx.AsyncClient, turn: int) -> None:
         {"data": f"10.{turn}.{n >> 8}.{n & 255}", "description": DESCRIPTION}
         for n in range(RECORDS)
     ]
-    done = await client.put("/records/muster.local/h/A", json={"records": records})
+    done = await client.put("/records/lab.internal/h/A", json={"records": records})
     done.raise_for_status()
 
 

@@ -10,7 +10,7 @@ from musterd.catalog.zone import Zone
 from tests.api.kit import Api, running, settings
 
 FILE = b"""\
-$ORIGIN muster.local.
+$ORIGIN lab.internal.
 $TTL 60
 @ SOA ns hostmaster 1 7200 1800 86400 30
 @ NS ns
@@ -29,7 +29,7 @@ COUNT = 11
 """Records of the file that can be registered: all but the SOA."""
 
 
-async def load(api: Api, text: bytes = FILE, query: str = "", zone: str = "muster.local") -> Any:
+async def load(api: Api, text: bytes = FILE, query: str = "", zone: str = "lab.internal") -> Any:
     return await api.ok("POST", f"/zones/{zone}/import{query}", content=text)
 
 
@@ -38,10 +38,10 @@ def counts(done: Any) -> tuple[int, int, int, int]:
 
 
 async def test_zones_are_listed_and_shown(api: Api) -> None:
-    await api.ok("PUT", "/records/muster.local/a/A/1", {"data": "10.0.0.1"})
+    await api.ok("PUT", "/records/lab.internal/a/A/1", {"data": "10.0.0.1"})
     zones = (await api.ok("GET", "/zones"))["zones"]
-    assert [zone["name"] for zone in zones] == ["muster.local", "sub.muster.local", "other.test"]
-    zone = await api.ok("GET", "/zones/MUSTER.local.")
+    assert [zone["name"] for zone in zones] == ["lab.internal", "sub.lab.internal", "other.test"]
+    zone = await api.ok("GET", "/zones/LAB.internal.")
     assert zone == zones[0]
     expected = {"state": "live", "records": {"registry": 1}, "names": 1, "policy": "all",
                 "sources": ["registry"], "merge": "first"}  # fmt: skip
@@ -55,15 +55,15 @@ async def test_import_and_export(api: Api) -> None:
     assert counts(await load(api)) == (COUNT, 0, 0, 0)
     assert api.answers("web") == ["10.0.0.2", "10.0.0.3"]
     assert api.answers("x.any", "AAAA") == ["fd00::1"]
-    assert api.answers("_http._tcp", "SRV") == ["0 10 8080 web.muster.local."]
+    assert api.answers("_http._tcp", "SRV") == ["0 10 8080 web.lab.internal."]
     assert api.answers("odd", "TYPE65280") == [r"\# 2 0a0b"]
-    response = await api.call("GET", "/zones/muster.local/export")
+    response = await api.call("GET", "/zones/lab.internal/export")
     assert response.headers["content-type"].startswith("text/dns")
     assert counts(await load(api, response.content)) == (0, 0, 0, COUNT)
     assert counts(await load(api, response.content, "?replace=true")) == (0, 0, 0, COUNT)
 
 
-async def exported(api: Api, zone: str = "muster.local") -> bytes:
+async def exported(api: Api, zone: str = "lab.internal") -> bytes:
     """Return the export of a zone without its serial."""
     text = (await api.call("GET", f"/zones/{zone}/export")).content
     return b"".join(line for line in text.splitlines(keepends=True) if b" SOA " not in line)
@@ -79,19 +79,19 @@ async def test_importing_an_export_changes_nothing(api: Api) -> None:
         ("twice/A/two", {"data": "10.0.0.1", "ttl": 60}),
         ("job/A/me", {"data": "10.0.0.4", "lease": lease}),
         ("job/A/other", {"data": "10.0.0.5", "lease": lease, "ttl": 9}),
-        ("m/MX/one", {"data": "10 Mail.Muster.Local."}),
-        ("m/MX/two", {"data": "10 mail.muster.local"}),
+        ("m/MX/one", {"data": "10 Mail.Lab.Internal."}),
+        ("m/MX/two", {"data": "10 mail.lab.internal"}),
         ("t/TXT/one", {"data": "v=spf1 -all", "ttl": 0}),
-        ("s/SRV/one", {"data": "0 3 80 web.muster.local", "weight": 9}),
-        ("c/CNAME/one", {"data": "Web.Muster.Local"}),
+        ("s/SRV/one", {"data": "0 3 80 web.lab.internal", "weight": 9}),
+        ("c/CNAME/one", {"data": "Web.Lab.Internal"}),
         ("*.w/AAAA/one", {"data": "fd00::1"}),
-        ("kid/NS/one", {"data": "ns.kid.muster.local"}),
+        ("kid/NS/one", {"data": "ns.kid.lab.internal"}),
         ("ns.kid/A/one", {"data": "10.0.0.6"}),
         ("d/DNAME/one", {"data": "new.test."}),
         ("u/URI/one", {"data": '10 1 "http://a/;b"'}),
-        ("web.muster.local.muster.local./A/one", {"data": "10.0.0.7"}),
+        ("web.lab.internal.lab.internal./A/one", {"data": "10.0.0.7"}),
     ):
-        await api.ok("PUT", f"/records/muster.local/{path}", body)
+        await api.ok("PUT", f"/records/lab.internal/{path}", body)
     before, records = await exported(api), (await api.ok("GET", "/records"))["records"]
     for query in ("", "?replace=true", "?replace=true&dry_run=true"):
         assert counts(await load(api, before, query)) == (0, 0, 0, len(records))
@@ -100,9 +100,9 @@ async def test_importing_an_export_changes_nothing(api: Api) -> None:
 
 
 async def test_import_of_made_ptr_records_registers_nothing(tmp_path: Path) -> None:
-    zones = ({"name": "muster.local", "ptr": True}, {"name": "10.in-addr.arpa"})
+    zones = ({"name": "lab.internal", "ptr": True}, {"name": "10.in-addr.arpa"})
     async with running(tmp_path, zones) as api:
-        await api.ok("PUT", "/records/muster.local/web/A/one", {"data": "10.0.0.1"})
+        await api.ok("PUT", "/records/lab.internal/web/A/one", {"data": "10.0.0.1"})
         await api.ok("PUT", "/records/10.in-addr.arpa/9.0.0/PTR/one", {"data": "x.test."})
         before = await exported(api, "10.in-addr.arpa")
         assert before.count(b" PTR ") == 2
@@ -116,18 +116,18 @@ async def test_import_registers_more_than_the_made_ns_records(api: Api) -> None:
     lines = b"@ 30 NS ns\n", b"@ 30 NS ns2\n"
     assert counts(await load(api, lines[0])) == (0, 0, 0, 0)
     assert counts(await load(api, b"".join(lines))) == (2, 0, 0, 0)
-    assert len(api.answers("muster.local.", "NS")) == 2
+    assert len(api.answers("lab.internal.", "NS")) == 2
 
 
 async def test_import_sets_ttls_that_are_not_answered_already(api: Api) -> None:
-    path = "/records/muster.local/web/A"
+    path = "/records/lab.internal/web/A"
     await api.ok("PUT", f"{path}/one", {"data": "10.0.0.1", "ttl": 5})
     await api.ok("PUT", f"{path}/two", {"data": "10.0.0.2", "ttl": 60})
     both = b"web 5 A 10.0.0.1\nweb 5 A 10.0.0.2\n"
     assert counts(await load(api, both)) == (0, 0, 0, 2)
     # Without the first record, the second would be answered with its own TTL.
     assert counts(await load(api, b"web 5 A 10.0.0.2\n", "?replace=true")) == (0, 1, 1, 0)
-    assert api.reply("web.muster.local.").answer[0].ttl == 5
+    assert api.reply("web.lab.internal.").answer[0].ttl == 5
     assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 1, 0, 0)
     await api.ok("PUT", f"{path}/two", {"data": "10.0.0.2"})
     assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 0, 0, 1)
@@ -150,13 +150,13 @@ async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
         "description": "mine",
         "labels": {"a": "b"},
     }
-    mine = await api.ok("PUT", "/records/muster.local/web/A/mine", kept)
-    other = await api.token("write:muster.local", name="other")
+    mine = await api.ok("PUT", "/records/lab.internal/web/A/mine", kept)
+    other = await api.token("write:lab.internal", name="other")
     done = await api.ok(
-        "POST", "/zones/muster.local/import", content=b"web 90 A 10.0.0.2\n", token=other
+        "POST", "/zones/lab.internal/import", content=b"web 90 A 10.0.0.2\n", token=other
     )
     assert counts(done) == (0, 1, 0, 0)
-    now = await api.ok("GET", "/records/muster.local/web/A/mine")
+    now = await api.ok("GET", "/records/lab.internal/web/A/mine")
     assert now["ttl"] == 90
     same = ("policy", "description", "labels", "registrant", "created", "id")
     assert [now[name] for name in same] == [mine[name] for name in same]
@@ -165,7 +165,7 @@ async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
 
 
 async def test_replace_removes_records_missing_from_file(api: Api) -> None:
-    await api.ok("PUT", "/records/muster.local/old/A/1", {"data": "10.9.9.9"})
+    await api.ok("PUT", "/records/lab.internal/old/A/1", {"data": "10.9.9.9"})
     await api.ok("PUT", "/records/other.test/old/A/1", {"data": "10.9.9.9"})
     assert counts(await load(api)) == (COUNT, 0, 0, 0)
     assert api.answers("old") == ["10.9.9.9"]
@@ -177,32 +177,32 @@ async def test_replace_removes_records_missing_from_file(api: Api) -> None:
 
 
 async def test_imported_cname_replaces_registered_cname(api: Api) -> None:
-    await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
+    await api.ok("PUT", "/records/lab.internal/www/CNAME/1", {"data": "x.test"})
     assert counts(await load(api, b"www CNAME y.test.\n")) == (1, 0, 1, 0)
     assert api.answers("www", "CNAME") == ["y.test."]
 
 
 async def test_imported_cname_excludes_other_types(api: Api) -> None:
-    await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.9.9.9"})
-    await api.ok("PUT", "/records/muster.local/www/CNAME/1", {"data": "x.test"})
+    await api.ok("PUT", "/records/lab.internal/web/A/1", {"data": "10.9.9.9"})
+    await api.ok("PUT", "/records/lab.internal/www/CNAME/1", {"data": "x.test"})
     for text in (b"web CNAME y.test.\n", b"www A 10.0.0.1\n", b"n CNAME y.test.\nn A 10.0.0.1\n"):
-        problem = await api.refused(422, "POST", "/zones/muster.local/import", content=text)
+        problem = await api.refused(422, "POST", "/zones/lab.internal/import", content=text)
         assert "CNAME" in problem["problems"][0]["problem"]
     await load(api, b"web CNAME y.test.\nwww A 10.0.0.1\n", "?replace=true")
     assert (api.answers("web", "CNAME"), api.answers("www")) == (["y.test."], ["10.0.0.1"])
 
 
 async def test_import_ignores_invalid_key(api: Api) -> None:
-    await api.store.put(b"/musterd/v1/records/muster.local/x/y", b"\xff")
-    await api.store.put(b"/musterd/v1/records/muster.local/x/A/1", b"{}")
+    await api.store.put(b"/musterd/v1/records/lab.internal/x/y", b"\xff")
+    await api.store.put(b"/musterd/v1/records/lab.internal/x/A/1", b"{}")
     assert counts(await load(api, b"x A 10.0.0.1\n")) == (1, 0, 0, 0)
     assert counts(await load(api, b"x A 10.0.0.1\n", "?replace=true")) == (0, 0, 2, 1)
-    await api.ok("PUT", "/records/muster.local/x/CNAME", {"records": []})
+    await api.ok("PUT", "/records/lab.internal/x/CNAME", {"records": []})
 
 
 async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
-    await api.ok("PUT", "/records/muster.local/web/A/1", {"data": "10.0.0.1", "ttl": 9})
-    exported = (await api.call("GET", "/zones/muster.local/export")).content
+    await api.ok("PUT", "/records/lab.internal/web/A/1", {"data": "10.0.0.1", "ttl": 9})
+    exported = (await api.call("GET", "/zones/lab.internal/export")).content
     assert b" NS " in exported
     assert counts(await load(api, exported, "?replace=true")) == (0, 0, 0, 1)
 
@@ -218,7 +218,7 @@ async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
 )  # fmt: skip
 async def test_invalid_zone_file_is_rejected(api: Api, text: bytes, line: int) -> None:
     good = b"good A 10.0.0.1\n"
-    problem = await api.refused(422, "POST", "/zones/muster.local/import", content=text + good)
+    problem = await api.refused(422, "POST", "/zones/lab.internal/import", content=text + good)
     assert [fault["line"] for fault in problem["problems"]] == [line]
     assert "root" not in str(problem)
     assert api.answers("good") == []
@@ -245,21 +245,21 @@ async def test_zone_costs_no_look_at_others(api: Api, monkeypatch: pytest.Monkey
         return report(zone)
 
     monkeypatch.setattr(api.context.catalog, "zone_report", counted)
-    await api.ok("GET", "/zones/sub.muster.local")
-    (found,) = (await api.ok("GET", "/zones?name=a.b.sub.muster.local"))["zones"]
-    assert found["name"] == "sub.muster.local"
-    assert asked == ["sub.muster.local."] * 2
+    await api.ok("GET", "/zones/sub.lab.internal")
+    (found,) = (await api.ok("GET", "/zones?name=a.b.sub.lab.internal"))["zones"]
+    assert found["name"] == "sub.lab.internal"
+    assert asked == ["sub.lab.internal."] * 2
 
 
 async def test_zone_of_a_name_needs_a_scope(api: Api) -> None:
-    reader, writer = await api.token("read"), await api.token("write:muster.local")
-    assert await api.ok("GET", "/zones?name=a.muster.local.", token=reader)
-    assert await api.ok("GET", "/zones?name=a.muster.local", token=writer)
-    await api.refused(403, "GET", "/zones?name=a.sub.muster.local", token=writer)
+    reader, writer = await api.token("read"), await api.token("write:lab.internal")
+    assert await api.ok("GET", "/zones?name=a.lab.internal.", token=reader)
+    assert await api.ok("GET", "/zones?name=a.lab.internal", token=writer)
+    await api.refused(403, "GET", "/zones?name=a.sub.lab.internal", token=writer)
     problem = await api.refused(404, "GET", "/zones?name=a.nope.test", token=writer)
     assert "zones" not in problem
     problem = await api.refused(404, "GET", "/zones?name=a.nope.test", token=reader)
-    assert problem["zones"] == ["muster.local", "other.test", "sub.muster.local"]
+    assert problem["zones"] == ["lab.internal", "other.test", "sub.lab.internal"]
     await api.refused(403, "GET", "/zones", token=writer)
     await api.refused(422, "GET", "/zones?name=a..test")
 

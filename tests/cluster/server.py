@@ -17,7 +17,7 @@ START_SECONDS = 60.0
 LINES = 20
 WIDTH = 400
 """Lines of a log to show after a failure, without those of writes, and their width."""
-ZONE = "muster.local"
+ZONE = "lab.internal"
 STALE_AFTER = 1.0
 """``stale_after`` of the zone, seconds."""
 TOML = """

@@ -76,7 +76,7 @@ async def fill(store: Store) -> None:
     [
         [("A", "10.0.0.4", "10.0.0.5", "10.0.0.6")],
         [("A", "10.0.0.2", "10.0.0.9")],
-        [("A",), ("CNAME", "z1.muster.local.")],
+        [("A",), ("CNAME", "z1.lab.internal.")],
         [("A",)],
     ],
 )

@@ -38,9 +38,9 @@ BAD = (
     b'{"data": "10.0.0.1", "ttl": -1}', b'{"data": "10.0.0.1", "weight": "x"}', bytes(5000),
 )  # fmt: skip
 BAD_KEYS = (
-    b"/musterd/v1/records/short", b"/musterd/v1/records/muster.local/n1/A/x/more",
-    b"/musterd/v1/records/muster.local/n1/NOPE/x", b"/musterd/v1/records/c.test/n1/A/x",
-    b"/musterd/v1/records/\xff/n1/A/x", b"/musterd/v1/records/muster.local/n..1/A/x",
+    b"/musterd/v1/records/short", b"/musterd/v1/records/lab.internal/n1/A/x/more",
+    b"/musterd/v1/records/lab.internal/n1/NOPE/x", b"/musterd/v1/records/c.test/n1/A/x",
+    b"/musterd/v1/records/\xff/n1/A/x", b"/musterd/v1/records/lab.internal/n..1/A/x",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ CHECKS = 4
 AGREE_SECONDS = 30
 BRIEF = 1
 """TTL of a lease that expires by itself, seconds."""
-NAMES = [f"{owner}muster.local" for owner in ("", "a.", "b.a.", "b.", "dns.a.b.")]
+NAMES = [f"{owner}lab.internal" for owner in ("", "a.", "b.a.", "b.", "dns.a.b.")]
 
 
 class World:

@@ -13,7 +13,7 @@ from musterd.store.etcd import Etcd as Store
 from tests.catalogkit import ManualClock, RecordingCore
 from tests.etcdkit import Etcd
 
-ZONES = ("muster.local", "b.test")
+ZONES = ("lab.internal", "b.test")
 TTL = 30
 
 

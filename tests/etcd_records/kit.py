@@ -21,7 +21,7 @@ from musterd.sources.etcd.keys import LAYOUTS
 from musterd.sources.etcd.limits import LIMITS, NameLimits
 from tests.catalogkit import ManualClock, RecordingCore, lines_of, until
 
-ZONE = "muster.local"
+ZONE = "lab.internal"
 TTL = 300
 NAME = "there"
 """Name of the source."""
@@ -65,7 +65,7 @@ class Model:
 
     def key(self, path: str) -> bytes:
         """The key in etcd of a path below the zone; one that begins with a slash is whole."""
-        below = path if path.startswith("/") else f"{self.layout.prefix}/local/muster/{path}"
+        below = path if path.startswith("/") else f"{self.layout.prefix}/internal/lab/{path}"
         return below.encode()
 
     def put(self, path: str, value: Any, lease: int | None = None) -> None:

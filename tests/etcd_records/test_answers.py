@@ -1,4 +1,4 @@
-"""KeyCodec in, the RRsets of names out; relative to muster.local."""
+"""KeyCodec in, the RRsets of names out; relative to lab.internal."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
         "m",
         ["A 10.0.0.1", "MX 10 m"],
     ),
-    "alias": ({"www": {"host": "web.muster.local"}}, "www", ["CNAME web"]),
+    "alias": ({"www": {"host": "web.lab.internal"}}, "www", ["CNAME web"]),
     "alias outside": ({"www": {"host": "www.test."}}, "www", ["CNAME www.test."]),
     "alias hides text": ({"www": {"host": "a.test", "text": "x"}}, "www", ["CNAME a.test."]),
     "alias twice": (
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
         ["CNAME a.test."],
     ),
     "alias with port": (
-        {"db": {"host": "db0.muster.local", "port": 5432}, "db0": V4},
+        {"db": {"host": "db0.lab.internal", "port": 5432}, "db0": V4},
         "db",
         ["A 10.0.0.1", "SRV 10 100 5432 db0"],
     ),
@@ -99,8 +99,8 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
     ),
     "two aliases": (
         {
-            "x/a": {"host": "a.muster.local", "port": -1},
-            "x/b": {"host": "b.muster.local", "port": -1},
+            "x/a": {"host": "a.lab.internal", "port": -1},
+            "x/b": {"host": "b.lab.internal", "port": -1},
             "x/c": {"host": "out.test", "port": -1},
             "a": V4,
             "b/1": {"host": "10.0.0.2"},
@@ -111,8 +111,8 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
     ),
     "alias chain": (
         {
-            "x": {"host": "a1.muster.local", "port": 1},
-            **{f"a{n}": {"host": f"a{n + 1}.muster.local"} for n in range(1, 8)},
+            "x": {"host": "a1.lab.internal", "port": 1},
+            **{f"a{n}": {"host": f"a{n + 1}.lab.internal"} for n in range(1, 8)},
             "a8": V4,
         },
         "x",
@@ -120,26 +120,26 @@ CASES: dict[str, tuple[Values, str, list[str]]] = {
     ),
     "alias chain too long": (
         {
-            "x": {"host": "a1.muster.local", "port": 1},
-            **{f"a{n}": {"host": f"a{n + 1}.muster.local"} for n in range(1, 9)},
+            "x": {"host": "a1.lab.internal", "port": 1},
+            **{f"a{n}": {"host": f"a{n + 1}.lab.internal"} for n in range(1, 9)},
             "a9": V4,
         },
         "x",
         ["SRV 10 100 1 a1"],
     ),
     "alias loop": (
-        {"x": {"host": "y.muster.local", "port": 1}, "y": {"host": "x.muster.local", "port": 1}},
+        {"x": {"host": "y.lab.internal", "port": 1}, "y": {"host": "x.lab.internal", "port": 1}},
         "x",
         ["SRV 10 100 1 y"],
     ),
-    "alias to itself": ({"x": {"host": "x.muster.local"}}, "x", ["SRV 10 100 0 x"]),
+    "alias to itself": ({"x": {"host": "x.lab.internal"}}, "x", ["SRV 10 100 0 x"]),
     "alias to below": (
-        {"x": {"host": "a.x.muster.local", "port": -1}, "x/a": {**V4, "port": -1}},
+        {"x": {"host": "a.x.lab.internal", "port": -1}, "x/a": {**V4, "port": -1}},
         "x",
         ["A 10.0.0.1"],
     ),
     "alias at an apex": (
-        {"dns/apex": {"host": "web.muster.local"}, "web": {**V4, "port": -1}},
+        {"dns/apex": {"host": "web.lab.internal"}, "web": {**V4, "port": -1}},
         "@",
         ["A 10.0.0.1", "SRV 10 50 0 web"],
     ),
@@ -217,11 +217,11 @@ HADES: dict[str, tuple[str, Values, str, list[str]]] = {
         "web",
         ["A 10.0.0.1", "A 10.0.0.2"],
     ),
-    "alias": ("hades", {"w": {"host": "web.muster.local", "type": "CNAME"}}, "w", ["CNAME web"]),
+    "alias": ("hades", {"w": {"host": "web.lab.internal", "type": "CNAME"}}, "w", ["CNAME web"]),
     "kube SRV": (
         "hades",
         {
-            "svc/ns/x/_tcp/_http/1": {"host": "a.muster.local", "port": 80, "type": "SRV"},
+            "svc/ns/x/_tcp/_http/1": {"host": "a.lab.internal", "port": 80, "type": "SRV"},
             "a": {"host": "10.0.0.1", "type": "A"},
         },
         "_http._tcp.x.ns.svc",
@@ -231,8 +231,8 @@ HADES: dict[str, tuple[str, Values, str, list[str]]] = {
         "hades",
         {
             "dns/dns-ip/1": {"host": "10.0.0.1", "type": "A"},
-            "dns/ns/a": {"host": "ns.muster.local", "type": "NS"},
-            "mail/x": {"host": "mx.muster.local", "type": "MX", "mail": True, "priority": 5},
+            "dns/ns/a": {"host": "ns.lab.internal", "type": "NS"},
+            "mail/x": {"host": "mx.lab.internal", "type": "MX", "mail": True, "priority": 5},
             "txt/x": {"text": "hello", "type": "TXT"},
             "web": {"host": "10.0.0.9", "type": "A"},
         },
@@ -284,24 +284,24 @@ def test_hades_and_containerdns(case: str) -> None:
 
 
 def test_reverse_names() -> None:
-    found = Model(zones=("muster.local", "10.in-addr.arpa"))
-    found.put("/skydns/arpa/in-addr/10/0/0/1", {"host": "web.muster.local"})
+    found = Model(zones=("lab.internal", "10.in-addr.arpa"))
+    found.put("/skydns/arpa/in-addr/10/0/0/1", {"host": "web.lab.internal"})
     found.put("/skydns/arpa/in-addr/10/0/0/2", {"host": "10.0.0.2"})
     assert found.text() == ["1.0.0.10.in-addr.arpa. PTR web"]
 
 
 def test_keys_below_an_address_give_its_ptr_records() -> None:
     """Older versions of external-dns write them, with a hash as the last part."""
-    found = Model(zones=("muster.local", "10.in-addr.arpa", "d.f.ip6.arpa"))
+    found = Model(zones=("lab.internal", "10.in-addr.arpa", "d.f.ip6.arpa"))
     one, six = "/skydns/arpa/in-addr/10/0/0/1", "/skydns/arpa/ip6/f/d" + "/0" * 29 + "/1"
-    found.put(f"{one}/1a2b3c4d", {"host": "web.muster.local", "targetstrip": 1})
-    found.put(f"{one}/5e6f7a8b", {"host": "b.muster.local"})
-    found.put(f"{six}/1a2b3c4d", {"host": "web.muster.local", "targetstrip": 1})
+    found.put(f"{one}/1a2b3c4d", {"host": "web.lab.internal", "targetstrip": 1})
+    found.put(f"{one}/5e6f7a8b", {"host": "b.lab.internal"})
+    found.put(f"{six}/1a2b3c4d", {"host": "web.lab.internal", "targetstrip": 1})
     wanted = ["1.0.0.10.in-addr.arpa. PTR b", "1.0.0.10.in-addr.arpa. PTR web",
               "1." + "0." * 29 + "d.f.ip6.arpa. PTR web"]  # fmt: skip
     assert sorted(found.text()) == sorted(wanted)
     # The same data at the address itself is one record.
-    found.put(one, {"host": "web.muster.local"})
+    found.put(one, {"host": "web.lab.internal"})
     assert sorted(found.text()) == sorted(wanted)
     found.delete(f"{one}/1a2b3c4d")
     assert sorted(found.text()) == sorted(wanted)
@@ -309,8 +309,8 @@ def test_keys_below_an_address_give_its_ptr_records() -> None:
     found.delete(f"{six}/1a2b3c4d")
     assert found.text() == ["1.0.0.10.in-addr.arpa. PTR b"]
     # Classless delegations (RFC 2317) and short names are names of their own.
-    found.put("/skydns/arpa/in-addr/10/0/0/0-25/7", {"host": "c.muster.local"})
-    found.put("/skydns/arpa/in-addr/10/9", {"host": "d.muster.local"})
+    found.put("/skydns/arpa/in-addr/10/0/0/0-25/7", {"host": "c.lab.internal"})
+    found.put("/skydns/arpa/in-addr/10/9", {"host": "d.lab.internal"})
     assert {line.split()[0] for line in found.text()} == {
         "1.0.0.10.in-addr.arpa.", "7.0-25.0.0.10.in-addr.arpa.", "9.10.in-addr.arpa.",
     }  # fmt: skip
@@ -392,7 +392,7 @@ def test_withheld_records_are_reported_with_the_key_of_the_status() -> None:
             "web/1": {"host": "10.0.0.1", "port": 80},
             "web/2": {"host": "10.0.0.2", "port": 80},
             "web/3": {"host": "fd00::3", "port": 80},
-            "www": {"host": "web.muster.local", "port": 81},
+            "www": {"host": "web.lab.internal", "port": 81},
         },
         "hades",
     )
@@ -401,8 +401,8 @@ def test_withheld_records_are_reported_with_the_key_of_the_status() -> None:
     for address in ("10.0.0.1", "fd00::3"):
         found.put(status + address, {"status": "DOWN"})
     down = f"{status}10.0.0.1 reports it as down"
-    six = f"SRV 10 33 80 3.web.muster.local. {status}fd00::3 reports it as down"
-    srv = f"SRV 10 33 80 1.web.muster.local. {down}"
+    six = f"SRV 10 33 80 3.web.lab.internal. {status}fd00::3 reports it as down"
+    srv = f"SRV 10 33 80 1.web.lab.internal. {down}"
     # The only address of a type is answered though it is down.
     assert withheld(found, "web") == [f"A 10.0.0.1 {down}", srv, six]
     assert withheld(found, "www") == [f"A 10.0.0.1 {down}"]
@@ -434,7 +434,7 @@ def test_unreadable_value_is_reported_with_its_key() -> None:
     found.put("web", b"{")
     assert found.text() == []
     (fault,) = found.faults
-    assert fault.where == "/skydns/local/muster/web"
+    assert fault.where == "/skydns/internal/lab/web"
     assert "not valid JSON" in fault.reason
     found.put("web", V4)
     assert found.of("web", "A") == ["A 10.0.0.1"]
@@ -444,21 +444,21 @@ def test_rows_have_the_key_of_their_name() -> None:
     """A name of one key has that as its own; else that of all below it."""
     found = model({"web/a": V4})
     assert sorted(found.rows) == [
-        "/skydns/local/muster/...",
-        "/skydns/local/muster/web/...",
-        "/skydns/local/muster/web/a",
+        "/skydns/internal/lab/...",
+        "/skydns/internal/lab/web/...",
+        "/skydns/internal/lab/web/a",
     ]
     found.put("web", {"host": "10.0.0.2"})
     found.delete("web/a")
     found.take()
-    assert sorted(found.rows) == ["/skydns/local/muster/...", "/skydns/local/muster/web"]
+    assert sorted(found.rows) == ["/skydns/internal/lab/...", "/skydns/internal/lab/web"]
     assert {revision for revision, _ in found.rows.values()} == {3}
 
 
 def test_key_of_several_keys_has_one_slash() -> None:
     found = model({"web/a/": {"host": "10.0.0.1"}, "web/b/": {"host": "10.0.0.2"}}, "containerdns")
-    assert "/containerdns/local/muster/web/..." in found.rows
-    found.delete("/containerdns/local/muster/web/a/")
-    found.delete("/containerdns/local/muster/web/b/")
+    assert "/containerdns/internal/lab/web/..." in found.rows
+    found.delete("/containerdns/internal/lab/web/a/")
+    found.delete("/containerdns/internal/lab/web/b/")
     found.take()
     assert not found.rows

@@ -21,15 +21,15 @@ Capture = pytest.CaptureFixture[str]
 pytestmark = needs("etcd")
 
 RECORDS = {
-    "/hades/local/muster/web/a1": {"host": "10.0.0.1", "type": "A"},
-    "/hades/local/muster/web/a2": {"host": "10.0.0.2", "type": "A"},
-    "/hades/local/muster/www": {"host": "web.muster.local", "type": "CNAME"},
+    "/hades/internal/lab/web/a1": {"host": "10.0.0.1", "type": "A"},
+    "/hades/internal/lab/web/a2": {"host": "10.0.0.2", "type": "A"},
+    "/hades/internal/lab/www": {"host": "web.lab.internal", "type": "CNAME"},
     "/hades/monitor/status/10.0.0.2": {"status": "DOWN", "ports": ["80"]},
 }
 OTHERS = {
     "/hades/monitor/report/10.0.0.1": {"hostname": "scanner"},
     "/hades/monitor/heart/scanner": {"hostname": "scanner"},
-    "/hades/local/muster/bad": "{",
+    "/hades/internal/lab/bad": "{",
 }
 
 
@@ -40,7 +40,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
             for key, value in {**RECORDS, **OTHERS}.items():
                 text = value if isinstance(value, str) else json.dumps(value)
                 (await http.put(key, data={"value": text})).raise_for_status()
-            answer = await http.put("/hades/local/muster/short", data={"value": "{}", "ttl": "600"})
+            answer = await http.put("/hades/internal/lab/short", data={"value": "{}", "ttl": "600"})
             answer.raise_for_status()
         yield etcd
 
@@ -70,7 +70,7 @@ async def test_second_copy_changes_nothing(etcd: Etcd, capsys: Capture) -> None:
         "1 skipped: they have a TTL, so their writer must write them again",
         "1 skipped: unreadable",
     ]
-    assert "/hades/local/muster/bad: its value is not valid JSON" in told.err
+    assert "/hades/internal/lab/bad: its value is not valid JSON" in told.err
     assert await keys(etcd) == RECORDS
     assert await _run(etcd, *to) == 1
     assert "4 unchanged" in capsys.readouterr().out
@@ -78,15 +78,15 @@ async def test_second_copy_changes_nothing(etcd: Etcd, capsys: Capture) -> None:
     async with feeding(etcd.options(), core, layout="hades"):
         found = [line for line in core.text(ZONE) if line.startswith("w")]
         assert found == [
-            "web.muster.local. 300 A 10.0.0.1",
-            "www.muster.local. 300 CNAME web.muster.local.",
+            "web.lab.internal. 300 A 10.0.0.1",
+            "www.lab.internal. 300 CNAME web.lab.internal.",
         ]
 
 
 async def test_other_value_is_kept_unless_replace(etcd: Etcd, capsys: Capture) -> None:
-    key = b"/hades/local/muster/www"
+    key = b"/hades/internal/lab/www"
     async with EtcdClient(etcd.options()) as client:
-        await client.put(key, b'{"host":"mine.muster.local"}')
+        await client.put(key, b'{"host":"mine.lab.internal"}')
         await _run(etcd, "--to", etcd.endpoints[0])
         assert "1 kept with another value" in capsys.readouterr().out
         assert b"mine" in (await client.range(key)).entries[0].value

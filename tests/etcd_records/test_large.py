@@ -27,7 +27,7 @@ def test_put_reads_no_large_name() -> None:
     assert made.index._dirty == {}
     for number, path in enumerate(chain):
         name = ".".join(reversed(path.split("/")))
-        made.put(f"alias{number}", {"host": f"{name}.muster.local", "port": 80})
+        made.put(f"alias{number}", {"host": f"{name}.lab.internal", "port": 80})
     made.take()
     assert len(made.of("alias0", "A")) == 300
     made.put(f"{chain[-1]}/k1", address(1000))
@@ -43,14 +43,14 @@ def test_new_large_name_is_resolved_in_the_background() -> None:
     for number in range(LIMITS.max_small + 1):
         made.put(f"many/k{number}", address(number))
     made.note(made.index.take(0.0))
-    assert "/skydns/local/muster/many/..." not in made.rows
-    assert "/skydns/local/muster/many/k0" in made.rows
+    assert "/skydns/internal/lab/many/..." not in made.rows
+    assert "/skydns/internal/lab/many/k0" in made.rows
     assert len(made.of("many", "A")) == LIMITS.max_small + 1
 
 
 def test_new_alias_to_a_large_name_is_resolved_in_the_background() -> None:
     made = model({f"many/k{number}": address(number) for number in range(300)})
-    made.put("alias", {"host": "many.muster.local", "port": 80})
+    made.put("alias", {"host": "many.lab.internal", "port": 80})
     assert looked(made) < LIMITS.max_small
     assert len(made.of("alias", "A")) == 300
 
@@ -59,7 +59,7 @@ def test_many_changed_names_are_resolved_in_the_background() -> None:
     """Aliases that are small, one by one, of one name that changes."""
     values: dict[str, Any] = {f"some/k{number}": address(number) for number in range(90)}
     for number in range(100):
-        values[f"alias{number}"] = {"host": "some.muster.local", "port": 80}
+        values[f"alias{number}"] = {"host": "some.lab.internal", "port": 80}
     made = model(values)
     made.put("some/k0", address(1000))
     assert looked(made) <= LIMITS.max_at_once + LIMITS.max_small
@@ -73,7 +73,7 @@ def test_alias_follows_a_target_that_is_listed_later() -> None:
     paths = [f"m{m:02}/k{k:02}" for m in range(LIMITS.max_at_once // 50) for k in range(60)]
     paths = ["alias", *paths, "web/1", "web/2"]
     for number, path in enumerate(paths):
-        value = {"host": "web.muster.local", "port": 80} if not number else address(number)
+        value = {"host": "web.lab.internal", "port": 80} if not number else address(number)
         made.load(path, value, number + 1)
         if path == "web/1":
             made.note(made.index.take(0.0))
@@ -84,7 +84,7 @@ def aliases(number: int) -> Model:
     """A name with so many aliases, each of a name with an address; nothing is told yet."""
     made = Model()
     for n in range(number):
-        made.put(f"alias/x{n}", {"host": f"t{n}.muster.local"})
+        made.put(f"alias/x{n}", {"host": f"t{n}.lab.internal"})
         made.put(f"t{n}", address(n))
     return made
 
@@ -100,7 +100,7 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
         return keys.path_of(name)
 
     monkeypatch.setattr(rrsets, "path_of", path_of)
-    made.put("alias/x0", {"host": "t1.muster.local"})
+    made.put("alias/x0", {"host": "t1.lab.internal"})
     made.note(made.index.take(0.0))
     most = total = 0
     for told in made.index.later(0.0):
@@ -115,7 +115,7 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
 def test_target_changed_during_a_pause_is_seen(target: str) -> None:
     made = aliases(500)
     made.take(steps=12)
-    assert made.index._begun[0] == b"local/muster/alias"
+    assert made.index._begun[0] == b"internal/lab/alias"
     made.put(target, address(1000))
     made.take()
     assert "A 10.0.3.232" in made.of("alias", "A")
@@ -139,10 +139,10 @@ def test_followed_services_are_bounded() -> None:
         for number in range(600)
     }
     for target in range(3):
-        values[f"alias/x{target}"] = {"host": f"t{target}.muster.local"}
+        values[f"alias/x{target}"] = {"host": f"t{target}.lab.internal"}
     made = model(values)
     assert len(made.of("alias", "A")) == LIMITS.max_followed
-    where = "alias.muster.local."
+    where = "alias.lab.internal."
     assert "more than 1000 services" in made.problems[where]
     made.delete("alias/x1")
     made.put("alias/x2", address(5000))
@@ -153,7 +153,7 @@ def test_followed_services_are_bounded() -> None:
 
 def test_truncated_name_is_a_fault_until_it_is_smaller() -> None:
     made = model({f"web/k{number:04}": address(number) for number in range(1002)})
-    wheres = ["muster.local.", "web.muster.local."]
+    wheres = ["lab.internal.", "web.lab.internal."]
     assert sorted(made.problems) == wheres
     assert "more than 1000 keys" in made.problems[wheres[0]]
     made.put("web/k1002", address(1002))
@@ -172,7 +172,7 @@ def test_truncated_rrset_is_reported() -> None:
     owner = f"{'.'.join(['x' * 60] * 3)}"
     assert len(made.of(owner, "A")) == 900
     assert len(made.of(owner, "SRV")) < 900
-    assert made.problems[f"{owner}.muster.local."].startswith(
+    assert made.problems[f"{owner}.lab.internal."].startswith(
         "has more SRV records than an RRset can hold"
     )
     for number in range(10, 900):
@@ -188,14 +188,14 @@ def test_apex_with_own_addresses_is_complete() -> None:
     }
     values["u/a"] = {"host": "t.other.test", "port": -1}
     values["dns/apex/x"] = {"host": "t.other.test", "port": -1}
-    made = model(values, zones=("muster.local", "other.test"))
+    made = model(values, zones=("lab.internal", "other.test"))
     assert made.problems == {}
     assert len(made.of("@", "A")) == 900
 
 
 def test_unreadable_key_is_a_fault_until_fixed_or_deleted() -> None:
     made = model({"a": b"{", "b": b"{", "c d": address(1)})
-    base = "/skydns/local/muster"
+    base = "/skydns/internal/lab"
     assert sorted(made.problems) == [f"{base}/a", f"{base}/b", f"{base}/c d"]
     # Of the name, whose key is called the same.
     made.put("a/x", address(1))
@@ -226,7 +226,7 @@ def test_faults_of_two_long_keys_are_distinct() -> None:
 def test_binary_key_is_distinct_from_its_escaped_text() -> None:
     made = Model()
     for key in (b"\xff", rb"\xff", rb"\\xff"):
-        made.index.put(b"/skydns/local/muster/" + key, b"{", 1, None)
+        made.index.put(b"/skydns/internal/lab/" + key, b"{", 1, None)
     made.take()
     assert len(made.problems) == 3
 

@@ -6,7 +6,7 @@ from musterd.rr.names import name_from_text
 from musterd.sources.etcd.keys import LAYOUTS, KeyCodec, name_of, path_of
 from tests.etcd_records.kit import wire
 
-ZONES = wire("muster.local", "deep.muster.local", "10.in-addr.arpa")
+ZONES = wire("lab.internal", "deep.lab.internal", "10.in-addr.arpa")
 
 
 def keys(layout: str = "skydns") -> KeyCodec:
@@ -16,22 +16,22 @@ def keys(layout: str = "skydns") -> KeyCodec:
 @pytest.mark.parametrize(
     ("layout", "key", "path"),
     [
-        ("skydns", "/skydns/local/muster/web", "local/muster/web"),
-        ("skydns", "/skydns/local/muster", "local/muster"),
-        ("skydns", "/skydns/local/muster/web/", "local/muster/web"),
-        ("skydns", "/skydns/local/muster/Web", "local/muster/web"),
-        ("skydns", "/skydns/local/muster/10.0.0.1", "local/muster/1/0/0/10"),
-        ("skydns", "/skydns/local/muster/web.a", "local/muster/a/web"),
-        ("skydns", "/skydns/local/muster/*", "local/muster/*"),
+        ("skydns", "/skydns/internal/lab/web", "internal/lab/web"),
+        ("skydns", "/skydns/internal/lab", "internal/lab"),
+        ("skydns", "/skydns/internal/lab/web/", "internal/lab/web"),
+        ("skydns", "/skydns/internal/lab/Web", "internal/lab/web"),
+        ("skydns", "/skydns/internal/lab/10.0.0.1", "internal/lab/1/0/0/10"),
+        ("skydns", "/skydns/internal/lab/web.a", "internal/lab/a/web"),
+        ("skydns", "/skydns/internal/lab/*", "internal/lab/*"),
         ("skydns", "/skydns/arpa/in-addr/10/0/0/1", "arpa/in-addr/10/0/0/1"),
-        ("skydns", "/skydns/local/musterd/web", None),
+        ("skydns", "/skydns/internal/labd/web", None),
         ("skydns", "/skydns/local", None),
         ("skydns", "/skydns/config", None),
         ("skydns", "/skydns/", None),
         ("skydns", "/skydns/local//web", None),
-        ("containerdns", "/containerdns/local/muster/web/", "local/muster/web"),
-        ("containerdns", "/containerdns/local/muster/web", "local/muster/web"),
-        ("hades", "/hades/local/muster/web/1a2b", "local/muster/web/1a2b"),
+        ("containerdns", "/containerdns/internal/lab/web/", "internal/lab/web"),
+        ("containerdns", "/containerdns/internal/lab/web", "internal/lab/web"),
+        ("hades", "/hades/internal/lab/web/1a2b", "internal/lab/web/1a2b"),
         ("hades", "/hades/monitor/status/10.0.0.1", None),
     ],
 )
@@ -43,13 +43,13 @@ def test_path_of_a_key(layout: str, key: str, path: str | None) -> None:
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        ("/skydns/local/muster//web", "empty label"),
-        ("/skydns/local/muster/a b", "printable"),
-        ("/skydns/local/muster/a\0b", "printable"),
-        ("/skydns/local/muster/\xe4", "printable"),
-        ("/skydns/local/muster/a..b", "label of 0 bytes"),
-        ("/skydns/local/muster/" + "x" * 64, "label of 64 bytes"),
-        ("/skydns/local/muster" + "/abcdefghi" * 25, "bytes, at most 255"),
+        ("/skydns/internal/lab//web", "empty label"),
+        ("/skydns/internal/lab/a b", "printable"),
+        ("/skydns/internal/lab/a\0b", "printable"),
+        ("/skydns/internal/lab/\xe4", "printable"),
+        ("/skydns/internal/lab/a..b", "label of 0 bytes"),
+        ("/skydns/internal/lab/" + "x" * 64, "label of 64 bytes"),
+        ("/skydns/internal/lab" + "/abcdefghi" * 25, "bytes, at most 255"),
     ],
 )
 def test_key_without_a_valid_name(key: str, wrong: str) -> None:
@@ -62,7 +62,7 @@ def test_heads_sort_like_keys_in_etcd(layout: str) -> None:
     end = "/" if layout == "containerdns" else ""
     names = ["a", "a/b", "a/b/c", "a-b", "a-b/c", "a/b-c", "a!", "ab", "a0", "a/0"]
     prefix = LAYOUTS[layout].prefix
-    raws = sorted(f"{prefix}/local/muster/{name}{end}".encode() for name in names)
+    raws = sorted(f"{prefix}/internal/lab/{name}{end}".encode() for name in names)
     found = [keys(layout).read(raw) for raw in raws]
     heads = [one.head for one in found if one]
     assert heads == sorted(heads)
@@ -75,9 +75,9 @@ def test_heads_sort_like_keys_in_etcd(layout: str) -> None:
 
 def test_irregular_key_survives_a_round_trip() -> None:
     for raw in (
-        b"/skydns/local/muster/Web",
-        b"/skydns/local/muster/a.b/",
-        b"/skydns/local/muster/a/",
+        b"/skydns/internal/lab/Web",
+        b"/skydns/internal/lab/a.b/",
+        b"/skydns/internal/lab/a/",
     ):
         found = keys().read(raw)
         assert found
@@ -89,9 +89,9 @@ def test_irregular_key_survives_a_round_trip() -> None:
 @pytest.mark.parametrize(
     ("path", "above"),
     [
-        ("local/muster/a/b", ["local/muster/a", "local/muster"]),
-        ("local/muster", []),
-        ("local/muster/deep/x", ["local/muster/deep", "local/muster"]),
+        ("internal/lab/a/b", ["internal/lab/a", "internal/lab"]),
+        ("internal/lab", []),
+        ("internal/lab/deep/x", ["internal/lab/deep", "internal/lab"]),
     ],
 )
 def test_above_ends_at_the_highest_zone(path: str, above: list[str]) -> None:
@@ -99,12 +99,12 @@ def test_above_ends_at_the_highest_zone(path: str, above: list[str]) -> None:
 
 
 def test_names_and_paths_are_inverse() -> None:
-    for name in ("a.b.muster.local", "*.muster.local", "x"):
+    for name in ("a.b.lab.internal", "*.lab.internal", "x"):
         assert name_of(path_of(name_from_text(name))) == name_from_text(name)
-    assert path_of(name_from_text("Web.Muster.Local")) == b"local/muster/web"
+    assert path_of(name_from_text("Web.Lab.Internal")) == b"internal/lab/web"
 
 
 def test_apexes_of_a_key() -> None:
-    assert keys().apexes(b"local/muster/dns/ns/a") == [b"local/muster"]
-    assert keys("hades").apexes(b"local/muster/deep/mail/a") == [b"local/muster/deep"]
-    assert keys().apexes(b"local/muster/web/dns/ns/a") == []
+    assert keys().apexes(b"internal/lab/dns/ns/a") == [b"internal/lab"]
+    assert keys("hades").apexes(b"internal/lab/deep/mail/a") == [b"internal/lab/deep"]
+    assert keys().apexes(b"internal/lab/web/dns/ns/a") == []

@@ -14,7 +14,7 @@ from tests.etcd_records.kit import Model
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "2000"))
 LABELS = ("a", "a-b", "b", "b!", "dns", "ns", "apex", "dns-ip", "mail", "txt", "x.y", "B", "*")
-ZONES = ("muster.local", "b.muster.local", "10.in-addr.arpa")
+ZONES = ("lab.internal", "b.lab.internal", "10.in-addr.arpa")
 MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
          ("containerdns", True)]  # fmt: skip
 
@@ -47,7 +47,7 @@ def path(pick: random.Random, layout: str) -> str:
         return f"/{layout}/arpa/in-addr/10/{pick.randrange(3)}"
     depth = pick.choices((0, 1, 2, 3), (1, 8, 8, 2))[0]
     end = pick.choice(("", "/", "/")) if layout == "containerdns" else ""
-    whole = "/".join(["local/muster", *(pick.choice(LABELS) for _ in range(depth))])
+    whole = "/".join(["internal/lab", *(pick.choice(LABELS) for _ in range(depth))])
     return f"/{layout}/{whole}{end}"
 
 
@@ -56,12 +56,12 @@ def path(pick: random.Random, layout: str) -> str:
 def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int) -> None:
     pick = random.Random(f"{layout} {subtree} {seed}")  # noqa: S311
     names = [
-        "muster.local",
-        "a.muster.local",
-        "b.a.muster.local",
-        "b.muster.local",
-        "dns.a.b.muster.local",
-        "txt.muster.local",
+        "lab.internal",
+        "a.lab.internal",
+        "b.a.lab.internal",
+        "b.lab.internal",
+        "dns.a.b.lab.internal",
+        "txt.lab.internal",
     ]
     held: dict[str, tuple[Any, int]] = {}
     mine = Model(layout, ZONES, subtree=subtree, limits=LIMITS)

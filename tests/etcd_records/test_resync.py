@@ -40,7 +40,7 @@ def random_key(pick: random.Random, layout: str) -> tuple[bytes, bytes]:
         status = f"/{layout}/monitor/status/10.0.0.{pick.randrange(3)}"
         return status.encode(), pick.choice(STATUSES)
     labels = [pick.choice(LABELS) for _ in range(pick.randrange(1, 4))]
-    key = "/".join([f"/{layout}/local/muster", *labels]) + pick.choice(("", "/"))
+    key = "/".join([f"/{layout}/internal/lab", *labels]) + pick.choice(("", "/"))
     return key.encode(), pick.choice(VALUES)
 
 
@@ -69,7 +69,7 @@ def test_resync_equals_a_first_list(layout: str, subtree: bool) -> None:
 
 def test_resync_reads_changed_keys_only() -> None:
     model = Model()
-    base = b"/skydns/local/muster/"
+    base = b"/skydns/internal/lab/"
     held: Held = {base + b"a": (VALUES[0], 2), base + b"B": (VALUES[0], 3), base + b"c": (b"{", 4)}
     assert resync(model, held, 4, 500) == [3, 2, 4]
     assert resync(model, held, 5, 500) == []

@@ -25,11 +25,11 @@ listen = ""
 [state]
 dir = "{state}"
 [[zones]]
-name = "muster.local"
+name = "lab.internal"
 [[sources.etcd]]
 name = "there"
 endpoints = ["{endpoint}"]
-zones = ["muster.local"]
+zones = ["lab.internal"]
 prefix = "/one"
 {more}
 """
@@ -52,8 +52,8 @@ async def put(etcd: Etcd, key: str, host: str) -> None:
 async def test_answers_after_reload_and_restart_without_etcd(tmp_path: Path) -> None:
     async with running(tmp_path / "etcd", "etcd-3.4") as etcd:
         fixture = etcd_fixture(tmp_path, etcd.endpoints[0])
-        await put(etcd, "/one/local/muster/web", "10.0.0.1")
-        await put(etcd, "/two/local/muster/web/a", "10.0.0.2")
+        await put(etcd, "/one/internal/lab/web", "10.0.0.1")
+        await put(etcd, "/two/internal/lab/web/a", "10.0.0.2")
         async with fixture.serve() as server:
             await until_answers(server, "web", ["10.0.0.1"])
             fixture.set(("/one", "/two"))
@@ -73,7 +73,7 @@ async def test_answers_after_reload_and_restart_without_etcd(tmp_path: Path) -> 
 async def test_tls_with_client_certificate(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path / "certificates")
     async with running(tmp_path / "etcd", "etcd-3.4", certificates=certificates) as etcd:
-        await put(etcd, "/one/local/muster/web", "10.0.0.1")
+        await put(etcd, "/one/internal/lab/web", "10.0.0.1")
         more = (
             f'ca = "{certificates.ca}"\ncert = "{certificates.cert("client")}"\n'
             f'key = "{certificates.key("client")}"\n'
@@ -96,7 +96,7 @@ def logged(tmp_path: Path) -> Iterator[Callable[[], str]]:
 async def test_plain_text_password_is_logged(tmp_path: Path, logged: Callable[[], str]) -> None:
     (tmp_path / "password").write_text("pa55\n")
     async with running(tmp_path / "etcd", "etcd-3.4") as etcd:
-        await put(etcd, "/one/local/muster/web", "10.0.0.1")
+        await put(etcd, "/one/internal/lab/web", "10.0.0.1")
         await etcd.with_users(("app", "pa55", "/one/"))
         more = 'user = "app"\npassword_file = "password"\n'
         fixture = etcd_fixture(tmp_path, etcd.endpoints[0], more, state="")

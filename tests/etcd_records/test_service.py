@@ -48,8 +48,8 @@ def test_value_with_defaults() -> None:
         ("10.0.0.1", IPV4, b"\x0a\0\0\1"),
         ("fd00::1", IPV6, b"\xfd" + bytes(14) + b"\1"),
         ("::ffff:10.0.0.1", IPV4, b"\x0a\0\0\1"),
-        ("Web.muster.local", NAME, name_from_text("web.muster.local")),
-        ("web.muster.local.", NAME, name_from_text("web.muster.local")),
+        ("Web.lab.internal", NAME, name_from_text("web.lab.internal")),
+        ("web.lab.internal.", NAME, name_from_text("web.lab.internal")),
         ("_http._tcp.x", NAME, name_from_text("_http._tcp.x")),
     ],
 )

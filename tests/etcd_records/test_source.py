@@ -20,7 +20,7 @@ from tests.etcdkit import BINARIES, Etcd, Proxy, running
 from tests.needs import needs
 
 pytestmark = needs("etcd")
-BASE = "/skydns/local/muster/"
+BASE = "/skydns/internal/lab/"
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_list_and_changes_are_answered(etcd: Etcd) -> None:
     async with feeding(etcd.options(), core) as fed:
         assert lines(core, "web") == ["300 A 10.0.0.1"]
         assert fed.state == "synced"
-        (given,) = fed.catalog.explain(b"\x06muster\x05local\0", b"\1a\3web\x06muster\x05local\0")
+        (given,) = fed.catalog.explain(b"\x03lab\x08internal\0", b"\1a\3web\x03lab\x08internal\0")
         assert given.key == f"{BASE}web/a"
         assert given.revision == 2
 
@@ -166,8 +166,8 @@ async def test_restart_of_etcd_needs_no_second_list(etcd: Etcd) -> None:
         await put(fed, "web", address(2))
         await answered(core, "web", "300 A 10.0.0.2")
         assert {row[1] for batch in core.batches for row in batch} <= {
-            b"\6muster\5local\0",
-            b"\3web\6muster\5local\0",
+            b"\3lab\10internal\0",
+            b"\3web\3lab\10internal\0",
         }
 
 
@@ -228,12 +228,12 @@ async def test_compaction_causes_a_resync(etcd: Etcd) -> None:
             "w4": ["300 A 10.0.0.4"], "odd": [],
         }  # fmt: skip
         told = {row[1] for batch in core.batches for row in batch}
-        assert b"\2w3\6muster\5local\0" not in told
+        assert b"\2w3\3lab\10internal\0" not in told
 
 
 async def test_status_keys_are_followed(etcd: Etcd) -> None:
     core = RecordingCore()
-    base = "/containerdns/local/muster/web/"
+    base = "/containerdns/internal/lab/web/"
     async with feeding(etcd.options(), core, layout="containerdns") as fed:
         for number in (1, 2):
             await put(fed, f"{base}{number}/", {"host": f"10.0.0.{number}", "type": "A"})

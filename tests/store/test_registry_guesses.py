@@ -11,7 +11,7 @@ from musterd.registry.registry import Registry
 from musterd.registry.write_cache import MAX_ENTRIES, MAX_VALUE, WriteCache
 from musterd.rr.types import CNAME, A
 
-KEY = RecordKey("muster.local", "web", "A", "one")
+KEY = RecordKey("lab.internal", "web", "A", "one")
 
 
 def registry(store: Store, now: float) -> Registry:
@@ -63,7 +63,7 @@ async def test_put_after_deletion_creates_record(store: Store, by_us: bool) -> N
 
 async def test_second_cname_clashes_and_same_id_replaces(store: Store) -> None:
     """An existing CNAME excludes another one and can be replaced by its id."""
-    alias = RecordKey("muster.local", "www", "CNAME", "one")
+    alias = RecordKey("lab.internal", "www", "CNAME", "one")
     await registry(store, 1).put(alias, record_spec(CNAME, "a.test."), "they")
     ours = registry(store, 2)
     assert not (await ours.put(alias, record_spec(CNAME, "b.test."), "us")).created

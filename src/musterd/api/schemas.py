@@ -275,7 +275,7 @@ class TokenIn(_In):
 
     name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
     scopes: list[Scope] = Field(
-        min_length=1, max_length=100, examples=[["read", "write:muster.local"]],
+        min_length=1, max_length=100, examples=[["read", "write:lab.internal"]],
         description="read, write:ZONE, write:* or admin",
     )  # fmt: skip
     expires: float | None = Field(None, ge=0, le=1e11, description="seconds since 1970")

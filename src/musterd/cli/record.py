@@ -116,7 +116,7 @@ def set_(
     *data: Annotated[
         str,
         Parameter(
-            help='Data of each record: 10.0.0.1, "10 mail.muster.local."; -- before a leading -.'
+            help='Data of each record: 10.0.0.1, "10 mail.lab.internal."; -- before a leading -.'
         ),
     ],
     details: RecordDetails = NO_DETAILS,

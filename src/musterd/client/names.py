@@ -17,7 +17,7 @@ def wire_name(text: str) -> bytes:
         check_written(text)
         return name_from_text(text if text.isascii() else _ascii(text))
     except ValueError as error:
-        raise UsageError(f"{error}; expected for example web.muster.local") from None
+        raise UsageError(f"{error}; expected for example web.lab.internal") from None
 
 
 def _ascii(text: str) -> str:

@@ -252,10 +252,10 @@ _RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"
 _EXAMPLE: Final = {
     A: "an IPv4 address, for example 10.0.0.1",
     AAAA: "an IPv6 address, for example fd00::1",
-    CNAME: "a name, for example web.muster.local.",
-    NS: "a name, for example ns.muster.local.",
-    PTR: "a name, for example web.muster.local.",
-    MX: "preference and name, for example 10 mail.muster.local.",
+    CNAME: "a name, for example web.lab.internal.",
+    NS: "a name, for example ns.lab.internal.",
+    PTR: "a name, for example web.lab.internal.",
+    MX: "preference and name, for example 10 mail.lab.internal.",
     TXT: 'strings of at most 255 bytes, for example "v=spf1 -all"',
-    SRV: "priority, weight, port and name, for example 0 10 8080 web.muster.local.",
+    SRV: "priority, weight, port and name, for example 0 10 8080 web.lab.internal.",
 }

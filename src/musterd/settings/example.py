@@ -18,7 +18,7 @@ _HEAD = """\
 """
 _COLUMN = 36
 _WIDTH = 100
-_ZONE = "muster.local"
+_ZONE = "lab.internal"
 
 
 def example() -> str:

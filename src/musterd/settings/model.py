@@ -186,7 +186,7 @@ class Soa(Section):
 class ZoneSettings(Section):
     """A zone with authoritative answers. Queries outside of all zones get REFUSED."""
 
-    name: Name = key(..., "apex of the zone", example="muster.local")
+    name: Name = key(..., "apex of the zone", example="lab.internal")
     file: PathOrNone = key("", 'zone file, a source named after the zone; "" for none')
     ttl: WholeSeconds = key(30, "TTL of records without one", unit="seconds", ge=0, le=MAX_TTL)
     policy: Policy = key("all", 'or "one", "rotate", "sticky", "subset:K"')
@@ -261,7 +261,7 @@ class ZoneFileSettings(SourceSettings):
 
     zone_keys = ("zone",)
 
-    zone: Name = key(..., "zone of its records, declared in [[zones]]", example="muster.local")
+    zone: Name = key(..., "zone of its records, declared in [[zones]]", example="lab.internal")
     path: FilePath = key(..., "relative to the directory of this file", example="example.zone")
 
 
@@ -279,7 +279,7 @@ class EtcdSettings(EtcdLogin, SourceSettings):
     layout: Literal["skydns", "hades", "containerdns"] = key("skydns", "format of keys and values")
     prefix: KeyPrefix = key("", "prefix of its keys", derived="/skydns/")
     zones: Few[Name] = key(
-        ..., "zones of its records, declared in [[zones]]", min_length=1, example=("muster.local",)
+        ..., "zones of its records, declared in [[zones]]", min_length=1, example=("lab.internal",)
     )
     subtree: bool = key(True, "a name also has the records of the keys below it")
     ttl: WholeSeconds | None = key(

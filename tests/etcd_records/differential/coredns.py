@@ -104,9 +104,9 @@ class Both:
 
     async def _settled(self, seed: int) -> None:
         """Wait until the name that is put last is answered."""
-        last = f"{PREFIX}local/muster/last"
+        last = f"{PREFIX}internal/lab/last"
         await self.client.put(last.encode(), b'{"text":"%d"}' % seed)
-        question = _question("last.muster.local", "TXT")
+        question = _question("last.lab.internal", "TXT")
         await until(lambda: b"%d" % seed in (self.core.answer(question, tcp=True) or b"")[40:])
         await self.client.delete(last.encode())
         await until(lambda: view(self.core.answer(question, tcp=True) or b"").answer == frozenset())

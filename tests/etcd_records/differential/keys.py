@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PREFIX = "/skydns/"
-ZONES = ("muster.local", "deep.muster.local", "10.in-addr.arpa")
+ZONES = ("lab.internal", "deep.lab.internal", "10.in-addr.arpa")
 TYPES = ("A", "AAAA", "SRV", "TXT", "MX", "CNAME", "PTR", "NS")
 
 _LABELS = ("a", "b", "web", "db", "_http", "_tcp", "x-1", "node01", "dns", "apex", "ns", "deep")
@@ -67,7 +67,7 @@ def generate(seed: int) -> KeySet:
         keys.values[f"arpa/in-addr/10/0/{number}"] = {"host": pick.choice(names)}
     for number in range(pick.randrange(3)):
         value = {"host": f"10.9.0.{number}"}
-        keys.values[f"local/muster/dns/{pick.choice(['ns', 'apex'])}/n{number}"] = value
+        keys.values[f"internal/lab/dns/{pick.choice(['ns', 'apex'])}/n{number}"] = value
     if keys.plain:
         for path in [path for path in keys.values if keys.below(path)]:
             del keys.values[path]

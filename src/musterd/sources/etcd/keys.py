@@ -1,8 +1,8 @@
 """Layouts of records in etcd, and the names of their keys.
 
 In all layouts a key is a prefix and the labels of a name, the last label first:
-``/skydns/local/muster/web`` is web.muster.local. A key without its prefix is a *path*:
-``local/muster/web``.
+``/skydns/internal/lab/web`` is web.lab.internal. A key without its prefix is a *path*:
+``internal/lab/web``.
 """
 
 import re
