@@ -16,7 +16,7 @@ pytest_plugins = ["tests.apifixture"]
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
 """255 bytes with lab.internal."""
-OCTETS = ["".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 256, 32)]
+ALL_BYTES = ["".join(f"\\{byte:03}" for byte in range(at, at + 32)) for at in range(0, 256, 32)]
 """Labels of 32 bytes, which together hold every byte."""
 
 NAMES = [
@@ -44,8 +44,8 @@ NAMES = [
     ("日本。例え", "xn--wgv71a.xn--r8jz45g"),
     ("x" * 63, "x" * 63),
     (LONGEST, LONGEST),
-    *((label, label) for label in OCTETS),
-    (".".join(OCTETS[:5]), ".".join(OCTETS[:5])),
+    *((label, label) for label in ALL_BYTES),
+    (".".join(ALL_BYTES[:5]), ".".join(ALL_BYTES[:5])),
 ]
 TEXTS = [
     "plain", "v=spf1 -all", "", 'say \\"hi\\"', r"back\\slash", '";no comment"', r"a\;b (c) @ $d",

@@ -48,8 +48,8 @@ def test_is_wildcard(text: str, is_one: bool) -> None:
 @pytest.mark.parametrize("address", ["10.0.0.1", "255.20.3.0", "::1", "fd00:12ab::cdef:9"])
 def test_reverse_names_match_dnspython(address: str) -> None:
     packed = dns.reversename.from_address(address)
-    octets = ipaddress.ip_address(address).packed
-    assert reverse_name(octets) == packed.to_wire()
+    address_bytes = ipaddress.ip_address(address).packed
+    assert reverse_name(address_bytes) == packed.to_wire()
 
 
 def test_reverse_name_rejects_other_lengths() -> None:
@@ -92,7 +92,7 @@ def test_own_policy_all_of_older_snapshots_is_read() -> None:
     packed = bytearray(pack(1, [(1, bytes(4))]))
     packed[12] = 255
     assert (unpack(bytes(packed)).policy, unpack(bytes(packed)).ptr) == (Policy(0), None)
-    assert fill(bytes(packed), A, bytes(4), Policy(3).octets)[12] == 0
+    assert fill(bytes(packed), A, bytes(4), Policy(3).packed)[12] == 0
 
 
 def test_packing_matches_the_core() -> None:

@@ -9,22 +9,22 @@ from musterd.registry import rdata
 from musterd.registry.errors import Invalid
 
 SPECIAL = b'ab.\\"();@$= *_-01'
-Octets = Callable[[], bytes]
+MakeRdata = Callable[[], bytes]
 
 
-def makers(pick: random.Random) -> dict[str, Octets]:
+def makers(pick: random.Random) -> dict[str, MakeRdata]:
     """Return functions that make data of a type from unusual bytes."""
 
-    def octets(most: int) -> bytes:
+    def junk(most: int) -> bytes:
         values = (pick.choice((pick.randrange(256), pick.choice(SPECIAL))) for _ in range(most))
         return bytes(values)
 
     def name() -> bytes:
-        labels = [octets(pick.randint(1, 12)) for _ in range(pick.randint(0, 4))]
+        labels = [junk(pick.randint(1, 12)) for _ in range(pick.randint(0, 4))]
         return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
 
     def string() -> bytes:
-        text = octets(pick.choice((0, 1, 5, 255)))
+        text = junk(pick.choice((0, 1, 5, 255)))
         return bytes((len(text),)) + text
 
     def number() -> bytes:
@@ -37,8 +37,8 @@ def makers(pick: random.Random) -> dict[str, Octets]:
         "CAA": lambda: b"\0\5issue" + string()[1:], "RP": lambda: name() + name(),
         "NAPTR": lambda: number() + number() + string() + string() + string() + name(),
         "SVCB": lambda: b"\0\1" + name() + b"\0\1\0\3\2h2", "MINFO": lambda: name() + name(),
-        "URI": lambda: number() + number() + b"x" + octets(9), "ISDN": lambda: string() + string(),
-        "TYPE65280": lambda: octets(9),
+        "URI": lambda: number() + number() + b"x" + junk(9), "ISDN": lambda: string() + string(),
+        "TYPE65280": lambda: junk(9),
     }  # fmt: skip
 
 

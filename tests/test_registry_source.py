@@ -30,7 +30,7 @@ TTL = 30
 
 
 def key(owner: str, rtype: str = "A", name: str = "x", zone: str = ZONE) -> bytes:
-    return RecordKey(zone, owner, rtype, name).octets
+    return RecordKey(zone, owner, rtype, name).raw
 
 
 def value(data: str, **more: Any) -> bytes:

@@ -37,23 +37,24 @@ class Core:
         *,
         version: str = "",
         server_id: str = "",
-        udp_size: int = 1232,
+        udp_size: int = ...,
         allow: Sequence[str] = ("0.0.0.0/0", "::/0"),
         proxy_from: Sequence[str] = (),
         ecs_from: Sequence[str] = (),
         cookies: bool = True,
         cookie_secrets: Sequence[bytes] = (),
         rate_limit: int = 0,
-        rate_slip: int = 2,
+        rate_slip: int = ...,
         rate_exempt: Sequence[str] = (),
-        tcp_clients: int = 1000,
-        tcp_idle: float = 10.0,
+        tcp_clients: int = ...,
+        tcp_idle: float = ...,
     ) -> None:
         """Replace all options at once, without dropping a packet.
 
         version, server_id: texts of CH TXT ``version.bind`` and ``id.server``; server_id is also
             the NSID (RFC 5001). An empty text is REFUSED.
-        udp_size: largest UDP answer in bytes, 512 to 4096.
+        udp_size: largest UDP answer in bytes, 512 to 4096. The defaults are those of ``Dns`` in the
+            settings.
         allow: networks such as ``10.0.0.0/8`` that get answers; others get REFUSED with EDE 18.
         proxy_from: networks whose packets and connections begin with a PROXY v2 header.
         ecs_from: networks whose EDNS client subnet (RFC 7871) is trusted.

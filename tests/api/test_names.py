@@ -9,7 +9,7 @@ from tests.api.kit import Api
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
 """255 bytes with lab.internal."""
-ALL = ".".join("".join(f"\\{octet:03}" for octet in range(at, at + 32)) for at in range(0, 192, 32))
+ALL = ".".join("".join(f"\\{byte:03}" for byte in range(at, at + 32)) for at in range(0, 192, 32))
 """192 bytes in 6 labels, none as it is."""
 
 

@@ -40,13 +40,13 @@ def record(number: int) -> PutOp:
     """The record of one host."""
     wanted = record_spec(A, f"10.0.{number >> 8}.{number & 255}")
     key = RecordKey("lab.internal", f"h{number}", "A", wanted.id)
-    return PutOp(key.octets, encode(wanted, "first", 0.0, None))
+    return PutOp(key.raw, encode(wanted, "first", 0.0, None))
 
 
-def put_octets(path: Path, start: int, octets: bytes) -> None:
+def overwrite(path: Path, start: int, content: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(start)
-        file.write(octets)
+        file.write(content)
 
 
 def newer(path: Path) -> None:
@@ -65,8 +65,8 @@ def of_another_program(path: Path) -> None:
 CORRUPT = r"store\.db: damaged, or not a musterd store: .*from a backup"
 DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("a text", lambda path: path.write_text("a file of someone else\n" * 1000), CORRUPT),
-    ("a header", lambda path: put_octets(path, 0, bytes(100)), CORRUPT),
-    ("pages", lambda path: put_octets(path, 4096 * 20, b"\xa5" * 4096 * 20), CORRUPT),
+    ("a header", lambda path: overwrite(path, 0, bytes(100)), CORRUPT),
+    ("pages", lambda path: overwrite(path, 4096 * 20, b"\xa5" * 4096 * 20), CORRUPT),
     ("cut off", lambda path: os.truncate(path, 100_000), CORRUPT),
     ("another program", of_another_program, CORRUPT),
     ("a newer layout", newer, r"store\.db: was written by a newer musterd .*not changed"),
@@ -115,7 +115,7 @@ async def test_damage_while_running_is_reported(fixture: ServerFixture) -> None:
     path = await filled(fixture)
     async with fixture.process() as server:
         await server.ready()
-        put_octets(path, 4096 * 2, b"\xa5" * (path.stat().st_size - 4096 * 2))
+        overwrite(path, 4096 * 2, b"\xa5" * (path.stat().st_size - 4096 * 2))
         async with server.client() as client:
             response = await client.get("/history?limit=1000")
             assert response.status_code == 503

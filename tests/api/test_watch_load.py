@@ -152,7 +152,7 @@ async def write(client: httpx.AsyncClient, turn: int) -> None:
 
 
 def resident(server: ServerProcess) -> int:
-    """Octets of memory that the server's process has."""
+    """Bytes of memory that the server's process has."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024

@@ -64,8 +64,7 @@ async def replace(store: Store, rtype: str, *data: str) -> None:
 
 async def fill(store: Store) -> None:
     steps = [
-        PutOp(RecordKey(ZONE, f"z{n}", "A", "x").octets, b'{"data": "10.9.9.9"}')
-        for n in range(MANY)
+        PutOp(RecordKey(ZONE, f"z{n}", "A", "x").raw, b'{"data": "10.9.9.9"}') for n in range(MANY)
     ]
     for at in range(0, MANY, 100):
         await store.transaction((), steps[at : at + 100])

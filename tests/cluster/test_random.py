@@ -64,7 +64,7 @@ class World:
         if self.chance.random() < 0.03:
             return self.chance.choice(BAD_KEYS)
         zone, rtype = self.chance.choice(ZONES), self.chance.choice(("A", "A", "TXT"))
-        return RecordKey(zone, self.chance.choice(OWNERS), rtype, self.chance.choice("xyz")).octets
+        return RecordKey(zone, self.chance.choice(OWNERS), rtype, self.chance.choice("xyz")).raw
 
     def value(self, key: bytes) -> bytes:
         if self.chance.random() < 0.1:
@@ -127,7 +127,7 @@ class World:
         data = {f"10.0.1.{self.chance.randrange(9)}" for _ in range(self.chance.randrange(5))}
         drafts = [record_spec(1, each) for each in sorted(data)]
         key = RecordKey(zone, owner, "A", "")
-        prefix = key.octets
+        prefix = key.raw
         with contextlib.suppress(StoreUncertain, LeaseNotFound):
             await self.registry.put_rrset(key, {each.id: each for each in drafts}, "me")
         there = {entry.key async for page in self.store.scan(prefix) for entry in page.entries}
@@ -177,7 +177,7 @@ class World:
         self.ending.clear()
         self._marks += 1
         mark = f"10.9.{self._marks >> 8}.{self._marks & 255}"
-        key = RecordKey(ZONES[0], "mark", "A", "x").octets
+        key = RecordKey(ZONES[0], "mark", "A", "x").raw
         await self.write([], [PutOp(key, json.dumps({"data": mark}).encode())])
         line = f"mark.{ZONES[0]}. {TTL} A {mark}"
         try:

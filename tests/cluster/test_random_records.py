@@ -16,7 +16,7 @@ from musterd.etcd import EtcdClient
 from musterd.kv import Compacted, LeaseNotFound, StoreUncertain
 from tests.catalogkit import RecordingCore
 from tests.cluster.cluster import LENGTH, lasting
-from tests.etcd_records.kit import Fed, feeding, octets
+from tests.etcd_records.kit import Fed, feeding, to_bytes
 from tests.etcd_records.test_random import ZONES, path, value
 from tests.etcdkit import Etcd, Proxy, running
 from tests.store.kit import seeded
@@ -67,7 +67,7 @@ class World:
                 content = {"status": self.chance.choice(("UP", "DOWN"))}
             brief = self.chance.random() < 0.1
             lease = (await self.client.leases.grant(BRIEF)).id if brief else 0
-            await self.client.put(key, octets(content), lease=lease)
+            await self.client.put(key, to_bytes(content), lease=lease)
             self.held.append(key)
 
     async def compact(self) -> None:

@@ -30,7 +30,7 @@ Values = Mapping[str, Any]
 """Key below the zone, the last label first -> value: an object, or text as it is."""
 
 
-def octets(value: Any) -> bytes:
+def to_bytes(value: Any) -> bytes:
     """A value as it is in etcd."""
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
@@ -70,12 +70,12 @@ class Model:
 
     def put(self, path: str, value: Any, lease: int | None = None) -> None:
         self.revision += 1
-        self.index.put(self.key(path), octets(value), self.revision, lease)
+        self.index.put(self.key(path), to_bytes(value), self.revision, lease)
 
     def load(self, path: str, value: Any, revision: int) -> None:
         """Take a key of a first list."""
         self.revision = revision
-        if put := self.index.load(self.key(path), octets(value), revision, None, 0.0):
+        if put := self.index.load(self.key(path), to_bytes(value), revision, None, 0.0):
             self.note([put])
 
     def delete(self, path: str) -> None:

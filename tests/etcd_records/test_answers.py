@@ -347,8 +347,8 @@ def test_exact_name_of_hades_includes_hashed_children() -> None:
 def fnv(text: str) -> int:
     """FNV-1a of 32 bits."""
     found = 2166136261
-    for octet in text.encode():
-        found = ((found ^ octet) * 16777619) % 2**32
+    for byte in text.encode():
+        found = ((found ^ byte) * 16777619) % 2**32
     return found
 
 

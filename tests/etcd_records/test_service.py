@@ -22,8 +22,8 @@ from musterd.sources.etcd.service import (
 
 
 def read(value: Any, lease: int | None = None, *, typed: bool = False) -> Any:
-    octets = value if isinstance(value, bytes) else json.dumps(value).encode()
-    given = service.read(b"p", octets, 7, lease, Rules(300, typed))
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    given = service.read(b"p", raw, 7, lease, Rules(300, typed))
     assert unpack(b"p", b"head" + pack(given), 4) == given
     return given
 
@@ -43,7 +43,7 @@ def test_value_with_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "kind", "octets"),
+    ("host", "kind", "raw"),
     [
         ("10.0.0.1", IPV4, b"\x0a\0\0\1"),
         ("fd00::1", IPV6, b"\xfd" + bytes(14) + b"\1"),
@@ -53,9 +53,9 @@ def test_value_with_defaults() -> None:
         ("_http._tcp.x", NAME, name_from_text("_http._tcp.x")),
     ],
 )
-def test_kinds_of_hosts(host: str, kind: int, octets: bytes) -> None:
+def test_kinds_of_hosts(host: str, kind: int, raw: bytes) -> None:
     found = read({"host": host, "text": "\0after"})
-    assert (found.kind, found.host, found.text) == (kind, octets, b"\0after")
+    assert (found.kind, found.host, found.text) == (kind, raw, b"\0after")
 
 
 @pytest.mark.parametrize(

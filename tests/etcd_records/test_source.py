@@ -46,14 +46,14 @@ class Writer:
         key = (BASE + path).encode()
         if value is None:
             return (await self._client.delete(key))[0]
-        octets = value if isinstance(value, bytes) else json.dumps(value).encode()
-        return await self._client.put(key, octets)
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return await self._client.put(key, raw)
 
 
 async def put(fed: Fed, path: str, value: Any, lease: int = 0) -> None:
     key = path if path.startswith("/") else BASE + path
-    octets = value if isinstance(value, bytes) else json.dumps(value).encode()
-    await fed.client.put(key.encode(), octets, lease=lease)
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    await fed.client.put(key.encode(), raw, lease=lease)
 
 
 def address(number: int) -> dict[str, Any]:

@@ -92,7 +92,7 @@ async def test_close_ends_waiting_watches(tmp_path: Path) -> None:
 async def test_pending_writes_are_bounded(
     open_embedded: OpenEmbedded, size: int, accepted: int
 ) -> None:
-    store = (await open_embedded(EmbeddedOptions(pending=10, pending_octets=1000))).store
+    store = (await open_embedded(EmbeddedOptions(pending=10, pending_bytes=1000))).store
     pending_puts = [store.put(b"%x" % number, bytes(size)) for number in range(12)]
     outcomes = await asyncio.gather(*pending_puts, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [int] * accepted + [StoreBusy] * (
@@ -123,7 +123,7 @@ async def test_leases_watches_and_snapshots_are_bounded(open_embedded: OpenEmbed
 
 
 async def test_queue_of_slow_watch_is_bounded(open_embedded: OpenEmbedded) -> None:
-    store = (await open_embedded(EmbeddedOptions(queue=10, queue_octets=2000))).store
+    store = (await open_embedded(EmbeddedOptions(queue=10, queue_bytes=2000))).store
     at = await revision(store)
     for size in (0, 500):
         async with store.watch(b"") as watch:

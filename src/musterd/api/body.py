@@ -35,20 +35,20 @@ class Bodies:
             return Body(self, max_body * self._limits.import_times, self._imports)
         return Body(self, max_body)
 
-    def hold(self, octets: int) -> None:
+    def hold(self, size: int) -> None:
         """Add received bytes. Raises ProblemResponse if there are too many at once."""
-        if self.held + octets > self._limits.bodies:
+        if self.held + size > self._limits.bodies:
             raise ProblemResponse(
                 503,
                 "too many large requests at once: try again later",
                 "busy",
                 {"Retry-After": "1"},
             )
-        self.held += octets
+        self.held += size
 
-    def release(self, octets: int) -> None:
+    def release(self, size: int) -> None:
         """Subtract freed bytes."""
-        self.held -= octets
+        self.held -= size
 
 
 class Body:

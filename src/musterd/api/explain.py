@@ -30,7 +30,7 @@ from musterd.rr.types import ADDRESSED, CNAME
 
 router = routing.router("explain")
 _A: Final = 1
-_TCP_OCTETS: Final = 65_535
+_MAX_TCP_MESSAGE: Final = 65_535
 MAX_LEFT_OUT: Final = 20
 _REMOTE: Final = "127.0.0.1"
 
@@ -170,7 +170,7 @@ def _answer(core: CoreAnswers, name: bytes, rtype: int, client: str) -> dict[str
         dns.rdatatype.RdataType.make(rtype),
         flags=dns.flags.RD,
         use_edns=0,
-        payload=_TCP_OCTETS,
+        payload=_MAX_TCP_MESSAGE,
     )
     reply = core.probe(query.to_wire(), client)
     if reply is None:

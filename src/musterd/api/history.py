@@ -70,5 +70,5 @@ def _prefixes(call: Call, query: HistoryQuery) -> list[bytes]:
         if apex in zones
     ]
     if query.id is not None:
-        return [key.octets for key in keys]
+        return [key.raw for key in keys]
     return [prefix(*key[: 2 if query.type is None else 3]) for key in keys]

@@ -30,8 +30,9 @@ from musterd.rr.types import NS, PTR, SOA
 from musterd.settings import REGISTRY
 
 AT_ONCE: Final = 400
-OCTETS: Final = 500_000
-"""Records of one transaction, and octets of these."""
+"""Records of one transaction."""
+TRANSACTION_BYTES: Final = 500_000
+"""Bytes of one transaction."""
 STEP: Final = 500
 """Records that are looked at without a break."""
 
@@ -127,7 +128,7 @@ class Importer:
         for entry, ttl in plan.change:
             yield PutOp(entry.key, encode_ttl(entry, ttl, who, now), entry.lease)
         for new, draft in plan.add:
-            yield PutOp(new.octets, encode(draft, who, now, None))
+            yield PutOp(new.raw, encode(draft, who, now, None))
 
     async def _read(self, text: bytes, plan: ImportPlan) -> _Wanted:
         """Return the records of a file by owner and type. Problems go to the plan."""
@@ -343,11 +344,11 @@ def _transactions(steps: Iterator[Operation], most: int) -> Iterator[list[Operat
     piece: list[Operation] = []
     size = 0
     for step in steps:
-        octets = sum(len(part) for part in step[:2])
-        if piece and (len(piece) >= most or size + octets > OCTETS):
+        step_size = sum(len(part) for part in step[:2])
+        if piece and (len(piece) >= most or size + step_size > TRANSACTION_BYTES):
             yield piece
             piece, size = [], 0
         piece.append(step)
-        size += octets
+        size += step_size
     if piece:
         yield piece

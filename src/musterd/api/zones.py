@@ -24,7 +24,7 @@ from musterd.rr.types import SOA
 
 router = routing.router("zones")
 TEXT: Final = "text/dns"
-_OCTETS: Final = "application/octet-stream"
+_BINARY: Final = "application/octet-stream"
 CHUNK: Final = 200
 """Owner names of an export, or zones of a list, between two yields to the event loop."""
 MAX_PROBLEMS: Final = 100
@@ -116,7 +116,7 @@ async def import_zone(
 def _check_type(kind: str | None) -> None:
     """Raise ProblemResponse for a body that is declared to be no text."""
     media = (kind or TEXT).partition(";")[0].strip().lower()
-    if not media.startswith("text/") and media != _OCTETS:
+    if not media.startswith("text/") and media != _BINARY:
         raise ProblemResponse(
             415, f'a body of type "{excerpt(media)}" is no zone file: send Content-Type: {TEXT}'
         )

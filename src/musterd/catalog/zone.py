@@ -77,7 +77,7 @@ class Zone:
             ptr = ptr if source.ptr is None else source.ptr
             ttl = ttl if source.ttl is None else source.ttl
             policy = source.policy or policy
-        return Defaults(rank, name, ttl.to_bytes(4, "big"), Policy.parse(policy).octets, ptr)
+        return Defaults(rank, name, ttl.to_bytes(4, "big"), Policy.parse(policy).packed, ptr)
 
     def start(self, clock: Clock, last: int) -> None:
         """Start a new zone; ``last`` is its serial in an earlier run, or 0."""

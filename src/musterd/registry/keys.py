@@ -36,7 +36,7 @@ class RecordKey(NamedTuple):
         return f"{self.owner} {self.rtype} in zone {self.zone}"
 
     @property
-    def octets(self) -> bytes:
+    def raw(self) -> bytes:
         """The key in the store."""
         return RECORDS + "/".join(self).encode()
 

@@ -14,7 +14,7 @@ from musterd.registry.errors import Invalid
 from musterd.registry.keys import RecordKey, check_id, parse
 from musterd.rr.rrset import Policy
 
-ID_OCTETS: Final = 10
+ID_BYTES: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease_ttl")
 """User-supplied fields, excluding audit metadata."""
 _PLAIN_OWNER: Final = re.compile(r"[a-z0-9_*-]{1,63}(?:\.[a-z0-9_*-]{1,63})*|@")
@@ -46,7 +46,7 @@ class RecordSpec(NamedTuple):
     def id(self) -> str:
         """The default id of a record: a hash of its data."""
         form = rdata.equal_form(self.rtype, self.wire)
-        return hashlib.blake2b(form, digest_size=ID_OCTETS).hexdigest()
+        return hashlib.blake2b(form, digest_size=ID_BYTES).hexdigest()
 
     def fields(self) -> dict[str, Any]:
         """Return the stored fields, without those left out."""

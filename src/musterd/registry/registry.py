@@ -97,10 +97,10 @@ class Registry:
 
     async def get(self, key: RecordKey, strays: Sequence[RecordKey] = ()) -> dict[str, Any]:
         """Return a record, or the stray of its type and id. Raises NotRegistered."""
-        entry = await self.store.get(key.octets)
+        entry = await self.store.get(key.raw)
         for stray in strays:
             if entry is None and stray[2:] == key[2:]:
-                entry = await self.store.get(stray.octets)
+                entry = await self.store.get(stray.raw)
         if entry is None:
             raise NotRegistered(f"{_named(key)} is not registered")
         return show(entry)
@@ -157,33 +157,33 @@ class Registry:
 
         Raises Mismatch, Clash, LeaseNotFound.
         """
-        octets = key.octets
+        raw = key.raw
 
         async def build(found: Found) -> _Put:
             seen: list[Compare] = []
             if of_rrset:
                 whole = await self.rrset(*key[:3])
                 of_rrset.check(key.rrset, whole.tags, whole.revision)
-                found = Found(next((e for e in whole.entries if e.key == octets), None), True)
+                found = Found(next((e for e in whole.entries if e.key == raw), None), True)
                 seen = _as_seen(key, whole)
             if expect:
                 _check(key, found.entry, expect)
             if found.entry is not None and unchanged(wanted, found.entry):
                 if found.verified:
                     return Attempt((found.entry, {}))
-                return await build(await self._writer.read(octets))
+                return await build(await self._writer.read(raw))
             # Also where nothing is expected: a write whose answer was lost may still come late.
-            compares = [_as_found(octets, found.entry)]
+            compares = [_as_found(raw, found.entry)]
             compares += [*await self._room(key, wanted.rtype, found.entry), *seen]
             value = new_value(wanted, who, self._clock(), found.entry)
-            step = PutOp(octets, to_json(value), wanted.lease)
+            step = PutOp(raw, to_json(value), wanted.lease)
             return Attempt((found.entry, value), compares, (step,))
 
         # The cache usually knows the current entry, and the transaction confirms it. Reading it
         # first would cost more than the rest, because the store is being written.
-        found = self._writer.guess(octets)
+        found = self._writer.guess(raw)
         if expect or wanted.rtype in rdata.SINGLE:
-            found = await self._writer.read(octets)
+            found = await self._writer.read(raw)
         (before, value), revision = await self._writer.write(key, build, found)
         if before is not None and not revision:
             return Written(show(before), False, False)
@@ -191,17 +191,17 @@ class Registry:
 
     async def delete(self, key: RecordKey, who: str, expect: Preconditions = NOTHING) -> int:
         """Remove a record and return the revision. Raises NotRegistered, Mismatch."""
-        octets = key.octets
+        raw = key.raw
 
         async def build(found: Found) -> _Delete:
             if expect:
                 _check(key, found.entry, expect)
             if found.entry is None:
                 raise NotRegistered(f"{_named(key)} is not registered")
-            steps = (DeleteOp(octets), PutOp(DELETED, tombstone(who, self._clock())))
-            return Attempt(None, (_as_found(octets, found.entry),), steps)
+            steps = (DeleteOp(raw), PutOp(DELETED, tombstone(who, self._clock())))
+            return Attempt(None, (_as_found(raw, found.entry),), steps)
 
-        _, revision = await self._writer.write(key, build, await self._writer.read(octets))
+        _, revision = await self._writer.write(key, build, await self._writer.read(raw))
         return revision
 
     async def put_rrset(
@@ -265,7 +265,7 @@ class Registry:
         there = {entry.key: entry for entry in before.entries}
         steps: list[Operation] = []
         for name, draft in wanted.items():
-            key = rrset._replace(id=name).octets
+            key = rrset._replace(id=name).raw
             entry = there.pop(key, None)
             if entry is None or not unchanged(draft, entry):
                 steps.append(PutOp(key, encode(draft, who, now, entry), draft.lease))

@@ -13,7 +13,7 @@ from musterd.kv import Compare, DeleteOp, Entry, Is, LeaseNotFound, Operation, P
 from musterd.registry.errors import Mismatch
 from musterd.registry.keys import DELETED, RecordKey
 from musterd.registry.preconditions import ANY, Preconditions
-from musterd.registry.record import ID_OCTETS, show
+from musterd.registry.record import ID_BYTES, show
 from musterd.registry.registry import RegisteredRRset, Registry, tombstone
 
 AT_ONCE: Final = 15
@@ -54,7 +54,7 @@ async def adopt(
 
 async def entries(registry: Registry, strays: Sequence[RecordKey]) -> list[Entry]:
     """Return the entries of strays that still exist."""
-    found = [await registry.store.get(stray.octets) for stray in strays]
+    found = [await registry.store.get(stray.raw) for stray in strays]
     return [entry for entry in found if entry is not None]
 
 
@@ -71,15 +71,15 @@ async def _move(registry: Registry, strays: Sequence[RecordKey], key: RecordKey,
         compares: list[Compare] = []
         steps: dict[bytes, Operation] = {}
         for stray in strays:
-            entry = await registry.store.get(stray.octets)
+            entry = await registry.store.get(stray.raw)
             if entry is None:
                 continue
             compares.append(Compare(entry.key, Is.MODIFIED_AT, entry.mod_revision))
-            new = key._replace(rtype=stray.rtype, id=stray.id).octets
+            new = key._replace(rtype=stray.rtype, id=stray.id).raw
             if new in steps or await registry.store.get(new) is not None:
                 # The id is taken, so the record gets one that depends on all it has.
-                name = blake2b(entry.key + entry.value, digest_size=ID_OCTETS).hexdigest()
-                new = key._replace(rtype=stray.rtype, id=name).octets
+                name = blake2b(entry.key + entry.value, digest_size=ID_BYTES).hexdigest()
+                new = key._replace(rtype=stray.rtype, id=name).raw
             compares.append(Compare(new, Is.ABSENT))
             steps[new] = PutOp(new, entry.value, entry.lease)
             steps[entry.key] = DeleteOp(entry.key)
@@ -102,7 +102,7 @@ async def _found(
     """Return what a key names, with the strays of the same type and id."""
     same = [stray for stray in strays if stray.rtype == key.rtype]
     if key.id:
-        entry = await registry.store.get(key.octets)
+        entry = await registry.store.get(key.raw)
         found = [] if entry is None else [entry]
         same = [] if entry is not None else [stray for stray in same if stray.id == key.id]
     else:

@@ -70,7 +70,7 @@ class Policy:
         return _POLICIES[self.kind] + (f":{self.k}" if self.k else "")
 
     @property
-    def octets(self) -> bytes:
+    def packed(self) -> bytes:
         """The policy and k bytes, as the core takes them."""
         return bytes((self.kind, self.k))
 

@@ -16,7 +16,7 @@ import structlog
 from musterd.kv.errors import StoreCorrupt
 from musterd.store.embedded.lock import unopened
 
-_OCTETS: Final = 128
+_BYTES: Final = 128
 """More than the file has."""
 _CLOSED: Final = -1
 
@@ -33,7 +33,7 @@ class Acknowledged:
         self._file = _CLOSED
         try:
             with self._path.open("rb") as file:
-                self._commits, self._revision = self._parse(file.read(_OCTETS))
+                self._commits, self._revision = self._parse(file.read(_BYTES))
         except FileNotFoundError:
             self._commits = self._revision = 0
         except OSError as error:

@@ -29,19 +29,19 @@ _OUTSIDE: Final = {
     sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_MISUSE,
 }  # fmt: skip
 """Codes of errors that don't come from the content of the file."""
-_HEADER_OCTETS = 100
+_HEADER_BYTES = 100
 _FORMAT_VERSIONS = slice(18, 20)
 _FORMATS = {1, 2}
 _SYNC_FULL = 2
 _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 512
-WAL_KEPT_OCTETS: Final = 16_777_216
+WAL_KEPT_BYTES: Final = 16_777_216
 """Size that a larger WAL is truncated to."""
 _WAL_PAGES = 4000
 """Pages of WAL between checkpoints: a higher value gives longer pauses, but fewer."""
 _BUSY_SECONDS = 2.0
 """Time to wait for another program's lock, such as the sqlite3 shell's."""
-_ROOM_OCTETS = 1_048_576
+_ROOM_BYTES = 1_048_576
 """An I/O error with less free space than this is reported as a full disk."""
 
 
@@ -51,10 +51,10 @@ def open_writer(path: Path, acknowledged: Acknowledged) -> sqlite3.Connection:
     Raises StoreError; then the file is unchanged.
     """
     try:
-        if not _octets(path):
+        if not _size(path):
             # SQLite would remove the log of an empty file.
             acknowledged.check(0, 0)
-            if _octets(path.with_name(path.name + "-wal")):
+            if _size(path.with_name(path.name + "-wal")):
                 raise corrupt(path, "it is empty, but has a -wal file")
         _create(path)
         version = _inspect(path, acknowledged)
@@ -166,7 +166,7 @@ def _inspect(path: Path, acknowledged: Acknowledged) -> int:
 def _check_header(path: Path) -> None:
     """Check the versions of the file format: SQLite would only read from a newer one."""
     with path.open("rb") as file:
-        versions = file.read(_HEADER_OCTETS)[_FORMAT_VERSIONS]
+        versions = file.read(_HEADER_BYTES)[_FORMAT_VERSIONS]
     if any(version not in _FORMATS for version in versions):
         raise corrupt(path, "unknown file format")
 
@@ -181,11 +181,11 @@ def _durable(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: can't be stored safely there: journal {mode}, synchronous {sync}:"
             " put it on a local disk"
         )
-    db.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_OCTETS}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
     db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
 
 
-def _octets(path: Path) -> int:
+def _size(path: Path) -> int:
     """Return the size of a file, 0 if it doesn't exist."""
     try:
         return path.stat().st_size
@@ -200,4 +200,4 @@ def _no_room(path: Path) -> bool:
         disk = os.statvfs(path.parent)
     except OSError:
         return False
-    return disk.f_bavail * disk.f_frsize < _ROOM_OCTETS
+    return disk.f_bavail * disk.f_frsize < _ROOM_BYTES

@@ -9,12 +9,12 @@ from typing import NamedTuple, Self
 from musterd.kv.errors import StoreUnavailable
 from musterd.store.embedded.acknowledged import Acknowledged
 from musterd.store.embedded.checksums import Meta
-from musterd.store.embedded.database import WAL_KEPT_OCTETS
+from musterd.store.embedded.database import WAL_KEPT_BYTES
 
 
 class _Seen(NamedTuple):
     inode: int
-    octets: int
+    size: int
     modified: int
 
     @classmethod
@@ -59,7 +59,7 @@ class Files:
                 f"{self.path}: was changed by another program: stop musterd, and restore it from a"
                 " backup"
             )
-        if wal and self._wal and wal.octets < self._wal.octets:
+        if wal and self._wal and wal.size < self._wal.size:
             raise self._truncated()
         self._saved = ""
 
@@ -70,7 +70,7 @@ class Files:
         """
         now, wal = self._found()
         # SQLite itself truncates a log only to a size above this.
-        if wal and self._wal and wal.octets < min(self._wal.octets, WAL_KEPT_OCTETS):
+        if wal and self._wal and wal.size < min(self._wal.size, WAL_KEPT_BYTES):
             raise self._truncated()
         self._seen, self._wal = now, wal
         self._acknowledged.write(meta.commits, meta.revision)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from musterd.kv.errors import StoreFull, StoreLocked, StoreUnavailable
 
-_PID_OCTETS = 20
+_PID_BYTES = 20
 
 
 class Lock:
@@ -30,7 +30,7 @@ class Lock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._file, _PID_OCTETS, 0).decode("ascii", "replace").strip()
+            holder = os.pread(self._file, _PID_BYTES, 0).decode("ascii", "replace").strip()
             self.release()
             raise StoreLocked(_locked(path, holder)) from None
         except OSError as error:

@@ -19,7 +19,7 @@ class EmbeddedOptions:
     """Seconds after which a change is removed."""
     pending: int = 10_000
     """Pending writes before StoreBusy."""
-    pending_octets: int = 67_108_864
+    pending_bytes: int = 67_108_864
     """Bytes of keys and values in pending writes before StoreBusy."""
     leases: int = 200_000
     """Leases at once before StoreBusy."""
@@ -27,7 +27,7 @@ class EmbeddedOptions:
     """Watches at once before StoreBusy."""
     queue: int = 10_000
     """Events queued in memory for a slow watch; beyond that it reads them from disk."""
-    queue_octets: int = 4_194_304
+    queue_bytes: int = 4_194_304
     """Bytes of keys and values queued in memory for a slow watch."""
     snapshots: int = 64
     """Ranges and scans at once before StoreBusy."""

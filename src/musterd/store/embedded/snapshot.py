@@ -27,7 +27,7 @@ _ROWS: Final = 2000
 """Most rows of a slice."""
 _CHECK_ROWS: Final = 16
 """Rows, each of up to 64 KiB, between two checks of the clock."""
-_OCTETS: Final = 1_048_576
+_PAGE_BYTES: Final = 1_048_576
 """Bytes of values that fill a page."""
 
 _RANGE = "SELECT * FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
@@ -70,7 +70,7 @@ class Snapshot:
         lower = max(prefix, after + b"\0") if after else prefix
         upper = prefix_end(prefix)
         entries: list[Entry] = []
-        octets, dry = 0, False
+        size, dry = 0, False
         while not dry:
             # Before each slice, so that reading page after page lets other tasks run too.
             await asyncio.sleep(0)
@@ -80,9 +80,9 @@ class Snapshot:
             else:
                 rows, dry = self._slice(_RANGE, (lower, upper), wanted)
             for row in rows:
-                octets += len(row[1])
+                size += len(row[1])
                 # A row that doesn't fit shows that there are more.
-                if len(entries) == limit or (entries and octets > _OCTETS):
+                if len(entries) == limit or (entries and size > _PAGE_BYTES):
                     return Page(tuple(entries), self.revision, True)
                 entries.append(read_entry(row))
             if not dry:
@@ -113,7 +113,7 @@ class Snapshot:
 
     async def _history(self, first: int, last: int, prefix: bytes) -> tuple[list[EventBatch], int]:
         found: list[Row] = []
-        octets, dry, revision = 0, False, max(first, _FIRST) - 1
+        size, dry, revision = 0, False, max(first, _FIRST) - 1
         at, end = event_id(first) - 1, event_id(last + 1)
         while not dry:
             await asyncio.sleep(0)
@@ -121,14 +121,14 @@ class Snapshot:
             for row in rows:
                 at = row[0]
                 if split(at)[0] != revision:
-                    if octets > _OCTETS:
+                    if size > _PAGE_BYTES:
                         return _batches(found), revision
                     revision = _following(revision, at)
                 # Verified before the key is compared, as a changed key would not match.
                 event = read_event(row)
                 if event.key.startswith(prefix):
                     found.append(row)
-                    octets += len(row[4] or b"") + len(row[8] or b"") + len(event.key)
+                    size += len(row[4] or b"") + len(row[8] or b"") + len(event.key)
         _following(revision, end)
         return _batches(found), last
 
@@ -136,7 +136,7 @@ class Snapshot:
         """Same as `Store.history`. Raises Compacted if the snapshot was ended."""
         end = self.revision + 1 if before is None else min(before, self.revision + 1)
         batches: list[EventBatch] = []
-        octets = 0
+        size = 0
         while end > self.compacted + 1:
             start = max(end - _WINDOW, self.compacted + 1)
             for revision, changes in self._changed(prefix, start, end, limit):
@@ -147,8 +147,8 @@ class Snapshot:
                 batches += found
                 limit -= changes
                 befores = (event.previous for event in batches[-1].events)
-                octets += sum(len(entry.value) for entry in befores if entry)
-                if limit <= 0 or octets > _OCTETS:
+                size += sum(len(entry.value) for entry in befores if entry)
+                if limit <= 0 or size > _PAGE_BYTES:
                     return Past(tuple(batches), revision > self.compacted + 1)
             end = start
             await asyncio.sleep(0)

@@ -82,7 +82,7 @@ class EmbeddedWatch:
         """Lowest revision not queued yet; while live, a lower bound of it."""
         self._live = first > hub.revision
         self._queue: deque[EventBatch] = deque()
-        self._events = self._octets = 0
+        self._events = self._bytes = 0
         """Size of the queue."""
         self._reader: asyncio.Future[None] | None = None
 
@@ -131,7 +131,7 @@ class EmbeddedWatch:
         if not events:
             return
         options = self._hub.options
-        if self._events >= options.queue or self._octets >= options.queue_octets:
+        if self._events >= options.queue or self._bytes >= options.queue_bytes:
             self._live, self._next = False, batch.revision
             return
         self._add(batch if len(events) == len(batch.events) else batch._replace(events=events))
@@ -164,9 +164,9 @@ class EmbeddedWatch:
 
     def _count(self, batch: EventBatch, sign: int) -> None:
         self._events += sign * len(batch.events)
-        self._octets += sign * sum(map(_octets, batch.events))
+        self._bytes += sign * sum(map(_size, batch.events))
 
 
-def _octets(event: Event) -> int:
+def _size(event: Event) -> int:
     values = (entry.value for entry in (event.entry, event.previous) if entry)
     return len(event.key) + sum(map(len, values))

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 class _Request(NamedTuple):
     apply: Callable[[ChangeLog], object]
-    octets: int
+    size: int
     future: asyncio.Future[Any]
 
 
@@ -78,12 +78,12 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._turn: list[_Request] = []
         self._inbox: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
-        self._waiting = self._waiting_octets = 0
+        self._waiting = self._waiting_bytes = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="musterd-store", daemon=True)
         self._thread.start()
 
-    def submit(self, apply: Callable[[ChangeLog], T], octets: int = 0) -> asyncio.Future[T]:
+    def submit(self, apply: Callable[[ChangeLog], T], size: int = 0) -> asyncio.Future[T]:
         """Submit a change and return a future, done once the change is on disk.
 
         Raises StoreBusy, StoreUnavailable.
@@ -91,17 +91,17 @@ class Writer:
         if self._closed:
             raise StoreUnavailable(f"{self._path}: the store is closed")
         full = self._waiting >= self._options.pending
-        if full or self._waiting_octets + octets > self._options.pending_octets:
+        if full or self._waiting_bytes + size > self._options.pending_bytes:
             raise StoreBusy(
-                f"{self._path}: {self._waiting} writes of {self._waiting_octets} bytes are"
+                f"{self._path}: {self._waiting} writes of {self._waiting_bytes} bytes are"
                 " pending: retry later"
             )
         if not self._turn:
             self._loop.call_soon(self._hand_over)
-        request = _Request(apply, octets, self._loop.create_future())
+        request = _Request(apply, size, self._loop.create_future())
         self._turn.append(request)
         self._waiting += 1
-        self._waiting_octets += octets
+        self._waiting_bytes += size
         return request.future
 
     async def close(self) -> None:
@@ -121,7 +121,7 @@ class Writer:
         self._publish(outcome.batches, outcome.compacted)
         for request, answer in outcome.answers:
             self._waiting -= 1
-            self._waiting_octets -= request.octets
+            self._waiting_bytes -= request.size
             if request.future.done():
                 continue
             if isinstance(answer, Exception):
