@@ -1,6 +1,7 @@
 """The ``musterd`` command: one module per noun, which imports what it needs when called."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ INTERRUPTED = 130
 """Exit code that a shell gives a command ended by SIGINT."""
 _OUTPUT_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
+_JSON = re.compile("--json(=(true|yes|y|1))?", re.IGNORECASE)
 _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")
 
 app = App(
@@ -85,7 +87,8 @@ def run(tokens: Sequence[str]) -> int:
     settings are wrong, and nothing was done; 130: interrupted. Errors go to standard error, one
     per line, or with ``--json`` as one JSON object.
     """
-    as_json = "--json" in tokens
+    words = itertools.takewhile(lambda word: word != "--", tokens)
+    as_json = any(_JSON.fullmatch(word) for word in words)
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from typing import Final
 from cyclopts import App
 
 from musterd.cli.extra import server_side
+from musterd.cli.options import AsJson
 from musterd.cli.serve import DEFAULT_FILE, STATE, find_file
 from musterd.errors import MusterdError
 
@@ -26,12 +27,15 @@ name = "example.internal"
 
 
 @app.command
-def init(file: Path = Path("musterd.toml"), /) -> None:
+def init(file: Path = Path("musterd.toml"), /, *, as_json: AsJson = False) -> None:
     """Create a settings file with one zone, which musterd serve can run.
 
     Args:
         file: The file; it must not exist.
+        as_json: Print JSON.
     """
+    from musterd.cli import output
+
     # A server of the system keeps its state in the default directory.
     text = _ZONE_LINES if file.absolute() == DEFAULT_FILE else _STATE_LINES + _ZONE_LINES
     try:
@@ -41,11 +45,14 @@ def init(file: Path = Path("musterd.toml"), /) -> None:
         raise MusterdError(f"{file}: exists already; nothing was changed") from None
     except OSError as error:
         raise MusterdError(f"{file}: can't be created: {error.strerror}") from error
-    print(f"{file}: created, with the zone example.internal\nmusterd serve -c {file}")
+    if as_json:
+        output.as_object({"file": str(file), "zones": ["example.internal"]})
+    else:
+        print(f"{file}: created, with the zone example.internal\nmusterd serve -c {file}")
 
 
 @app.command
-def check(file: Path | None = None, /) -> None:
+def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
     """Check a settings file; exit with 1 if it has problems.
 
     The MUSTERD_* variables of the environment are checked with it, and that the zone files,
@@ -53,7 +60,9 @@ def check(file: Path | None = None, /) -> None:
 
     Args:
         file: The settings file, in TOML; default: /etc/musterd/musterd.toml.
+        as_json: Print JSON.
     """
+    from musterd.cli import output
     from musterd.client.text import count
 
     with server_side("musterd config check"):
@@ -67,9 +76,15 @@ def check(file: Path | None = None, /) -> None:
     file = file or NO_FILE
     if settings.api.tls_cert and settings.api.tls_key:
         Certificate(settings.api.tls_cert, settings.api.tls_key)
+    zones, sources = len(settings.zones), len(settings.sources.each())
+    if as_json:
+        warnings = list(settings.warnings)
+        output.as_object(
+            {"file": str(file), "zones": zones, "sources": sources, "warnings": warnings}
+        )
+        return
     for warning in settings.warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
-    zones, sources = len(settings.zones), len(settings.sources.each())
     print(f"{file}: ok, {count(zones, 'zone')}, {count(sources, 'source')}")
 
 

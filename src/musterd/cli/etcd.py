@@ -1,5 +1,6 @@
 """TLS and login options of the commands that connect to etcd, named as in the settings."""
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -40,8 +41,11 @@ class EtcdLoginOptions:
 
         return EtcdLogin.model_validate(self._raw(), context={"base": Path.cwd()})
 
-    def store(self, endpoints: str, prefix: str = "/") -> "StoreSettings":
-        """Return the settings of a store at a URL or ``HOST:PORT,HOST:PORT``. Raises UsageError."""
+    def store(self, endpoints: str, prefix: str = "/", *, as_json: bool = False) -> "StoreSettings":
+        """Return the settings of a store at a URL or ``HOST:PORT,HOST:PORT``. Raises UsageError.
+
+        as_json: print warnings as JSON.
+        """
         from pydantic import ValidationError
 
         from musterd.settings import StoreSettings
@@ -55,7 +59,7 @@ class EtcdLoginOptions:
             cause = (first.get("ctx") or {}).get("error", first["msg"])
             raise UsageError(f"{first['loc'][0]} of etcd://…: {cause}") from None
         if warning := found.plain_password_warning(found.endpoints, "use --ca FILE"):
-            print(warning, file=sys.stderr)
+            print(json.dumps({"warning": warning}) if as_json else warning, file=sys.stderr)
         return found
 
     def _raw(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from musterd.cli.etcd import NO_LOGIN, EtcdLoginOptions, without_login
 from musterd.cli.extra import server_side
-from musterd.cli.options import Flag
+from musterd.cli.options import AsJson, Flag
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def hades_etcd(
     *,
     prefix: str = "/hades",
     target: CopyTarget = _PRINTED,
+    as_json: AsJson = False,
     login: EtcdLoginOptions = NO_LOGIN,
 ) -> int:
     """Copy the records of Hades from etcd's API v2 to API v3; exit with 1 if a key can't be read.
@@ -60,6 +61,7 @@ def hades_etcd(
         url: The etcd with API v2, for example http://127.0.0.1:4001.
         prefix: Prefix of the keys.
         target: Where to write the keys.
+        as_json: Print the summary as JSON.
         login: TLS and login for both etcds; API v2 is read without a user.
     """
     with server_side("musterd import hades-etcd"):
@@ -73,13 +75,13 @@ def hades_etcd(
     endpoint = etcd_v2.V2Endpoint(without_login(url), files.ca, files.cert, files.key)
     nodes = wanted(etcd_v2.nodes(endpoint, prefix), prefix, report)
     if target.to:
-        store = login.store(_endpoints(target.to))
-        copying = _copy(nodes, EtcdOptions.of(store.endpoints, store), report, target)
-        asyncio.run(copying)
+        store = login.store(_endpoints(target.to), as_json=as_json)
+        options = EtcdOptions.of(store.endpoints, store)
+        asyncio.run(_copy(nodes, options, report, target, quiet=as_json))
     else:
         for node in nodes:
             print(json.dumps({"key": node.key, "value": node.value}))
-    _print_report(report, target)
+    _print_report(report, target, as_json=as_json)
     return 1 if report.bad else 0
 
 
@@ -90,12 +92,17 @@ def _endpoints(to: str) -> str:
 
 
 async def _copy(
-    nodes: "Iterable[Node]", options: "EtcdOptions", report: "ImportReport", target: CopyTarget
+    nodes: "Iterable[Node]",
+    options: "EtcdOptions",
+    report: "ImportReport",
+    target: CopyTarget,
+    *,
+    quiet: bool,
 ) -> None:
     from musterd.etcd import EtcdClient
     from musterd.importers.hades_etcd import copy
 
-    interactive = sys.stderr.isatty()
+    interactive = not quiet and sys.stderr.isatty()
     async with EtcdClient(options) as client:
         async for _ in copy(nodes, client, report, replace=target.replace, dry_run=target.dry_run):
             if interactive:
@@ -104,8 +111,12 @@ async def _copy(
         print(file=sys.stderr)
 
 
-def _print_report(report: "ImportReport", target: CopyTarget) -> None:
+def _print_report(report: "ImportReport", target: CopyTarget, *, as_json: bool) -> None:
     """Print a summary; on standard error if the keys themselves are on standard output."""
+    out = sys.stdout if target.to else sys.stderr
+    if as_json:
+        print(json.dumps(_report_object(report), indent=2, ensure_ascii=False), file=out)
+        return
     would = "would be " if target.dry_run else ""
     lines = [
         (report.put, f"{would}copied"),
@@ -116,10 +127,21 @@ def _print_report(report: "ImportReport", target: CopyTarget) -> None:
         (report.expiring, "skipped: they have a TTL, so their writer must write them again"),
         (len(report.bad), "skipped: unreadable"),
     ]
-    out = sys.stdout if target.to else sys.stderr
     print(f"{report.found} keys found", file=out)
     for number, text in lines:
         if number:
             print(f"{number:>8} {text}", file=out)
     for name, reason in report.bad[:MAX_SHOWN]:
         print(f"{name}: {reason}", file=sys.stderr)
+
+
+def _report_object(report: "ImportReport") -> dict[str, object]:
+    return {
+        "found": report.found,
+        "copied": report.put,
+        "replaced": report.replaced,
+        "unchanged": report.same,
+        "kept": report.other,
+        "skipped": {"work": report.work, "expiring": report.expiring},
+        "unreadable": [{"key": key, "reason": reason} for key, reason in report.bad],
+    }

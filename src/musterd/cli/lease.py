@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS, OutputOptions, ServerOptions
+from musterd.cli.options import OPTIONS, OutputOptions
 
 app = App(name="lease", help="Renew or revoke the lease of records.")
 
@@ -26,8 +26,13 @@ def renew(lease: LeaseArg, /, *, options: OutputOptions = OPTIONS) -> None:
 
 
 @app.command
-def revoke(lease: LeaseArg, /, *, server: ServerOptions = SERVER_OPTIONS) -> None:
+def revoke(lease: LeaseArg, /, *, options: OutputOptions = OPTIONS) -> None:
     """Revoke a lease and delete its records."""
-    with server.client() as client:
+    from musterd.cli import output
+
+    with options.client() as client:
         client.revoke_lease(lease)
-    print(f"{lease}: revoked, its records are deleted")
+    if options.json:
+        output.as_object({"id": lease})
+    else:
+        print(f"{lease}: revoked, its records are deleted")

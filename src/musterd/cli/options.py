@@ -21,6 +21,8 @@ SEVERAL_FIELDS = frozenset(
 
 Flag = Parameter(negative=(), show_default=False)
 """Parameter of an option without a value."""
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+"""Option of a command that calls no server."""
 
 
 @Parameter(name="*")

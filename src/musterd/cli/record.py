@@ -10,13 +10,11 @@ from cyclopts import App, Parameter
 
 from musterd.cli.options import (
     OPTIONS,
-    SERVER_OPTIONS,
     SEVERAL_FIELDS,
     Flag,
     Labels,
     NameArg,
     OutputOptions,
-    ServerOptions,
     TypeArg,
     labels_of,
     seconds_of,
@@ -25,8 +23,9 @@ from musterd.cli.options import (
 from musterd.cli.record_output import (
     ALL,
     MAIN,
-    changed_fields,
     data_of,
+    print_changes,
+    print_deleted,
     print_lines,
     print_table,
     title,
@@ -200,22 +199,21 @@ def _dig_command(client: "ApiClient", rrset: "RRsetPath") -> str:
 @app.command
 def show(
     name: NameArg, rtype: TypeArg | None = None, /, *, options: OutputOptions = OPTIONS
-) -> int:
+) -> None:
     """Show the registered records of a name; exit with 1 if there are none."""
     asked = None if rtype is None else type_of(rtype)
     with options.client() as client:
         parts = client.locate(name)
         records = list(client.records(*parts, *([asked] if asked else [])))
-    if options.json:
-        print_lines(records)
-    elif records:
-        print_table(records, ALL)
-    else:
+    if not records:
         raise MusterdError(
             f"{name}: no{f' {asked}' if asked else ''} record is registered",
             f"musterd explain {name} shows the records of other sources",
         )
-    return 0 if records else 1
+    if options.json:
+        print_lines(records)
+    else:
+        print_table(records, ALL)
 
 
 @app.command(name="list")
@@ -269,24 +267,27 @@ def delete(
     /,
     *,
     target: DeleteTarget = ALL_RECORDS,
-    server: ServerOptions = SERVER_OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Delete one record, or all records of a name and type."""
     if data is not None and target.id is not None:
         raise UsageError("DATA and --id both select the record: omit one of them")
     rtype = type_of(rtype)
-    with server.client() as client:
+    with options.client() as client:
         rrset = (*client.locate(name, target.zone), rtype)
         if data is None:
             _delete(client, rrset, target)
-            print(f"{title(rrset)}: deleted{f' {target.id}' if target.id else ''}")
+            print_deleted(rrset, [target.id] if target.id else None, as_json=options.json)
             return
         records = _with_data(client, rrset, data)
         revision = target.if_revision
         for record in sorted(records, key=itemgetter("revision"), reverse=True):
             client.delete(rrset, record["id"], record["revision"] if revision is None else revision)
             revision = None
-        print(f"{title(rrset)}: deleted {', '.join(dict.fromkeys(data_of(records)))}")
+        if options.json:
+            print_deleted(rrset, [record["id"] for record in records], as_json=True)
+        else:
+            print(f"{title(rrset)}: deleted {', '.join(dict.fromkeys(data_of(records)))}")
 
 
 def _delete(client: "ApiClient", rrset: "RRsetPath", target: DeleteTarget) -> None:
@@ -327,13 +328,12 @@ def history(
     *,
     limit: Annotated[int, Parameter(help="Maximum number of changes to show.")] = 100,
     options: OutputOptions = OPTIONS,
-) -> int:
+) -> None:
     """Show the changes of a name, newest first: when, by whom, and what.
 
     Exit with 1 if none is known.
     """
     from musterd.cli import output
-    from musterd.client.text import moment
 
     asked = None if rtype is None else type_of(rtype)
     if limit < 1:
@@ -341,18 +341,6 @@ def history(
     with options.client() as client:
         zone, owner = client.locate(name)
         changes = client.history(limit, zone=zone, owner=owner, type=asked)
-        if options.json:
-            return 0 if output.as_lines(changes) else 1
-        rows = (
-            (
-                moment(change["time"]),
-                str(change["revision"]),
-                change["who"],
-                change["action"],
-                *changed_fields(change),
-            )
-            for change in changes
-        )
-        if not output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows):
-            raise MusterdError(f"{name}: no changes{f' of {asked}' if asked else ''} are known")
-    return 0
+        shown = output.as_lines(changes) if options.json else print_changes(changes)
+    if not shown:
+        raise MusterdError(f"{name}: no changes{f' of {asked}' if asked else ''} are known")

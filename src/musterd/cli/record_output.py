@@ -23,7 +23,25 @@ def print_table(records: "Iterable[RecordInfo]", columns: tuple[str, ...]) -> No
     output.table(columns, ([_cell(record, key) for key in columns] for record in records))
 
 
-def changed_fields(change: "ChangeInfo") -> tuple[str, str, str]:
+def print_changes(changes: "Iterable[ChangeInfo]") -> int:
+    """Print changes as a table. Return their number."""
+    from musterd.cli import output
+    from musterd.client.text import moment
+
+    rows = (
+        (
+            moment(change["time"]),
+            str(change["revision"]),
+            change["who"],
+            change["action"],
+            *_changed_fields(change),
+        )
+        for change in changes
+    )
+    return output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows)
+
+
+def _changed_fields(change: "ChangeInfo") -> tuple[str, str, str]:
     """Return the type, the data, and the fields that changed."""
     before, after = change["before"], change["record"]
     record = after or before
@@ -66,6 +84,17 @@ def title(rrset: "RRsetPath") -> str:
     from musterd.client.names import absolute
 
     return f"{absolute(rrset[1], rrset[0])} {rrset[2]}"
+
+
+def print_deleted(rrset: "RRsetPath", ids: list[str] | None, *, as_json: bool) -> None:
+    """Print which records of an RRset were deleted; None for all of them."""
+    from musterd.cli import output
+
+    if as_json:
+        zone, owner, rtype = rrset
+        output.as_object({"zone": zone, "owner": owner, "type": rtype, "ids": ids})
+    else:
+        print(f"{title(rrset)}: deleted {', '.join(ids or ())}".rstrip())
 
 
 def print_lines(records: "Iterable[RecordInfo]") -> None:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from cyclopts import App, Parameter
 
 from musterd.cli.etcd import NO_LOGIN, EtcdLoginOptions, without_login
 from musterd.cli.extra import server_side
-from musterd.cli.options import Flag
+from musterd.cli.options import AsJson, Flag
 from musterd.errors import MusterdError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def copy(
     /,
     *,
     overwrite: Annotated[bool, Flag] = False,
-    json: Annotated[bool, Flag] = False,
+    as_json: AsJson = False,
     login: EtcdLoginOptions = NO_LOGIN,
 ) -> None:
     """Copy a registry with its tokens and leases; stop all servers that use either store first.
@@ -48,16 +49,23 @@ def copy(
         from_: The source.
         to: The target.
         overwrite: Replace keys of the target that differ, and delete keys the source lacks.
-        json: Print JSON.
+        as_json: Print JSON.
         login: TLS and login for etcd.
     """
     with server_side("musterd store copy"):
         import asyncio
 
+        import structlog
+
+        from musterd import log as logs
         from musterd.registry.keys import RECORDS, ROOT
+        from musterd.settings.model import Log
         from musterd.store.copy import Keys
         from musterd.store.copy import copy as copy_store
 
+    # Otherwise the events of a store would be printed among the results.
+    if not structlog.is_configured():
+        logs.setup(Log(format="json" if as_json else "text"))
     for where in (from_, to):
         _check_place(without_login(where))
     if "://" not in from_ and not Path(from_).is_file():
@@ -65,13 +73,15 @@ def copy(
     if from_ == to or (Path(to).exists() and Path(from_).resolve() == Path(to).resolve()):
         raise UsageError(f"{from_} and {to} are the same store")
 
+    opened = partial(_opened, login=login, as_json=as_json)
+
     async def run() -> "Copied":
-        async with _opened(from_, login) as source, _opened(to, login) as target:
-            with _progress() as progress:
+        async with opened(from_) as source, opened(to) as target:
+            with _progress(quiet=as_json) as progress:
                 keys = Keys(ROOT, RECORDS)
                 return await copy_store(source, target, progress, keys, overwrite=overwrite)
 
-    _print_result(asyncio.run(run()), to, json=json)
+    _print_result(asyncio.run(run()), to, as_json=as_json)
 
 
 def _check_place(where: str) -> None:
@@ -88,14 +98,14 @@ def _check_place(where: str) -> None:
 
 
 @asynccontextmanager
-async def _opened(where: str, login: EtcdLoginOptions) -> AsyncIterator["Store"]:
+async def _opened(where: str, *, login: EtcdLoginOptions, as_json: bool) -> AsyncIterator["Store"]:
     from musterd.server.store import open_etcd, open_file
     from musterd.store.embedded import EmbeddedOptions
 
     store: Store
     if "://" in where:
         url, prefix = split_location(where)
-        store = await open_etcd(login.store(url, prefix))
+        store = await open_etcd(login.store(url, prefix, as_json=as_json))
     else:
         # There are no other writers, so a read transaction may stay open for long.
         store = await open_file(Path(where), EmbeddedOptions(scan_time=86_400.0))
@@ -113,8 +123,11 @@ def split_location(location: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show the progress on standard error."""
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress on standard error, where JSON for programs may be expected."""
+    if quiet:
+        yield lambda done, total: None
+        return
     if not sys.stderr.isatty():
         yield _print_progress
         return
@@ -131,11 +144,11 @@ def _print_progress(done: int, total: int) -> None:
         print(f"{done} of {total} keys", file=sys.stderr)
 
 
-def _print_result(copied: "Copied", to: str, *, json: bool) -> None:
+def _print_result(copied: "Copied", to: str, *, as_json: bool) -> None:
     from musterd.cli import output
 
     records, others = copied.all
-    if json:
+    if as_json:
         output.as_object(
             {
                 "written": records.written,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS, OutputOptions, ServerOptions, seconds_of
+from musterd.cli.options import OPTIONS, OutputOptions, seconds_of
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,18 +82,24 @@ def revoke(
     token: Annotated[str, Parameter(help="Id or name of the token, as printed by token list.")],
     /,
     *,
-    server: ServerOptions = SERVER_OPTIONS,
+    options: OutputOptions = OPTIONS,
 ) -> None:
     """Revoke a token."""
+    from musterd.cli import output
+
     if token.startswith("mst_"):
         raise UsageError(
             "expected the id or name of a token, got its secret: musterd token list prints both"
         )
-    with server.client() as client:
+    with options.client() as client:
         # Names are unique, and could look like an id.
         tokens = client.tokens()
         found = [each["id"] for each in tokens if each["id"] == token] or [
             each["id"] for each in tokens if each["name"] == token
         ]
-        client.revoke_token(found[0] if found else token)
-    print(f"{token}: revoked")
+        ident = found[0] if found else token
+        client.revoke_token(ident)
+    if options.json:
+        output.as_object({"id": ident})
+    else:
+        print(f"{token}: revoked")

@@ -1,6 +1,5 @@
 """``musterd zone``: zone files, and the zones of a server."""
 
-import json
 import re
 import sys
 from collections import Counter
@@ -14,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 from cyclopts import App, Parameter
 
 from musterd.cli.extra import server_side
-from musterd.cli.options import OPTIONS, SERVER_OPTIONS, Flag, OutputOptions, ServerOptions, ZoneArg
+from musterd.cli.options import (
+    OPTIONS,
+    SERVER_OPTIONS,
+    AsJson,
+    Flag,
+    OutputOptions,
+    ServerOptions,
+    ZoneArg,
+)
 from musterd.errors import MusterdError, UsageError, ZoneFileError
 
 if TYPE_CHECKING:
@@ -29,6 +36,9 @@ TTL = 30
 """TTL of records without one, in seconds: the default of ``ttl`` of a zone."""
 SCANNED_BYTES = 2**20
 """Leading bytes of a file that are searched for the name of its zone."""
+
+_FILE = Parameter(help='A zone file (RFC 1035); "-" for standard input.', allow_leading_hyphen=True)
+FileArg = Annotated[Path, _FILE]
 
 _ORIGIN = re.compile(r"\$ORIGIN[ \t]+(\S*\.)(?=[\s;]|$)", re.IGNORECASE)
 _SOA = re.compile(r"([^\s;$\"()]\S*)[ \t]+(?:(?:[0-9]\w*|IN)[ \t]+)*SOA[ \t]", re.IGNORECASE)
@@ -59,11 +69,11 @@ class ZoneFileReport:
 
 @app.command
 def check(
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    file: FileArg,
     /,
     *,
     zone: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Check a zone file; exit with 1 if it has problems.
 
@@ -72,6 +82,9 @@ def check(
         zone: Name of the zone; default: the owner of the SOA record, else the first $ORIGIN.
         as_json: Print JSON.
     """
+    from musterd.cli import output
+
+    _reject_option(file)
     if file == STDIN:
         file = Path("/dev/stdin")
         if zone is None:
@@ -79,7 +92,7 @@ def check(
     with server_side("musterd zone check"):
         report = inspect(file, zone_of(file) if zone is None else zone)
     if as_json:
-        print(json.dumps(asdict(report), indent=2))
+        output.as_object(asdict(report))
     else:
         _print_text(file, report)
     return 1 if report.problems else 0
@@ -117,12 +130,7 @@ _DRY = Parameter(help="Only print what would be done.")
 @app.command(name="import")
 def import_(
     zone: ZoneArg,
-    file: Annotated[
-        Path,
-        Parameter(
-            help='A zone file (RFC 1035); "-" for standard input.', allow_leading_hyphen=True
-        ),
-    ],
+    file: FileArg,
     /,
     *,
     replace: Annotated[bool, Flag, _REPLACE] = False,
@@ -133,6 +141,7 @@ def import_(
     from musterd.cli import output
     from musterd.client.names import zone_part
 
+    _reject_option(file)
     with _open(file) as opened, options.client() as client, _problems_by_line(file):
         done = client.import_(zone_part(zone), opened, replace=replace, dry_run=dry_run)
     if options.json:
@@ -140,6 +149,12 @@ def import_(
     else:
         _print_import(file, done, "would be " if dry_run else "")
     return 1 if done["problems"] else 0
+
+
+def _reject_option(file: Path) -> None:
+    """Raise UsageError if a misspelled option was taken for the file."""
+    if str(file).startswith("-") and file != STDIN:
+        raise UsageError(f"unknown option: {file}; a file of this name is written ./{file}")
 
 
 def _open(file: Path) -> BinaryIO:
