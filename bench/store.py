@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from musterd.kv import PutOp, Store
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 
 TASKS = 50
 WRITES = 1000
@@ -96,7 +96,7 @@ async def _measure_stalls(stalls: list[float]) -> None:
 async def _measure_memory(path: Path) -> None:
     stalls: list[float] = []
     before, begin = _rss(), time.perf_counter()
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         opened = time.perf_counter() - begin
         measuring = asyncio.create_task(_measure_stalls(stalls))
         begin, count = time.perf_counter(), 0
@@ -118,13 +118,13 @@ async def _fill(store: Store) -> None:
 
 async def _measure(folder: Path) -> None:
     filled = folder / "filled.db"
-    async with await Embedded.open(filled) as store:
+    async with await EmbeddedStore.open(filled) as store:
         await _fill(store)
     # In a new process, whose memory holds nothing else.
     argv = (sys.executable, "-m", "bench.store", "--memory", filled)
     process = await asyncio.create_subprocess_exec(*argv)
     await process.wait()
-    async with await Embedded.open(folder / "written.db") as store:
+    async with await EmbeddedStore.open(folder / "written.db") as store:
         await _measure_writes(store)
         await _measure_reads(store)
 

@@ -8,7 +8,7 @@ import pytest
 from musterd.client.api import ApiClient
 from musterd.client.endpoint import find
 from musterd.registry.tokens import FIRST
-from tests.apikit import Api, serving
+from tests.apikit import RunningApi, serving
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def api(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Api:
+) -> RunningApi:
     """Return the command line, configured for a server without records."""
     url, token = served
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -39,4 +39,4 @@ def api(
         for token_info in client.tokens():
             if token_info["name"] != FIRST:
                 client.revoke_token(token_info["id"])
-    return Api(url, token, capsys)
+    return RunningApi(url, token, capsys)

@@ -22,7 +22,7 @@ file = "log"
 
 
 @dataclass
-class Api:
+class RunningApi:
     """A running API, and the command line configured for it."""
 
     url: str

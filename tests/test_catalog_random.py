@@ -23,7 +23,7 @@ PLAIN = tuple(rdata for rdata in RDATA if ";" not in rdata)
 Key = str | tuple[bytes, int]
 
 
-class Model:
+class CatalogModel:
     """The present records of each source, in plain dicts."""
 
     def __init__(self, seed: int) -> None:
@@ -111,7 +111,7 @@ class Model:
         return PutMany(1, NOW, [(*key, packed) for key, packed in given.items()])
 
 
-async def afresh(model: Model, now: dict[str, Any]) -> dict[str, list[str]]:
+async def afresh(model: CatalogModel, now: dict[str, Any]) -> dict[str, list[str]]:
     """The answers of a new catalog that is told all that is known, one key at a time."""
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())
@@ -135,7 +135,7 @@ def answers(core: RecordingCore) -> dict[str, list[str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_order_of_changes_does_not_affect_answers(seed: int) -> None:
-    model = Model(seed)
+    model = CatalogModel(seed)
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())
     now = {"zones": model.zones(), "sources": model.sources()}

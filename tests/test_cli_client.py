@@ -9,7 +9,7 @@ import pytest
 
 from musterd.client.endpoint import Endpoint, find, parse, reachable
 from musterd.errors import UsageError
-from tests.apikit import Api, http, problem, responding, serving
+from tests.apikit import RunningApi, http, problem, responding, serving
 from tests.needs import needs
 from tests.test_cli_config import BARE, python
 
@@ -121,7 +121,7 @@ def test_reachable_replaces_wildcard_address(listener: str, found: tuple[str, st
     assert reachable(parse("https://ns.test"), listener) == found
 
 
-def test_client_needs_only_the_base_install(api: Api) -> None:
+def test_client_needs_only_the_base_install(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "A", "10.0.0.1")
     done = python(
         f"{BARE}\nfrom musterd.cli import run\n"
@@ -131,7 +131,7 @@ def test_client_needs_only_the_base_install(api: Api) -> None:
     assert "10.0.0.1" in done.stdout
 
 
-def test_refused_connection_names_remedy(api: Api) -> None:
+def test_refused_connection_names_remedy(api: RunningApi) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -176,13 +176,13 @@ MOVED = http("302 Found", "", "text/html", "Location: https://login.test/\x1b[31
         (problem("599 Odd", "odd"), "odd"),
     ],
 )
-def test_unsuccessful_reply_is_explained(answer: bytes, expected: str, api: Api) -> None:
+def test_unsuccessful_reply_is_explained(answer: bytes, expected: str, api: RunningApi) -> None:
     with responding(answer) as url:
         output = api.fails("status", "--server", url)
     assert expected in output
 
 
-def test_truncated_list_is_an_error(api: Api) -> None:
+def test_truncated_list_is_an_error(api: RunningApi) -> None:
     record = json.dumps({"zone": "a"})
     with responding(http("200 OK", f"{record}\n{record}", "application/x-ndjson")) as url:
         out, output = api.both("record", "list", "--json", "--server", url, code=1)
@@ -191,7 +191,7 @@ def test_truncated_list_is_an_error(api: Api) -> None:
     assert problem.startswith(f"{url}: the list ends in the middle of a line; ")
 
 
-def test_reply_before_whole_body_was_sent(api: Api, tmp_path: Path) -> None:
+def test_reply_before_whole_body_was_sent(api: RunningApi, tmp_path: Path) -> None:
     file = tmp_path / "big.zone"
     file.write_bytes(b"x" * 2**24)
     with responding(problem("413 Content Too Large", "at most 1 MiB")) as url:
@@ -199,7 +199,7 @@ def test_reply_before_whole_body_was_sent(api: Api, tmp_path: Path) -> None:
     assert "at most 1 MiB" in output or "closed the connection" in output
 
 
-def test_plain_server_fails_tls(api: Api) -> None:
+def test_plain_server_fails_tls(api: RunningApi) -> None:
     with responding(http("400 Bad Request")) as url:
         output = api.fails("status", "--server", url.replace("http", "https"))
     assert output.startswith(f"{url.replace('http', 'https')}: TLS failed: ")
@@ -208,7 +208,7 @@ def test_plain_server_fails_tls(api: Api) -> None:
 
 @needs("openssl")
 def test_ca_makes_certificate_trusted(
-    api: Api, home: Path, monkeypatch: pytest.MonkeyPatch
+    api: RunningApi, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     more = "-subj /CN=x -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"

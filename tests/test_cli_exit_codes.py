@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apikit import Api
+from tests.apikit import RunningApi
 from tests.servers import MUSTERD
 
 pytest_plugins = ["tests.apifixture"]
@@ -104,7 +104,7 @@ CODES = (
 
 
 @pytest.mark.parametrize(("code", "line"), CODES)
-def test_exit_code(api: Api, tmp_path: Path, code: int, line: str) -> None:
+def test_exit_code(api: RunningApi, tmp_path: Path, code: int, line: str) -> None:
     (tmp_path / "good").write_text("a 60 A 10.0.0.2\n")
     (tmp_path / "bad").write_text("a 60 A 10.0.0.999\n")
     names = {name: str(tmp_path / name) for name in ("good", "bad", "missing")}
@@ -114,7 +114,7 @@ def test_exit_code(api: Api, tmp_path: Path, code: int, line: str) -> None:
     assert out or error or "--json" in line or "list" in line or "check" in line
 
 
-def test_refused_command_leaves_no_lease(api: Api) -> None:
+def test_refused_command_leaves_no_lease(api: RunningApi) -> None:
     api.fails("record", "set", NAME, "A", "10.0.0.1", "--lease", "60s", "--label", "x", code=2)
     api.fails("record", "set", NAME, "A", "10.0.0.999", "--lease", "60s")
 

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from tests.apikit import Api
+from tests.apikit import RunningApi
 
 pytest_plugins = ["tests.apifixture"]
 
 
-def test_set_replaces_the_rrset(api: Api) -> None:
+def test_set_replaces_the_rrset(api: RunningApi) -> None:
     output = api("record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2", "--ttl", "30")
     assert output.splitlines()[0] == "web.lab.internal A: set 10.0.0.1, 10.0.0.2"
     api("record", "set", "web.lab.internal", "A", "10.0.0.2", "10.0.0.3")
@@ -21,7 +21,7 @@ def test_set_replaces_the_rrset(api: Api) -> None:
     ]
 
 
-def test_set_prints_a_dig_command(api: Api) -> None:
+def test_set_prints_a_dig_command(api: RunningApi) -> None:
     line = api("record", "set", "*.lab.internal.", "a", "10.0.0.1").splitlines()[-1]
     command = line.split()
     assert command[0] == "dig"
@@ -29,7 +29,7 @@ def test_set_prints_a_dig_command(api: Api) -> None:
     assert command[-2:] == ["'*.lab.internal'", "A"]
 
 
-def test_set_passes_every_option(api: Api) -> None:
+def test_set_passes_every_option(api: RunningApi) -> None:
     details = ["--ttl", "5", "--weight", "7", "--policy", "sticky", "--description", "a b"]
     more = ["--label", "team=dns", "--label", "x=y=z"]
     written = api.objects("record", "set", "web.lab.internal", "A", "10.0.0.1", *details, *more)
@@ -46,7 +46,7 @@ def test_set_passes_every_option(api: Api) -> None:
         assert record["labels"] == {"team": "dns", "x": "y=z"}
 
 
-def test_add_keeps_existing_records(api: Api) -> None:
+def test_add_keeps_existing_records(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "A", "10.0.0.1")
     output = api("record", "set", "web.lab.internal", "A", "10.0.0.2", "10.0.0.3", "--add")
     assert output.startswith("web.lab.internal A: added 10.0.0.2, 10.0.0.3\n")
@@ -54,7 +54,7 @@ def test_add_keeps_existing_records(api: Api) -> None:
     assert sorted(str(record["data"]) for record in found) == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
 
 
-def test_most_specific_zone_gets_the_record(api: Api) -> None:
+def test_most_specific_zone_gets_the_record(api: RunningApi) -> None:
     names = ("a.deep.lab.internal", "deep.lab.internal", "xdeep.lab.internal", "LAB.internal.")
     for name in names:
         api("record", "set", name, "TXT", "x")
@@ -67,13 +67,13 @@ def test_most_specific_zone_gets_the_record(api: Api) -> None:
     }
 
 
-def test_name_outside_all_zones_is_rejected(api: Api) -> None:
+def test_name_outside_all_zones_is_rejected(api: RunningApi) -> None:
     output = api.fails("record", "set", "web.other.test", "A", "10.0.0.1")
     assert output.startswith("web.other.test is not in a declared zone; declared: ")
     assert "lab.internal" in output
 
 
-def test_if_revision_protects_a_concurrent_write(api: Api) -> None:
+def test_if_revision_protects_a_concurrent_write(api: RunningApi) -> None:
     (first,) = api.objects("record", "set", "web.lab.internal", "A", "10.0.0.1")
     seen = str(first["revision"])
     line = ["record", "set", "web.lab.internal", "A", "10.0.0.2", "--if-revision", seen]
@@ -85,7 +85,7 @@ def test_if_revision_protects_a_concurrent_write(api: Api) -> None:
     assert "musterd record show" in output
 
 
-def test_unquoted_text_is_one_string(api: Api) -> None:
+def test_unquoted_text_is_one_string(api: RunningApi) -> None:
     api("record", "set", "lab.internal", "TXT", "v=spf1 mx -all")
     (record,) = api.objects("record", "show", "lab.internal", "TXT")
     assert record["data"] == '"v=spf1 mx -all"'
@@ -93,7 +93,7 @@ def test_unquoted_text_is_one_string(api: Api) -> None:
     api.fails("record", "show", "lab.internal")
 
 
-def test_semicolon_outside_quotes_is_rejected(api: Api) -> None:
+def test_semicolon_outside_quotes_is_rejected(api: RunningApi) -> None:
     text = "v=DMARC1; p=none"
     assert f'write "{text}"' in api.fails("record", "set", "_dmarc.lab.internal", "TXT", text)
     assert "; x=1" in api.fails("record", "set", "lab.internal", "CAA", "0 issue ca.test; x=1")
@@ -112,13 +112,13 @@ def test_semicolon_outside_quotes_is_rejected(api: Api) -> None:
         ("TXT", '"a b"', "a b"),
     ],
 )
-def test_delete_finds_equal_data(api: Api, rtype: str, data: str, other: str) -> None:
+def test_delete_finds_equal_data(api: RunningApi, rtype: str, data: str, other: str) -> None:
     api("record", "set", "web.lab.internal", rtype, data)
     api("record", "delete", "web.lab.internal", rtype, other)
     api.fails("record", "show", "web.lab.internal")
 
 
-def test_name_that_repeats_its_zone_is_written_shown_and_deleted(api: Api) -> None:
+def test_name_that_repeats_its_zone_is_written_shown_and_deleted(api: RunningApi) -> None:
     for name in ("web.lab.internal.lab.internal", "lab.internal.lab.internal"):
         output = api("record", "set", name, "A", "10.0.0.1")
         assert output.startswith(f"{name} A: set 10.0.0.1\n")
@@ -144,7 +144,7 @@ def test_name_that_repeats_its_zone_is_written_shown_and_deleted(api: Api) -> No
 )
 @pytest.mark.parametrize("adding", [[], ["--add"]])
 def test_invalid_option_is_named(
-    api: Api, options: list[str], wrong: str, adding: list[str]
+    api: RunningApi, options: list[str], wrong: str, adding: list[str]
 ) -> None:
     line = ["record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2", *options, *adding]
     output = api.fails(*line)
@@ -152,12 +152,12 @@ def test_invalid_option_is_named(
     assert output.count("\n") == 1
 
 
-def test_invalid_filter_is_named(api: Api) -> None:
+def test_invalid_filter_is_named(api: RunningApi) -> None:
     assert api.fails("record", "list", "--registrant", "x" * 100).startswith("--registrant: got")
     assert api.fails("record", "list", "--label", f"{'x' * 500}=1").startswith("--label: got")
 
 
-def test_delete_by_data_keeps_other_data(api: Api) -> None:
+def test_delete_by_data_keeps_other_data(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "TXT", "a", "A")
     api("record", "delete", "web.lab.internal", "TXT", "a")
     (record,) = api.objects("record", "show", "web.lab.internal")
@@ -165,7 +165,7 @@ def test_delete_by_data_keeps_other_data(api: Api) -> None:
     assert 'there is "A" (--id ' in api.fails("record", "delete", "web.lab.internal", "TXT", "b")
 
 
-def test_lease_is_granted_renewed_and_revoked(api: Api) -> None:
+def test_lease_is_granted_renewed_and_revoked(api: RunningApi) -> None:
     output = api("record", "set", "web.lab.internal", "A", "10.0.0.1", "--lease", "2m").splitlines()
     assert output[1].startswith("lease: 120 s; before it expires: musterd lease renew ")
     lease = output[1].split()[-1]
@@ -177,14 +177,14 @@ def test_lease_is_granted_renewed_and_revoked(api: Api) -> None:
     assert lease in api.fails("lease", "renew", lease)
 
 
-def test_failed_write_revokes_its_lease(api: Api) -> None:
+def test_failed_write_revokes_its_lease(api: RunningApi) -> None:
     (record,) = api.objects("record", "set", "a.lab.internal", "A", "10.0.0.1", "--lease", "60")
     api.fails("record", "set", "web.lab.internal", "A", "bad", "--lease", "60")
     (found,) = api.objects("record", "list")
     assert found["lease"] == record["lease"]
 
 
-def test_invalid_data_is_reported(api: Api) -> None:
+def test_invalid_data_is_reported(api: RunningApi) -> None:
     assert "bad" in api.fails("record", "set", "web.lab.internal", "A", "10.0.0.1", "bad")
     api.fails("record", "show", "web.lab.internal")
 
@@ -202,11 +202,11 @@ def test_invalid_data_is_reported(api: Api) -> None:
         (["list", "--type", "A A"], "is not a record type"),
     ],
 )
-def test_usage_errors(line: list[str], expected: str, api: Api) -> None:
+def test_usage_errors(line: list[str], expected: str, api: RunningApi) -> None:
     assert expected in api.fails("record", *line, code=2)
 
 
-def test_show_prints_a_table(api: Api) -> None:
+def test_show_prints_a_table(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2", "--ttl", "30")
     head, *rows = api("record", "show", "web.lab.internal").splitlines()
     assert head.split()[:5] == ["type", "data", "ttl", "id", "registrant"]
@@ -216,7 +216,7 @@ def test_show_prints_a_table(api: Api) -> None:
     ]
 
 
-def test_show_without_records_suggests_explain(api: Api) -> None:
+def test_show_without_records_suggests_explain(api: RunningApi) -> None:
     output = api.fails("record", "show", "web.lab.internal", "A")
     assert output.splitlines() == [
         "web.lab.internal: no A record is registered",
@@ -225,7 +225,7 @@ def test_show_without_records_suggests_explain(api: Api) -> None:
     assert api("record", "show", "web.lab.internal", "--json", code=1) == ""
 
 
-def test_list_filters(api: Api) -> None:
+def test_list_filters(api: RunningApi) -> None:
     api("record", "set", "a.lab.internal", "A", "10.0.0.1", "--label", "team=dns")
     api("record", "set", "b.lab.internal", "A", "10.0.0.2", "--label", "team=web")
     api("record", "set", "b.lab.internal", "AAAA", "2001:db8::2", "--label", "team=web")
@@ -243,11 +243,11 @@ def test_list_filters(api: Api) -> None:
     assert names("--registrant", "nobody") == []
 
 
-def test_list_of_undeclared_zone_fails(api: Api) -> None:
+def test_list_of_undeclared_zone_fails(api: RunningApi) -> None:
     assert "deep.lab.internal" in api.fails("record", "list", "other.test")
 
 
-def test_delete_by_data(api: Api) -> None:
+def test_delete_by_data(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "AAAA", "2001:db8::1", "2001:db8::2")
     output = api("record", "delete", "web.lab.internal", "AAAA", "2001:DB8:0::1")
     assert output == "web.lab.internal AAAA: deleted 2001:db8::1\n"
@@ -260,13 +260,13 @@ def test_delete_by_data(api: Api) -> None:
     )
 
 
-def test_delete_by_id(api: Api) -> None:
+def test_delete_by_id(api: RunningApi) -> None:
     first, second = api.objects("record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2")
     api("record", "delete", "web.lab.internal", "A", "--id", str(first["id"]))
     assert api.objects("record", "show", "web.lab.internal") == [second]
 
 
-def test_delete_rrset(api: Api) -> None:
+def test_delete_rrset(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2")
     api("record", "set", "web.lab.internal", "TXT", "x")
     assert api("record", "delete", "web.lab.internal", "A") == "web.lab.internal A: deleted\n"
@@ -274,7 +274,7 @@ def test_delete_rrset(api: Api) -> None:
     api.fails("record", "delete", "web.lab.internal", "A")
 
 
-def test_history_is_newest_first(api: Api) -> None:
+def test_history_is_newest_first(api: RunningApi) -> None:
     for ttl in ("10", "20", "30"):
         api("record", "set", "past.lab.internal", "A", "10.0.0.1", "--ttl", ttl)
     api("record", "delete", "past.lab.internal", "A")
@@ -308,7 +308,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_unusual_names(name: str, api: Api) -> None:
+def test_unusual_names(name: str, api: RunningApi) -> None:
     output = api("record", "set", name, "A", "10.0.0.1")
     asked = output.splitlines()[-1].split()[-2].strip("'")
     (record,) = api.objects("record", "show", name)
@@ -319,7 +319,7 @@ def test_unusual_names(name: str, api: Api) -> None:
     api.fails("record", "show", name)
 
 
-def test_long_list_is_paged(api: Api) -> None:
+def test_long_list_is_paged(api: RunningApi) -> None:
     addresses = [f"10.0.{n // 250}.{n % 250}" for n in range(1200)]
     for half in (0, 1):
         api("record", "set", f"many{half}.lab.internal", "A", *addresses[half::2])
@@ -328,7 +328,7 @@ def test_long_list_is_paged(api: Api) -> None:
     assert len(api.objects("record", "list")) == 1200
 
 
-def test_description_and_labels_are_shown(api: Api) -> None:
+def test_description_and_labels_are_shown(api: RunningApi) -> None:
     details = ["--ttl", "90", "--weight", "7", "--policy", "sticky", "--description", "the front"]
     more = ["--label", "team=dns", "--lease", "1h"]
     api("record", "set", "web.lab.internal", "A", "10.0.0.1", "10.0.0.2", *details, *more)
@@ -355,7 +355,7 @@ def test_description_and_labels_are_shown(api: Api) -> None:
     assert "lease" in " ".join(changes[1])
 
 
-def test_expired_lease_deletes_its_records_and_is_in_history(api: Api) -> None:
+def test_expired_lease_deletes_its_records_and_is_in_history(api: RunningApi) -> None:
     api("record", "set", "web.lab.internal", "A", "10.0.0.1", "--lease", "1s")
     explained = api("explain", "web.lab.internal")
     # A client must not cache an answer for longer than the lease.

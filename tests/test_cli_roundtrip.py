@@ -9,7 +9,7 @@ import dns.name
 import dns.rdata
 import pytest
 
-from tests.apikit import Api
+from tests.apikit import RunningApi
 from tests.needs import needs
 
 pytest_plugins = ["tests.apifixture"]
@@ -84,7 +84,7 @@ UNLIKE = {"NID": ["+unknownformat"], "L64": ["+unknownformat"]}
 
 
 @pytest.fixture
-def listener(api: Api) -> str:
+def listener(api: RunningApi) -> str:
     """Return the address of the DNS listener."""
     (found,) = json.loads(api("status", "--json"))["listeners"]
     return str(found)
@@ -104,18 +104,18 @@ def dig(listener: str, name: str, rtype: str, *more: str) -> list[list[str]]:
     return [line.split(None, 4) for line in done.stdout.splitlines() if not line.startswith(";")]
 
 
-def lines(api: Api, noun: str, verb: str, *words: str) -> list[dict[str, Any]]:
+def lines(api: RunningApi, noun: str, verb: str, *words: str) -> list[dict[str, Any]]:
     """Return the objects that a command prints; its arguments may begin with a dash."""
     return [json.loads(text) for text in api(noun, verb, "--json", "--", *words).splitlines()]
 
 
-def records(api: Api) -> list[dict[str, object]]:
+def records(api: RunningApi) -> list[dict[str, object]]:
     """Return the registered records, limited to what a zone file can express."""
     kept = ("zone", "owner", "type", "data", "ttl", "id")
     return [{key: record[key] for key in kept} for record in api.objects("record", "list")]
 
 
-def moved(api: Api, folder: Path) -> None:
+def moved(api: RunningApi, folder: Path) -> None:
     """Export the zone, empty it, and import it again."""
     before = records(api)
     exported = folder / "exported.zone"
@@ -135,7 +135,7 @@ def moved(api: Api, folder: Path) -> None:
 
 
 @needs("dig")
-def test_names_survive_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
+def test_names_survive_a_round_trip(api: RunningApi, listener: str, tmp_path: Path) -> None:
     for number, (typed, _) in enumerate(NAMES):
         address = f"10.0.0.{number}"
         api("record", "set", "--", f"{typed}.lab.internal", "A", address)
@@ -157,7 +157,7 @@ def test_names_survive_a_round_trip(api: Api, listener: str, tmp_path: Path) -> 
     assert records(api) == []
 
 
-def taken(api: Api, name: str, record: dict[str, Any]) -> None:
+def taken(api: RunningApi, name: str, record: dict[str, Any]) -> None:
     """Pass the printed form to each command."""
     assert lines(api, "record", "show", name) == [record]
     assert lines(api, "record", "history", name)[0]["record"] == record
@@ -166,7 +166,7 @@ def taken(api: Api, name: str, record: dict[str, Any]) -> None:
 
 
 @needs("dig")
-def test_data_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
+def test_data_survives_a_round_trip(api: RunningApi, listener: str, tmp_path: Path) -> None:
     given = [*DATA, *(("TXT", text) for text in TEXTS)]
     for number, (rtype, data) in enumerate(given):
         api("record", "set", f"t{number}.lab.internal", rtype, "--", data)
@@ -191,7 +191,7 @@ def wire(rtype: str, text: str) -> bytes:
 
 
 @needs("dig")
-def test_delegation_survives_a_round_trip(api: Api, listener: str, tmp_path: Path) -> None:
+def test_delegation_survives_a_round_trip(api: RunningApi, listener: str, tmp_path: Path) -> None:
     api("record", "set", "lab.internal", "NS", "ns.test")
     ((*_, expected),) = dig(listener, "lab.internal", "NS")
     assert expected == "ns.test."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apikit import Api
+from tests.apikit import RunningApi
 
 pytest_plugins = ["tests.apifixture"]
 
@@ -18,7 +18,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_list_shows_zones(api: Api) -> None:
+def test_list_shows_zones(api: RunningApi) -> None:
     assert [row[:2] for row in api.rows("zone", "list")] == [
         ["lab.internal", "live"],
         ["deep.lab.internal", "live"],
@@ -29,7 +29,7 @@ def test_list_shows_zones(api: Api) -> None:
     ]
 
 
-def test_export_of_an_import_is_equal(api: Api, file: Path) -> None:
+def test_export_of_an_import_is_equal(api: RunningApi, file: Path) -> None:
     output = api("zone", "import", "lab.internal.", str(file))
     assert output == f"{file}: 2 added, 0 changed, 0 removed; 0 unchanged\n"
     lines = [line.split() for line in api("zone", "export", "lab.internal").splitlines()]
@@ -39,13 +39,13 @@ def test_export_of_an_import_is_equal(api: Api, file: Path) -> None:
     ]
 
 
-def test_dry_run_changes_nothing(api: Api, file: Path) -> None:
+def test_dry_run_changes_nothing(api: RunningApi, file: Path) -> None:
     output = api("zone", "import", "lab.internal", str(file), "--dry-run")
     assert output == f"{file}: would be 2 added, 0 changed, 0 removed; 0 unchanged\n"
     assert api("record", "list") == ""
 
 
-def test_problems_name_their_line(api: Api, file: Path) -> None:
+def test_problems_name_their_line(api: RunningApi, file: Path) -> None:
     file.write_text("web A 10.0.0.1\ndb A bad\n")
     lines = api("zone", "import", "lab.internal", str(file), "--dry-run", code=1).splitlines()
     assert lines[0].startswith(f"{file}:2: ")
@@ -56,11 +56,11 @@ def test_problems_name_their_line(api: Api, file: Path) -> None:
     assert [problem["line"] for problem in done["problems"]] == [2]
 
 
-def test_undeclared_zone_is_rejected(api: Api, file: Path) -> None:
+def test_undeclared_zone_is_rejected(api: RunningApi, file: Path) -> None:
     assert "deep.lab.internal" in api.fails("zone", "export", "other.test")
     assert "deep.lab.internal" in api.fails("zone", "import", "other.test", str(file))
 
 
-def test_missing_file_is_reported(api: Api, tmp_path: Path) -> None:
+def test_missing_file_is_reported(api: RunningApi, tmp_path: Path) -> None:
     output = api.fails("zone", "import", "lab.internal", str(tmp_path / "none"))
     assert output.endswith("none: can't be read: No such file or directory\n")

@@ -13,7 +13,7 @@ from musterd.kv import PutOp
 from musterd.registry.keys import RECORDS
 from musterd.registry.tokens import TOKENS
 from musterd.server.store import open_file
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
 from tests.servers import MUSTERD
@@ -62,7 +62,7 @@ async def test_copy_to_etcd_and_back(
 
         await asyncio.to_thread(both)
         options = etcd.options(user="app", password="pa55")  # noqa: S106
-        async with Store(options, base=b"/prod") as store:
+        async with EtcdStore(options, base=b"/prod") as store:
             await store.put(RECORDS + b"1", b"y")
 
         def others() -> None:
@@ -112,7 +112,7 @@ async def test_etcd_environment_sets_files(
         out, err = await asyncio.to_thread(command, capsys, str(path), url, "--json")
         assert json.loads(out)["written"] == 5
         assert "plain text" not in err
-        async with Store(etcd.options(), base=b"/prod") as store:
+        async with EtcdStore(etcd.options(), base=b"/prod") as store:
             assert len((await store.range(RECORDS)).entries) == 5
 
 
@@ -128,7 +128,7 @@ async def test_killed_copy_resumes(tmp_path: Path, capsys: pytest.CaptureFixture
         await put_all(source, puts)
     async with (
         running(tmp_path / "etcd", "etcd-3.5") as etcd,
-        Store(etcd.options()) as target,
+        EtcdStore(etcd.options()) as target,
     ):
         url = f"etcd://{etcd.endpoints[0]}"
         copying = await asyncio.create_subprocess_exec(

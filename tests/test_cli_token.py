@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.apikit import Api
+from tests.apikit import RunningApi
 
 pytest_plugins = ["tests.apifixture"]
 
 
 @pytest.fixture
-def token_of(api: Api, tmp_path: Path) -> Path:
+def token_of(api: RunningApi, tmp_path: Path) -> Path:
     """Write a token with the scopes read and write:lab.internal to a file."""
     scopes = ["--scope", "read", "--scope", "write:lab.internal"]
     path = tmp_path / "ci.token"
@@ -18,7 +18,7 @@ def token_of(api: Api, tmp_path: Path) -> Path:
     return path
 
 
-def test_standard_output_has_only_the_token(api: Api) -> None:
+def test_standard_output_has_only_the_token(api: RunningApi) -> None:
     out, output = api.both("token", "create", "ci", "--scope", "read", "--expires", "12h")
     assert len(out.split()) == 1
     assert output.startswith("ci: read, expires ")
@@ -29,20 +29,20 @@ def test_standard_output_has_only_the_token(api: Api) -> None:
     assert out.strip() not in api("token", "list") + api("token", "list", "--json")
 
 
-def test_token_without_expiry(api: Api) -> None:
+def test_token_without_expiry(api: RunningApi) -> None:
     _, output = api.both("token", "create", "ci", "--scope", "write:*", "--scope", "admin")
     assert output.startswith("ci: write:* admin, never expires; id ")
     assert [row[-1] for row in api.rows("token", "list") if row[1] == "ci"] == ["never"]
 
 
-def test_token_name_is_the_registrant(api: Api, token_of: Path) -> None:
+def test_token_name_is_the_registrant(api: RunningApi, token_of: Path) -> None:
     by = ["--token-file", str(token_of)]
     api("record", "set", "web.lab.internal", "A", "10.0.0.1", *by)
     (record,) = api.objects("record", "list", "--registrant", "ci", *by)
     assert record["registrant"] == "ci"
 
 
-def test_missing_scope_is_named(api: Api, token_of: Path) -> None:
+def test_missing_scope_is_named(api: RunningApi, token_of: Path) -> None:
     by = ["--token-file", str(token_of)]
     output = api.fails("record", "set", "web.deep.lab.internal", "A", "10.0.0.1", *by)
     assert output.splitlines()[-1] == (
@@ -52,7 +52,7 @@ def test_missing_scope_is_named(api: Api, token_of: Path) -> None:
     assert "--scope admin" in api.fails("token", "list", *by)
 
 
-def test_revoked_token_is_rejected(api: Api, token_of: Path) -> None:
+def test_revoked_token_is_rejected(api: RunningApi, token_of: Path) -> None:
     (ident,) = [row[0] for row in api.rows("token", "list") if row[1] == "ci"]
     assert api("token", "revoke", ident) == f"{ident}: revoked\n"
     output = api.fails("record", "list", "--token-file", str(token_of))
@@ -61,7 +61,7 @@ def test_revoked_token_is_rejected(api: Api, token_of: Path) -> None:
     assert ident in api.fails("token", "revoke", ident)
 
 
-def test_missing_token_names_the_options(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_token_names_the_options(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
     monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKENS", (Path("/none"),))
     output = api.fails("status").splitlines()[-1]
@@ -71,7 +71,9 @@ def test_missing_token_names_the_options(api: Api, monkeypatch: pytest.MonkeyPat
     assert output.endswith("client.toml; the server wrote its first token to [state] dir/token")
 
 
-def test_first_token_of_local_server_is_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_token_of_local_server_is_found(
+    api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MUSTERD_TOKEN_FILE")
     monkeypatch.setattr("musterd.client.endpoint.FIRST_TOKENS", (api.token_file,))
     api("status")
@@ -85,11 +87,11 @@ def test_first_token_of_local_server_is_found(api: Api, monkeypatch: pytest.Monk
         (["create", "ci", "--scope", "read", "--expires", "soon"], "expected a duration such as"),
     ],
 )
-def test_usage_errors(line: list[str], expected: str, api: Api) -> None:
+def test_usage_errors(line: list[str], expected: str, api: RunningApi) -> None:
     assert expected in api.fails("token", *line, code=2)
 
 
-def test_token_that_only_writes_needs_no_zone_option(api: Api, tmp_path: Path) -> None:
+def test_token_that_only_writes_needs_no_zone_option(api: RunningApi, tmp_path: Path) -> None:
     path = tmp_path / "writer.token"
     path.write_text(api("token", "create", "writer", "--scope", "write:lab.internal"))
     by = ["--token-file", str(path)]

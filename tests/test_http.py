@@ -57,7 +57,7 @@ def _dump(method: str, body: bytes, headers: list[str]) -> bytes:
     return json.dumps([method, body.decode(), headers]).encode() + b"\n"
 
 
-class Served:
+class ServedHttp:
     """A server in this loop."""
 
     def __init__(self, http: HttpServer, app: Echo) -> None:
@@ -87,12 +87,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(limits: HttpLimits = LIMITS) -> AsyncIterator[Served]:
+async def serving(limits: HttpLimits = LIMITS) -> AsyncIterator[ServedHttp]:
     app = Echo()
     http = HttpServer("127.0.0.1:0", "api", limits)
     running = asyncio.create_task(http.run(RequestHead(app, ["musterd.example."])))
     try:
-        yield Served(http, app)
+        yield ServedHttp(http, app)
     finally:
         app.go_on.set()
         http.stop()

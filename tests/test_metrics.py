@@ -19,14 +19,14 @@ from musterd.server.http import HttpServer
 from musterd.server.metrics import LIMITS, app, musterd_metrics
 from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 from tests.catalogkit import NOW, ManualClock, records, settings
 
 ZONE = "lab.internal"
 
 
 @dataclass
-class Served:
+class ServedMetrics:
     state: ServerState
     catalog: Catalog
     clock: ManualClock
@@ -59,24 +59,24 @@ class Served:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served() -> AsyncIterator[ServedMetrics]:
     core, clock = Core(), ManualClock()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(settings(sources=[{"name": "one", "zone": ZONE}]))
     state = ServerState(core, catalog, clock)
     server = HttpServer("127.0.0.1:0", "metrics", LIMITS)
     task = asyncio.create_task(server.run(app(state)))
-    yield Served(state, catalog, clock, server)
+    yield ServedMetrics(state, catalog, clock, server)
     server.stop()
     await task
 
 
-async def test_healthz(served: Served) -> None:
+async def test_healthz(served: ServedMetrics) -> None:
     assert await served.get("/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
     assert (await served.get("/elsewhere"))[0] == 404
 
 
-async def test_ready_when_listening_and_loaded(served: Served) -> None:
+async def test_ready_when_listening_and_loaded(served: ServedMetrics) -> None:
     status, kind, body = await served.get("/readyz")
     assert (status, kind) == (503, "application/json")
     assert json.loads(body) == {
@@ -96,7 +96,7 @@ async def test_ready_when_listening_and_loaded(served: Served) -> None:
     assert (status, json.loads(body)["zones"]) == (200, {})
 
 
-async def test_lost_source_is_reported_but_the_server_stays_ready(served: Served) -> None:
+async def test_lost_source_is_reported_but_the_server_stays_ready(served: ServedMetrics) -> None:
     served.state.listening = ("127.0.0.1:53",)
     served.catalog.apply("one", Begin(), Synced(1))
     served.clock.advance(10)
@@ -110,7 +110,7 @@ async def test_lost_source_is_reported_but_the_server_stays_ready(served: Served
     assert report["sources"]["one"]["reason"] == "no route"
 
 
-async def test_lag_of_the_registry(served: Served) -> None:
+async def test_lag_of_the_registry(served: ServedMetrics) -> None:
     assert "musterd_store_revision" not in (await served.get("/metrics"))[2]
     now = 100.0
     served.state.applied = Applied(lambda: now)
@@ -123,10 +123,10 @@ async def test_lag_of_the_registry(served: Served) -> None:
     assert (await served.metrics())["musterd_store_lag_seconds"] == 30
 
 
-async def test_problem_of_the_store(served: Served, tmp_path: Path) -> None:
+async def test_problem_of_the_store(served: ServedMetrics, tmp_path: Path) -> None:
     assert "musterd_store_problem" not in (await served.get("/metrics"))[2]
     path = tmp_path / "store.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         served.state.store = store
         assert (await served.metrics())["musterd_store_problem"] == 0
         assert "store" not in json.loads((await served.get("/readyz"))[2])
@@ -138,7 +138,7 @@ async def test_problem_of_the_store(served: Served, tmp_path: Path) -> None:
         assert "was removed or replaced" in report["store"]["problem"]
 
 
-async def test_metrics(served: Served) -> None:
+async def test_metrics(served: ServedMetrics) -> None:
     catalog = served.catalog
     given = records("a A 10.0.0.1", "a A 10.0.0.2", "b TXT x")
     catalog.apply("one", Begin(), Fault("file:1", "bad"), Put("k", 1, NOW, given), Synced(1))
@@ -170,13 +170,13 @@ async def test_metrics(served: Served) -> None:
     assert found.keys() >= expected.keys()
 
 
-async def test_all_counters_of_the_core_are_exported(served: Served) -> None:
+async def test_all_counters_of_the_core_are_exported(served: ServedMetrics) -> None:
     counters = served.state.core.counters()
     exported = [name for name in await served.metrics() if name.startswith("musterd_dns_")]
     assert len(exported) == len(counters)
 
 
-async def test_formats(served: Served) -> None:
+async def test_formats(served: ServedMetrics) -> None:
     _, kind, body = await served.get("/metrics", accept="application/openmetrics-text")
     assert kind.startswith("application/openmetrics-text")
     assert body.endswith("# EOF\n")
@@ -184,7 +184,7 @@ async def test_formats(served: Served) -> None:
     assert kind.startswith("text/plain")
 
 
-async def test_address_in_use(served: Served) -> None:
+async def test_address_in_use(served: ServedMetrics) -> None:
     with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
         HttpServer(served.server.address, "metrics", LIMITS)
 
@@ -216,7 +216,7 @@ async def test_other_tasks_run_while_many_zones_are_written() -> None:
     assert turns > 25
 
 
-async def test_label_is_escaped(served: Served) -> None:
+async def test_label_is_escaped(served: ServedMetrics) -> None:
     name = r"a\"b\\c.test"
     await served.catalog.reconfigure(settings({"name": name}, sources=[]))
     found = await served.metrics()

@@ -19,8 +19,8 @@ from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.changes import Batch, Begin, Change, Delete, Fault, Lost, Put, Synced
 from musterd.sources.registry import RegistrySource
-from musterd.store.embedded import Embedded, EmbeddedOptions
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
+from musterd.store.etcd import EtcdStore as InEtcd
 from tests.catalogkit import NOW, ManualClock, RecordingCore, until
 from tests.etcdkit import running
 from tests.store.kit import meanwhile
@@ -73,8 +73,8 @@ async def feeding(store: Store) -> AsyncIterator[FedCatalog]:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
-    async with await Embedded.open(tmp_path / "store.db") as opened:
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    async with await EmbeddedStore.open(tmp_path / "store.db") as opened:
         yield opened
 
 
@@ -84,7 +84,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-async def test_list_yields_each_name_whole(store: Embedded) -> None:
+async def test_list_yields_each_name_whole(store: EmbeddedStore) -> None:
     for owner, count in (("a", 3), ("b", 2500), ("c", 1)):
         for at in range(0, count, 500):
             numbers = range(at, min(at + 500, count))
@@ -102,7 +102,7 @@ async def test_list_yields_each_name_whole(store: Embedded) -> None:
     assert [owner for owners in batches for owner in owners] == ["a", "b", "c"]
 
 
-async def test_existing_and_changed_records_are_answered(store: Embedded) -> None:
+async def test_existing_and_changed_records_are_answered(store: EmbeddedStore) -> None:
     await store.put(key("a"), value("10.0.0.1"))
     await store.put(key("s", "SRV"), value("0 7 80 a.lab.internal.", ttl=5))
     async with feeding(store) as fed:
@@ -122,7 +122,7 @@ async def test_existing_and_changed_records_are_answered(store: Embedded) -> Non
         assert fed.core.text(ZONE)[0] == "a.lab.internal. 9 A 10.0.0.2"
 
 
-async def test_explain_shows_provenance(store: Embedded) -> None:
+async def test_explain_shows_provenance(store: EmbeddedStore) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1", modified=NOW + 5))
         zone = b"\x03lab\x08internal\0"
@@ -132,7 +132,7 @@ async def test_explain_shows_provenance(store: Embedded) -> None:
         assert found.revision == (await store.range(b"")).revision
 
 
-async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
+async def test_many_concurrent_writes_are_all_answered(store: EmbeddedStore) -> None:
     steps = [StorePut(key(f"h{n}"), value(f"10.0.{n >> 8}.{n & 255}")) for n in range(2500)]
     for at in range(0, len(steps), 500):
         await store.transaction((), steps[at : at + 500])
@@ -176,7 +176,7 @@ async def test_many_concurrent_writes_are_all_answered(store: Embedded) -> None:
     ],
 )
 async def test_invalid_entry_is_left_out_and_reported(
-    store: Embedded, name: bytes, content: bytes
+    store: EmbeddedStore, name: bytes, content: bytes
 ) -> None:
     await store.put(key("good"), value("10.0.0.1"))
     await store.put(name, content)
@@ -190,7 +190,7 @@ async def test_invalid_entry_is_left_out_and_reported(
         assert len(fed.core.text(ZONE)) == 2
 
 
-async def test_record_that_becomes_invalid_is_no_longer_answered(store: Embedded) -> None:
+async def test_record_that_becomes_invalid_is_no_longer_answered(store: EmbeddedStore) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1"))
         await fed.put(key("a"), b"{")
@@ -201,7 +201,7 @@ async def test_record_that_becomes_invalid_is_no_longer_answered(store: Embedded
         assert fed.problems == []
 
 
-async def test_deleting_invalid_entry_clears_problem(store: Embedded) -> None:
+async def test_deleting_invalid_entry_clears_problem(store: EmbeddedStore) -> None:
     await store.put(key("a"), b"{")
     async with feeding(store) as fed:
         assert fed.problems == ["lab.internal/a/A/x"]
@@ -210,7 +210,7 @@ async def test_deleting_invalid_entry_clears_problem(store: Embedded) -> None:
         assert fed.problems == []
 
 
-async def test_leases_bound_the_ttl(store: Embedded) -> None:
+async def test_leases_bound_the_ttl(store: EmbeddedStore) -> None:
     async with feeding(store) as fed:
         await fed.put(key("a"), value("10.0.0.1", lease_ttl=10))
         await fed.put(key("b"), value("10.0.0.1", lease_ttl=10, ttl=5))
@@ -228,7 +228,7 @@ async def changes(source: RegistrySource, wanted: Callable[[Change], bool]) -> l
     return found
 
 
-async def test_list_begins_with_begin_and_ends_with_synced(store: Embedded) -> None:
+async def test_list_begins_with_begin_and_ends_with_synced(store: EmbeddedStore) -> None:
     await store.put(key("a"), value("10.0.0.1"))
     await store.put(key("b"), b"{")
     source = RegistrySource(store, Applied(), lambda _: TTL)
@@ -242,7 +242,7 @@ async def test_list_begins_with_begin_and_ends_with_synced(store: Embedded) -> N
     assert synced == Synced((await store.range(b"")).revision)
 
 
-async def test_unreadable_store_is_reported_as_lost(store: Embedded) -> None:
+async def test_unreadable_store_is_reported_as_lost(store: EmbeddedStore) -> None:
     source = RegistrySource(store, Applied(), lambda _: TTL)
     await store.close()
     lost = (await changes(source, lambda change: isinstance(change, Lost)))[-1]
@@ -253,7 +253,7 @@ async def test_unreadable_store_is_reported_as_lost(store: Embedded) -> None:
 async def test_source_lists_again_after_falling_behind(tmp_path: Path) -> None:
     options = EmbeddedOptions(history=10, queue=5)
     async with (
-        await Embedded.open(tmp_path / "store.db", options) as store,
+        await EmbeddedStore.open(tmp_path / "store.db", options) as store,
         feeding(store) as fed,
     ):
         await fed.put(key("old"), value("10.0.0.1"))
@@ -280,7 +280,7 @@ async def test_revision_advances_with_other_keys(store: Store, etcd: Store) -> N
                 assert early.applied.lag == 0
 
 
-async def test_revision_is_never_ahead_of_answers(store: Embedded) -> None:
+async def test_revision_is_never_ahead_of_answers(store: EmbeddedStore) -> None:
     applied = Applied()
     async with aclosing(RegistrySource(store, applied, lambda _: TTL).changes()) as changes:
         async for change in changes:
@@ -319,7 +319,7 @@ class Flaky:
         return step
 
 
-async def test_lag_lasts_until_nothing_is_missing(store: Embedded) -> None:
+async def test_lag_lasts_until_nothing_is_missing(store: EmbeddedStore) -> None:
     watch, applied = Flaky(), Applied()
 
     class Lossy:

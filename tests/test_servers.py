@@ -18,7 +18,7 @@ from musterd.registry.directory import (
     ServerDirectory,
     ServerReport,
 )
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.etcd import EtcdStore
 from tests.etcdkit import SMALL, running
 from tests.store.backends import EmbeddedBackend
 from tests.store.kit import meanwhile, revision
@@ -203,7 +203,7 @@ async def test_servers_of_one_name_get_distinct_names(tmp_path: Path) -> None:
     timing = replace(SOON, ttl=4, beat=2.5)
     async with (
         running(tmp_path / "etcd", "etcd-3.5") as etcd,
-        InEtcd(etcd.options()) as store,
+        EtcdStore(etcd.options()) as store,
     ):
         async with (
             serving(store, "a", Reporter(), timing) as first,
@@ -224,7 +224,7 @@ async def test_server_keeps_its_lease_on_full_etcd(tmp_path: Path) -> None:
     reporter, timing = Reporter(), replace(SOON, ttl=2, beat=0.3)
     async with (
         running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,
-        InEtcd(etcd.options()) as store,
+        EtcdStore(etcd.options()) as store,
         serving(store, "a", reporter, timing) as first,
     ):
         await until(first, lambda known: "a" in known)

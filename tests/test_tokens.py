@@ -17,22 +17,22 @@ from musterd.registry.tokens import (
     new_text,
     parse_scope,
 )
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 from tests.catalogkit import NOW, until
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Embedded]:
-    async with await Embedded.open(tmp_path / "store.db") as opened:
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    async with await EmbeddedStore.open(tmp_path / "store.db") as opened:
         yield opened
 
 
 @pytest.fixture
-async def tokens(store: Embedded) -> Tokens:
+async def tokens(store: EmbeddedStore) -> Tokens:
     return Tokens(store, lambda: NOW)
 
 
-async def test_store_keeps_hash_not_token(store: Embedded, tokens: Tokens) -> None:
+async def test_store_keeps_hash_not_token(store: EmbeddedStore, tokens: Tokens) -> None:
     text, token = await tokens.create("ci", ["read", "write:Lab.Internal."], None)
     assert is_token(text)
     (entry,) = (await store.range(b"")).entries
@@ -89,7 +89,7 @@ def test_invalid_scope_is_rejected(text: str) -> None:
         parse_scope(text)
 
 
-async def test_token_expires(store: Embedded) -> None:
+async def test_token_expires(store: EmbeddedStore) -> None:
     now = NOW
     tokens = Tokens(store, lambda: now)
     text, _ = await tokens.create("x", ["read"], NOW + 10)
@@ -119,7 +119,7 @@ async def test_revoked_token_is_rejected(tokens: Tokens) -> None:
         await tokens.revoke(token.id)
 
 
-async def test_other_server_follows_changes(store: Embedded, tokens: Tokens) -> None:
+async def test_other_server_follows_changes(store: EmbeddedStore, tokens: Tokens) -> None:
     old, first = await tokens.create("old", ["read"], None)
     other = Tokens(store, lambda: NOW)
     await other.load()
@@ -139,7 +139,9 @@ async def test_other_server_follows_changes(store: Embedded, tokens: Tokens) -> 
         await asyncio.wait([task])
 
 
-async def test_tokens_are_listed_again_after_compaction(store: Embedded, tokens: Tokens) -> None:
+async def test_tokens_are_listed_again_after_compaction(
+    store: EmbeddedStore, tokens: Tokens
+) -> None:
     other = Tokens(store, lambda: NOW)
     await other.load()
     text, _ = await tokens.create("new", ["read"], None)

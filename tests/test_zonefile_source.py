@@ -23,7 +23,7 @@ TIMING = FileTiming(quiet=0.5, poll=3600.0)
 """Changes are found by events only."""
 
 
-class Reader:
+class SourceReader:
     """Follows a source, list by list."""
 
     def __init__(self, source: ZoneFileSource) -> None:
@@ -53,7 +53,7 @@ class Reader:
                     return [*sorted(faults), f"lost: {reason}"]
 
 
-Follow = Callable[[Path], Awaitable[Reader]]
+Follow = Callable[[Path], Awaitable[SourceReader]]
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ async def follow() -> AsyncIterator[Follow]:
     files = FileWatch(TIMING)
     tasks = [asyncio.create_task(files.run())]
 
-    async def start(path: Path) -> Reader:
-        reader = Reader(
+    async def start(path: Path) -> SourceReader:
+        reader = SourceReader(
             ZoneFileSource("one", str(path), name_from_text(ZONE), 77, read_zone, files)
         )
         tasks.append(asyncio.create_task(reader.run()))
@@ -282,7 +282,7 @@ async def test_loss_of_most_records_is_logged(
     assert logs == ([{"event": event, "log_level": "warning", **fields}] if logged else [])
 
 
-async def feed(reader: Reader, catalog: Catalog) -> None:
+async def feed(reader: SourceReader, catalog: Catalog) -> None:
     while True:
         change = await reader.changes.get()
         await catalog.feed("one", change)

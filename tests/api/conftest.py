@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.kit import Api, running
+from tests.api.kit import ApiKit, running
 from tests.servers import ServerFixture
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
+async def api(tmp_path: Path) -> AsyncIterator[ApiKit]:
     """With an empty registry, and the zones of ``kit.ZONES``."""
     async with running(tmp_path) as opened:
         yield opened

@@ -27,7 +27,7 @@ from musterd.server.source_runner import SourceRunner
 from musterd.server.store import LIMITS
 from musterd.settings import Settings
 from musterd.sources.registry import RegistrySource
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.dnskit import ask
 
 ZONE = "lab.internal"
@@ -36,10 +36,10 @@ LATER = 4e9
 """A time, seconds since 1970, that the tests don't live to see."""
 
 
-class Api:
+class ApiKit:
     """An API over a store, a catalog and a core of its own."""
 
-    def __init__(self, context: Context, core: Core, store: Embedded, admin: str) -> None:
+    def __init__(self, context: Context, core: Core, store: EmbeddedStore, admin: str) -> None:
         self.context = context
         self.core = core
         self.store = store
@@ -130,14 +130,14 @@ async def running(
     *,
     options: EmbeddedOptions | None = None,
     other: Any = None,
-) -> AsyncIterator[Api]:
+) -> AsyncIterator[ApiKit]:
     """An API whose registry is in a folder, or in another store."""
     config, clock, core = settings(zones), LoopClock(), Core()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(config)
     async with contextlib.AsyncExitStack() as stack:
-        store: Embedded = other or await stack.enter_async_context(
-            await Embedded.open(folder / "store.db", options or EmbeddedOptions(limits=LIMITS))
+        store: EmbeddedStore = other or await stack.enter_async_context(
+            await EmbeddedStore.open(folder / "store.db", options or EmbeddedOptions(limits=LIMITS))
         )
         applied, tokens = Applied(), Tokens(store, clock.time)
         ttls = {name_from_text(str(zone["name"])): int(zone.get("ttl", 30)) for zone in zones}
@@ -153,7 +153,7 @@ async def running(
             settings=lambda: config.api, listening=lambda: ["127.0.0.1:53"],
             clock=clock.time, started=clock.time(), version="1",
         )  # fmt: skip
-        api = Api(context, core, store, admin)
+        api = ApiKit(context, core, store, admin)
         try:
             yield api
         finally:

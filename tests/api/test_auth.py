@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.api.app import described
-from tests.api.kit import LATER, Api
+from tests.api.kit import LATER, ApiKit
 
 BODIES: dict[tuple[str, str], object] = {
     ("PUT", "/v1/records/{zone}/{owner}/{type}"): {"records": [{"data": "10.0.0.1"}]},
@@ -50,7 +50,7 @@ def test_every_route_is_found() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_route_requires_token(api: Api, method: str, path: str) -> None:
+async def test_route_requires_token(api: ApiKit, method: str, path: str) -> None:
     body, target = BODIES.get((method, path)), filled(path)
     now = api.context.clock()
     ended, _ = await api.context.tokens.create("ended", ["admin"], now + 1000)
@@ -85,7 +85,7 @@ OF_OTHERS = [["read", "write:other.test"], ["write:sub.lab.internal"], ["write:i
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_route_requires_its_scope(api: Api, method: str, path: str) -> None:
+async def test_route_requires_its_scope(api: ApiKit, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
     of_others = OF_OTHERS if scope == "write" and "{zone}" in path else []
     tokens = [await api.token(*scopes) for scopes in (*WRONG[scope], *of_others)]
@@ -97,14 +97,14 @@ async def test_route_requires_its_scope(api: Api, method: str, path: str) -> Non
     assert await state(api) == before
 
 
-async def state(api: Api) -> Any:
+async def state(api: ApiKit) -> Any:
     """Return the revision of the store; a refused request does not change it."""
     return (await api.store.range(b"")).revision, api.context.tokens.all()
 
 
 # A watch never ends; test_watch tests it.
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != "/v1/watch"])
-async def test_route_accepts_its_scope(api: Api, method: str, path: str) -> None:
+async def test_route_accepts_its_scope(api: ApiKit, method: str, path: str) -> None:
     body, scope = BODIES.get((method, path)), needs(method, path)
     for wide in (["write:*"], ["write:lab.internal"]) if scope == "write" else ([scope], ["admin"]):
         token = await api.token(*wide)
@@ -112,7 +112,7 @@ async def test_route_accepts_its_scope(api: Api, method: str, path: str) -> None
         assert response.status_code not in (401, 403), response.text
 
 
-async def test_token_writes_only_to_its_zone(api: Api) -> None:
+async def test_token_writes_only_to_its_zone(api: ApiKit) -> None:
     body = {"data": "10.0.0.1"}
     token = await api.token("write:Other.Test.")
     await api.ok("POST", "/records/other.test/a/A", body, token=token)
@@ -123,7 +123,7 @@ async def test_token_writes_only_to_its_zone(api: Api) -> None:
     await api.refused(409, "POST", "/records/lab.internal/a.sub/A", body, token=parent)
 
 
-async def test_tokens_are_created_listed_and_revoked(api: Api) -> None:
+async def test_tokens_are_created_listed_and_revoked(api: ApiKit) -> None:
     wanted = {"name": "ci", "scopes": ["read", "write:Lab.INTERNAL.", "read"], "expires": LATER}
     response = await api.call("POST", "/tokens", wanted)
     assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
@@ -149,11 +149,11 @@ async def test_tokens_are_created_listed_and_revoked(api: Api) -> None:
      {"name": "x", "scopes": ["write:a..b"]}, {"name": "x", "scopes": "read"},
      {"name": "x", "scopes": ["read"], "expires": 1}, {"name": "x", "scopes": ["read"], "a": 1}],
 )  # fmt: skip
-async def test_invalid_token_request_is_rejected(api: Api, body: object) -> None:
+async def test_invalid_token_request_is_rejected(api: ApiKit, body: object) -> None:
     await api.refused(422, "POST", "/tokens", body)
 
 
-async def test_token_expires(api: Api) -> None:
+async def test_token_expires(api: ApiKit) -> None:
     now = api.context.clock()
     text, _ = await api.context.tokens.create("brief", ["read"], now + 1000)
     await api.ok("GET", "/records", token=text)
@@ -161,7 +161,7 @@ async def test_token_expires(api: Api) -> None:
     await api.refused(401, "GET", "/records", token=text)
 
 
-async def test_openapi_description_needs_no_token(api: Api) -> None:
+async def test_openapi_description_needs_no_token(api: ApiKit) -> None:
     response = await api.client.get("/openapi.json")
     assert response.status_code == 200
     assert response.json()["security"] == [{"token": []}]
@@ -169,7 +169,7 @@ async def test_openapi_description_needs_no_token(api: Api) -> None:
         assert (await api.client.get(path)).status_code == 401
 
 
-async def test_token_is_read_from_authorization_header(api: Api) -> None:
+async def test_token_is_read_from_authorization_header(api: ApiKit) -> None:
     for scheme in ("bearer", "BEARER", "Bearer "):
         headers = {"authorization": f"{scheme} {api.admin}"}
         await api.ok("GET", "/status", token="", headers=headers)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from tests.api.kit import Api
         ("CNAME", r"\# 10 03776562047465737400", "web.test."),
     ],
 )
-async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown: str) -> None:
+async def test_record_data_is_normalized(api: ApiKit, rtype: str, data: str, shown: str) -> None:
     record = await api.ok("POST", f"/records/lab.internal/x/{rtype}", {"data": data})
     assert record["data"] == shown
     assert api.answers("x", record["type"]) == [shown]
@@ -54,12 +54,12 @@ async def test_record_data_is_normalized(api: Api, rtype: str, data: str, shown:
      ("A", r"\# 3 0a0000"), ("CNAME", r"\# 2 0000"), ("NS", r"\# 5 0377656200x"),
      ("TXT", r"\# 2 05aa"), ("A", r"\# 99999 0a"), ("A", r"\#4 0a000001")],
 )  # fmt: skip
-async def test_invalid_data_is_rejected(api: Api, rtype: str, data: str) -> None:
+async def test_invalid_data_is_rejected(api: ApiKit, rtype: str, data: str) -> None:
     await api.refused(422, "POST", f"/records/lab.internal/x/{rtype}", {"data": data})
     await api.refused(422, "PUT", f"/records/lab.internal/x/{rtype}/1", {"data": data})
 
 
-async def test_data_without_a_text_form_of_its_type_is_kept(api: Api) -> None:
+async def test_data_without_a_text_form_of_its_type_is_kept(api: ApiKit) -> None:
     path = "/records/lab.internal/x/ISDN/one"
     record = await api.ok("PUT", path, {"data": r"\# 2 0000"})
     assert record["data"] == r"\# 2 0000"
@@ -82,12 +82,12 @@ async def test_data_without_a_text_form_of_its_type_is_kept(api: Api) -> None:
      ("DNSKEY", "256 3 8 AwEA!!AAQ==", "base64")],
 )  # fmt: skip
 async def test_data_that_would_be_dropped_is_named(
-    api: Api, rtype: str, data: str, named: str
+    api: ApiKit, rtype: str, data: str, named: str
 ) -> None:
     assert named in await refused_everywhere(api, "x", rtype, data)
 
 
-async def refused_everywhere(api: Api, owner: str, rtype: str, data: str) -> str:
+async def refused_everywhere(api: ApiKit, owner: str, rtype: str, data: str) -> str:
     """Return the reason why no way of writing takes a record."""
     path = f"/records/lab.internal/{owner}/{rtype}"
     reasons = set()
@@ -114,7 +114,7 @@ TARGETS = [("CNAME", "{}"), ("NS", "{}"), ("PTR", "{}"), ("DNAME", "{}"), ("MX",
 
 
 @pytest.mark.parametrize(("rtype", "data"), TARGETS)
-async def test_name_of_one_label_in_data_is_rejected(api: Api, rtype: str, data: str) -> None:
+async def test_name_of_one_label_in_data_is_rejected(api: ApiKit, rtype: str, data: str) -> None:
     reason = await refused_everywhere(api, "x", rtype, data.format("web"))
     assert "write web. for that, or web.lab.internal. for" in reason
     reason = await refused_everywhere(api, "x", rtype, data.format("@"))
@@ -130,13 +130,13 @@ async def test_name_of_one_label_in_data_is_rejected(api: Api, rtype: str, data:
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1.", "fd00::1", "fd00::1.", "[fd00::1]"])
 @pytest.mark.parametrize(("rtype", "data"), TARGETS)
 async def test_address_for_a_name_is_rejected(
-    api: Api, rtype: str, data: str, address: str
+    api: ApiKit, rtype: str, data: str, address: str
 ) -> None:
     reason = await refused_everywhere(api, "x", rtype, data.format(address))
     assert "is an address: write the name" in reason
 
 
-async def test_number_in_a_name_is_no_address(api: Api) -> None:
+async def test_number_in_a_name_is_no_address(api: ApiKit) -> None:
     for number, data in enumerate(("1.0.0.10.in-addr.arpa", "10.0.0.1.test", "10.0.0.999", "1.2")):
         record = await api.ok("PUT", f"/records/lab.internal/x/NS/{number}", {"data": data})
         assert record["data"] == f"{data}."
@@ -148,7 +148,7 @@ async def test_number_in_a_name_is_no_address(api: Api) -> None:
      ("*", "NS", "ns.test."), ("*.a", "NS", "ns.test."), ("*.a", "DNAME", "web.test.")],
 )  # fmt: skip
 async def test_record_that_is_never_answered_is_rejected(
-    api: Api, owner: str, rtype: str, data: str
+    api: ApiKit, owner: str, rtype: str, data: str
 ) -> None:
     await refused_everywhere(api, owner, rtype, data)
     path = f"/records/lab.internal/{owner}/{rtype}"
@@ -166,7 +166,7 @@ EQUAL = [("MX", "10 {}"), ("SRV", "0 1 80 {}"), ("KX", "1 {}"), ("AFSDB", "1 {}"
 
 
 @pytest.mark.parametrize(("rtype", "data"), EQUAL)
-async def test_case_of_names_in_data_does_not_count(api: Api, rtype: str, data: str) -> None:
+async def test_case_of_names_in_data_does_not_count(api: ApiKit, rtype: str, data: str) -> None:
     path = f"/records/lab.internal/x/{rtype}"
     mixed, lower = data.format("Mail.Test."), data.format("mail.test.")
     record = await api.ok("POST", path, {"data": mixed})
@@ -191,7 +191,7 @@ async def test_case_of_names_in_data_does_not_count(api: Api, rtype: str, data: 
     assert len(api.answers("x", rtype)) == 1
 
 
-async def test_list_finds_equal_data(api: Api) -> None:
+async def test_list_finds_equal_data(api: ApiKit) -> None:
     path = "/records/lab.internal/x/MX"
     await api.ok("PUT", f"{path}/one", {"data": "10 Mail.Test."})
     await api.ok("PUT", f"{path}/two", {"data": "10 mail.test."})
@@ -206,7 +206,7 @@ async def test_list_finds_equal_data(api: Api) -> None:
 @pytest.mark.parametrize(
     "owner", ["web.lab.internal", "lab.internal", "Web.LAB.internal", "*.lab.internal"]
 )
-async def test_owner_that_ends_in_its_zone_needs_a_dot(api: Api, owner: str) -> None:
+async def test_owner_that_ends_in_its_zone_needs_a_dot(api: ApiKit, owner: str) -> None:
     reason = await refused_everywhere(api, owner, "A", "10.0.0.1")
     assert f"write {owner}. for that name, or {owner.lower()}.lab.internal. for" in reason
     await api.refused(422, "GET", f"/records/lab.internal/{owner}")

@@ -10,16 +10,16 @@ from musterd.rr.names import name_from_text
 from musterd.rr.rrset import Record, pack
 from musterd.server.hidden import HiddenSearch
 from musterd.sources.changes import Fault, Lost, Put, PutMany, Withheld, WithheldRecord
-from tests.api.kit import Api, settings
+from tests.api.kit import ApiKit, settings
 from tests.catalogkit import rows
 
 
-async def explain(api: Api, name: str, **query: str) -> Any:
+async def explain(api: ApiKit, name: str, **query: str) -> Any:
     more = "".join(f"&{key}={value}" for key, value in query.items())
     return await api.ok("GET", f"/explain?name={name}{more}")
 
 
-async def test_explain_shows_registered_records(api: Api) -> None:
+async def test_explain_shows_registered_records(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/web/A/one", {"data": "10.0.0.1", "policy": "one"})
     record = await api.ok("PUT", "/records/lab.internal/web/A/two", {"data": "10.0.0.2", "ttl": 9})
     found = await explain(api, "web.lab.internal")
@@ -42,7 +42,7 @@ async def test_explain_shows_registered_records(api: Api) -> None:
                      "left_out": []}  # fmt: skip
 
 
-async def test_explain_depends_on_client(api: Api) -> None:
+async def test_explain_depends_on_client(api: ApiKit) -> None:
     records = [{"data": f"10.0.0.{n}", "policy": "sticky"} for n in range(1, 9)]
     await api.ok("PUT", "/records/lab.internal/web/A", {"records": records})
     for client in ("10.1.1.1", "10.2.2.2", "fd00::1"):
@@ -53,7 +53,7 @@ async def test_explain_depends_on_client(api: Api) -> None:
         )
 
 
-async def test_explain_accepts_types(api: Api) -> None:
+async def test_explain_accepts_types(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/a/TXT/1", {"data": "x"})
     assert (await explain(api, "a.lab.internal"))["type"] == "TXT"
     assert (await explain(api, "a.lab.internal", type="a"))["records"] == []
@@ -63,7 +63,7 @@ async def test_explain_accepts_types(api: Api) -> None:
     assert (nothing["type"], nothing["answer"]["rcode"]) == ("A", "NXDOMAIN")
 
 
-async def test_explain_shows_wildcard(api: Api) -> None:
+async def test_explain_shows_wildcard(api: ApiKit) -> None:
     """Its records are shown for a name that they answer for, and for no other."""
     await api.ok("PUT", "/records/lab.internal/*.w/A/1", {"data": "10.0.0.1", "policy": "one"})
     await api.ok("PUT", "/records/lab.internal/x.y.w/TXT/1", {"data": "x"})
@@ -76,7 +76,7 @@ async def test_explain_shows_wildcard(api: Api) -> None:
     assert (await explain(api, "b.w.lab.internal", type="TXT"))["records"] == []
 
 
-async def test_explain_follows_cname(api: Api) -> None:
+async def test_explain_follows_cname(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/w/CNAME/1", {"data": "v.lab.internal"})
     await api.ok("PUT", "/records/lab.internal/v/A/1", {"data": "10.0.0.1"})
     found = await explain(api, "w.lab.internal", type="A")
@@ -90,11 +90,11 @@ async def test_explain_follows_cname(api: Api) -> None:
      ("name=lab.internal&type=NOPE", 422), ("name=lab.internal&client=x", 422),
      ("name=lab.internal&nope=1", 422)],
 )  # fmt: skip
-async def test_invalid_question_is_rejected(api: Api, query: str, status: int) -> None:
+async def test_invalid_question_is_rejected(api: ApiKit, query: str, status: int) -> None:
     await api.refused(status, "GET", f"/explain?{query}")
 
 
-async def test_status_shows_sources(api: Api) -> None:
+async def test_status_shows_sources(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/web/A/one", {"data": "10.0.0.1"})
     status = await api.ok("GET", "/status")
     assert (status["version"], status["listeners"]) == ("1", ["127.0.0.1:53"])
@@ -110,7 +110,7 @@ async def test_status_shows_sources(api: Api) -> None:
     assert status["problems"] == []
 
 
-async def test_status_counts_omitted_problems(api: Api) -> None:
+async def test_status_counts_omitted_problems(api: ApiKit) -> None:
     faults = [Fault(f"key {number}", "wrong") for number in range(MAX_PROBLEMS + 2)]
     api.context.catalog.apply("registry", *faults)
     first, newest, *_ = (await api.ok("GET", "/status"))["problems"]
@@ -118,7 +118,7 @@ async def test_status_counts_omitted_problems(api: Api) -> None:
     assert newest == f"source registry: key {MAX_PROBLEMS + 1}: wrong"
 
 
-async def test_status_lists_problems(api: Api) -> None:
+async def test_status_lists_problems(api: ApiKit) -> None:
     key = b"/musterd/v1/records/lab.internal/bad/A/1"
     value = b'{"data": "nope"}'
     done = await api.store.transaction((), (StorePut(key, value),))
@@ -134,7 +134,7 @@ async def test_status_lists_problems(api: Api) -> None:
     )
 
 
-async def test_explain_shows_referral(api: Api) -> None:
+async def test_explain_shows_referral(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/cut/NS/1", {"data": "ns.cut.lab.internal."})
     await api.ok("PUT", "/records/lab.internal/ns.cut/A/1", {"data": "10.0.0.9"})
     for name in ("web.cut", "cut", "ns.cut"):
@@ -148,13 +148,13 @@ async def test_explain_shows_referral(api: Api) -> None:
         assert " SOA " in answer["authority"][0]
 
 
-async def test_explain_is_not_counted_as_a_query(api: Api) -> None:
+async def test_explain_is_not_counted_as_a_query(api: ApiKit) -> None:
     before = api.core.counters()
     await explain(api, "web.lab.internal", type="A")
     assert api.core.counters() == before
 
 
-async def test_explain_shows_what_was_left_out(api: Api) -> None:
+async def test_explain_shows_what_was_left_out(api: ApiKit) -> None:
     key = b"/musterd/v1/records/lab.internal/bad/A/1"
     done = await api.store.transaction((), (StorePut(key, b'{"data": "nope"}'),))
     await api.context.registry.applied.reached(done.revision)
@@ -167,7 +167,7 @@ async def test_explain_shows_what_was_left_out(api: Api) -> None:
         assert (await explain(api, name))["left_out"] == []
 
 
-async def test_explain_shows_keys_below_a_name_that_were_left_out(api: Api) -> None:
+async def test_explain_shows_keys_below_a_name_that_were_left_out(api: ApiKit) -> None:
     owner = name_from_text("x1.web.lab.internal")
     below = Fault("/skydns/internal/lab/web/x1", "not JSON", owner)
     api.context.catalog.apply("registry", below, Fault("z.zone:3", "wrong"))
@@ -182,7 +182,7 @@ async def test_explain_shows_keys_below_a_name_that_were_left_out(api: Api) -> N
     assert len((await explain(api, "web.lab.internal"))["left_out"]) == 20
 
 
-async def test_explain_shows_sources_that_the_zone_does_not_list(api: Api) -> None:
+async def test_explain_shows_sources_that_the_zone_does_not_list(api: ApiKit) -> None:
     zones: Any = [{"name": "lab.internal"}, {"name": "kid.lab.internal", "sources": ["f"]}]
     source = {"name": "f", "path": "unused.zone", "zone": "kid.lab.internal"}
     await api.ok("PUT", "/records/lab.internal/q.kid/A/1", {"data": "10.0.0.1"})
@@ -192,7 +192,7 @@ async def test_explain_shows_sources_that_the_zone_does_not_list(api: Api) -> No
     assert record["hidden"] == "the zone kid.lab.internal. does not list this source"
 
 
-async def test_explain_shows_withheld_records_of_a_type_that_has_no_others(api: Api) -> None:
+async def test_explain_shows_withheld_records_of_a_type_that_has_no_others(api: ApiKit) -> None:
     owner = name_from_text("web.lab.internal")
     record = WithheldRecord(1, 1, bytes((10, 0, 0, 1)), "its status is DOWN")
     api.context.catalog.apply("registry", Withheld(owner, (record,)))
@@ -200,7 +200,7 @@ async def test_explain_shows_withheld_records_of_a_type_that_has_no_others(api: 
     assert (shown["data"], shown["hidden"]) == ("10.0.0.1", "its status is DOWN")
 
 
-async def test_status_lists_records_that_are_never_answered(api: Api) -> None:
+async def test_status_lists_records_that_are_never_answered(api: ApiKit) -> None:
     lines = "cut 30 NS ns.elsewhere.test.", "www.cut 30 A 10.0.0.1"
     catalog = api.context.catalog
     catalog.apply("registry", PutMany(1, 0.0, rows(*lines)))

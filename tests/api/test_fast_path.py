@@ -12,7 +12,7 @@ import pytest
 
 from musterd.api import fast_path
 from musterd.server.api import ApiService
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 from tests.servers import ServerFixture, connect, service
 
 PATH = "/v1/records/lab.internal/web/A"
@@ -58,7 +58,7 @@ PATHS = (
 )  # fmt: skip
 
 
-class Case(NamedTuple):
+class FastPathCase(NamedTuple):
     """A request. pieces: the number of chunks of its body; 0 sends it with its length."""
 
     method: str = "PUT"
@@ -68,35 +68,35 @@ class Case(NamedTuple):
     pieces: int = 0
 
 
-def _cases() -> Iterator[Case]:
+def _cases() -> Iterator[FastPathCase]:
     json_type = ("Content-Type", "application/json")
     for method, path in (("PUT", ONE), ("POST", PATH)):
         for kind, pieces in itertools.product(TYPES, (0, 1, 2, 5)):
-            yield Case(method, path, (("Content-Type", kind),), pieces=pieces)
-        yield Case(method, path, ())
-        yield Case(method, path, (json_type, json_type))
-        yield Case(method, path, (json_type, ("Content-Type", "text/plain")))
-        yield Case(method, path, (("Content-Type", "text/plain"), json_type))
+            yield FastPathCase(method, path, (("Content-Type", kind),), pieces=pieces)
+        yield FastPathCase(method, path, ())
+        yield FastPathCase(method, path, (json_type, json_type))
+        yield FastPathCase(method, path, (json_type, ("Content-Type", "text/plain")))
+        yield FastPathCase(method, path, (("Content-Type", "text/plain"), json_type))
         for body, pieces in itertools.product(BODIES, (0, 2)):
-            yield Case(method, path, body=body, pieces=pieces)
+            yield FastPathCase(method, path, body=body, pieces=pieces)
     for name, size, kind in itertools.product(("If-Match", "If-None-Match"), TAGS, TYPES[:2]):
         tag = (name, '"' + "1" * size + '"')
-        yield Case(headers=(("Content-Type", kind), tag))
-        yield Case("DELETE", headers=(tag,), body=b"")
+        yield FastPathCase(headers=(("Content-Type", kind), tag))
+        yield FastPathCase("DELETE", headers=(tag,), body=b"")
     for name in ("If-Match", "If-None-Match"):
         for value in ("", "*", " * ", '"1"', 'W/"1"', '"1", "2"', "1", '"\xe4"', "*, *", ","):
-            yield Case(headers=(json_type, (name, value)))
-            yield Case("DELETE", headers=((name, value),), body=b"")
-            yield Case(headers=(json_type, (name, value), (name, '"7"')))
-            yield Case(headers=(json_type, (name, '"7"'), (name, value)))
+            yield FastPathCase(headers=(json_type, (name, value)))
+            yield FastPathCase("DELETE", headers=((name, value),), body=b"")
+            yield FastPathCase(headers=(json_type, (name, value), (name, '"7"')))
+            yield FastPathCase(headers=(json_type, (name, '"7"'), (name, value)))
     for method, path in itertools.product(("PUT", "GET", "DELETE", "POST", "PATCH"), PATHS):
-        yield Case(method, path, body=BODY if method in ("PUT", "POST") else b"")
+        yield FastPathCase(method, path, body=BODY if method in ("PUT", "POST") else b"")
 
 
 CASES = tuple(_cases())
 
 
-def _encode(case: Case, token: str) -> bytes:
+def _encode(case: FastPathCase, token: str) -> bytes:
     lines = [
         f"{case.method} {case.path} HTTP/1.1",
         "Host: localhost",
@@ -121,7 +121,7 @@ class Reply(NamedTuple):
     body: Any
 
 
-async def _ask(server: Any, case: Case, token: str) -> Reply:
+async def _ask(server: Any, case: FastPathCase, token: str) -> Reply:
     reader, writer = await connect(server)
     data = _encode(case, token)
     if case.pieces > 1:
@@ -146,8 +146,8 @@ async def _replies(server: Any, token: str) -> list[Reply]:
     """Send every case, each after the same write."""
     found = []
     for case in CASES:
-        await _ask(server, Case("DELETE", PATH, (), b""), token)
-        await _ask(server, Case(), token)
+        await _ask(server, FastPathCase("DELETE", PATH, (), b""), token)
+        await _ask(server, FastPathCase(), token)
         found.append(await _ask(server, case, token))
     return found
 
@@ -178,12 +178,12 @@ async def test_fast_path_and_fastapi_agree(fixture: ServerFixture) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES[:2])
-async def test_if_match_is_limited_for_every_content_type(api: Api, kind: str) -> None:
+async def test_if_match_is_limited_for_every_content_type(api: ApiKit, kind: str) -> None:
     headers = {"content-type": kind, "if-match": '"' + "1" * 3000 + '"'}
     await api.refused(422, "PUT", ONE[3:], content=BODY, headers=headers)
 
 
-async def test_in_process_kit_takes_the_fast_path(api: Api) -> None:
+async def test_in_process_kit_takes_the_fast_path(api: ApiKit) -> None:
     app = api.gate._app = AsyncMock()
     await api.ok("PUT", ONE[3:], {"data": "10.0.0.1"})
     assert not app.called

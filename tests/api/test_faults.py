@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 ONE = "/records/lab.internal/web/A/one"
 A = {"data": "10.0.0.1"}
@@ -32,13 +32,13 @@ A = {"data": "10.0.0.1"}
     ],
 )  # fmt: skip
 async def test_problem_detail_names_the_fault(
-    api: Api, method: str, path: str, body: object, detail: str
+    api: ApiKit, method: str, path: str, body: object, detail: str
 ) -> None:
     problem = await api.refused(422, method, path, body)
     assert problem["detail"].startswith(detail)
 
 
-async def test_invalid_json_is_rejected(api: Api) -> None:
+async def test_invalid_json_is_rejected(api: ApiKit) -> None:
     headers = {"content-type": "application/json"}
     problem = await api.refused(422, "PUT", ONE, content=b'{"data":', headers=headers)
     assert problem["detail"].startswith("body: is not valid JSON: ")

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 ROOT = "/records/lab.internal"
 NS = {"records": [{"data": "ns.kid.lab.internal"}, {"data": "NS.Other.test."}]}
 
 
-async def hidden(api: Api, owner: str, rtype: str, data: str) -> None:
+async def hidden(api: ApiKit, owner: str, rtype: str, data: str) -> None:
     """No way of writing takes a record."""
     path = f"{ROOT}/{owner}/{rtype}"
     before = (await api.ok("GET", "/records"))["records"]
@@ -34,13 +34,13 @@ async def hidden(api: Api, owner: str, rtype: str, data: str) -> None:
      ("kid", "DNAME", "a.test.")],
 )  # fmt: skip
 async def test_record_at_or_below_a_delegation_is_rejected(
-    api: Api, owner: str, rtype: str, data: str
+    api: ApiKit, owner: str, rtype: str, data: str
 ) -> None:
     await api.ok("PUT", f"{ROOT}/kid/NS", NS)
     await hidden(api, owner, rtype, data)
 
 
-async def test_glue_and_records_of_the_delegation_are_taken(api: Api) -> None:
+async def test_glue_and_records_of_the_delegation_are_taken(api: ApiKit) -> None:
     await api.ok("PUT", f"{ROOT}/kid/NS", NS)
     await api.ok("POST", f"{ROOT}/NS.kid/A", {"data": "10.0.0.1"})
     await api.ok("POST", f"{ROOT}/ns.kid/AAAA", {"data": "fd00::1"})
@@ -53,7 +53,7 @@ async def test_glue_and_records_of_the_delegation_are_taken(api: Api) -> None:
     await api.ok("POST", f"{ROOT}/web/A", {"data": "10.0.0.2"})
 
 
-async def test_records_are_taken_again_without_the_delegation(api: Api) -> None:
+async def test_records_are_taken_again_without_the_delegation(api: ApiKit) -> None:
     await api.ok("PUT", f"{ROOT}/kid/NS/one", {"data": "ns.other.test."})
     await api.refused(409, "PUT", f"{ROOT}/web.kid/A/one", {"data": "10.0.0.1"})
     await api.ok("DELETE", f"{ROOT}/kid/NS/one")
@@ -64,7 +64,7 @@ async def test_records_are_taken_again_without_the_delegation(api: Api) -> None:
     await api.ok("DELETE", f"{ROOT}/web.kid/A/one")
 
 
-async def test_server_of_the_delegation_itself_is_glue(api: Api) -> None:
+async def test_server_of_the_delegation_itself_is_glue(api: ApiKit) -> None:
     await api.ok("PUT", f"{ROOT}/kid/A/one", {"data": "10.0.0.1"})
     await api.refused(409, "PUT", f"{ROOT}/kid/NS/one", {"data": "ns.other.test."})
     await api.ok("PUT", f"{ROOT}/kid/NS/one", {"data": "Kid.lab.internal."})
@@ -72,7 +72,7 @@ async def test_server_of_the_delegation_itself_is_glue(api: Api) -> None:
     await api.ok("PUT", f"{ROOT}/kid/NS", {"records": []})
 
 
-async def test_delegation_does_not_hide_records_at_its_name(api: Api) -> None:
+async def test_delegation_does_not_hide_records_at_its_name(api: ApiKit) -> None:
     await api.ok("PUT", f"{ROOT}/kid/TXT/one", {"data": "x"})
     for method, path, body in (
         ("PUT", f"{ROOT}/kid/NS/one", {"data": "ns.other.test."}),
@@ -89,7 +89,7 @@ async def test_delegation_does_not_hide_records_at_its_name(api: Api) -> None:
      ("sub.old", "NS", "ns.other.test."), ("ns.sub.old", "A", "10.0.0.1")],
 )  # fmt: skip
 async def test_record_below_a_dname_is_rejected(
-    api: Api, owner: str, rtype: str, data: str
+    api: ApiKit, owner: str, rtype: str, data: str
 ) -> None:
     await api.ok("PUT", f"{ROOT}/old/DNAME/one", {"data": "new.lab.internal."})
     await hidden(api, owner, rtype, data)
@@ -97,7 +97,7 @@ async def test_record_below_a_dname_is_rejected(
         await api.ok("PUT", f"{ROOT}/{place}/{kind}/one", {"data": text})
 
 
-async def test_record_below_a_dname_at_the_apex_is_rejected(api: Api) -> None:
+async def test_record_below_a_dname_at_the_apex_is_rejected(api: ApiKit) -> None:
     await api.ok("PUT", f"{ROOT}/@/DNAME/one", {"data": "new.test."})
     await hidden(api, "web", "A", "10.0.0.1")
     await api.ok("PUT", f"{ROOT}/@/A/one", {"data": "10.0.0.1"})
@@ -105,7 +105,7 @@ async def test_record_below_a_dname_at_the_apex_is_rejected(api: Api) -> None:
     await api.ok("PUT", "/records/sub.lab.internal/web/A/one", {"data": "10.0.0.1"})
 
 
-async def test_import_is_checked_as_a_whole(api: Api) -> None:
+async def test_import_is_checked_as_a_whole(api: ApiKit) -> None:
     path = "/zones/lab.internal/import"
     content = b"kid NS ns.kid\nkid NS ns.other.test.\nns.kid A 10.0.0.1\nweb A 10.0.0.2\n"
     await api.ok("POST", path, content=content)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 from tests.catalogkit import until
 
 ONE = "/records/lab.internal/web/A/one"
 
 
-async def test_change_has_an_author(api: Api) -> None:
+async def test_change_has_an_author(api: ApiKit) -> None:
     other = await api.token("write:*", name="other")
     first = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     second = await api.ok("PUT", ONE, {"data": "10.0.0.2"}, token=other)
@@ -25,7 +25,7 @@ async def test_change_has_an_author(api: Api) -> None:
     assert revisions == sorted(revisions, reverse=True)
 
 
-async def test_lease_expiry_has_no_author(api: Api) -> None:
+async def test_lease_expiry_has_no_author(api: ApiKit) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     await api.ok("DELETE", f"/leases/{lease}")
@@ -33,7 +33,7 @@ async def test_lease_expiry_has_no_author(api: Api) -> None:
     assert (last["action"], last["who"], last["record"]) == ("expired", "", None)
 
 
-async def test_history_is_filtered_by_path(api: Api) -> None:
+async def test_history_is_filtered_by_path(api: ApiKit) -> None:
     for path in ("lab.internal/a/A/1", "lab.internal/a/A/2", "lab.internal/a/TXT/1",
                  "lab.internal/ab/A/1", "other.test/a/A/1"):  # fmt: skip
         data = "x" if "TXT" in path else "10.0.0.1"
@@ -49,7 +49,7 @@ async def test_history_is_filtered_by_path(api: Api) -> None:
     await api.refused(404, "GET", "/history?zone=nope.test")
 
 
-async def test_history_is_paged(api: Api) -> None:
+async def test_history_is_paged(api: ApiKit) -> None:
     for number in range(7):
         await api.ok("PUT", ONE, {"data": f"10.0.0.{number}"})
     found: list[str] = []
@@ -62,7 +62,7 @@ async def test_history_is_paged(api: Api) -> None:
     assert found == [f"10.0.0.{number}" for number in reversed(range(7))]
 
 
-async def test_rrset_write_is_one_change(api: Api) -> None:
+async def test_rrset_write_is_one_change(api: ApiKit) -> None:
     path = "/records/lab.internal/web/A"
     await api.ok("PUT", path, {"records": [{"data": f"10.0.0.{n}"} for n in range(5)]})
     page = await api.ok("GET", "/history?limit=2")
@@ -71,14 +71,14 @@ async def test_rrset_write_is_one_change(api: Api) -> None:
     assert rest == {"entries": [], "next": None}
 
 
-async def test_compacted_history_is_not_an_error(api: Api) -> None:
+async def test_compacted_history_is_not_an_error(api: ApiKit) -> None:
     record = await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     await api.store.compact(record["revision"])
     assert await api.ok("GET", "/history") == {"entries": [], "next": None}
 
 
 @pytest.mark.slow
-async def test_expired_lease_is_in_history(api: Api) -> None:
+async def test_expired_lease_is_in_history(api: ApiKit) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 1}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     assert api.answers("web") == ["10.0.0.1"]

@@ -29,7 +29,7 @@ Records = dict[tuple[str, str], set[tuple[int, str]]]
 
 
 @dataclass
-class Writer:
+class RecordingWriter:
     """A client with names of its own, so that their records are known exactly.
 
     turn: number of its next write; there: its records after the last acknowledged write.
@@ -96,7 +96,7 @@ class Writer:
 @pytest.mark.timeout(60 + 10 * KILLS)
 async def test_no_acknowledged_write_is_lost(fixture: ServerFixture) -> None:
     chance = random.Random()  # noqa: S311
-    writers = [Writer(number) for number in range(WRITERS)]
+    writers = [RecordingWriter(number) for number in range(WRITERS)]
     for number in range(KILLS):
         if not number % 5:
             # While the server opens and recovers its store.
@@ -111,7 +111,7 @@ async def test_no_acknowledged_write_is_lost(fixture: ServerFixture) -> None:
         await check(server, writers)
 
 
-async def killed(server: ServerProcess, writers: list[Writer], after: int) -> None:
+async def killed(server: ServerProcess, writers: list[RecordingWriter], after: int) -> None:
     """Write with all clients, and kill the server after a number of acknowledged writes."""
     last = after + sum(writer.turn for writer in writers)
     async with server.client() as client, asyncio.TaskGroup() as group:
@@ -121,7 +121,7 @@ async def killed(server: ServerProcess, writers: list[Writer], after: int) -> No
         server.process.kill()
 
 
-async def check(server: ServerProcess, writers: list[Writer]) -> None:
+async def check(server: ServerProcess, writers: list[RecordingWriter]) -> None:
     """Check that all acknowledged writes are stored and answered, and at most one more."""
     found = await listed(server)
     for writer in writers:

@@ -1,11 +1,11 @@
 """Leases: records that stay for as long as somebody renews them."""
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 ONE = "/records/lab.internal/web/A/one"
 
 
-async def test_records_are_removed_with_their_lease(api: Api) -> None:
+async def test_records_are_removed_with_their_lease(api: ApiKit) -> None:
     response = await api.call("POST", "/leases", {"ttl": 60})
     assert response.status_code == 201
     lease = response.json()
@@ -26,12 +26,12 @@ async def test_records_are_removed_with_their_lease(api: Api) -> None:
     assert problem["type"] == "urn:musterd:problem:lease-ended"
 
 
-async def test_keepalive_extends_lease(api: Api) -> None:
+async def test_keepalive_extends_lease(api: ApiKit) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
     assert (await api.ok("POST", f"/leases/{lease}/keepalive"))["remaining"] == 60
 
 
-async def test_lease_limits_ttl(api: Api) -> None:
+async def test_lease_limits_ttl(api: ApiKit) -> None:
     short = (await api.ok("POST", "/leases", {"ttl": 10}))["id"]
     long = (await api.ok("POST", "/leases", {"ttl": 600}))["id"]
     cases = [(short, None, 10), (short, 60, 10), (short, 5, 5), (long, None, 30), (long, 60, 60)]
@@ -41,7 +41,7 @@ async def test_lease_limits_ttl(api: Api) -> None:
         assert api.reply("web.lab.internal.").answer[0].ttl == answered
 
 
-async def test_record_can_leave_its_lease(api: Api) -> None:
+async def test_record_can_leave_its_lease(api: ApiKit) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
     await api.ok("PUT", ONE, {"data": "10.0.0.1", "lease": lease})
     assert (await api.ok("PUT", ONE, {"data": "10.0.0.1"}))["lease"] is None
@@ -49,7 +49,7 @@ async def test_record_can_leave_its_lease(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.1"]
 
 
-async def test_lease_belongs_to_its_token(api: Api) -> None:
+async def test_lease_belongs_to_its_token(api: ApiKit) -> None:
     mine = await api.token("read", "write:lab.internal")
     other = await api.token("read", "write:other.test")
     lease = (await api.ok("POST", "/leases", {"ttl": 60}, token=mine))["id"]
@@ -62,7 +62,7 @@ async def test_lease_belongs_to_its_token(api: Api) -> None:
     await api.ok("DELETE", f"/leases/{lease}")
 
 
-async def test_invalid_lease_is_rejected(api: Api) -> None:
+async def test_invalid_lease_is_rejected(api: ApiKit) -> None:
     for ttl in (0, -1, 31_536_001, 1.5, "1", None):
         await api.refused(422, "POST", "/leases", {"ttl": ttl})
     for name in ("0" * 16, "f" * 16):

@@ -9,7 +9,7 @@ import pytest
 from musterd.api import limits
 from musterd.api.body import Bodies
 from musterd.api.problems import ProblemResponse
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 from tests.servers import ServerFixture, connect
 
 ONE = "/records/lab.internal/web/A/one"
@@ -22,7 +22,7 @@ async def pieces(size: int) -> AsyncIterator[bytes]:
         yield b" " * 1024
 
 
-async def test_large_body_is_rejected(api: Api) -> None:
+async def test_large_body_is_rejected(api: ApiKit) -> None:
     json = {"content-type": "application/json"}
     body = b'{"data": "10.0.0.1"}'
     exact = body + b" " * (SIZE - len(body))
@@ -123,7 +123,7 @@ async def test_invalid_http_is_rejected(fixture: ServerFixture) -> None:
         assert (await client.get("/status")).status_code == 200
 
 
-async def test_rate_limit_is_per_token(api: Api) -> None:
+async def test_rate_limit_is_per_token(api: ApiKit) -> None:
     now = 0.0
     api.rate._clock = lambda: now
     api.rate_limit = 2
@@ -151,7 +151,7 @@ def test_rate_table_is_bounded() -> None:
     assert len(rate._buckets) <= limits.MAX_BUCKETS
 
 
-async def test_unknown_method_is_rejected(api: Api) -> None:
+async def test_unknown_method_is_rejected(api: ApiKit) -> None:
     response = await api.call("PATCH", ONE, {"data": "10.0.0.1"})
     assert response.status_code == 405
     assert response.headers["content-type"] == "application/problem+json"
@@ -161,7 +161,7 @@ async def test_unknown_method_is_rejected(api: Api) -> None:
     await api.refused(404, "GET", "/records/lab.internal/web/A/one/two")
 
 
-async def test_store_failure_is_reported(api: Api) -> None:
+async def test_store_failure_is_reported(api: ApiKit) -> None:
     await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     await api.store.close()
     response = await api.call("PUT", ONE, {"data": "10.0.0.2"})
@@ -170,7 +170,7 @@ async def test_store_failure_is_reported(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.1"]
 
 
-async def test_internal_error_hides_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_internal_error_hides_details(api: ApiKit, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise RuntimeError("a secret")
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 HOSTS = 25
 
 
-async def fill(api: Api) -> None:
+async def fill(api: ApiKit) -> None:
     for number in range(HOSTS):
         body = {"data": f"10.0.0.{number}", "labels": {"odd": str(number % 2)}}
         await api.ok("PUT", f"/records/lab.internal/h{number:02}/A/x", body)
@@ -17,7 +17,7 @@ async def fill(api: Api) -> None:
     await api.ok("PUT", "/records/other.test/a/A/x", {"data": "10.0.0.1"})
 
 
-async def pages(api: Api, path: str) -> list[list[str]]:
+async def pages(api: ApiKit, path: str) -> list[list[str]]:
     """The data of each page of a list."""
     found: list[list[str]] = []
     after = ""
@@ -29,7 +29,7 @@ async def pages(api: Api, path: str) -> list[list[str]]:
         after = page["next"]
 
 
-async def test_list_is_paged(api: Api) -> None:
+async def test_list_is_paged(api: ApiKit) -> None:
     await fill(api)
     found = await pages(api, "/records/lab.internal?limit=10")
     assert [len(page) for page in found] == [10, 10, 6]
@@ -46,7 +46,7 @@ async def test_list_is_paged(api: Api) -> None:
      ("/records/lab.internal/h00/A", 1), ("/records/lab.internal/h00/TXT", 0),
      ("/records/lab.internal/H01.lab.internal.", 1), ("/records/sub.lab.internal", 0)],
 )  # fmt: skip
-async def test_list_is_filtered(api: Api, path: str, count: int) -> None:
+async def test_list_is_filtered(api: ApiKit, path: str, count: int) -> None:
     await fill(api)
     joint = "&" if "?" in path else "?"
     for limit in (1, 7, 1000):
@@ -58,11 +58,11 @@ async def test_list_is_filtered(api: Api, path: str, count: int) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=x", "label=x", "type=NOPE", "nope=1", "type="]
 )
-async def test_invalid_query_is_rejected(api: Api, query: str) -> None:
+async def test_invalid_query_is_rejected(api: ApiKit, query: str) -> None:
     await api.refused(422, "GET", f"/records/lab.internal?{query}")
 
 
-async def test_stream_contains_all_records(api: Api) -> None:
+async def test_stream_contains_all_records(api: ApiKit) -> None:
     await fill(api)
     response = await api.call(
         "GET", "/records/lab.internal?type=A", headers={"accept": "application/x-ndjson"}
@@ -74,7 +74,7 @@ async def test_stream_contains_all_records(api: Api) -> None:
     assert response.headers["musterd-revision"] == str(revision)
 
 
-async def test_empty_stream(api: Api) -> None:
+async def test_empty_stream(api: ApiKit) -> None:
     headers = {"accept": "application/x-ndjson"}
     assert (await api.call("GET", "/records", headers=headers)).text == ""
     await api.refused(404, "GET", "/records/nope.test", headers=headers)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import dns.name
 import pytest
 
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 48])
 """255 bytes with lab.internal."""
@@ -42,7 +42,7 @@ ALL = ".".join("".join(f"\\{byte:03}" for byte in range(at, at + 32)) for at in 
         (ALL, None),
     ],
 )
-async def test_name_round_trips(api: Api, written: str, kept: str | None) -> None:
+async def test_name_round_trips(api: ApiKit, written: str, kept: str | None) -> None:
     path = f"/records/lab.internal/{quote(written, safe='')}/A"
     record = await api.ok("POST", path, {"data": "10.0.0.1"})
     assert record["owner"] == kept or kept is None
@@ -62,14 +62,14 @@ async def test_name_round_trips(api: Api, written: str, kept: str | None) -> Non
     assert api.answers(owner.to_text()) == ["10.0.0.1"]
 
 
-async def test_location_header_leads_to_record(api: Api) -> None:
+async def test_location_header_leads_to_record(api: ApiKit) -> None:
     path = f"/records/lab.internal/{quote('a/b%c', safe='')}/A"
     response = await api.call("POST", path, {"data": "10.0.0.1"})
     location = response.headers["location"].removeprefix("/v1")
     assert await api.ok("GET", location) == response.json()
 
 
-async def test_names_in_data_round_trip(api: Api) -> None:
+async def test_names_in_data_round_trip(api: ApiKit) -> None:
     path = "/records/lab.internal/x/CNAME/1"
     for data, kept in ((r"a\.b.test", r"a\.b.test."), ("bücher.test", "xn--bcher-kva.test."),
                        (r"\000\255.test.", r"\000\255.test."), (".", ".")):  # fmt: skip
@@ -82,10 +82,10 @@ async def test_names_in_data_round_trip(api: Api) -> None:
     ["a b", " a", "a\t", r"a\b", "a..b", ".", "x" * 64, LONGEST + "z", "a\\", r"a\300", "..",
      "\u0301", "\u2603", "x" * 1200],
 )  # fmt: skip
-async def test_invalid_name_is_rejected(api: Api, owner: str) -> None:
+async def test_invalid_name_is_rejected(api: ApiKit, owner: str) -> None:
     path = f"/records/lab.internal/{quote(owner, safe='').replace('.', '%2E')}/A"
     await api.refused(422, "POST", path, {"data": "10.0.0.1"})
 
 
-async def test_path_that_is_not_utf8_is_rejected(api: Api) -> None:
+async def test_path_that_is_not_utf8_is_rejected(api: ApiKit) -> None:
     await api.refused(400, "GET", "/records/lab.internal/%FF/A")

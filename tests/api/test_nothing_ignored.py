@@ -5,7 +5,7 @@ import json
 import pytest
 
 from musterd.api.routing import load_json
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 from tests.api.test_auth import BODIES, ROUTES, filled
 
 ONE = "/records/lab.internal/web/A/one"
@@ -13,7 +13,7 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_unknown_parameter_is_refused(api: Api, method: str, path: str) -> None:
+async def test_unknown_parameter_is_refused(api: ApiKit, method: str, path: str) -> None:
     await api.ok("PUT", "/records/lab.internal/web/A/0123456789abcdef", {"data": "10.0.0.1"})
     before = (await api.ok("GET", "/records"))["records"]
     target = filled(path)
@@ -27,7 +27,7 @@ async def test_unknown_parameter_is_refused(api: Api, method: str, path: str) ->
     assert (await api.ok("GET", "/records"))["records"] == before
 
 
-async def test_parameter_in_question_changes_nothing(api: Api) -> None:
+async def test_parameter_in_question_changes_nothing(api: ApiKit) -> None:
     await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     for method, path in (
         ("POST", "/zones/lab.internal/import?replace=true&dry-run=true"),
@@ -43,17 +43,17 @@ async def test_parameter_in_question_changes_nothing(api: Api) -> None:
     ["/zones/lab.internal/import?dry_run=true&dry_run=false", "/records?limit=1&limit=2",
      "/watch?zone=lab.internal&zone=other.test", "/history?after=1&after=2"],
 )  # fmt: skip
-async def test_repeated_parameter_is_refused(api: Api, path: str) -> None:
+async def test_repeated_parameter_is_refused(api: ApiKit, path: str) -> None:
     method = "POST" if "import" in path else "GET"
     problem = await api.refused(422, method, path, content=b"web A 10.0.0.9\n")
     assert "is repeated" in problem["detail"]
 
 
-async def test_list_may_be_repeated(api: Api) -> None:
+async def test_list_may_be_repeated(api: ApiKit) -> None:
     await api.ok("GET", "/records?label=a=b&label=c=d")
 
 
-async def test_description_takes_no_parameters(api: Api) -> None:
+async def test_description_takes_no_parameters(api: ApiKit) -> None:
     response = await api.client.get("/openapi.json?x=1")
     assert response.status_code == 422
 
@@ -69,7 +69,7 @@ async def test_description_takes_no_parameters(api: Api) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
-async def test_repeated_member_is_refused(api: Api, body: str, kind: str, *, fast: bool) -> None:
+async def test_repeated_member_is_refused(api: ApiKit, body: str, kind: str, *, fast: bool) -> None:
     api.fast = fast
     problem = await api.refused(
         422, "PUT", ONE, content=body.encode(), headers={"content-type": kind}
@@ -80,7 +80,7 @@ async def test_repeated_member_is_refused(api: Api, body: str, kind: str, *, fas
     await api.refused(404, "GET", ONE)
 
 
-async def test_repeated_member_of_a_token_is_refused(api: Api) -> None:
+async def test_repeated_member_of_a_token_is_refused(api: ApiKit) -> None:
     body = b'{"name": "x", "scopes": ["read"], "scopes": ["admin"]}'
     await api.refused(422, "POST", "/tokens", content=body, headers=JSON)
     assert len((await api.ok("GET", "/tokens"))["tokens"]) == 1
@@ -95,7 +95,7 @@ def test_json_is_parsed_as_before(text: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "x"])
-async def test_import_of_another_content_type_is_refused(api: Api, kind: str) -> None:
+async def test_import_of_another_content_type_is_refused(api: ApiKit, kind: str) -> None:
     problem = await api.refused(
         415, "POST", "/zones/lab.internal/import", content=b"web A 10.0.0.1\n",
         headers={"content-type": kind},
@@ -107,7 +107,7 @@ async def test_import_of_another_content_type_is_refused(api: Api, kind: str) ->
 @pytest.mark.parametrize(
     "kind", ["text/dns", "Text/DNS; charset=utf-8", "text/plain", "application/octet-stream", None]
 )
-async def test_import_of_text_is_accepted(api: Api, kind: str | None) -> None:
+async def test_import_of_text_is_accepted(api: ApiKit, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
     await api.ok("POST", "/zones/lab.internal/import", content=b"web A 10.0.0.1\n", headers=headers)
     assert api.answers("web") == ["10.0.0.1"]
@@ -124,13 +124,13 @@ async def test_import_of_text_is_accepted(api: Api, kind: str | None) -> None:
         ("/records/lab.internal/web/A", "lab.internal/web/AAAA/one"), ("/records", "null"),
     ],
 )  # fmt: skip
-async def test_invalid_place_in_a_list_is_refused(api: Api, path: str, after: str) -> None:
+async def test_invalid_place_in_a_list_is_refused(api: ApiKit, path: str, after: str) -> None:
     await api.ok("PUT", ONE, {"data": "10.0.0.1"})
     problem = await api.refused(422, "GET", f"{path}?after={after}")
     assert "after" in problem["detail"]
 
 
-async def test_list_goes_on_after_a_deleted_record(api: Api) -> None:
+async def test_list_goes_on_after_a_deleted_record(api: ApiKit) -> None:
     for name in ("one", "two"):
         await api.ok("PUT", f"/records/lab.internal/web/A/{name}", {"data": "10.0.0.1"})
     page = await api.ok("GET", "/records?limit=1")

@@ -4,7 +4,7 @@ import pytest
 
 from musterd.registry import preconditions
 from musterd.registry.errors import Invalid, Mismatch
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 
 RRSET = "/records/lab.internal/web/A"
 ONE = f"{RRSET}/one"
@@ -15,7 +15,7 @@ WRITES = [("PUT", ONE, BODY), ("DELETE", ONE, None), ("PUT", RRSET, WHOLE), ("PO
 
 
 @pytest.fixture(params=["fast", "general"], autouse=True)
-def path(api: Api, request: pytest.FixtureRequest) -> None:
+def path(api: ApiKit, request: pytest.FixtureRequest) -> None:
     api.fast = request.param == "fast"
 
 
@@ -26,7 +26,7 @@ def tag(method: str, path: str, revision: int) -> str:
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 async def test_every_write_evaluates_preconditions(
-    api: Api, method: str, path: str, body: object
+    api: ApiKit, method: str, path: str, body: object
 ) -> None:
     revision = (await api.ok("PUT", ONE, BODY))["revision"]
     right = tag(method, path, revision)
@@ -44,7 +44,7 @@ async def test_every_write_evaluates_preconditions(
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 async def test_precondition_that_holds_lets_the_write_pass(
-    api: Api, method: str, path: str, body: object
+    api: ApiKit, method: str, path: str, body: object
 ) -> None:
     for headers in ({"if-match": "*"}, {"if-none-match": '"999"'}, {"if-none-match": 'W/"x"'}):
         await api.ok("PUT", ONE, BODY)
@@ -53,7 +53,7 @@ async def test_precondition_that_holds_lets_the_write_pass(
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 async def test_nothing_matches_what_does_not_exist(
-    api: Api, method: str, path: str, body: object
+    api: ApiKit, method: str, path: str, body: object
 ) -> None:
     for value in ("*", '"1"'):
         await api.refused(412, method, path, body, headers={"if-match": value})
@@ -63,7 +63,7 @@ async def test_nothing_matches_what_does_not_exist(
         await api.ok(method, path, body, headers={"if-none-match": "*"})
 
 
-async def test_added_record_must_find_the_rrset_as_expected(api: Api) -> None:
+async def test_added_record_must_find_the_rrset_as_expected(api: ApiKit) -> None:
     await api.ok("POST", RRSET, BODY, headers={"if-none-match": "*"})
     await api.refused(412, "POST", RRSET, {"data": "10.0.0.2"}, headers={"if-none-match": "*"})
     etag = (await api.call("GET", RRSET)).headers["etag"]
@@ -75,7 +75,7 @@ async def test_added_record_must_find_the_rrset_as_expected(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", [ONE, RRSET])
-async def test_read_is_conditional(api: Api, path: str) -> None:
+async def test_read_is_conditional(api: ApiKit, path: str) -> None:
     revision = (await api.ok("PUT", ONE, BODY))["revision"]
     right = tag("GET", path, revision)
     for value in (right, f"W/{right}", "*", f'"1", {right}'):
@@ -103,7 +103,7 @@ async def test_read_is_conditional(api: Api, path: str) -> None:
     ],
 )  # fmt: skip
 async def test_precondition_is_not_ignored_without_entity_tag(
-    api: Api, method: str, path: str, body: object
+    api: ApiKit, method: str, path: str, body: object
 ) -> None:
     await api.ok("PUT", ONE, BODY)
     for headers in ({"if-match": '"12"'}, {"if-none-match": "*"}):
@@ -114,7 +114,7 @@ async def test_precondition_is_not_ignored_without_entity_tag(
     assert (await api.ok("GET", RRSET))["records"]
 
 
-async def _tokens(api: Api) -> list[object]:
+async def _tokens(api: ApiKit) -> list[object]:
     found: list[object] = (await api.ok("GET", "/tokens"))["tokens"]
     return found
 

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from tests.api.kit import ZONE, Api, running
+from tests.api.kit import ZONE, ApiKit, running
 
 WEB = "/records/lab.internal/web/A"
 
 
 @pytest.fixture(params=["fast", "fastapi"])
-def api(api: Api, request: pytest.FixtureRequest) -> Api:
+def api(api: ApiKit, request: pytest.FixtureRequest) -> ApiKit:
     """Run each test over the fast path and over FastAPI."""
     api.fast = request.param == "fast"
     return api
 
 
-async def test_record_is_in_answers_when_its_write_returns(api: Api) -> None:
+async def test_record_is_in_answers_when_its_write_returns(api: ApiKit) -> None:
     wanted = {
         "data": "10.0.0.1",
         "ttl": 60,
@@ -40,14 +40,14 @@ async def test_record_is_in_answers_when_its_write_returns(api: Api) -> None:
     assert await api.ok("GET", f"{WEB}/one") == record
 
 
-async def test_unchanged_write_keeps_revision(api: Api) -> None:
+async def test_unchanged_write_keeps_revision(api: ApiKit) -> None:
     first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     response = await api.call("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     assert response.status_code == 200
     assert response.json() == first
 
 
-async def test_change_keeps_registrant_and_creation_time(api: Api) -> None:
+async def test_change_keeps_registrant_and_creation_time(api: ApiKit) -> None:
     first = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     other = await api.token("write:lab.internal", name="other")
     second = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.2"}, token=other)
@@ -58,7 +58,7 @@ async def test_change_keeps_registrant_and_creation_time(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.2"]
 
 
-async def test_post_derives_id_from_data(api: Api) -> None:
+async def test_post_derives_id_from_data(api: ApiKit) -> None:
     response = await api.call("POST", WEB, {"data": "10.0.0.1"})
     assert response.status_code == 201
     one = response.json()
@@ -71,14 +71,14 @@ async def test_post_derives_id_from_data(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.1", "10.0.0.2"]
 
 
-async def test_data_id_ignores_case_of_names(api: Api) -> None:
+async def test_data_id_ignores_case_of_names(api: ApiKit) -> None:
     path = "/records/lab.internal/web/CNAME"
     one = await api.ok("POST", path, {"data": "Host.Example."})
     two = await api.ok("POST", path, {"data": "host.example"})
     assert one["id"] == two["id"]
 
 
-async def test_deleted_record_is_not_found(api: Api) -> None:
+async def test_deleted_record_is_not_found(api: ApiKit) -> None:
     await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     response = await api.call("DELETE", f"{WEB}/one")
     assert (response.status_code, response.content) == (204, b"")
@@ -87,7 +87,7 @@ async def test_deleted_record_is_not_found(api: Api) -> None:
     await api.refused(404, "DELETE", f"{WEB}/one")
 
 
-async def test_rrset_is_replaced_at_once(api: Api) -> None:
+async def test_rrset_is_replaced_at_once(api: ApiKit) -> None:
     await api.ok("PUT", f"{WEB}/old", {"data": "10.0.0.1"})
     kept = await api.ok("PUT", f"{WEB}/kept", {"data": "10.0.0.2"})
     records = [{"data": "10.0.0.2", "id": "kept"}, {"data": "10.0.0.3"}]
@@ -100,19 +100,19 @@ async def test_rrset_is_replaced_at_once(api: Api) -> None:
     assert {entry["revision"] for entry in history["entries"]} == {found["revision"]}
 
 
-async def test_unchanged_rrset_is_not_written(api: Api) -> None:
+async def test_unchanged_rrset_is_not_written(api: ApiKit) -> None:
     records = {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]}
     assert await api.ok("PUT", WEB, records) == await api.ok("PUT", WEB, records)
 
 
-async def test_rrset_is_deleted_at_once(api: Api) -> None:
+async def test_rrset_is_deleted_at_once(api: ApiKit) -> None:
     await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}, {"data": "10.0.0.2"}]})
     assert (await api.call("DELETE", WEB)).status_code == 204
     assert api.answers("web") == []
     await api.refused(404, "DELETE", WEB)
 
 
-async def test_rrset_with_invalid_record_is_rejected(api: Api) -> None:
+async def test_rrset_with_invalid_record_is_rejected(api: ApiKit) -> None:
     await api.ok("PUT", WEB, {"records": [{"data": "10.0.0.1"}]})
     records = [{"data": "10.0.0.2"}, {"data": "10.0.0.300"}]
     problem = await api.refused(422, "PUT", WEB, {"records": records})
@@ -122,7 +122,7 @@ async def test_rrset_with_invalid_record_is_rejected(api: Api) -> None:
     await api.refused(422, "PUT", WEB, {"records": twice})
 
 
-async def test_if_match_and_if_none_match(api: Api) -> None:
+async def test_if_match_and_if_none_match(api: ApiKit) -> None:
     one = f"{WEB}/one"
     body = {"data": "10.0.0.1"}
     await api.refused(412, "PUT", one, body, headers={"If-Match": "*"})
@@ -142,18 +142,18 @@ async def test_if_match_and_if_none_match(api: Api) -> None:
 
 
 @pytest.mark.parametrize("value", ["12", '"12', '"1" "2"', "W/"])
-async def test_invalid_entity_tag_is_rejected(api: Api, value: str) -> None:
+async def test_invalid_entity_tag_is_rejected(api: ApiKit, value: str) -> None:
     path, body = f"{WEB}/one", {"data": "10.0.0.1"}
     await api.refused(422, "PUT", path, body, headers={"If-Match": value})
 
 
-async def test_weak_tags_never_match(api: Api) -> None:
+async def test_weak_tags_never_match(api: ApiKit) -> None:
     record = await api.ok("PUT", f"{WEB}/one", {"data": "10.0.0.1"})
     weak = f'W/"{record["revision"]}"'
     await api.refused(412, "PUT", f"{WEB}/one", {"data": "10.0.0.2"}, headers={"If-Match": weak})
 
 
-async def test_rrset_is_compared_and_set(api: Api) -> None:
+async def test_rrset_is_compared_and_set(api: ApiKit) -> None:
     two = {"records": [{"data": "10.0.0.1", "id": "a"}, {"data": "10.0.0.2", "id": "b"}]}
     revision = (await api.ok("PUT", WEB, two))["revision"]
     tag = (await api.call("GET", WEB)).headers["etag"]
@@ -167,7 +167,7 @@ async def test_rrset_is_compared_and_set(api: Api) -> None:
     assert api.answers("web") == ["10.0.0.3"]
 
 
-async def test_cname_excludes_other_types(api: Api) -> None:
+async def test_cname_excludes_other_types(api: ApiKit) -> None:
     name = "/records/lab.internal/web"
     await api.ok("PUT", f"{name}/A/one", {"data": "10.0.0.1"})
     problem = await api.refused(409, "POST", f"{name}/CNAME", {"data": "x.test"})
@@ -185,7 +185,7 @@ async def test_cname_excludes_other_types(api: Api) -> None:
     await api.refused(422, "PUT", f"{name}/CNAME", two)
 
 
-async def test_concurrent_conditional_rrset_writes_have_one_winner(api: Api) -> None:
+async def test_concurrent_conditional_rrset_writes_have_one_winner(api: ApiKit) -> None:
     """They have no record in common that could be compared."""
     wanted = [[f"10.0.{n}.1", f"10.0.{n}.2"] for n in range(8)]
     bodies = [{"records": [{"data": data} for data in each]} for each in wanted]
@@ -206,13 +206,13 @@ async def test_concurrent_conditional_rrset_writes_have_one_winner(api: Api) -> 
     assert len(api.answers("web")) == 3
 
 
-async def tagged(api: Api, records: list[dict[str, str]]) -> str:
+async def tagged(api: ApiKit, records: list[dict[str, str]]) -> str:
     """The tag of an RRset, just written."""
     done = await api.call("PUT", WEB, {"records": records})
     return str(done.headers["etag"])
 
 
-async def test_concurrent_writes_keep_cname_alone(api: Api) -> None:
+async def test_concurrent_writes_keep_cname_alone(api: ApiKit) -> None:
     name = "/records/lab.internal/web"
     for number in range(10):
         asked = [api.call("POST", f"{name}/CNAME", {"data": f"x{n}.test"}) for n in range(3)]
@@ -231,7 +231,7 @@ async def test_concurrent_writes_keep_cname_alone(api: Api) -> None:
             await api.ok("DELETE", f"{name}/{kind}")
 
 
-async def test_policy_and_weight_reach_the_answers(api: Api) -> None:
+async def test_policy_and_weight_reach_the_answers(api: ApiKit) -> None:
     records = [{"data": f"10.0.0.{n}", "policy": "sticky", "weight": n} for n in (1, 2, 3)]
     await api.ok("PUT", WEB, {"records": records})
     assert len(api.answers("web")) == 1
@@ -251,19 +251,19 @@ async def test_policy_and_weight_reach_the_answers(api: Api) -> None:
      {"data": "10.0.0.1", "labels": {f"l{n}": "" for n in range(65)}},
      {"data": "10.0.0.1", "description": "x" * 1001}, {"data": "10.0.0.1", "lease": "x"}, [], "x"],
 )  # fmt: skip
-async def test_invalid_body_is_rejected(api: Api, body: Any) -> None:
+async def test_invalid_body_is_rejected(api: ApiKit, body: Any) -> None:
     await api.refused(422, "PUT", f"{WEB}/1", body)
     await api.refused(422, "PUT", WEB, {"records": [body]})
 
 
-async def test_body_that_is_not_json_is_rejected(api: Api) -> None:
+async def test_body_that_is_not_json_is_rejected(api: ApiKit) -> None:
     headers = {"content-type": "application/json"}
     await api.refused(422, "PUT", f"{WEB}/1", content=b"{", headers=headers)
     await api.refused(400, "PUT", f"{WEB}/1", content=b"\xff", headers=headers)
     await api.refused(422, "PUT", f"{WEB}/1", content=b'{"data": "10.0.0.1"}')
 
 
-async def test_write_to_wrong_zone_is_rejected(api: Api) -> None:
+async def test_write_to_wrong_zone_is_rejected(api: ApiKit) -> None:
     body = {"data": "10.0.0.1"}
     problem = await api.refused(404, "PUT", "/records/nope.test/a/A/1", body)
     assert problem["zones"] == ["lab.internal", "other.test", "sub.lab.internal"]
@@ -275,13 +275,13 @@ async def test_write_to_wrong_zone_is_rejected(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "x" * 65, "a,b"])
-async def test_invalid_id_is_rejected(api: Api, name: str) -> None:
+async def test_invalid_id_is_rejected(api: ApiKit, name: str) -> None:
     await api.refused(422, "PUT", f"{WEB}/{name}", {"data": "10.0.0.1"})
     body = {"records": [{"data": "10.0.0.1", "id": name}]}
     await api.refused(422, "PUT", WEB, body)
 
 
-async def test_large_rrset_is_written(api: Api) -> None:
+async def test_large_rrset_is_written(api: ApiKit) -> None:
     records = [{"data": f"10.0.{n >> 8}.{n & 255}"} for n in range(1000)]
     found = await api.ok("PUT", WEB, {"records": records})
     assert len(found["records"]) == 1000
@@ -291,7 +291,7 @@ async def test_large_rrset_is_written(api: Api) -> None:
     await api.refused(422, "PUT", WEB, {"records": [*records, {"data": "10.2.0.0"}]})
 
 
-async def test_record_at_the_apex(api: Api) -> None:
+async def test_record_at_the_apex(api: ApiKit) -> None:
     await api.ok("POST", "/records/lab.internal/@/A", {"data": "10.0.0.1"})
     assert api.answers("lab.internal.") == ["10.0.0.1"]
     await api.ok("POST", "/records/lab.internal/lab.internal./A", {"data": "10.0.0.2"})

@@ -16,7 +16,7 @@ from musterd.registry.keys import RecordKey
 from musterd.registry.record import encode, record_spec
 from musterd.rr.types import A
 from musterd.server.store import FILE, LIMITS
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.needs import needs
 from tests.servers import MUSTERD, ServerFixture, ServerProcess
 from tests.smalldisk import NOT_PERMITTED, run_driver, run_in_namespace
@@ -29,7 +29,7 @@ async def filled(fixture: ServerFixture) -> Path:
     """A store with records in it, closed."""
     fixture.state.mkdir()
     path = fixture.state / FILE
-    async with await Embedded.open(path, EmbeddedOptions(limits=LIMITS)) as store:
+    async with await EmbeddedStore.open(path, EmbeddedOptions(limits=LIMITS)) as store:
         for start in range(0, RECORDS, 1000):
             numbers = range(start, start + 1000)
             await store.transaction((), [record(number) for number in numbers])

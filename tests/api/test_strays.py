@@ -12,7 +12,7 @@ from musterd.kv import PutOp
 from musterd.registry.keys import RECORDS
 from musterd.server.store import open_etcd
 from musterd.settings import StoreSettings
-from tests.api.kit import Api, running, settings
+from tests.api.kit import ApiKit, running, settings
 from tests.catalogkit import until
 from tests.etcdkit import running as etcd_running
 from tests.servers import MUSTERD, ServerFixture
@@ -26,7 +26,7 @@ Zones = Sequence[dict[str, Any]]
 
 
 @pytest.fixture(params=["embedded", pytest.param("etcd", marks=pytest.mark.slow)])
-async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
+async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ApiKit]:
     """An API on each kind of store."""
     if request.param == "embedded":
         async with running(tmp_path, BOTH) as opened:
@@ -41,11 +41,11 @@ async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[A
             await store.close()
 
 
-async def declare(api: Api, zones: Zones) -> None:
+async def declare(api: ApiKit, zones: Zones) -> None:
     await api.context.catalog.reconfigure(settings(zones))
 
 
-async def strand(api: Api, before: Zones, after: Zones, old: str) -> dict[str, Any]:
+async def strand(api: ApiKit, before: Zones, after: Zones, old: str) -> dict[str, Any]:
     """Register a record, and change the zones so that its name belongs to another."""
     await declare(api, before)
     record: dict[str, Any] = await api.ok(
@@ -56,11 +56,11 @@ async def strand(api: Api, before: Zones, after: Zones, old: str) -> dict[str, A
     return record
 
 
-def answers(api: Api, name: str = "q.kid.lab.test.", rtype: str = "A") -> list[str]:
+def answers(api: ApiKit, name: str = "q.kid.lab.test.", rtype: str = "A") -> list[str]:
     return api.answers(name, rtype)
 
 
-async def listed(api: Api, path: str) -> list[str]:
+async def listed(api: ApiKit, path: str) -> list[str]:
     return sorted(record["data"] for record in (await api.ok("GET", path))["records"])
 
 
@@ -68,7 +68,7 @@ directions = pytest.mark.parametrize(("before", "after", "old", "new"), DIRECTIO
 
 
 @directions
-async def test_stray_is_shown(api: Api, before: Zones, after: Zones, old: str, new: str) -> None:
+async def test_stray_is_shown(api: ApiKit, before: Zones, after: Zones, old: str, new: str) -> None:
     record = await strand(api, before, after, old)
     assert await api.ok("GET", f"{new}/one") == record
     found = await api.call("GET", new)
@@ -83,7 +83,9 @@ async def test_stray_is_shown(api: Api, before: Zones, after: Zones, old: str, n
 
 
 @directions
-async def test_stray_is_deleted(api: Api, before: Zones, after: Zones, old: str, new: str) -> None:
+async def test_stray_is_deleted(
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
+) -> None:
     for path in (new, old, f"{new}/one", f"{old}/one"):
         await strand(api, before, after, old)
         await api.ok("DELETE", path)
@@ -94,7 +96,9 @@ async def test_stray_is_deleted(api: Api, before: Zones, after: Zones, old: str,
 
 
 @directions
-async def test_stray_is_replaced(api: Api, before: Zones, after: Zones, old: str, new: str) -> None:
+async def test_stray_is_replaced(
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
+) -> None:
     record = await strand(api, before, after, old)
     written = await api.ok("PUT", f"{new}/one", {"data": "10.0.0.2"})
     assert (written["created"], written["registrant"]) == (record["created"], "first")
@@ -105,7 +109,7 @@ async def test_stray_is_replaced(api: Api, before: Zones, after: Zones, old: str
     assert await listed(api, "/records") == ["10.0.0.4"]
 
 
-async def strand_again(api: Api, before: Zones, after: Zones, old: str) -> None:
+async def strand_again(api: ApiKit, before: Zones, after: Zones, old: str) -> None:
     await declare(api, before)
     await api.ok("PUT", f"{old}/two", {"data": "10.0.0.3"})
     await declare(api, after)
@@ -113,7 +117,7 @@ async def strand_again(api: Api, before: Zones, after: Zones, old: str) -> None:
 
 @directions
 async def test_record_added_beside_stray_moves_it(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await strand(api, before, after, old)
     await api.ok("POST", new, {"data": "10.0.0.2"})
@@ -126,7 +130,7 @@ async def test_record_added_beside_stray_moves_it(
 
 @directions
 async def test_same_data_added_beside_stray_is_one_record(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await declare(api, before)
     await api.ok("POST", old, {"data": "10.0.0.1"})
@@ -137,7 +141,7 @@ async def test_same_data_added_beside_stray_is_one_record(
 
 @directions
 async def test_id_in_both_zones_keeps_both_records(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await strand(api, before, after, old)
     (entry,) = (await api.store.range(RECORDS)).entries
@@ -154,7 +158,7 @@ async def test_id_in_both_zones_keeps_both_records(
 
 @directions
 async def test_preconditions_hold_for_stray(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     record = await strand(api, before, after, old)
     revision = record["revision"]
@@ -177,7 +181,7 @@ async def test_preconditions_hold_for_stray(
 
 @directions
 async def test_alias_excludes_stray(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await strand(api, before, after, old)
     alias = new.replace("/A", "/CNAME")
@@ -190,7 +194,7 @@ async def test_alias_excludes_stray(
 
 @directions
 async def test_stray_keeps_its_lease(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await declare(api, before)
     lease = (await api.ok("POST", "/leases", {"ttl": 60}))["id"]
@@ -215,7 +219,7 @@ async def test_leased_stray_has_the_ttl_of_the_zone_of_its_name(tmp_path: Path) 
 
 @directions
 async def test_history_of_a_name_includes_its_strays(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await strand(api, before, after, old)
     await api.ok("PUT", f"{new}/one", {"data": "10.0.0.2"})
@@ -234,7 +238,7 @@ async def test_history_of_a_name_includes_its_strays(
     assert len(pages) == 4
 
 
-async def test_history_of_an_id_has_no_longer_ids(api: Api) -> None:
+async def test_history_of_an_id_has_no_longer_ids(api: ApiKit) -> None:
     await api.ok("PUT", f"{CHILD}/1", {"data": "10.0.0.1"})
     await api.ok("PUT", f"{CHILD}/10", {"data": "10.0.0.2"})
     found = await api.ok("GET", "/history?zone=kid.lab.test&owner=q&type=A&id=1")
@@ -243,7 +247,7 @@ async def test_history_of_an_id_has_no_longer_ids(api: Api) -> None:
 
 @directions
 async def test_import_knows_strays(
-    api: Api, before: Zones, after: Zones, old: str, new: str
+    api: ApiKit, before: Zones, after: Zones, old: str, new: str
 ) -> None:
     await strand(api, before, after, old)
     zone = new.split("/")[2]
@@ -260,7 +264,7 @@ async def test_import_knows_strays(
     assert answers(api) == ["10.0.0.1"]
 
 
-async def test_records_of_a_zone_that_is_gone_are_listed_and_deleted(api: Api) -> None:
+async def test_records_of_a_zone_that_is_gone_are_listed_and_deleted(api: ApiKit) -> None:
     await api.ok("PUT", f"{CHILD}/one", {"data": "10.0.0.1"})
     await declare(api, ({"name": "other.test"},))
     assert await listed(api, "/records") == ["10.0.0.1"] == await listed(api, CHILD)
@@ -273,7 +277,7 @@ async def test_records_of_a_zone_that_is_gone_are_listed_and_deleted(api: Api) -
 
 
 async def test_records_of_a_zone_without_registrations_are_deleted(
-    api: Api, tmp_path: Path
+    api: ApiKit, tmp_path: Path
 ) -> None:
     (tmp_path / "kid.zone").write_text("@ SOA ns h 1 1 1 1 1\n")
     source = {"name": "f", "path": str(tmp_path / "kid.zone"), "zone": "kid.lab.test"}
@@ -289,7 +293,7 @@ async def test_records_of_a_zone_without_registrations_are_deleted(
     assert await listed(api, "/records") == []
 
 
-async def test_scope_of_the_zone_of_a_name_is_needed_for_its_strays(api: Api) -> None:
+async def test_scope_of_the_zone_of_a_name_is_needed_for_its_strays(api: ApiKit) -> None:
     await strand(api, (LAB,), BOTH, PARENT)
     parent, child = await api.token("write:lab.test"), await api.token("write:kid.lab.test")
     await api.refused(403, "DELETE", f"{CHILD}/one", token=parent)
@@ -307,7 +311,7 @@ async def test_scope_of_the_zone_of_a_name_is_needed_for_its_strays(api: Api) ->
     "lab.test/WEB/A/1", "Lab.test/web/A/1", "lab.test/web/a/1", "lab.test/web/TYPE1/1",
     "lab.test/web/A/a b", "lab.test/w\\101b/A/1", "lab.test./web/A/1", "lab.test/web./A/1",
 ])  # fmt: skip
-async def test_record_under_a_key_that_no_path_names_is_reported(api: Api, path: str) -> None:
+async def test_record_under_a_key_that_no_path_names_is_reported(api: ApiKit, path: str) -> None:
     value = b'{"data":"10.0.0.1"}'
     await api.store.transaction((), (PutOp(RECORDS + path.encode(), value),))
     await api.ok("PUT", "/records/lab.test/end/A/1", {"data": "10.0.0.2"})
@@ -317,7 +321,7 @@ async def test_record_under_a_key_that_no_path_names_is_reported(api: Api, path:
     assert path in problem
 
 
-async def test_many_strays_move_at_once(api: Api) -> None:
+async def test_many_strays_move_at_once(api: ApiKit) -> None:
     await declare(api, (LAB,))
     records = [{"data": f"10.0.{n >> 8}.{n & 255}"} for n in range(40)]
     await api.ok("PUT", PARENT, {"records": records})

@@ -11,7 +11,7 @@ from musterd.api.abort import ABORT
 from musterd.api.listing import LINES
 from musterd.registry.tokens import TOKENS, Token, Tokens
 from musterd.server.api import ApiService
-from tests.api.kit import Api
+from tests.api.kit import ApiKit
 from tests.servers import ServerFixture, connect, service
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ PATHS = ["/v1/records", "/v1/records/lab.internal", "/v1/zones/lab.internal/expo
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("end", ENDS)
-async def test_long_response_is_cut_with_its_token(api: Api, path: str, end: End) -> None:
+async def test_long_response_is_cut_with_its_token(api: ApiKit, path: str, end: End) -> None:
     for owner in range(250):
         await api.ok("PUT", f"/records/lab.internal/w{owner}/A/x", {"data": "10.0.0.1"})
     tokens = api.context.tokens

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow
 ONE = "/records/lab.internal/web/A/one"
 
 
-class Event(NamedTuple):
+class Sent(NamedTuple):
     kind: str
     record: dict[str, Any]
     id: str
 
 
-async def events(response: httpx.Response) -> AsyncIterator[Event]:
+async def events(response: httpx.Response) -> AsyncIterator[Sent]:
     """Yield the events of a stream, as a browser reads them (HTML, server-sent events)."""
     kind, data, last = "", "", ""
     async for line in response.aiter_lines():
@@ -36,13 +36,13 @@ async def events(response: httpx.Response) -> AsyncIterator[Event]:
         elif name == "id":
             last = value
         elif not line and data:
-            yield Event(kind, json.loads(data), last)
+            yield Sent(kind, json.loads(data), last)
             kind, data = "", ""
 
 
-async def take(client: httpx.AsyncClient, count: int, query: str, **headers: str) -> list[Event]:
+async def take(client: httpx.AsyncClient, count: int, query: str, **headers: str) -> list[Sent]:
     """Return the first events of a watch."""
-    found: list[Event] = []
+    found: list[Sent] = []
     async with client.stream("GET", f"/watch{query}", headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -70,7 +70,7 @@ async def test_watch_starts_at_revision(fixture: ServerFixture) -> None:
         assert [event.kind for event in found] == ["put", "put", "delete"]
         assert [event.record["data"] for event in found] == ["10.0.0.1", "10.0.0.2", "10.0.0.2"]
         assert [event.id for event in found] == [str(event.record["revision"]) for event in found]
-        rest = await take(client, 1, "", **{"Last-Event-ID": found[1].id})
+        rest = await take(client, 1, "", **{"Last-Sent-ID": found[1].id})
         assert rest == found[2:]
 
 

@@ -38,7 +38,7 @@ class Writing:
             (await client.put(path, json=body)).raise_for_status()
 
 
-class Watcher:
+class ResumingWatcher:
     """A client that is disconnected repeatedly and resumes."""
 
     def __init__(self, first: int) -> None:
@@ -69,7 +69,7 @@ class Watcher:
 
 async def test_disconnected_client_resumes_without_gap(fixture: ServerFixture) -> None:
     """Over a restart of the server too."""
-    watchers = [Watcher(2) for _ in range(6)]
+    watchers = [ResumingWatcher(2) for _ in range(6)]
     for seed in (1, 2):
         async with fixture.process() as server:
             await server.ready()
@@ -82,11 +82,11 @@ async def test_disconnected_client_resumes_without_gap(fixture: ServerFixture) -
         assert watcher.connections > 5
 
 
-async def disturbed(server: ServerProcess, watchers: list[Watcher], seed: int) -> None:
+async def disturbed(server: ServerProcess, watchers: list[ResumingWatcher], seed: int) -> None:
     """Write for a while, and watch until all of that is seen."""
     writing, end = Writing(), f"10.0.0.{seed}"
 
-    async def follow(watcher: Watcher, chance: random.Random) -> None:
+    async def follow(watcher: ResumingWatcher, chance: random.Random) -> None:
         async with server.client() as client:
             while not await watcher.watch(client, chance, end):
                 pass

@@ -7,7 +7,7 @@ import pytest
 
 from musterd.catalog import ZoneReport
 from musterd.catalog.zone import Zone
-from tests.api.kit import Api, running, settings
+from tests.api.kit import ApiKit, running, settings
 
 FILE = b"""\
 $ORIGIN lab.internal.
@@ -29,7 +29,7 @@ COUNT = 11
 """Records of the file that can be registered: all but the SOA."""
 
 
-async def load(api: Api, text: bytes = FILE, query: str = "", zone: str = "lab.internal") -> Any:
+async def load(api: ApiKit, text: bytes = FILE, query: str = "", zone: str = "lab.internal") -> Any:
     return await api.ok("POST", f"/zones/{zone}/import{query}", content=text)
 
 
@@ -37,7 +37,7 @@ def counts(done: Any) -> tuple[int, int, int, int]:
     return done["added"], done["changed"], done["removed"], done["unchanged"]
 
 
-async def test_zones_are_listed_and_shown(api: Api) -> None:
+async def test_zones_are_listed_and_shown(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/a/A/1", {"data": "10.0.0.1"})
     zones = (await api.ok("GET", "/zones"))["zones"]
     assert [zone["name"] for zone in zones] == ["lab.internal", "sub.lab.internal", "other.test"]
@@ -49,7 +49,7 @@ async def test_zones_are_listed_and_shown(api: Api) -> None:
     await api.refused(404, "GET", "/zones/nope.test")
 
 
-async def test_import_and_export(api: Api) -> None:
+async def test_import_and_export(api: ApiKit) -> None:
     assert counts(await load(api, query="?dry_run=true")) == (COUNT, 0, 0, 0)
     assert (await api.ok("GET", "/records"))["records"] == []
     assert counts(await load(api)) == (COUNT, 0, 0, 0)
@@ -63,13 +63,13 @@ async def test_import_and_export(api: Api) -> None:
     assert counts(await load(api, response.content, "?replace=true")) == (0, 0, 0, COUNT)
 
 
-async def exported(api: Api, zone: str = "lab.internal") -> bytes:
+async def exported(api: ApiKit, zone: str = "lab.internal") -> bytes:
     """Return the export of a zone without its serial."""
     text = (await api.call("GET", f"/zones/{zone}/export")).content
     return b"".join(line for line in text.splitlines(keepends=True) if b" SOA " not in line)
 
 
-async def test_importing_an_export_changes_nothing(api: Api) -> None:
+async def test_importing_an_export_changes_nothing(api: ApiKit) -> None:
     lease = (await api.ok("POST", "/leases", {"ttl": 20}))["id"]
     for path, body in (
         ("web/A/default", {"data": "10.0.0.1"}),
@@ -112,14 +112,14 @@ async def test_import_of_made_ptr_records_registers_nothing(tmp_path: Path) -> N
         assert await exported(api, "10.in-addr.arpa") == before
 
 
-async def test_import_registers_more_than_the_made_ns_records(api: Api) -> None:
+async def test_import_registers_more_than_the_made_ns_records(api: ApiKit) -> None:
     lines = b"@ 30 NS ns\n", b"@ 30 NS ns2\n"
     assert counts(await load(api, lines[0])) == (0, 0, 0, 0)
     assert counts(await load(api, b"".join(lines))) == (2, 0, 0, 0)
     assert len(api.answers("lab.internal.", "NS")) == 2
 
 
-async def test_import_sets_ttls_that_are_not_answered_already(api: Api) -> None:
+async def test_import_sets_ttls_that_are_not_answered_already(api: ApiKit) -> None:
     path = "/records/lab.internal/web/A"
     await api.ok("PUT", f"{path}/one", {"data": "10.0.0.1", "ttl": 5})
     await api.ok("PUT", f"{path}/two", {"data": "10.0.0.2", "ttl": 60})
@@ -133,7 +133,7 @@ async def test_import_sets_ttls_that_are_not_answered_already(api: Api) -> None:
     assert counts(await load(api, b"web 30 A 10.0.0.2\n")) == (0, 0, 0, 1)
 
 
-async def test_strings_over_lines_are_imported(api: Api) -> None:
+async def test_strings_over_lines_are_imported(api: ApiKit) -> None:
     text = b'web TXT "one\n$INCLUDE /etc/passwd\n$ORIGIN x.\n" "$INCLUDE x"\rdb A 10.0.0.1\r'
     assert counts(await load(api, text)) == (2, 0, 0, 0)
     string = r'"one\010$INCLUDE /etc/passwd\010$ORIGIN x.\010" "$INCLUDE x"'
@@ -142,7 +142,7 @@ async def test_strings_over_lines_are_imported(api: Api) -> None:
     assert counts(await load(api, await exported(api), "?replace=true")) == (0, 0, 0, 2)
 
 
-async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
+async def test_import_keeps_fields_a_zone_file_lacks(api: ApiKit) -> None:
     kept = {
         "data": "10.0.0.2",
         "ttl": 30,
@@ -164,7 +164,7 @@ async def test_import_keeps_fields_a_zone_file_lacks(api: Api) -> None:
     assert (entry["who"], entry["action"]) == ("other", "changed")
 
 
-async def test_replace_removes_records_missing_from_file(api: Api) -> None:
+async def test_replace_removes_records_missing_from_file(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/old/A/1", {"data": "10.9.9.9"})
     await api.ok("PUT", "/records/other.test/old/A/1", {"data": "10.9.9.9"})
     assert counts(await load(api)) == (COUNT, 0, 0, 0)
@@ -176,13 +176,13 @@ async def test_replace_removes_records_missing_from_file(api: Api) -> None:
     assert (entry["who"], entry["action"]) == ("first", "deleted")
 
 
-async def test_imported_cname_replaces_registered_cname(api: Api) -> None:
+async def test_imported_cname_replaces_registered_cname(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/www/CNAME/1", {"data": "x.test"})
     assert counts(await load(api, b"www CNAME y.test.\n")) == (1, 0, 1, 0)
     assert api.answers("www", "CNAME") == ["y.test."]
 
 
-async def test_imported_cname_excludes_other_types(api: Api) -> None:
+async def test_imported_cname_excludes_other_types(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/web/A/1", {"data": "10.9.9.9"})
     await api.ok("PUT", "/records/lab.internal/www/CNAME/1", {"data": "x.test"})
     for text in (b"web CNAME y.test.\n", b"www A 10.0.0.1\n", b"n CNAME y.test.\nn A 10.0.0.1\n"):
@@ -192,7 +192,7 @@ async def test_imported_cname_excludes_other_types(api: Api) -> None:
     assert (api.answers("web", "CNAME"), api.answers("www")) == (["y.test."], ["10.0.0.1"])
 
 
-async def test_import_ignores_invalid_key(api: Api) -> None:
+async def test_import_ignores_invalid_key(api: ApiKit) -> None:
     await api.store.put(b"/musterd/v1/records/lab.internal/x/y", b"\xff")
     await api.store.put(b"/musterd/v1/records/lab.internal/x/A/1", b"{}")
     assert counts(await load(api, b"x A 10.0.0.1\n")) == (1, 0, 0, 0)
@@ -200,7 +200,7 @@ async def test_import_ignores_invalid_key(api: Api) -> None:
     await api.ok("PUT", "/records/lab.internal/x/CNAME", {"records": []})
 
 
-async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
+async def test_import_skips_records_of_the_zone_itself(api: ApiKit) -> None:
     await api.ok("PUT", "/records/lab.internal/web/A/1", {"data": "10.0.0.1", "ttl": 9})
     exported = (await api.call("GET", "/zones/lab.internal/export")).content
     assert b" NS " in exported
@@ -216,7 +216,7 @@ async def test_import_skips_records_of_the_zone_itself(api: Api) -> None:
      (b"\n\nb.other.test. A 10.0.0.1\n", 3), (b"x.sub A 10.0.0.1\n", 0), (b"c CAA nope\n", 1),
      (b"a BOGUS x\n", 1)],
 )  # fmt: skip
-async def test_invalid_zone_file_is_rejected(api: Api, text: bytes, line: int) -> None:
+async def test_invalid_zone_file_is_rejected(api: ApiKit, text: bytes, line: int) -> None:
     good = b"good A 10.0.0.1\n"
     problem = await api.refused(422, "POST", "/zones/lab.internal/import", content=text + good)
     assert [fault["line"] for fault in problem["problems"]] == [line]
@@ -226,7 +226,7 @@ async def test_invalid_zone_file_is_rejected(api: Api, text: bytes, line: int) -
     assert [fault["line"] for fault in done["problems"]] == [line]
 
 
-async def test_large_file_is_imported(api: Api) -> None:
+async def test_large_file_is_imported(api: ApiKit) -> None:
     text = b"".join(
         b"h%d A 10.%d.%d.%d\n" % (n, n >> 16, n >> 8 & 255, n & 255) for n in range(5000)
     )
@@ -236,7 +236,7 @@ async def test_large_file_is_imported(api: Api) -> None:
     assert api.answers("h4999") == []
 
 
-async def test_zone_costs_no_look_at_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_zone_costs_no_look_at_others(api: ApiKit, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     report = api.context.catalog.zone_report
 
@@ -251,7 +251,7 @@ async def test_zone_costs_no_look_at_others(api: Api, monkeypatch: pytest.Monkey
     assert asked == ["sub.lab.internal."] * 2
 
 
-async def test_zone_of_a_name_needs_a_scope(api: Api) -> None:
+async def test_zone_of_a_name_needs_a_scope(api: ApiKit) -> None:
     reader, writer = await api.token("read"), await api.token("write:lab.internal")
     assert await api.ok("GET", "/zones?name=a.lab.internal.", token=reader)
     assert await api.ok("GET", "/zones?name=a.lab.internal", token=writer)
@@ -264,7 +264,7 @@ async def test_zone_of_a_name_needs_a_scope(api: Api) -> None:
     await api.refused(422, "GET", "/zones?name=a..test")
 
 
-async def test_zone_that_a_reload_has_just_declared_is_loading(api: Api) -> None:
+async def test_zone_that_a_reload_has_just_declared_is_loading(api: ApiKit) -> None:
     apex = b"\x02up\x04test\0"
     api.context.catalog.zones[apex] = Zone(settings([{"name": "up.test"}]).zones[0], ())
     found = await api.ok("GET", "/zones")

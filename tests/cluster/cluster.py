@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from musterd.registry.tokens import new_text
-from tests.cluster.invariants import Answer, Past, Seen, Value, Write, kept, wrong
+from tests.cluster.invariants import Answer, PastVersions, Seen, Value, Write, kept, wrong
 from tests.cluster.prober import Prober
-from tests.cluster.server import STALE_AFTER, ZONE, Server
-from tests.cluster.writer import PATIENCE, Writer
+from tests.cluster.server import STALE_AFTER, ZONE, ClusterServer
+from tests.cluster.writer import PATIENCE, ServerWriter
 from tests.etcdkit import Etcd, Member
 
 LENGTH: Final = float(os.environ.get("FAULTS", "0.02"))
@@ -40,7 +40,7 @@ FILLER: Final = round(lasting(5000, 1500))
 """Unchanging records that make a list slow; they sort after the written ones."""
 
 
-class Record(NamedTuple):
+class AnsweredRecord(NamedTuple):
     """A record of an answer."""
 
     owner: str
@@ -55,7 +55,7 @@ class Cluster:
     def __init__(
         self,
         etcd: Etcd,
-        servers: Sequence[Server],
+        servers: Sequence[ClusterServer],
         *,
         host: str = "127.0.0.1",
         login: dict[str, str] | None = None,
@@ -67,7 +67,7 @@ class Cluster:
         """True if the next test may use the cluster."""
         self._host = host
         self._login = login
-        self._writers = {server.name: Writer(server) for server in servers}
+        self._writers = {server.name: ServerWriter(server) for server in servers}
         names = [name for writer in self._writers.values() for name in writer.names]
         self._probers = {server.name: Prober(server, names) for server in servers}
         self.crashed: dict[str, set[int]] = {server.name: set() for server in servers}
@@ -120,7 +120,7 @@ class Cluster:
             if name not in self._writing:
                 self._writing[name] = asyncio.create_task(writer.run())
 
-    async def stop_writes(self, *servers: Server) -> None:
+    async def stop_writes(self, *servers: ClusterServer) -> None:
         """Finish and stop the writes through the given servers, by default all."""
         names = {server.name for server in servers} or set(self._writing)
         for name in names:
@@ -135,13 +135,13 @@ class Cluster:
     async def _each_acknowledged(self) -> None:
         await self.acknowledged(*self.servers)
 
-    async def acknowledged(self, *servers: Server) -> None:
+    async def acknowledged(self, *servers: ClusterServer) -> None:
         """Wait until each server acknowledges a write that begins from now on."""
         now = asyncio.get_running_loop().time()
         writers = [self._writers[server.name] for server in servers]
         await self.until(lambda: all(writer.done(now) for writer in writers), "a write")
 
-    async def answered(self, server: Server) -> None:
+    async def answered(self, server: ClusterServer) -> None:
         """Wait until a server has answered each name since its start, if only from its snapshot."""
         prober, run = self._probers[server.name], server.runs
 
@@ -164,22 +164,22 @@ class Cluster:
             last = "\n".join(f"  {w.writes[-1]}" for w in self._writers.values() if w.writes)
             raise AssertionError(f"waited too long for {purpose}; last writes:\n{last}") from None
 
-    async def crash(self, server: Server, *, synced: bool = True) -> None:
+    async def crash(self, server: ClusterServer, *, synced: bool = True) -> None:
         """Kill a server and start it again."""
         server.kill()
         self.crashed[server.name].add(server.runs + 1)
         await server.start(synced=synced)
 
-    async def restart(self, server: Server, *, synced: bool = True) -> None:
+    async def restart(self, server: ClusterServer, *, synced: bool = True) -> None:
         """Stop a server properly and start it again."""
         await server.stop()
         await server.start(synced=synced)
 
-    def seen(self, server: Server) -> list[Seen]:
+    def seen(self, server: ClusterServer) -> list[Seen]:
         """Return the answers of a server so far."""
         return self._probers[server.name].seen
 
-    def writes(self, server: Server) -> list[Write]:
+    def writes(self, server: ClusterServer) -> list[Write]:
         """Return the writes through a server so far."""
         return self._writers[server.name].writes
 
@@ -203,7 +203,7 @@ class Cluster:
         """Create a role in etcd, which invalidates all login tokens."""
         await self._ask("auth/role/add", {"name": role})
 
-    async def contents(self) -> set[Record]:
+    async def contents(self) -> set[AnsweredRecord]:
         """Return the records in etcd, as answers should contain them."""
         end = PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)
         span = {"key": _base64(PREFIX), "range_end": _base64(end)}
@@ -212,10 +212,10 @@ class Cluster:
             key, value = (base64.b64decode(entry[name]) for name in ("key", "value"))
             _, owner, rtype, _ = key.decode().removeprefix(PREFIX).split("/")
             record = json.loads(value)
-            found.add(Record(owner, rtype, record.get("ttl", TTL), record["data"]))
+            found.add(AnsweredRecord(owner, rtype, record.get("ttl", TTL), record["data"]))
         return found
 
-    async def exported(self, server: Server) -> set[Record]:
+    async def exported(self, server: ClusterServer) -> set[AnsweredRecord]:
         """Return all records that a server answers."""
         async with server.client(PATIENCE) as client:
             answer = await client.get(f"/zones/{ZONE}/export")
@@ -224,7 +224,7 @@ class Cluster:
         for line in answer.text.splitlines():
             if not line.startswith(";"):
                 owner, ttl, _, rtype, data = line.split(maxsplit=4)
-                found.add(Record(owner.removesuffix(f".{ZONE}."), rtype, int(ttl), data))
+                found.add(AnsweredRecord(owner.removesuffix(f".{ZONE}."), rtype, int(ttl), data))
         return {record for record in found if record.rtype not in {"SOA", "NS"}}
 
     async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -259,11 +259,11 @@ class Cluster:
         except TimeoutError:
             text = "\n".join(differences[:MAX_SHOWN])
             raise AssertionError(f"servers don't agree with etcd:\n{text}") from None
-        past = Past(write for writer in self._writers.values() for write in writer.writes)
+        past = PastVersions(write for writer in self._writers.values() for write in writer.writes)
         assert (lost := list(kept(past, there, "etcd"))) == [], "\n".join(lost)
 
     async def _differences(
-        self, server: Server, expected: set[Record], there: dict[str, Value]
+        self, server: ClusterServer, expected: set[AnsweredRecord], there: dict[str, Value]
     ) -> list[str]:
         found = await self.exported(server)
         differences = [f"{server.name} lacks {record}" for record in sorted(expected - found)]
@@ -276,7 +276,7 @@ class Cluster:
 
     def _judge(self) -> None:
         """Raise AssertionError if an answer violates a rule."""
-        past = Past(write for writer in self._writers.values() for write in writer.writes)
+        past = PastVersions(write for writer in self._writers.values() for write in writer.writes)
         found = [text for writer in self._writers.values() for text in writer.wrong]
         for server in self.servers:
             found += wrong(past, self.seen(server), STALE_AFTER, self.crashed[server.name])
@@ -291,7 +291,7 @@ class Cluster:
         return "\n".join([*(server.tail() for server in self.servers), self.etcd.tail()])
 
 
-def values(records: set[Record]) -> dict[str, Value]:
+def values(records: set[AnsweredRecord]) -> dict[str, Value]:
     """Return the addresses of each name."""
     found: dict[str, set[str]] = {}
     for record in records:
@@ -313,5 +313,5 @@ def new_cluster(folder: Path, program: str, servers: int = 3, members: int = 3) 
     """Create a cluster on loopback."""
     etcd = Etcd(folder / "etcd", program, size=members)
     token = new_text()
-    made = [Server(folder / f"s{n}", etcd.endpoints, token) for n in range(servers)]
+    made = [ClusterServer(folder / f"s{n}", etcd.endpoints, token) for n in range(servers)]
     return Cluster(etcd, made)

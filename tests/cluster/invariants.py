@@ -80,7 +80,7 @@ class Version(NamedTuple):
     write: Write | None
 
 
-class Past:
+class PastVersions:
     """The versions of every name, in order."""
 
     def __init__(self, writes: Iterable[Write]) -> None:
@@ -146,7 +146,7 @@ def shown(one: Seen) -> str:
 
 
 def wrong(
-    past: Past,
+    past: PastVersions,
     seen: Sequence[Seen],
     stale_after: float,
     crashed: Container[int] = (),
@@ -186,7 +186,7 @@ class _Least:
         self.bound = 0.0
         self._recent: deque[tuple[float, float]] = deque()
 
-    def take(self, past: Past, one: Seen) -> bool:
+    def take(self, past: PastVersions, one: Seen) -> bool:
         """Advance to an answer; return whether it was allowed."""
         while self._recent and self._recent[0][0] < one.asked - BATCH_SECONDS:
             self.bound = max(self.bound, self._recent.popleft()[1])
@@ -200,7 +200,7 @@ class _Least:
         return True
 
 
-def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[str]:
+def backwards(past: PastVersions, run: Run, crashed: Container[int] = ()) -> Iterator[str]:
     """Check that each answer shows one past revision that never decreases, even over restarts.
 
     After a crash the snapshot is a minute old, or absent. Answers from it are marked as stale; they
@@ -231,7 +231,7 @@ def backwards(past: Past, run: Run, crashed: Container[int] = ()) -> Iterator[st
             yield run.tell(at, f"is of before revision {broken.bound:.0f}, answered for others")
 
 
-def _told_of(past: Past, one: Seen) -> str:
+def _told_of(past: PastVersions, one: Seen) -> str:
     """Explain a value that never existed: a refused write, or parts of several writes."""
     refused = [w for w in past.writes[one.name] if w.value == one.value]
     parts = [_of(v) for v in past.versions[one.name] if v.value & one.value]
@@ -248,7 +248,7 @@ def _of(version: Version) -> str:
     return f"{value} ({write.outcome.value} at {write.ended:.3f}, revision {write.revision})"
 
 
-def unmarked(past: Past, run: Run, seconds: float) -> Iterator[str]:
+def unmarked(past: PastVersions, run: Run, seconds: float) -> Iterator[str]:
     """Check that answers without a stale mark are at most ``seconds`` old."""
     for at, one in enumerate(run.seen):
         if one.kind is not Answer.VALUE or one.stale:
@@ -268,7 +268,7 @@ def marked(seen: Iterable[Seen], since: float, until: float, *, stale: bool) -> 
             yield f"{one.server}: {one.name}: {word} as stale: {shown(one)}"
 
 
-def kept(past: Past, found: Mapping[str, Value], where: str) -> Iterator[str]:
+def kept(past: PastVersions, found: Mapping[str, Value], where: str) -> Iterator[str]:
     """Check that the final value is the last acknowledged one or a later uncertain one."""
     for name, versions in past.versions.items():
         there, last = found.get(name, Value()), past.last_done(name)

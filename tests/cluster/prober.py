@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rdatatype
 
 from tests.cluster.invariants import Answer, Seen, Value
-from tests.cluster.server import ZONE, Server
+from tests.cluster.server import ZONE, ClusterServer
 
 PAUSE: Final = 0.004
 """Seconds between two queries."""
@@ -28,7 +28,7 @@ _NOT_READY: Final = dns.edns.EDECode.NOT_READY
 class Prober:
     """Queries one server while it runs."""
 
-    def __init__(self, server: Server, names: Sequence[str]) -> None:
+    def __init__(self, server: ClusterServer, names: Sequence[str]) -> None:
         self.server = server
         self.seen: list[Seen] = []
         self.names = names

@@ -43,7 +43,7 @@ stale_after = {stale_after}
 _MUSTERD = [sys.executable, "-c", "from musterd.cli import main; main()", "serve"]
 
 
-class Server:
+class ClusterServer:
     """One server; ``before``: prefix of its command line, to run it on another host."""
 
     def __init__(

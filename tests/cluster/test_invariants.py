@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.invariants import (
     Answer,
     Outcome,
-    Past,
+    PastVersions,
     Seen,
     Value,
     Write,
@@ -31,8 +31,8 @@ PAST = [
 ]
 
 
-def past() -> Past:
-    return Past(
+def past() -> PastVersions:
+    return PastVersions(
         Write("s", name, Value(text.split()), at - 0.1, at, Outcome(outcome), revision, "told")
         for name, text, at, outcome, revision in PAST
     )

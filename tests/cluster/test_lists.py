@@ -13,9 +13,9 @@ from musterd.registry.keys import RecordKey
 from musterd.registry.rdata import parse_type
 from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.catalogkit import NOW, until
-from tests.cluster.watching import ZONES, Watcher
+from tests.cluster.watching import ZONES, FollowingCatalog
 from tests.etcdkit import BINARIES, Etcd, running
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ async def test_watch_misses_no_deletion_at_compaction(
                 await anext(watch)
 
 
-async def replace(store: Store, rtype: str, *data: str) -> None:
+async def replace(store: EtcdStore, rtype: str, *data: str) -> None:
     """Replace all records of a name at once."""
     registry = Registry(store, Applied(), lambda: NOW)
     drafts = [record_spec(parse_type(rtype), each) for each in data]
@@ -62,7 +62,7 @@ async def replace(store: Store, rtype: str, *data: str) -> None:
     )
 
 
-async def fill(store: Store) -> None:
+async def fill(store: EtcdStore) -> None:
     steps = [
         PutOp(RecordKey(ZONE, f"z{n}", "A", "x").raw, b'{"data": "10.9.9.9"}') for n in range(MANY)
     ]
@@ -83,10 +83,10 @@ async def test_rrset_changes_in_one_step_after_relist(
     etcd: Etcd, after: list[tuple[str, ...]]
 ) -> None:
     """It was replaced, and the history compacted, while nobody watched."""
-    async with Store(etcd.options()) as store:
+    async with EtcdStore(etcd.options()) as store:
         await replace(store, "A", "10.0.0.1", "10.0.0.2", "10.0.0.3")
         await fill(store)
-        watcher = Watcher(etcd)
+        watcher = FollowingCatalog(etcd)
         await watcher.start()
         await until(lambda: len(watcher.core.text(ZONE)) == MANY + 3)
         await watcher.stop()

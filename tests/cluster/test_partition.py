@@ -9,7 +9,7 @@ import pytest
 from musterd.registry.tokens import new_text
 from tests.cluster.cluster import AT_ONCE, LENGTH, Cluster, lasting
 from tests.cluster.invariants import LOST_SECONDS, Outcome, marked
-from tests.cluster.server import STALE_AFTER, Server
+from tests.cluster.server import STALE_AFTER, ClusterServer
 from tests.cluster.wires import Wires, wires
 from tests.etcdkit import Etcd, binary
 
@@ -43,7 +43,7 @@ class Parted:
         self.hosts = [net.host(f"s{number}") for number in range(2)]
         token = new_text()
         servers = [
-            Server(folder / host.name, behind, token, address=host.front, before=host.before)
+            ClusterServer(folder / host.name, behind, token, address=host.front, before=host.before)
             for host in self.hosts
         ]
         self.cluster = Cluster(etcd, servers, host=there.front)

@@ -19,10 +19,10 @@ from musterd.registry.applied import Applied
 from musterd.registry.keys import RECORDS, RecordKey
 from musterd.registry.record import record_spec
 from musterd.registry.registry import Registry
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.catalogkit import NOW, until
 from tests.cluster.cluster import LENGTH, lasting
-from tests.cluster.watching import TTL, ZONES, Watcher
+from tests.cluster.watching import TTL, ZONES, FollowingCatalog
 from tests.etcdkit import BINARIES, Etcd, running
 from tests.store.kit import seeded
 
@@ -44,15 +44,15 @@ BAD_KEYS = (
 )  # fmt: skip
 
 
-class World:
+class StoreWorld:
     """The store and its model."""
 
     def __init__(self, etcd: Etcd, chance: random.Random) -> None:
         self.etcd = etcd
         self.chance = chance
-        self.store = Store(etcd.options())
+        self.store = EtcdStore(etcd.options())
         self.registry = Registry(self.store, Applied(), lambda: NOW)
-        self.watcher = Watcher(etcd)
+        self.watcher = FollowingCatalog(etcd)
         self.model: dict[bytes, tuple[bytes, int]] = {}
         """Key -> value and lease."""
         self.lasting: list[int] = []
@@ -219,16 +219,16 @@ def answered(model: Mapping[bytes, tuple[bytes, int]], zone: str) -> list[str]:
     )
 
 
-OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
-    World.put_random: 50,
-    World.delete: 20,
-    World.several: 15,
-    World.rrset: 8,
-    World.grant: 3,
-    World.revoke: 1.5,
-    World.compact: 0.5,
-    World.rewatch: 0.3,
-    World.restart: 0.1,
+OPERATION: Mapping[Callable[[StoreWorld], Awaitable[None]], float] = {
+    StoreWorld.put_random: 50,
+    StoreWorld.delete: 20,
+    StoreWorld.several: 15,
+    StoreWorld.rrset: 8,
+    StoreWorld.grant: 3,
+    StoreWorld.revoke: 1.5,
+    StoreWorld.compact: 0.5,
+    StoreWorld.rewatch: 0.3,
+    StoreWorld.restart: 0.1,
 }
 
 
@@ -236,7 +236,7 @@ OPERATION: Mapping[Callable[[World], Awaitable[None]], float] = {
 @pytest.mark.parametrize("version", BINARIES)
 async def test_registry_source_matches_model(tmp_path: Path, version: str) -> None:
     async with running(tmp_path, version) as etcd:
-        world = World(etcd, seeded())
+        world = StoreWorld(etcd, seeded())
         await world.watcher.start()
         try:
             kinds, weights = [*OPERATION], [*OPERATION.values()]

@@ -8,7 +8,7 @@ import pytest
 
 from musterd.registry.tokens import new_text
 from tests.cluster.cluster import LENGTH, Cluster, lasting
-from tests.cluster.server import Server
+from tests.cluster.server import ClusterServer
 from tests.etcdkit import BINARIES, Etcd, binary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -28,7 +28,8 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     store = 'user = "{name}"\npassword = "{password}"'.format(**LOGIN)
     first = new_text()
     servers = [
-        Server(tmp_path / f"s{number}", etcd.endpoints, first, store=store) for number in range(2)
+        ClusterServer(tmp_path / f"s{number}", etcd.endpoints, first, store=store)
+        for number in range(2)
     ]
     made = Cluster(etcd, servers, login=ROOT)
     try:

@@ -9,7 +9,7 @@ from musterd.registry.applied import Applied
 from musterd.server.source_runner import SourceRunner
 from musterd.settings import Settings
 from musterd.sources.registry import NAME, RegistrySource
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.catalogkit import ManualClock, RecordingCore
 from tests.etcdkit import Etcd
 
@@ -36,13 +36,13 @@ class Steps(RecordingCore):
         return refused
 
 
-class Watcher:
+class FollowingCatalog:
     """A catalog fed from the registry in etcd by its own client."""
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd
         self._task: asyncio.Task[None] | None = None
-        self._store: Store | None = None
+        self._store: EtcdStore | None = None
         self._catalog: Catalog | None = None
         self.core = Steps()
         self._synced = False
@@ -60,7 +60,7 @@ class Watcher:
             self._catalog = Catalog(self.core, ManualClock())
             raw = {"zones": [{"name": zone} for zone in ZONES]}
             await self._catalog.reconfigure(Settings.model_validate(raw))
-        self._store = Store(self._etcd.options())
+        self._store = EtcdStore(self._etcd.options())
         source = RegistrySource(self._store, Applied(), lambda _: TTL)
         self._synced = False
         feeder = SourceRunner(source, self._catalog, None, self._note)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from tests.cluster.invariants import Outcome, Value, Write
-from tests.cluster.server import ZONE, Server
+from tests.cluster.server import ZONE, ClusterServer
 
 PAUSE: Final = 0.01
 """Seconds between two writes."""
@@ -67,10 +67,10 @@ def names_of(server: str) -> list[str]:
     return [f"{kind}-{server}" for kind in KINDS]
 
 
-class Writer:
+class ServerWriter:
     """Writes through one server while it runs."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ClusterServer) -> None:
         self.server = server
         self.names = names_of(server.name)
         self.writes: list[Write] = []

@@ -24,7 +24,7 @@ from dns.rdatatype import AAAA, A
 
 from tests.conformance import compare, peers, zones
 from tests.conformance.compare import Record, Records, View
-from tests.conformance.intended import INTENDED, Case, explain
+from tests.conformance.intended import INTENDED, PeerCase, explain
 from tests.conformance.peers import ZoneText
 from tests.conformance.questions import Asker, Question
 from tests.conformance.transport import Address, parse_address, tcp_many, udp_many
@@ -162,7 +162,7 @@ class Judge:
         if not fields:
             return
         if mine is not None:
-            case = Case(question, mine, others, self._apexes, self._addresses)
+            case = PeerCase(question, mine, others, self._apexes, self._addresses)
             used, fields = explain(case, fields)
             self.report.intended.update(line.id for line in used)
         if fields:

@@ -4,7 +4,7 @@ Where the peers differ among themselves, musterd agrees with the majority unless
 A line covers some fields of the answers to some questions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import dns.flags
@@ -15,6 +15,7 @@ from dns.rdatatype import ANY, AXFR, CNAME, DNAME, HTTPS, IXFR, NSEC, OPT, RRSIG
 
 from tests.conformance.compare import Records, View
 from tests.conformance.questions import Question
+from tests.intended import Intended
 
 CHAIN = 16
 """CNAME records that musterd follows; BIND follows 11, Knot 5, NSD more than 16."""
@@ -23,7 +24,7 @@ PEER_CHAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PeerCase:
     """A question and all replies to it."""
 
     question: Question
@@ -35,24 +36,14 @@ class Case:
     """Every A and AAAA record of the zones."""
 
 
-@dataclass(frozen=True)
-class Intended:
-    """An intended difference: its fields, the cases it applies to, and the reason."""
-
-    id: str
-    fields: frozenset[str]
-    applies: Callable[[Case], bool]
-    reason: str
-
-
-def _one_rrset(case: Case) -> bool:
+def _one_rrset(case: PeerCase) -> bool:
     """Return whether musterd answers ANY with a single RRset that a peer gives too."""
     kinds = {(owner, rtype) for owner, rtype, _, _ in case.mine.answer}
     known = frozenset().union(*(peer.answer for peer in case.peers.values() if peer))
     return case.question.rtype == ANY and len(kinds) == 1 and case.mine.answer <= known
 
 
-def _ends_at_dname(case: Case) -> bool:
+def _ends_at_dname(case: PeerCase) -> bool:
     """Return whether ANY gives a DNAME with its CNAME, and BIND agrees."""
     bind = case.peers.get("bind")
     kinds = {rtype for _, rtype, _, _ in case.mine.answer}
@@ -60,7 +51,7 @@ def _ends_at_dname(case: Case) -> bool:
     return any_below and bind is not None and _essence(bind) == _essence(case.mine)
 
 
-def _aliases(case: Case) -> list[bytes]:
+def _aliases(case: PeerCase) -> list[bytes]:
     """Return the targets of the CNAMEs in musterd's answer."""
     return [rdata for _, rtype, _, rdata in case.mine.answer if rtype == CNAME]
 
@@ -72,7 +63,7 @@ def _zone(name: bytes, apexes: frozenset[bytes]) -> bytes | None:
     return next((suffix for suffix in suffixes if suffix in apexes), None)
 
 
-def _crosses_zones(case: Case) -> bool:
+def _crosses_zones(case: PeerCase) -> bool:
     """Return whether an alias leads to another of our zones and musterd agrees with NSD."""
     nsd = case.peers.get("nsd")
     names = [_qname(case.question), *_aliases(case)]
@@ -89,7 +80,7 @@ def _essence(view: View) -> tuple[object, ...]:
     return view.rcode, view.aa, view.answer, view.soa, view.referral
 
 
-def _helpful(case: Case) -> bool:
+def _helpful(case: PeerCase) -> bool:
     """Return whether the extra additional records are addresses of the answer's targets."""
     known = frozenset().union(*(peer.additional for peer in case.peers.values() if peer))
     extra = case.mine.additional - known
@@ -102,7 +93,7 @@ def _helpful(case: Case) -> bool:
 
 _WHOLE = frozenset({"rcode", "aa", "answer", "soa", "referral", "additional", "tc", "part"})
 
-INTENDED = (
+INTENDED: tuple[Intended[PeerCase], ...] = (
     Intended(
         "any-one-rrset",
         frozenset({"answer", "additional", "tc", "part"}),
@@ -173,7 +164,7 @@ INTENDED = (
 )
 
 
-def explain(case: Case, fields: list[str]) -> tuple[list[Intended], list[str]]:
+def explain(case: PeerCase, fields: list[str]) -> tuple[list[Intended[PeerCase]], list[str]]:
     """Return the lines that explain the differences, and the fields left unexplained."""
     used = [line for line in INTENDED if line.fields & set(fields) and line.applies(case)]
     covered = {field for line in used for field in line.fields}

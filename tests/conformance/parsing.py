@@ -26,14 +26,14 @@ SHOWN = 20
 
 
 @dataclass
-class Report:
+class ParsingReport:
     """Counts of replies, and failures with their message in hexadecimal."""
 
     rcodes: Counter[int] = field(default_factory=Counter)
     """Replies by response code; -1 is silence."""
     failures: list[str] = field(default_factory=list)
 
-    def add(self, other: "Report") -> None:
+    def add(self, other: "ParsingReport") -> None:
         """Add the report of another process."""
         self.rcodes.update(other.rcodes)
         self.failures.extend(other.failures)
@@ -45,7 +45,7 @@ class Report:
         return "\n".join([head, f"{len(self.failures)} failures", *self.failures[:SHOWN]])
 
 
-def check(seed: int, count: int) -> Report:
+def check(seed: int, count: int) -> ParsingReport:
     """Check a number of messages of a seed, about the zones of that seed."""
     family = zones.family(seed)
     core = new_core()
@@ -55,7 +55,7 @@ def check(seed: int, count: int) -> Report:
     asker = Asker(family, rng)
     apexes = frozenset(dns.name.from_text(zone.origin).to_digestable() for zone in family)
     checker = Checker(lambda wire: core.answer(wire, "127.0.0.1", True), apexes)
-    report = Report()
+    report = ParsingReport()
     for wire, tcp in Messages(asker, rng).messages(count):
         reply = core.answer(wire, "127.0.0.1", tcp)
         report.rcodes[-1 if reply is None else reply[3] & 15] += 1
@@ -68,11 +68,11 @@ def check(seed: int, count: int) -> Report:
     return report
 
 
-def run(count: int, seed: int, processes: int) -> Report:
+def run(count: int, seed: int, processes: int) -> ParsingReport:
     """Check messages in several processes, a seed per chunk."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     jobs = [(seed + number, size) for number, size in enumerate(sizes)]
-    report = Report()
+    report = ParsingReport()
     # fork is unsafe, as a core may have threads.
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=10) as pool:
         for part in pool.starmap(check, jobs, chunksize=1):

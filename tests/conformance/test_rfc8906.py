@@ -25,7 +25,7 @@ SERVERS = ("musterd", "nsd", "knot", "bind")
 
 
 @dataclass(frozen=True)
-class Case:
+class Rfc8906Case:
     """A test: the query and the expected reply (None: any value)."""
 
     section: str
@@ -49,54 +49,56 @@ MULTIPLE = (
     (ECS, b"\0\x01\0\0"),
 )
 BASIC = [
-    Case("8.1.1 configured for the zone", _soa()),
-    Case("8.1.2 unknown type", Question(APEX, 1000), soa=False),
-    Case("8.1.3.1 CD=1", _soa(CD)),
-    Case("8.1.3.2 AD=1", _soa(AD)),
-    Case("8.1.3.3 reserved bit", _soa(Z)),
-    Case("8.1.3.4 recursive query", _soa(RD)),
+    Rfc8906Case("8.1.1 configured for the zone", _soa()),
+    Rfc8906Case("8.1.2 unknown type", Question(APEX, 1000), soa=False),
+    Rfc8906Case("8.1.3.1 CD=1", _soa(CD)),
+    Rfc8906Case("8.1.3.2 AD=1", _soa(AD)),
+    Rfc8906Case("8.1.3.3 reserved bit", _soa(Z)),
+    Rfc8906Case("8.1.3.4 recursive query", _soa(RD)),
 ]
 EXTENDED = [
-    Case("8.2.1 minimal EDNS", _soa(edns=Edns())),
-    Case("8.2.2 version negotiation", _soa(edns=Edns(version=1)), BADVERS, soa=False, aa=False),
-    Case("8.2.3 unknown option", _soa(edns=Edns(options=((UNKNOWN_OPTION, b""),)))),
-    Case("8.2.4 unknown flag", _soa(edns=Edns(flags=UNKNOWN_FLAG))),
-    Case(
+    Rfc8906Case("8.2.1 minimal EDNS", _soa(edns=Edns())),
+    Rfc8906Case(
+        "8.2.2 version negotiation", _soa(edns=Edns(version=1)), BADVERS, soa=False, aa=False
+    ),
+    Rfc8906Case("8.2.3 unknown option", _soa(edns=Edns(options=((UNKNOWN_OPTION, b""),)))),
+    Rfc8906Case("8.2.4 unknown flag", _soa(edns=Edns(flags=UNKNOWN_FLAG))),
+    Rfc8906Case(
         "8.2.5 version negotiation with unknown flag",
         _soa(edns=Edns(version=1, flags=UNKNOWN_FLAG)),
         BADVERS,
         soa=False,
         aa=False,
     ),
-    Case(
+    Rfc8906Case(
         "8.2.6 version negotiation with unknown option",
         _soa(edns=Edns(version=1, options=((UNKNOWN_OPTION, b""),))),
         BADVERS,
         soa=False,
         aa=False,
     ),
-    Case(
+    Rfc8906Case(
         "8.2.7 truncated response",
         Question((b"many", b"example"), TXT, edns=Edns(size=512, flags=DO)),
         soa=False,
         truncated=True,
     ),
-    Case("8.2.8 DO=1", _soa(edns=Edns(flags=DO))),
-    Case(
+    Rfc8906Case("8.2.8 DO=1", _soa(edns=Edns(flags=DO))),
+    Rfc8906Case(
         "8.2.9 version negotiation with DO=1",
         _soa(edns=Edns(version=1, flags=DO)),
         BADVERS,
         soa=False,
         aa=False,
     ),
-    Case(
+    Rfc8906Case(
         "8.2.10 multiple defined options",
         _soa(edns=Edns(options=MULTIPLE)),
         options=frozenset({COOKIE, NSID, EXPIRE, ECS}),
     ),
 ]
 KNOWN_OPTIONS = [
-    Case(
+    Rfc8906Case(
         f"3.2.3 option {code}", _soa(edns=Edns(options=((code, text),))), options=frozenset({code})
     )
     for code, text in MULTIPLE
@@ -119,7 +121,7 @@ def _address(servers: dict[str, Address], name: str) -> Address:
     return servers[name]
 
 
-def _check(reply: dns.message.Message, case: Case) -> None:
+def _check(reply: dns.message.Message, case: Rfc8906Case) -> None:
     assert reply.rcode() == case.rcode
     assert bool(reply.flags & dns.flags.AA) == case.aa
     assert any(rrset.rdtype == SOA for rrset in reply.answer) == case.soa
@@ -133,7 +135,9 @@ def _check(reply: dns.message.Message, case: Case) -> None:
 @pytest.mark.parametrize("over_tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("case", BASIC, ids=lambda case: case.section)
-def test_basic_dns(servers: dict[str, Address], name: str, case: Case, over_tcp: bool) -> None:
+def test_basic_dns(
+    servers: dict[str, Address], name: str, case: Rfc8906Case, over_tcp: bool
+) -> None:
     """Section 8.1; 8.1.5 repeats each test over TCP."""
     query = case.question.wire(0xABCD)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)
@@ -162,7 +166,9 @@ def test_unknown_opcode_gets_notimp(
 @pytest.mark.parametrize("over_tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("case", [*EXTENDED, *KNOWN_OPTIONS], ids=lambda case: case.section)
-def test_extended_dns(servers: dict[str, Address], name: str, case: Case, over_tcp: bool) -> None:
+def test_extended_dns(
+    servers: dict[str, Address], name: str, case: Rfc8906Case, over_tcp: bool
+) -> None:
     """Sections 8.2 and 3.2: OPT of version 0 in every answer, without unknown flags and options."""
     query = case.question.wire(0xABCD)
     reply = _exchange(_address(servers, name), query, over_tcp=over_tcp)

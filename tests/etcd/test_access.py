@@ -14,7 +14,7 @@ from musterd.etcd import ALL, EtcdClient, EtcdOptions, span
 from musterd.etcd.watch import WatchOptions
 from musterd.kv import DeleteOp, PutOp, StoreDenied, StoreLost, StoreUnavailable, StoreUncertain
 from musterd.settings import EtcdLogin
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.etcdkit import Certificates, running
 from tests.needs import needs
 
@@ -160,7 +160,7 @@ async def test_login_allows_own_prefix_and_errors_name_user_and_keys(
             ):
                 with pytest.raises(StoreDenied, match=f"user app may not read {keys}"):
                     await client.range(key, end)
-            async with Store(right) as store:
+            async with EtcdStore(right) as store:
                 with pytest.raises(StoreDenied, match="may not read and write b/1:"):
                     await store.delete(b"b/1", expect=1)
                 with pytest.raises(StoreDenied, match="may not read and write b/:"):

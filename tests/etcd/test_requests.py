@@ -16,7 +16,7 @@ from musterd.kv import (
     StoreUnavailable,
     StoreUncertain,
 )
-from musterd.store.etcd import Etcd as Store
+from musterd.store.etcd import EtcdStore
 from tests.etcdkit import Etcd, Proxy, running
 
 pytestmark = pytest.mark.slow
@@ -109,7 +109,7 @@ async def test_unanswered_write_is_uncertain(client: EtcdClient, etcd: Etcd) -> 
 async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str) -> None:
     """Each client increments a counter 500 times, comparing the revision that it read."""
 
-    async def count(store: Store) -> None:
+    async def count(store: EtcdStore) -> None:
         done = 0
         while done < 500:
             try:
@@ -125,8 +125,8 @@ async def test_two_clients_lose_no_update_over_restarts(home: Path, version: str
     uncertain: list[int] = []
     async with (
         running(home, version) as etcd,
-        Store(etcd.options()) as first,
-        Store(etcd.options()) as second,
+        EtcdStore(etcd.options()) as first,
+        EtcdStore(etcd.options()) as second,
     ):
         tasks = [asyncio.create_task(count(store)) for store in (first, second)]
         for _ in range(2):

@@ -40,7 +40,7 @@ def wire(*names: str) -> tuple[bytes, ...]:
     return tuple(map(name_from_text, names))
 
 
-class Model:
+class IndexModel:
     """An index, and the rows that it told."""
 
     def __init__(
@@ -134,9 +134,9 @@ class Model:
         ]
 
 
-def model(values: Values, layout: str = "skydns", **more: Any) -> Model:
+def model(values: Values, layout: str = "skydns", **more: Any) -> IndexModel:
     """A model of keys."""
-    made = Model(layout, **more)
+    made = IndexModel(layout, **more)
     for path, value in values.items():
         made.put(path, value)
     made.take()

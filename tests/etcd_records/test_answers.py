@@ -6,7 +6,7 @@ import pytest
 
 from musterd.rr.types import type_text
 from tests.catalogkit import parse
-from tests.etcd_records.kit import ZONE, Model, Values, model, wire
+from tests.etcd_records.kit import ZONE, IndexModel, Values, model, wire
 
 V4 = {"host": "10.0.0.1"}
 
@@ -284,7 +284,7 @@ def test_hades_and_containerdns(case: str) -> None:
 
 
 def test_reverse_names() -> None:
-    found = Model(zones=("lab.internal", "10.in-addr.arpa"))
+    found = IndexModel(zones=("lab.internal", "10.in-addr.arpa"))
     found.put("/skydns/arpa/in-addr/10/0/0/1", {"host": "web.lab.internal"})
     found.put("/skydns/arpa/in-addr/10/0/0/2", {"host": "10.0.0.2"})
     assert found.text() == ["1.0.0.10.in-addr.arpa. PTR web"]
@@ -292,7 +292,7 @@ def test_reverse_names() -> None:
 
 def test_keys_below_an_address_give_its_ptr_records() -> None:
     """Older versions of external-dns write them, with a hash as the last part."""
-    found = Model(zones=("lab.internal", "10.in-addr.arpa", "d.f.ip6.arpa"))
+    found = IndexModel(zones=("lab.internal", "10.in-addr.arpa", "d.f.ip6.arpa"))
     one, six = "/skydns/arpa/in-addr/10/0/0/1", "/skydns/arpa/ip6/f/d" + "/0" * 29 + "/1"
     found.put(f"{one}/1a2b3c4d", {"host": "web.lab.internal", "targetstrip": 1})
     found.put(f"{one}/5e6f7a8b", {"host": "b.lab.internal"})
@@ -353,7 +353,7 @@ def fnv(text: str) -> int:
 
 
 def test_rrset_has_the_lowest_ttl() -> None:
-    found = Model()
+    found = IndexModel()
     found.put("web/a", {"host": "10.0.0.1", "ttl": 60, "port": -1})
     found.put("web/b", {"host": "10.0.0.2", "port": -1}, lease=40)
     assert [line for line in found.text(ttl=True) if line.startswith("web ")] == [
@@ -377,7 +377,7 @@ def test_down_address_is_dropped_while_others_are_up() -> None:
     assert found.of("web") == ["A 10.0.0.1", "A 10.0.0.2"]
 
 
-def withheld(found: Model, name: str) -> list[str]:
+def withheld(found: IndexModel, name: str) -> list[str]:
     found.take()
     (owner,) = wire(f"{name}.{ZONE}")
     return [

@@ -7,14 +7,14 @@ import pytest
 
 from musterd.sources.etcd import keys, rrsets
 from musterd.sources.etcd.limits import LIMITS
-from tests.etcd_records.kit import Model, model
+from tests.etcd_records.kit import IndexModel, model
 
 
 def address(number: int, **more: Any) -> dict[str, Any]:
     return {"host": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "port": -1, **more}
 
 
-def looked(made: Model) -> int:
+def looked(made: IndexModel) -> int:
     """Services that are looked at when what is new is taken."""
     made.note(made.index.take(0.0))
     return made.index._resolver.services_read
@@ -39,7 +39,7 @@ def test_put_reads_no_large_name() -> None:
 
 
 def test_new_large_name_is_resolved_in_the_background() -> None:
-    made = Model()
+    made = IndexModel()
     for number in range(LIMITS.max_small + 1):
         made.put(f"many/k{number}", address(number))
     made.note(made.index.take(0.0))
@@ -69,7 +69,7 @@ def test_many_changed_names_are_resolved_in_the_background() -> None:
 
 def test_alias_follows_a_target_that_is_listed_later() -> None:
     """While the target waits, as much was looked at before."""
-    made = Model()
+    made = IndexModel()
     paths = [f"m{m:02}/k{k:02}" for m in range(LIMITS.max_at_once // 50) for k in range(60)]
     paths = ["alias", *paths, "web/1", "web/2"]
     for number, path in enumerate(paths):
@@ -80,9 +80,9 @@ def test_alias_follows_a_target_that_is_listed_later() -> None:
     assert len(made.of("alias", "A")) == 2
 
 
-def aliases(number: int) -> Model:
+def aliases(number: int) -> IndexModel:
     """A name with so many aliases, each of a name with an address; nothing is told yet."""
-    made = Model()
+    made = IndexModel()
     for n in range(number):
         made.put(f"alias/x{n}", {"host": f"t{n}.lab.internal"})
         made.put(f"t{n}", address(n))
@@ -224,7 +224,7 @@ def test_faults_of_two_long_keys_are_distinct() -> None:
 
 
 def test_binary_key_is_distinct_from_its_escaped_text() -> None:
-    made = Model()
+    made = IndexModel()
     for key in (b"\xff", rb"\xff", rb"\\xff"):
         made.index.put(b"/skydns/internal/lab/" + key, b"{", 1, None)
     made.take()
@@ -232,7 +232,7 @@ def test_binary_key_is_distinct_from_its_escaped_text() -> None:
 
 
 def test_fault_text_is_bounded() -> None:
-    made = Model()
+    made = IndexModel()
     path = "x" * 1_000_000
     made.put(path, address(1))
     made.put("web", json.dumps({"host": "\\" + "y" * 60_000}).encode())

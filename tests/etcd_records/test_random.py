@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from musterd.sources.etcd.limits import NameLimits
-from tests.etcd_records.kit import Model
+from tests.etcd_records.kit import IndexModel
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "2000"))
 LABELS = ("a", "a-b", "b", "b!", "dns", "ns", "apex", "dns-ip", "mail", "txt", "x.y", "B", "*")
@@ -64,7 +64,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
         "txt.lab.internal",
     ]
     held: dict[str, tuple[Any, int]] = {}
-    mine = Model(layout, ZONES, subtree=subtree, limits=LIMITS)
+    mine = IndexModel(layout, ZONES, subtree=subtree, limits=LIMITS)
     for step in range(OPERATIONS // 2):
         where = pick.choice(sorted(held)) if held and pick.random() < 0.4 else path(pick, layout)
         if where in held and pick.random() < 0.5:
@@ -88,9 +88,9 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
             del held[last]
 
 
-def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> Model:
+def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> IndexModel:
     """A model of what is there, listed in the order of the keys in a few steps."""
-    made = Model(layout, ZONES, subtree=subtree, limits=LIMITS)
+    made = IndexModel(layout, ZONES, subtree=subtree, limits=LIMITS)
     for number, (where, (what, revision)) in enumerate(sorted(held.items())):
         made.load(where, what, revision)
         if number % 7 == 0:

@@ -7,7 +7,7 @@ import pytest
 from musterd.kv.values import Entry
 from musterd.sources.etcd.lease_ttl import LeaseTtls
 from musterd.sources.etcd.resync import Resync
-from tests.etcd_records.kit import Model
+from tests.etcd_records.kit import IndexModel
 
 LABELS = ("a", "b", "B", "x.y", "c d", "bf9cf968", "dns")
 VALUES = (b'{"host":"10.0.0.1"}', b'{"host":"foobar"}', b"{")
@@ -20,7 +20,7 @@ async def granted(_: int) -> int:
     return 60
 
 
-def resync(model: Model, held: Held, revision: int, page: int) -> list[int]:
+def resync(model: IndexModel, held: Held, revision: int, page: int) -> list[int]:
     """List all keys, and return the revisions of those that were read."""
     listing = Resync(model.index, LeaseTtls(granted, lambda: 0.0))
     entries = [Entry(key, value, 1, at, 1, 0) for key, (value, at) in sorted(held.items())]
@@ -49,7 +49,7 @@ def random_key(pick: random.Random, layout: str) -> tuple[bytes, bytes]:
 def test_resync_equals_a_first_list(layout: str, subtree: bool) -> None:
     for seed in range(60):
         pick = random.Random(f"{layout} {subtree} {seed}")  # noqa: S311
-        model = Model(layout, subtree=subtree)
+        model = IndexModel(layout, subtree=subtree)
         held: Held = {}
         revision = 1
         for _ in range(5):
@@ -61,14 +61,14 @@ def test_resync_equals_a_first_list(layout: str, subtree: bool) -> None:
                     key, value = random_key(pick, layout)
                     held[key] = value, revision
             resync(model, held, revision, pick.choice((1, 3, 500)))
-            fresh = Model(layout, subtree=subtree)
+            fresh = IndexModel(layout, subtree=subtree)
             resync(fresh, held, revision, 500)
             assert model.rows == fresh.rows, f"seed {seed}"
             assert model.problems == fresh.problems, f"seed {seed}"
 
 
 def test_resync_reads_changed_keys_only() -> None:
-    model = Model()
+    model = IndexModel()
     base = b"/skydns/internal/lab/"
     held: Held = {base + b"a": (VALUES[0], 2), base + b"B": (VALUES[0], 3), base + b"c": (b"{", 4)}
     assert resync(model, held, 4, 500) == [3, 2, 4]
@@ -78,7 +78,7 @@ def test_resync_reads_changed_keys_only() -> None:
 
 
 def test_irregular_hashed_key_is_deleted() -> None:
-    model = Model("hades", subtree=False)
+    model = IndexModel("hades", subtree=False)
     model.put("web/bf9cf968/", {"host": "foobar"})
     assert model.text()
     model.delete("web/bf9cf968/")

@@ -15,7 +15,7 @@ from musterd.etcd import EtcdClient
 from musterd.sources.changes import Lost
 from musterd.sources.etcd import EtcdSource, lease_ttl
 from tests.catalogkit import ManualClock, RecordingCore, until
-from tests.etcd_records.kit import NAME, ZONE, Fed, Model, feeding, settings, wire
+from tests.etcd_records.kit import NAME, ZONE, Fed, IndexModel, feeding, settings, wire
 from tests.etcdkit import BINARIES, Etcd, Proxy, running
 from tests.needs import needs
 
@@ -29,13 +29,13 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
         yield etcd
 
 
-class Writer:
+class DirectWriter:
     """Writes past the proxy."""
 
     def __init__(self, etcd: Etcd) -> None:
         self._client = EtcdClient(etcd.options())
 
-    async def __aenter__(self) -> "Writer":
+    async def __aenter__(self) -> "DirectWriter":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -177,7 +177,7 @@ async def test_source_recovers_after_a_partition(etcd: Etcd) -> None:
     async with (
         Proxy(etcd.endpoints[0]) as proxy,
         feeding(etcd.options(endpoints=(proxy.address,)), core) as fed,
-        Writer(etcd) as write,
+        DirectWriter(etcd) as write,
     ):
         await write("web", address(1))
         await answered(core, "web", "300 A 10.0.0.1")
@@ -200,7 +200,7 @@ async def test_compaction_causes_a_resync(etcd: Etcd) -> None:
     async with (
         Proxy(etcd.endpoints[0]) as proxy,
         feeding(etcd.options(endpoints=(proxy.address,)), core) as fed,
-        Writer(etcd) as write,
+        DirectWriter(etcd) as write,
     ):
         for number in range(1, 4):
             await write(f"w{number}", address(number))
@@ -279,9 +279,9 @@ async def test_snapshot_answers_until_the_list(etcd: Etcd) -> None:
 
 async def test_many_keys_are_listed_in_pages(etcd: Etcd) -> None:
     """Several pages of keys, and more keys below a name than it answers with."""
-    model = Model()
+    model = IndexModel()
     core = RecordingCore()
-    async with Writer(etcd) as write:
+    async with DirectWriter(etcd) as write:
         for at in range(0, 1200, 100):
             await asyncio.gather(
                 *(

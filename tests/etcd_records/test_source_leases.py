@@ -7,7 +7,7 @@ from musterd.sources.etcd.lease_ttl import KNOWN_SECONDS, MAX_TTL, MIN_TTL, WHER
 GONE, DENIED = 8, 9
 
 
-class Granted:
+class GrantedTtls:
     """Says what leases were granted for, as etcd does."""
 
     def __init__(self) -> None:
@@ -24,8 +24,8 @@ class Granted:
         return self.ttls[lease]
 
 
-def leases() -> tuple[LeaseTtls, Granted]:
-    granted = Granted()
+def leases() -> tuple[LeaseTtls, GrantedTtls]:
+    granted = GrantedTtls()
     return LeaseTtls(granted, lambda: granted.now), granted
 
 

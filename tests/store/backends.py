@@ -10,8 +10,8 @@ from typing import Protocol
 
 from musterd.etcd import ALL
 from musterd.kv import Compacted, Store
-from musterd.store.embedded import Embedded, EmbeddedOptions
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
+from musterd.store.etcd import EtcdStore
 from tests.etcdkit import Etcd
 
 
@@ -44,7 +44,7 @@ class Backend(Protocol):
 
 
 @dataclass
-class Timer:
+class ScheduledCall:
     """A scheduled call."""
 
     at: float
@@ -54,17 +54,17 @@ class Timer:
         """Cancel the call."""
         self.callback = None
 
-    def __lt__(self, other: "Timer") -> bool:
+    def __lt__(self, other: "ScheduledCall") -> bool:
         return self.at < other.at
 
 
 @dataclass
-class ManualClock:
+class MovableClock:
     """A clock that a test moves by hand."""
 
     wall: float = 1_700_000_000.0
     now: float = 1000.0
-    timers: list[Timer] = field(default_factory=list)
+    timers: list[ScheduledCall] = field(default_factory=list)
 
     def time(self) -> float:
         return self.wall
@@ -72,8 +72,8 @@ class ManualClock:
     def monotonic(self) -> float:
         return self.now
 
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        timer = Timer(self.now + delay, callback)
+    def call_later(self, delay: float, callback: Callable[[], object]) -> ScheduledCall:
+        timer = ScheduledCall(self.now + delay, callback)
         heapq.heappush(self.timers, timer)
         return timer
 
@@ -99,11 +99,11 @@ class EmbeddedBackend:
     def __init__(self, path: Path, options: EmbeddedOptions | None = None) -> None:
         self.path = path
         self.options = options or EmbeddedOptions()
-        self.clock = ManualClock()
-        self.store: Embedded
+        self.clock = MovableClock()
+        self.store: EmbeddedStore
 
     async def open(self) -> "EmbeddedBackend":
-        self.store = await Embedded.open(self.path, self.options, self.clock)
+        self.store = await EmbeddedStore.open(self.path, self.options, self.clock)
         return self
 
     async def second_client(self) -> Store:
@@ -132,11 +132,11 @@ class EtcdBackend:
     def __init__(self, etcd: Etcd, base: bytes) -> None:
         self.etcd = etcd
         self.base = base
-        self.store = InEtcd(etcd.options(), base=base)
-        self._others: list[InEtcd] = []
+        self.store = EtcdStore(etcd.options(), base=base)
+        self._others: list[EtcdStore] = []
 
     async def second_client(self) -> Store:
-        self._others.append(InEtcd(self.etcd.options(), base=self.base))
+        self._others.append(EtcdStore(self.etcd.options(), base=self.base))
         return self._others[-1]
 
     async def restart(self) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from musterd.kv import DeleteOp, Operation, PutOp, Store
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 
 TASKS = 50
 HISTORY = 2000
@@ -40,7 +40,7 @@ async def write(store: Store, number: int, task: int) -> None:
 
 
 async def main(path: Path, number: int) -> None:
-    store = await Embedded.open(path, EmbeddedOptions(history=HISTORY))
+    store = await EmbeddedStore.open(path, EmbeddedOptions(history=HISTORY))
     async with asyncio.TaskGroup() as group:
         for task in range(TASKS):
             group.create_task(write(store, number, task))

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from musterd.kv import Entry, EventKind, LeaseNotFound, PutOp, Store, StoreFull
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.smalldisk import PASSED, enlarge, fill_up
-from tests.store.backends import ManualClock
+from tests.store.backends import MovableClock
 from tests.store.kit import everything, revision, take
 
 VALUE = bytes(2000)
@@ -54,9 +54,9 @@ def as_acknowledged(entries: dict[bytes, Entry], kept: dict[int, int]) -> bool:
 
 async def while_open(folder: Path) -> None:
     """Check that an open store survives a full disk and resumes when there is space."""
-    clock, path = ManualClock(), folder / "s.db"
+    clock, path = MovableClock(), folder / "s.db"
     options = EmbeddedOptions(history=500)
-    store = await Embedded.open(path, options, clock)
+    store = await EmbeddedStore.open(path, options, clock)
     lease = await store.lease_grant(5)
     leased = await store.put(b"leased", b"", lease=lease.id)
     kept = await fill(store)
@@ -76,7 +76,7 @@ async def while_open(folder: Path) -> None:
                 continue
             raise AssertionError("an expired lease was used")
         try:
-            await Embedded.open(folder / "second.db")
+            await EmbeddedStore.open(folder / "second.db")
         except StoreFull:
             pass
         else:
@@ -89,22 +89,22 @@ async def while_open(folder: Path) -> None:
     kept[number] = await pair(store, number)
     assert kept[number] == gone.revision + 1
     await store.close()
-    async with await Embedded.open(path, options) as store:
+    async with await EmbeddedStore.open(path, options) as store:
         assert as_acknowledged(await everything(store), kept)
         assert await revision(store) == kept[number]
-    async with await Embedded.open(folder / "second.db") as store:
+    async with await EmbeddedStore.open(folder / "second.db") as store:
         await store.put(b"a", b"")
 
 
 async def at_restart(folder: Path) -> None:
     """Check that a store opens complete on a full disk, or refuses and changes nothing."""
     path, rest = folder / "s.db", folder / "rest"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         kept = {number: await pair(store, number) for number in range(20)}
     fill_up(rest)
     assert not await opens(path, kept)
     rest.unlink()
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         kept |= await fill(store, 20)
     fill_up(rest)
     await opens(path, kept)
@@ -115,7 +115,7 @@ async def at_restart(folder: Path) -> None:
 async def opens(path: Path, kept: dict[int, int]) -> bool:
     """Return whether a store opens; if so, check that it has the acknowledged writes."""
     try:
-        async with await Embedded.open(path) as store:
+        async with await EmbeddedStore.open(path) as store:
             assert as_acknowledged(await everything(store), kept)
     except StoreFull:
         return False

@@ -8,7 +8,7 @@ import pytest
 from musterd.kv import Compare, Operation, PutOp, Result, Store, StoreError, StoreUnavailable
 from musterd.registry.keys import RECORDS, ROOT
 from musterd.store.copy import Keys, NotEmpty, copy
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 from tests.store.backends import Backend
 from tests.store.kit import everything, put_all
 
@@ -21,8 +21,8 @@ def no_progress(done: int, total: int) -> None:
 
 
 @pytest.fixture
-async def source(tmp_path: Path) -> AsyncIterator[Embedded]:
-    async with await Embedded.open(tmp_path / "source.db") as store:
+async def source(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    async with await EmbeddedStore.open(tmp_path / "source.db") as store:
         await store.put(b"/other", b"not ours")
         await put_all(store, [PutOp(RECORDS + b"%04d" % n, b"v%d" % n) for n in range(KEYS)])
         for ttl in (60, 600):
@@ -43,7 +43,7 @@ async def values_and_ttls(store: Store) -> dict[bytes, tuple[bytes, int]]:
 
 
 async def test_copy_to_another_store_and_back_keeps_all(
-    source: Embedded, backend: Backend, tmp_path: Path
+    source: EmbeddedStore, backend: Backend, tmp_path: Path
 ) -> None:
     copied = await copy(source, backend.store, no_progress, ALL, overwrite=False)
     assert (copied.records.missing, copied.records.same, len(copied.leases)) == (KEYS, 0, 2)
@@ -51,14 +51,14 @@ async def test_copy_to_another_store_and_back_keeps_all(
     assert await values_and_ttls(backend.store) == await values_and_ttls(source)
     assert {*copied.leases} == {e.lease for e in (await everything(source, ROOT)).values()} - {0}
     assert await backend.store.get(b"/other") is None
-    async with await Embedded.open(tmp_path / "back.db") as back:
+    async with await EmbeddedStore.open(tmp_path / "back.db") as back:
         await copy(backend.store, back, no_progress, ALL, overwrite=False)
         assert await values_and_ttls(back) == await values_and_ttls(source)
     again = await copy(source, backend.store, no_progress, ALL, overwrite=False)
     assert (again.records.written, again.records.same, again.others.same) == (0, KEYS, 10)
 
 
-async def test_stopped_copy_resumes(source: Embedded, backend: Backend) -> None:
+async def test_stopped_copy_resumes(source: EmbeddedStore, backend: Backend) -> None:
     def stop(done: int, total: int) -> None:
         if done > total // 2:
             raise StoreUnavailable("stopped")
@@ -73,7 +73,10 @@ async def test_stopped_copy_resumes(source: Embedded, backend: Backend) -> None:
 
 @pytest.mark.parametrize("expired_in_source", [False, True])
 async def test_lease_that_expires_during_copy_is_granted_again(
-    source: Embedded, backend: Backend, monkeypatch: pytest.MonkeyPatch, expired_in_source: bool
+    source: EmbeddedStore,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    expired_in_source: bool,
 ) -> None:
     """Keys of a lease that expired in the source too are left out."""
     target, write = backend.store, backend.store.transaction
@@ -99,7 +102,7 @@ async def test_lease_that_expires_during_copy_is_granted_again(
     )
 
 
-async def test_copy_to_used_target_needs_overwrite(source: Embedded, backend: Backend) -> None:
+async def test_copy_to_used_target_needs_overwrite(source: EmbeddedStore, backend: Backend) -> None:
     await backend.store.put(RECORDS + b"0001", b"another")
     await backend.store.put(RECORDS + b"more", b"1")
     with pytest.raises(NotEmpty, match=r"that the source lacks \(1\) or that differ \(1\)"):
@@ -113,14 +116,14 @@ async def test_copy_to_used_target_needs_overwrite(source: Embedded, backend: Ba
 
 async def test_copy_refuses_source_without_registry(backend: Backend, tmp_path: Path) -> None:
     await backend.store.put(RECORDS + b"0001", b"kept")
-    async with await Embedded.open(tmp_path / "empty.db") as empty:
+    async with await EmbeddedStore.open(tmp_path / "empty.db") as empty:
         await empty.put(b"/other", b"not ours")
         with pytest.raises(StoreError, match="has no registry: nothing was written"):
             await copy(empty, backend.store, no_progress, ALL, overwrite=True)
     assert len(await everything(backend.store, ROOT)) == 1
 
 
-async def test_copy_refuses_source_as_target(source: Embedded, backend: Backend) -> None:
+async def test_copy_refuses_source_as_target(source: EmbeddedStore, backend: Backend) -> None:
     for origin, target in ((source, source), (backend.store, await backend.second_client())):
         with pytest.raises(StoreError, match="the same store"):
             await copy(origin, target, no_progress, ALL, overwrite=True)

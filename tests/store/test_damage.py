@@ -25,15 +25,15 @@ from musterd.kv import (
     StoreNewer,
     StoreUnavailable,
 )
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.store.conftest import OpenEmbedded
 from tests.store.kit import everything, take
 
 HOLD = """
 import asyncio, pathlib, sys
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedStore, EmbeddedOptions
 async def main():
-    async with await Embedded.open(pathlib.Path(sys.argv[1])):
+    async with await EmbeddedStore.open(pathlib.Path(sys.argv[1])):
         print("open", flush=True)
         sys.stdin.read()
 asyncio.run(main())
@@ -41,7 +41,7 @@ asyncio.run(main())
 
 
 async def fill(path: Path) -> None:
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         for start in range(0, 5000, 1000):
             steps = [PutOp(b"%05d" % (start + n), bytes(200)) for n in range(1000)]
             await store.transaction((), steps)
@@ -82,7 +82,7 @@ async def test_damaged_file_is_refused_and_left_unchanged(
     damage(path)
     before = digest(path)
     with pytest.raises(StoreCorrupt, match=r"s\.db: damaged, or not a musterd store: .*backup"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
     assert digest(path) == before
 
 
@@ -94,7 +94,7 @@ def digest(path: Path) -> str:
 async def test_files_of_a_killed_store_that_are_cut_off(tmp_path: Path, file: str) -> None:
     """Every acknowledged write is there, or the store is refused; the note may be missing."""
     live = tmp_path / "live"
-    async with await Embedded.open(live / "s.db") as store:
+    async with await EmbeddedStore.open(live / "s.db") as store:
         for number in range(20):
             await store.put(b"%d" % number, bytes(100))
         shutil.copytree(live, tmp_path / "kept")
@@ -104,7 +104,7 @@ async def test_files_of_a_killed_store_that_are_cut_off(tmp_path: Path, file: st
         shutil.copytree(tmp_path / "kept", folder)
         os.truncate(folder / file, cut)
         try:
-            async with await Embedded.open(folder / "s.db") as store:
+            async with await EmbeddedStore.open(folder / "s.db") as store:
                 assert len(await everything(store)) == 20
         except StoreCorrupt:
             assert file == "s.db-wal"
@@ -114,7 +114,7 @@ async def test_damage_while_open_fails_only_affected_reads(tmp_path: Path) -> No
     """An unreadable key is an error, not an absent key; intact keys are still read."""
     path = tmp_path / "s.db"
     await fill(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert store.problem is None
         damage_table_pages(path)
         with pytest.raises(StoreCorrupt):
@@ -133,7 +133,7 @@ async def test_row_that_changed_on_disk_is_an_error_wherever_it_is_read(
     tmp_path: Path, way: str
 ) -> None:
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         lease = await store.lease_grant(600)
         await store.put(b"a", b"10.0.0.1", lease=lease.id)
         await store.put(b"b", b"10.0.0.1")
@@ -157,7 +157,7 @@ async def test_row_that_changed_on_disk_is_an_error_wherever_it_is_read(
         assert found
         assert found.value == b"y"
     with pytest.raises(StoreCorrupt, match="key b'a'"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
 
 
 async def test_lease_with_a_damaged_row_does_not_keep_others_from_ending(
@@ -179,17 +179,17 @@ async def test_lease_with_a_damaged_row_does_not_keep_others_from_ending(
 @pytest.mark.parametrize("table", ["kv", "lease", "meta"])
 async def test_missing_row_is_noticed_at_the_next_open(tmp_path: Path, table: str) -> None:
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.lease_grant(600)
         await store.put(b"a", b"")
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"DELETE FROM {table}")  # noqa: S608
     with pytest.raises(StoreCorrupt, match=r"missing|the revision has changed"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
 
 
 async def test_damaged_change_in_history_makes_a_watch_list_again(tmp_path: Path) -> None:
-    async with await Embedded.open(tmp_path / "s.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "s.db") as store:
         first = await store.put(b"a", b"1")
         await store.put(b"b", b"2")
         store._db.execute("UPDATE event SET value = ? WHERE key = ?", (b"9", b"a"))
@@ -220,7 +220,7 @@ async def test_newer_store_is_refused_and_left_unchanged(tmp_path: Path, hot: bo
     before = [digest(file) for file in database_files(path)]
     assert len(before) == 1 + hot
     with pytest.raises(StoreNewer, match="layout 3, this one reads up to 2"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
     assert [digest(file) for file in database_files(path)] == before
 
 
@@ -246,12 +246,12 @@ async def test_store_open_in_another_process_is_refused(tmp_path: Path) -> None:
     assert await holder.stdout.readline() == b"open\n"
     for _ in range(2):
         with pytest.raises(StoreLocked, match=rf"s\.db\.lock: process {holder.pid} uses this"):
-            await Embedded.open(path)
+            await EmbeddedStore.open(path)
     holder.stdin.close()
     assert await holder.wait() == 0
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         with pytest.raises(StoreLocked, match=f"process {os.getpid()} "):
-            await Embedded.open(path)
+            await EmbeddedStore.open(path)
         await store.put(b"a", b"")
 
 
@@ -260,7 +260,7 @@ async def test_write_fails_while_another_program_locks_database(
 ) -> None:
     monkeypatch.setattr("musterd.store.embedded.database._BUSY_SECONDS", 0.01)
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         at = await store.put(b"a", b"1")
         shell = sqlite3.connect(path, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
@@ -279,7 +279,7 @@ async def test_open_fails_where_no_file_can_be_created(tmp_path: Path, where: st
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreUnavailable, match=where):
-        await Embedded.open(tmp_path / where)
+        await EmbeddedStore.open(tmp_path / where)
 
 
 async def test_failed_open_releases_lock(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ async def test_failed_open_releases_lock(tmp_path: Path) -> None:
     path.write_bytes(b"no database, but quite long enough to be read as one" * 100)
     for _ in range(2):
         with pytest.raises(StoreError, match="damaged, or not"):
-            await Embedded.open(path)
+            await EmbeddedStore.open(path)
     path.unlink()
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"")

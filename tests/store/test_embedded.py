@@ -17,20 +17,20 @@ from musterd.kv import (
     StoreLimit,
     StoreUnavailable,
 )
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.store.conftest import OpenEmbedded
 from tests.store.kit import everything, revision, take, until
 
 
 async def test_each_commit_reaches_the_disk(tmp_path: Path) -> None:
     """The setting belongs to a connection, so the test asks the writing one."""
-    async with await Embedded.open(tmp_path / "s.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "s.db") as store:
         assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
         assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_store_files_are_private_to_owner(tmp_path: Path) -> None:
-    async with await Embedded.open(tmp_path / "new" / "s.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "new" / "s.db") as store:
         await store.put(b"a", b"")
         names = _names(tmp_path / "new")
         assert names == ["s.db", "s.db-shm", "s.db-wal", "s.db.acked", "s.db.lock"]
@@ -47,7 +47,7 @@ def _mode(path: Path) -> int:
 
 
 async def test_close_finishes_pending_writes(tmp_path: Path) -> None:
-    store = await Embedded.open(tmp_path / "s.db")
+    store = await EmbeddedStore.open(tmp_path / "s.db")
     pending_puts = [asyncio.ensure_future(store.put(b"%d" % n, b"")) for n in range(2000)]
     async with store.watch(b"") as watch:
         await asyncio.sleep(0)
@@ -63,23 +63,23 @@ async def test_close_finishes_pending_writes(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable):
             await call
     assert _names(tmp_path) == ["s.db", "s.db.acked", "s.db.lock"]
-    async with await Embedded.open(tmp_path / "s.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "s.db") as store:
         assert len(await everything(store)) == 2000
 
 
 async def test_cancelled_close_continues(tmp_path: Path) -> None:
-    store = await Embedded.open(tmp_path / "s.db")
+    store = await EmbeddedStore.open(tmp_path / "s.db")
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)
     await store.close()
-    async with await Embedded.open(tmp_path / "s.db"):
+    async with await EmbeddedStore.open(tmp_path / "s.db"):
         pass
 
 
 async def test_close_ends_waiting_watches(tmp_path: Path) -> None:
-    store = await Embedded.open(tmp_path / "s.db")
+    store = await EmbeddedStore.open(tmp_path / "s.db")
     async with store.watch(b"") as watch:
         waiting = asyncio.ensure_future(anext(watch))
         await asyncio.sleep(0)
@@ -241,12 +241,12 @@ async def test_value_limit_can_be_configured(open_embedded: OpenEmbedded) -> Non
 
 
 async def test_watch_from_the_revision_of_an_empty_store(tmp_path: Path) -> None:
-    async with await Embedded.open(tmp_path / "s.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "s.db") as store:
         async with store.watch(b"", 1) as early:
             assert await store.put(b"a", b"") == 2
             assert [batch.revision for batch in await take(early, 1)] == [2]
         async with store.watch(b"", 1) as late:
             assert [batch.revision for batch in await take(late, 1)] == [2]
         assert [batch.revision for batch in (await store.history(b"")).batches] == [2]
-    async with await Embedded.open(tmp_path / "empty.db") as store:
+    async with await EmbeddedStore.open(tmp_path / "empty.db") as store:
         assert (await store.history(b"")).batches == ()

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from musterd.kv import PutOp, StoreCorrupt, StoreUnavailable
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 from tests.store.kit import everything
 
 pytestmark = pytest.mark.slow
 
 
 async def fill(path: Path) -> None:
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.transaction((), [PutOp(b"%03d" % number, bytes(200)) for number in range(500)])
 
 
-async def problem(store: Embedded, word: str) -> str:
+async def problem(store: EmbeddedStore, word: str) -> str:
     """Wait until a store has a problem, without a write."""
     async with asyncio.timeout(5):
         while word not in str(store.problem):  # noqa: ASYNC110
@@ -31,7 +31,7 @@ async def problem(store: Embedded, word: str) -> str:
 
 async def test_write_fails_while_file_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"1")
         path.rename(tmp_path / "moved.db")
         for _ in range(2):
@@ -45,7 +45,7 @@ async def test_write_fails_while_file_is_missing(tmp_path: Path) -> None:
 
 async def test_problem_ends_without_a_write_when_file_is_back(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         path.rename(tmp_path / "moved.db")
         await problem(store, "removed")
         (tmp_path / "moved.db").rename(path)
@@ -63,7 +63,7 @@ async def test_removed_file_is_noticed_and_saved(
 ) -> None:
     path, saved = tmp_path / "s.db", tmp_path / "s.db.saved"
     await fill(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"1")
         remove(path)
         assert f"stop musterd, and put {saved} in the place of s.db" in await problem(
@@ -71,17 +71,17 @@ async def test_removed_file_is_noticed_and_saved(
         )
         content = await everything(store)
     with pytest.raises(StoreCorrupt, match=r"acknowledged writes are missing: it is empty or was"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
     assert saved.stat().st_mode & 0o777 == 0o600
     saved.replace(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert await everything(store) == content
 
 
 async def test_removed_file_that_cannot_be_saved_says_so(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await fill(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         (tmp_path / "s.db.saved").mkdir()
         path.unlink()
         assert "export the zones before you stop musterd" in await problem(store, "removed")
@@ -90,13 +90,13 @@ async def test_removed_file_that_cannot_be_saved_says_so(tmp_path: Path) -> None
 async def test_removed_log_is_noticed_and_its_writes_are_kept_by_a_stop(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await fill(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"1")
         path.with_name("s.db-wal").unlink()
         assert "stop musterd with SIGTERM" in await problem(store, "s.db-wal")
         with pytest.raises(StoreUnavailable, match="was removed or replaced"):
             await store.put(b"a", b"2")
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         found = await store.get(b"a")
         assert found
         assert found.value == b"1"
@@ -107,7 +107,7 @@ async def test_truncated_log_is_no_longer_written_and_its_content_is_saved(
     tmp_path: Path, left: int
 ) -> None:
     path, wal, saved = (tmp_path / name for name in ("s.db", "s.db-wal", "s.db.saved"))
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"1")
         content = await everything(store)
         os.truncate(wal, left if left >= 0 else wal.stat().st_size + left)
@@ -118,16 +118,16 @@ async def test_truncated_log_is_no_longer_written_and_its_content_is_saved(
         assert f"put {saved} in the place of s.db" in str(store.problem)
         killed = copy(tmp_path, tmp_path / "killed")
     with pytest.raises(StoreCorrupt, match="acknowledged writes are missing"):
-        await Embedded.open(killed)
+        await EmbeddedStore.open(killed)
     wal.unlink(missing_ok=True)
     saved.replace(path)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert await everything(store) == content
 
 
 async def test_truncated_log_is_noticed_without_a_write(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"a", b"1")
         os.truncate(tmp_path / "s.db-wal", 0)
         await problem(store, "truncated")
@@ -135,7 +135,7 @@ async def test_truncated_log_is_noticed_without_a_write(tmp_path: Path) -> None:
 
 async def test_log_that_sqlite_truncates_is_no_problem(tmp_path: Path) -> None:
     path, wal = tmp_path / "s.db", tmp_path / "s.db-wal"
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         sizes = []
         for _ in range(24):
             await store.transaction(
@@ -165,7 +165,7 @@ async def test_acknowledged_writes_that_are_gone_after_a_kill_are_reported(
 ) -> None:
     live = tmp_path / "live"
     await fill(live / "s.db")
-    async with await Embedded.open(live / "s.db") as store:
+    async with await EmbeddedStore.open(live / "s.db") as store:
         lease = await store.lease_grant(600)
         revision = await store.put(b"a", b"1")
         whole = copy(live, tmp_path / "whole")
@@ -176,14 +176,14 @@ async def test_acknowledged_writes_that_are_gone_after_a_kill_are_reported(
     )
     for _ in range(2):
         with pytest.raises(StoreCorrupt, match=expected):
-            await Embedded.open(path)
+            await EmbeddedStore.open(path)
     assert contents(path.parent) == before
-    async with await Embedded.open(whole) as store:
+    async with await EmbeddedStore.open(whole) as store:
         assert await store.get(b"a")
         assert await store.lease_info(lease.id)
     if without == "s.db-wal":
         path.with_name("s.db.acked").unlink()
-        async with await Embedded.open(path) as store:
+        async with await EmbeddedStore.open(path) as store:
             assert len(await everything(store)) == 500
 
 
@@ -191,11 +191,11 @@ async def test_lease_that_is_gone_after_a_kill_is_reported(tmp_path: Path) -> No
     """A lease has no revision of its own."""
     live = tmp_path / "live"
     await fill(live / "s.db")
-    async with await Embedded.open(live / "s.db") as store:
+    async with await EmbeddedStore.open(live / "s.db") as store:
         await store.lease_grant(600)
         path = copy(live, tmp_path / "without", "s.db-wal")
     with pytest.raises(StoreCorrupt, match="1 more commits"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"9 9 00000000\n", b"\0" * 40, b"\xff", b"1 1"])
@@ -203,7 +203,7 @@ async def test_damaged_note_of_the_last_commit_is_ignored(tmp_path: Path, conten
     path = tmp_path / "s.db"
     await fill(path)
     (tmp_path / "s.db.acked").write_bytes(content)
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert len(await everything(store)) == 500
         await store.put(b"a", b"1")
     assert (tmp_path / "s.db.acked").read_bytes().startswith(b"2 3 ")
@@ -216,7 +216,7 @@ async def test_file_that_another_program_changes_is_no_longer_written(
     path = tmp_path / "s.db"
     await fill(path)
     older = path.read_bytes()
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         await store.put(b"000", b"1")
         if change == "truncated":
             os.truncate(path, 8192)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from musterd.kv import Compacted, Entry, EventBatch, PutOp, StoreCorrupt, StoreNewer
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.store.kit import everything, seeded, until
 
 pytestmark = pytest.mark.slow
@@ -38,24 +38,24 @@ async def stored(
 ) -> tuple[Path, Truth]:
     """Return a folder with the files of a store that was closed or killed, and its content."""
     live, kept = tmp_path_factory.mktemp("live"), tmp_path_factory.mktemp("kept") / "files"
-    store = await Embedded.open(live / "s.db", OPTIONS)
+    store = await EmbeddedStore.open(live / "s.db", OPTIONS)
     # Some of the log is in the database already.
     store._db.execute("PRAGMA wal_autocheckpoint = 100")
     await _fill(store)
     if request.param == "closed":
         await store.close()
-        store = await Embedded.open(live / "s.db", OPTIONS)
+        store = await EmbeddedStore.open(live / "s.db", OPTIONS)
         await store.close()
         shutil.copytree(live, kept)
     else:
         shutil.copytree(live, kept)
         await store.close()
     shutil.copytree(kept, live / "copy")
-    async with await Embedded.open(live / "copy" / "s.db", OPTIONS) as store:
+    async with await EmbeddedStore.open(live / "copy" / "s.db", OPTIONS) as store:
         return kept, await _read(store)
 
 
-async def _fill(store: Embedded) -> None:
+async def _fill(store: EmbeddedStore) -> None:
     chance = seeded("flips")
     leases = [(await store.lease_grant(600)).id for _ in range(LEASES)]
     for number in range(KEYS):
@@ -67,7 +67,7 @@ async def _fill(store: Embedded) -> None:
     await store.transaction((), [PutOp(b"m/%d" % number, b"") for number in range(20)])
 
 
-async def _read(store: Embedded) -> Truth:
+async def _read(store: EmbeddedStore) -> Truth:
     entries = await everything(store)
     leases = {id_: (await store.lease_info(id_)).keys for id_ in store._leases._leases}
     revision = (await store.range(b"", limit=1)).revision
@@ -105,7 +105,7 @@ def flip(path: Path, bit: int) -> None:
 
 async def is_refused(path: Path, truth: Truth, where: str) -> bool:
     try:
-        store = await Embedded.open(path, OPTIONS)
+        store = await EmbeddedStore.open(path, OPTIONS)
     except (StoreCorrupt, StoreNewer):
         return True
     async with store:
@@ -119,14 +119,14 @@ async def is_refused(path: Path, truth: Truth, where: str) -> bool:
         after = {b"n/%d" % number: b"x" * 300 for number in range(30)}
         puts = [PutOp(key, value) for key, value in after.items()]
         assert (await store.transaction((), puts)).revision > truth.revision, where
-    async with await Embedded.open(path, OPTIONS) as store:
+    async with await EmbeddedStore.open(path, OPTIONS) as store:
         found = await everything(store)
         assert {key: found.pop(key).value for key in after} == after, where
         assert found == truth.entries, where
     return False
 
 
-async def _check_changes(store: Embedded, truth: Truth, where: str) -> None:
+async def _check_changes(store: EmbeddedStore, truth: Truth, where: str) -> None:
     """Check that the log is true as far as it can be read."""
     oldest = truth.changes[0].revision
     try:

@@ -32,7 +32,7 @@ from musterd.kv.follow import (
     WatchLike,
     follow,
 )
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.etcd import EtcdStore
 from tests.store.backends import Backend, EtcdBackend
 from tests.store.kit import put_all
 
@@ -153,7 +153,7 @@ async def test_store_is_followed_across_a_restart(backend: Backend) -> None:
         pytest.skip("the embedded store ends with its process")
     await backend.store.put(b"a/1", b"1")
     async with (
-        InEtcd(backend.etcd.options()) as other,
+        EtcdStore(backend.etcd.options()) as other,
         following(StoreKeys(other, b"a/")) as steps,
     ):
         reading = asyncio.ensure_future(read(steps, b"a/2"))

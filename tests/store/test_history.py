@@ -3,7 +3,7 @@
 import pytest
 
 from musterd.kv import Compare, DeleteOp, EventKind, Is, PutOp, Store, StoreLimit
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.etcd import EtcdStore
 from tests.store.backends import Backend, EtcdBackend
 from tests.store.kit import put_all, seeded, take
 
@@ -42,7 +42,7 @@ async def test_history_leaves_out_keys_that_are_not_logged(backend: Backend) -> 
     """Keys outside ``logged`` may change often: etcd isn't asked for them."""
     if not isinstance(backend, EtcdBackend):
         return
-    async with InEtcd(backend.etcd.options(), base=backend.base, logged=(b"b", b"d/")) as store:
+    async with EtcdStore(backend.etcd.options(), base=backend.base, logged=(b"b", b"d/")) as store:
         for key in (b"a", b"b", b"c", b"d/1", b"e"):
             await store.put(key, b"")
         past = await store.history(b"")
@@ -106,7 +106,7 @@ async def test_history_finds_key_among_many_others(store: Store) -> None:
 async def test_history_ends_at_same_revision_for_any_page_size(backend: Backend) -> None:
     if not isinstance(backend, EtcdBackend):
         return
-    async with InEtcd(backend.etcd.options(), base=backend.base, revisions=10) as store:
+    async with EtcdStore(backend.etcd.options(), base=backend.base, revisions=10) as store:
         await check_end(store)
 
 

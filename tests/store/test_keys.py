@@ -6,7 +6,7 @@ import pytest
 
 from musterd.kv import ABSENT, Conflict, DeleteOp, Limits, Operation, PutOp, Store, StoreLimit
 from musterd.store.embedded import EmbeddedOptions
-from musterd.store.etcd import Etcd as InEtcd
+from musterd.store.etcd import EtcdStore
 from tests.store.backends import Backend, EtcdBackend
 from tests.store.conftest import OpenEmbedded
 from tests.store.kit import everything, meanwhile, put_all, revision
@@ -109,7 +109,7 @@ async def test_range_without_an_end_includes_the_longest_keys(
     limits = Limits(key=1200, operations=128)
     store: Store
     if isinstance(backend, EtcdBackend):
-        store = InEtcd(backend.etcd.options(), limits=limits)
+        store = EtcdStore(backend.etcd.options(), limits=limits)
     else:
         await backend.close()
         store = (await open_embedded(EmbeddedOptions(limits=limits))).store

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from musterd.kv import Compacted, Store
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 from tests.store.child import HISTORY, TASKS, equal, unique
 from tests.store.kit import everything, revision, until
 
@@ -39,7 +39,7 @@ async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
         # Every fifth is killed while it opens the store and recovers it.
         early = not number % 5
         acks = await write_and_kill(path, number, chance.uniform(0, LONGEST), early=early)
-        async with await Embedded.open(path, EmbeddedOptions(history=HISTORY)) as store:
+        async with await EmbeddedStore.open(path, EmbeddedOptions(history=HISTORY)) as store:
             await check(store, number, acks)
             revisions = await check_log(store, revisions)
         acknowledged += len(acks)

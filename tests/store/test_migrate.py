@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from musterd.kv import Entry, EventKind, StoreCorrupt
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 from musterd.store.embedded.layout import APPLICATION
 from tests.store.kit import everything, until
 
@@ -36,10 +36,10 @@ INSERT INTO meta VALUES (1, 0);
 PUT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN = """
 import asyncio, pathlib, sys
-from musterd.store.embedded import Embedded
+from musterd.store.embedded import EmbeddedStore
 print("start", flush=True)
 async def main():
-    async with await Embedded.open(pathlib.Path(sys.argv[1])):
+    async with await EmbeddedStore.open(pathlib.Path(sys.argv[1])):
         pass
 asyncio.run(main())
 """
@@ -78,7 +78,7 @@ def lay_out(path: Path, keys: int) -> dict[bytes, Entry]:
 
 
 async def check(path: Path, entries: dict[bytes, Entry]) -> None:
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert await everything(store) == entries
         leased = tuple(key for key, entry in entries.items() if entry.lease)
         assert (await store.lease_info(7)).keys == leased
@@ -93,7 +93,7 @@ async def check(path: Path, entries: dict[bytes, Entry]) -> None:
         gone = Entry(b"gone", b"old", 5, 6, 3, 0)
         assert deletion == (EventKind.DELETED, b"gone", None, gone)
         assert await store.put(b"after", b"") == last + 1
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert len(await everything(store)) == len(entries) + 1
 
 
@@ -108,7 +108,7 @@ async def test_empty_store_is_taken_over(tmp_path: Path) -> None:
         db.executescript(LAYOUT_1)
         db.execute(f"PRAGMA application_id = {APPLICATION}")
         db.execute("PRAGMA user_version = 1")
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         assert await store.put(b"a", b"") == 2
 
 
@@ -152,7 +152,7 @@ async def test_damaged_file_is_refused_and_left_unchanged(tmp_path: Path, statem
     before = path.read_bytes()
     for _ in range(2):
         with pytest.raises(StoreCorrupt, match=r"s\.db: damaged.* restore"):
-            await Embedded.open(path)
+            await EmbeddedStore.open(path)
     assert path.read_bytes() == before
 
 
@@ -160,11 +160,11 @@ async def test_older_backup_than_acknowledged_is_refused(tmp_path: Path) -> None
     path = tmp_path / "s.db"
     lay_out(path, 100)
     backup = path.read_bytes()
-    async with await Embedded.open(path) as store:
+    async with await EmbeddedStore.open(path) as store:
         for number in itertools.count():
             await store.put(b"%d" % number, b"")
             if number == 10:
                 break
     path.write_bytes(backup)
     with pytest.raises(StoreCorrupt, match="acknowledged writes are missing"):
-        await Embedded.open(path)
+        await EmbeddedStore.open(path)

@@ -14,7 +14,7 @@ KEYS = [b"%s%d" % (prefix, number) for prefix in (b"a/", b"a", b"\xff") for numb
 
 
 @dataclass
-class Model:
+class KeyModel:
     """A model of a store: a dict and a revision."""
 
     revision: int
@@ -60,7 +60,7 @@ def holds(compare: Compare, entry: Entry | None) -> bool:
     return compare.revision == at
 
 
-def random_operations(chance: random.Random, model: Model, leases: list[int]) -> list[Operation]:
+def random_operations(chance: random.Random, model: KeyModel, leases: list[int]) -> list[Operation]:
     steps: list[Operation] = []
     for key in chance.sample(KEYS, chance.choice((1, 1, 1, 2, 5))):
         if chance.random() < 0.3:
@@ -71,7 +71,7 @@ def random_operations(chance: random.Random, model: Model, leases: list[int]) ->
     return steps
 
 
-def conditions(chance: random.Random, model: Model) -> list[Compare]:
+def conditions(chance: random.Random, model: KeyModel) -> list[Compare]:
     compares: list[Compare] = []
     for key in chance.sample(KEYS, chance.choice((0, 0, 1, 2))):
         entry = model.entries.get(key)
@@ -80,7 +80,7 @@ def conditions(chance: random.Random, model: Model) -> list[Compare]:
     return compares
 
 
-async def step(backend: Backend, model: Model, chance: random.Random, leases: list[int]) -> None:
+async def step(backend: Backend, model: KeyModel, chance: random.Random, leases: list[int]) -> None:
     store: Store = backend.store
     choice = chance.random()
     if choice < 0.01:
@@ -103,7 +103,7 @@ async def step(backend: Backend, model: Model, chance: random.Random, leases: li
 async def test_random_operations_match_model(backend: Backend) -> None:
     chance, leases = seeded(), list[int]()
     start = await revision(backend.store)
-    model = Model(start)
+    model = KeyModel(start)
     for _ in range(round(OPERATIONS * backend.scale)):
         await step(backend, model, chance, leases)
     assert await everything(backend.store) == model.entries

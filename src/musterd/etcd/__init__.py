@@ -12,7 +12,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from musterd.etcd.client import EtcdClient, EtcdKeys
 from musterd.etcd.options import EtcdOptions
-from musterd.etcd.values import ALL, EtcdBatch, EtcdEvent, Found, span
+from musterd.etcd.values import ALL, EtcdBatch, EtcdEvent, RangeResult, span
 from musterd.etcd.watch import EtcdWatch
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "EtcdKeys",
     "EtcdOptions",
     "EtcdWatch",
-    "Found",
+    "RangeResult",
     "span",
 ]

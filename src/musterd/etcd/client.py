@@ -13,7 +13,7 @@ from musterd.etcd.methods import COMPACT, DELETE, PUT, RANGE, TXN
 from musterd.etcd.options import EtcdOptions
 from musterd.etcd.replay import replay
 from musterd.etcd.transport import Transport
-from musterd.etcd.values import EtcdBatch, Found, entry
+from musterd.etcd.values import EtcdBatch, RangeResult, entry
 from musterd.etcd.watch import WATCH_OPTIONS, EtcdWatch, WatchOptions
 from musterd.etcd.watches import Watches
 from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
@@ -63,7 +63,7 @@ class EtcdClient:
         revision: int = 0,
         limit: int = 0,
         keys_only: bool = False,
-    ) -> Found:
+    ) -> RangeResult:
         """Read one key, or the keys from one to before another; sees all earlier writes.
 
         revision: to read at, 0 for the current one; limit: most entries, 0 for all. Raises
@@ -81,11 +81,11 @@ class EtcdClient:
         except Compacted:
             raise Compacted(revision, 0) from None
         kvs = tuple(map(entry, answer.kvs))
-        return Found(kvs, answer.header.revision, answer.more, answer.count)
+        return RangeResult(kvs, answer.header.revision, answer.more, answer.count)
 
     async def pages(
         self, key: bytes, end: bytes = b"", *, revision: int = 0, keys_only: bool = False
-    ) -> AsyncGenerator[Found]:
+    ) -> AsyncGenerator[RangeResult]:
         """Yield a range at one revision in pages; at least one page, even if empty.
 
         A page has about 1 MiB at most, however large the values are. The next page is fetched
@@ -93,7 +93,7 @@ class EtcdClient:
         Raises Compacted if the reader takes too long.
         """
 
-        async def ask(first: bytes, limit: int) -> Found:
+        async def ask(first: bytes, limit: int) -> RangeResult:
             while True:
                 try:
                     return await self.range(
@@ -171,7 +171,7 @@ class EtcdKeys:
     client: EtcdClient
     span: tuple[bytes, bytes]
 
-    def pages(self) -> AsyncGenerator[Found]:
+    def pages(self) -> AsyncGenerator[RangeResult]:
         """Same as in `Followed`."""
         return self.client.pages(*self.span)
 

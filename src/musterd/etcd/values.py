@@ -10,7 +10,7 @@ ALL: bytes = b"\0"
 """The first possible key; as the end of a range: no end."""
 
 
-class Found(NamedTuple):
+class RangeResult(NamedTuple):
     """Entries of a range at one revision. more: there are more; total: number in the range."""
 
     entries: tuple[Entry, ...]

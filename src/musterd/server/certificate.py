@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _PemFiles:
     """The contents of both files, and a context with them, or why they can't be used."""
 
     contents: tuple[bytes, bytes]
@@ -43,14 +43,14 @@ class Certificate:
     def _select(self, connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
         connection.context = self._current
 
-    def _read(self) -> _Seen:
+    def _read(self) -> _PemFiles:
         contents = _content(self._cert), _content(self._key)
         context = _context()
         try:
             self._load(context)
         except SettingsError as error:
-            return _Seen(contents, error)
-        return _Seen(contents, context)
+            return _PemFiles(contents, error)
+        return _PemFiles(contents, context)
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
@@ -76,7 +76,7 @@ class Certificate:
         finally:
             watch.close()
 
-    def _is_doubtful(self, seen: _Seen) -> bool:
+    def _is_doubtful(self, seen: _PemFiles) -> bool:
         """Return whether a file looks cut off, or the other one of the pair may follow."""
         cut = [
             last.endswith(b"\n") > new.endswith(b"\n")

@@ -13,7 +13,7 @@ STEP: Final = 1000
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-class Family(NamedTuple):
+class MetricSamples(NamedTuple):
     """The samples of a metric: labels as ``label`` returns them, and value."""
 
     kind: Literal["counter", "gauge"]
@@ -27,7 +27,7 @@ def label(name: str, value: str) -> str:
     return f'{name}="{value.translate(_ESCAPES)}"'
 
 
-async def write(families: Iterable[Family], *, open_metrics: bool) -> bytes:
+async def write(families: Iterable[MetricSamples], *, open_metrics: bool) -> bytes:
     """Return families as text, in the format OpenMetrics (without its end) or the older one."""
     parts: list[str] = []
     for kind, name, about, samples in families:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from musterd.catalog import SourceReport, ZoneReport
 from musterd.rr.names import name_to_text
 from musterd.server.connection import HttpLimits
-from musterd.server.exposition import STEP, Family, label, write
+from musterd.server.exposition import STEP, MetricSamples, label, write
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.state import ServerState
 from musterd.settings import Settings
@@ -57,7 +57,7 @@ async def musterd_metrics(state: ServerState, *, open_metrics: bool) -> bytes:
     return await write(families, open_metrics=open_metrics)
 
 
-def _core(counters: Mapping[str, int]) -> Iterator[Family]:
+def _core(counters: Mapping[str, int]) -> Iterator[MetricSamples]:
     groups: dict[str, list[tuple[str, float]]] = {}
     for name, value in sorted(counters.items()):
         group, _, word = name.partition("_")
@@ -69,77 +69,77 @@ def _core(counters: Mapping[str, int]) -> Iterator[Family]:
             yield _counter(f"musterd_dns_{name}", f"Counter {name} of the core.", value)
     for group, samples in groups.items():
         family, about, _ = _GROUPS[group]
-        yield Family("counter", family, about, samples)
+        yield MetricSamples("counter", family, about, samples)
 
 
-def _zones(zones: _Zones) -> Iterator[Family]:
-    yield Family(
+def _zones(zones: _Zones) -> Iterator[MetricSamples]:
+    yield MetricSamples(
         "gauge", "musterd_zone_state", "1 for the current state of a zone, 0 for the others.",
         ((f"{label('state', word)},{name}", int(zone.state == word))
          for name, zone in zones for word in ZONE_STATES),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_zone_state_since_timestamp_seconds",
         "Time of the last change of the state of a zone.",
         ((name, zone.since) for name, zone in zones),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_zone_serial", "SOA serial of a zone.",
         ((name, zone.serial) for name, zone in zones),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_zone_records",
         "Records of a source in a zone, including shadowed ones.",
         ((f"{label('source', source)},{name}", count)
          for name, zone in zones for source, count in zone.records.items()),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "counter", "musterd_zone_refused_rrsets", "RRsets rejected by the core.",
         ((name, zone.refused_total) for name, zone in zones),
     )  # fmt: skip
 
 
-def _memory(zones: Sequence[tuple[bytes, int, int, int]]) -> Iterator[Family]:
-    yield Family(
+def _memory(zones: Sequence[tuple[bytes, int, int, int]]) -> Iterator[MetricSamples]:
+    yield MetricSamples(
         "gauge", "musterd_zone_names", "Owner names of a zone, including empty non-terminals.",
         ((label("zone", name_to_text(apex)), names) for apex, _, names, _ in zones),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_zone_memory_bytes", "Memory used by a zone in the core.",
         ((label("zone", name_to_text(apex)), size) for apex, _, _, size in zones),
     )  # fmt: skip
 
 
-def _sources(sources: _Sources) -> Iterator[Family]:
-    yield Family(
+def _sources(sources: _Sources) -> Iterator[MetricSamples]:
+    yield MetricSamples(
         "gauge", "musterd_source_state", "1 for the current state of a source, 0 for the others.",
         ((f"{name},{label('state', word)}", int(source.state == word))
          for name, source in sources for word in SOURCE_STATES),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_source_last_sync_timestamp_seconds",
         "Time of the last complete sync of a source.",
         ((name, source.synced) for name, source in sources if source.synced is not None),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_source_keys", "Keys of a source.",
         ((name, source.keys) for name, source in sources),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "counter", "musterd_source_problems", "Records and keys rejected so far.",
         ((name, source.problems_total) for name, source in sources),
     )  # fmt: skip
-    yield Family(
+    yield MetricSamples(
         "gauge", "musterd_source_left_out", "Records and keys currently rejected.",
         ((name, len(source.problems) + source.problems_forgotten) for name, source in sources),
     )  # fmt: skip
 
 
-def _server(state: ServerState) -> Iterator[Family]:
-    yield Family(
+def _server(state: ServerState) -> Iterator[MetricSamples]:
+    yield MetricSamples(
         "gauge", "musterd_build_info", "Version of musterd.", [(label("version", _version()), 1)]
     )
-    yield Family(
+    yield MetricSamples(
         "counter", "musterd_reloads", "Reloads of the settings by result.",
         [(label("result", "ok"), state.reloads_ok),
          (label("result", "failed"), state.reloads_failed)],
@@ -170,12 +170,12 @@ def _server(state: ServerState) -> Iterator[Family]:
         )  # fmt: skip
 
 
-def _gauge(name: str, about: str, value: float) -> Family:
-    return Family("gauge", name, about, [("", value)])
+def _gauge(name: str, about: str, value: float) -> MetricSamples:
+    return MetricSamples("gauge", name, about, [("", value)])
 
 
-def _counter(name: str, about: str, value: float) -> Family:
-    return Family("counter", name, about, [("", value)])
+def _counter(name: str, about: str, value: float) -> MetricSamples:
+    return MetricSamples("counter", name, about, [("", value)])
 
 
 def _version() -> str:

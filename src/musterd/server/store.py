@@ -12,10 +12,10 @@ from musterd.kv import Store
 from musterd.kv.values import Limits
 from musterd.registry.keys import DELETED, RECORDS
 from musterd.settings import Settings, StoreSettings
-from musterd.store.embedded import Embedded, EmbeddedOptions
+from musterd.store.embedded import EmbeddedOptions, EmbeddedStore
 
 if TYPE_CHECKING:
-    from musterd.store.etcd import Etcd
+    from musterd.store.etcd import EtcdStore
 
 FILE: Final = "store.db"
 """Name of the store in the state directory."""
@@ -35,21 +35,21 @@ async def open_store(settings: Settings) -> Store:
     return await open_file(folder / FILE)
 
 
-async def open_file(path: Path, options: EmbeddedOptions | None = None) -> Embedded:
+async def open_file(path: Path, options: EmbeddedOptions | None = None) -> EmbeddedStore:
     """Open the store in a file, creating it if it does not exist. Raises StoreError."""
-    return await Embedded.open(path, replace(options or EmbeddedOptions(), limits=LIMITS))
+    return await EmbeddedStore.open(path, replace(options or EmbeddedOptions(), limits=LIMITS))
 
 
-async def open_etcd(settings: StoreSettings) -> "Etcd":
+async def open_etcd(settings: StoreSettings) -> "EtcdStore":
     """Open a store in etcd, which need not be available yet."""
     # gRPC takes a while to import.
     await asyncio.to_thread(import_module, "musterd.store.etcd")
     from musterd.etcd import EtcdOptions  # noqa: PLC0415
     from musterd.store.etcd import LIMITS as ETCD_LIMITS  # noqa: PLC0415
-    from musterd.store.etcd import Etcd  # noqa: PLC0415
+    from musterd.store.etcd import EtcdStore  # noqa: PLC0415
 
     options = EtcdOptions.of(settings.endpoints, settings)
     base = settings.prefix.rstrip("/").encode()
     limits = replace(ETCD_LIMITS, key=LIMITS.key)
     # Only the keys of leases lie between these two prefixes.
-    return Etcd(options, base=base, logged=(DELETED, RECORDS), limits=limits)
+    return EtcdStore(options, base=base, logged=(DELETED, RECORDS), limits=limits)

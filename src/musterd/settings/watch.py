@@ -18,7 +18,7 @@ from musterd.settings.model import Section, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Content:
     """The content of the file, or why it can't be read, and what follows from it."""
 
     content: bytes | tuple[str, ...]
@@ -49,7 +49,7 @@ class Watcher:
         content = b"" if path is None else read(path)
         self.settings = parse(content, path or NO_FILE, environ)
         """The last valid settings."""
-        self._seen = _Seen(content, self.settings)
+        self._seen = _Content(content, self.settings)
 
     @classmethod
     async def start(cls, path: Path | None, environ: Mapping[str, str]) -> Self:
@@ -97,22 +97,22 @@ class Watcher:
             self._watch = None
             watch.close()
 
-    def _load(self) -> _Seen:
+    def _load(self) -> _Content:
         """Read the file again. A pipe was read to its end at the start."""
         if self._path is None or not is_regular(str(self._path)):
             return self._seen
         try:
             content = read(self._path)
         except SettingsError as error:
-            return _Seen(error.problems, error)
+            return _Content(error.problems, error)
         if content == self._seen.content:
             return self._seen
         try:
-            return _Seen(content, parse(content, self._path, self._environ))
+            return _Content(content, parse(content, self._path, self._environ))
         except SettingsError as error:
-            return _Seen(content, error)
+            return _Content(content, error)
 
-    def _is_doubtful(self, seen: _Seen) -> bool:
+    def _is_doubtful(self, seen: _Content) -> bool:
         """Return whether the file looks cut off, compared with the settings in use."""
         new, old = seen.outcome, self.settings
         if isinstance(new, SettingsError):

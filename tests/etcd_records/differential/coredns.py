@@ -30,7 +30,7 @@ from musterd.etcd import EtcdClient
 from tests.catalogkit import until
 from tests.conformance.transport import Address, tcp_many, udp
 from tests.etcd_records.differential import keys as key_sets
-from tests.etcd_records.differential.intended import INTENDED, Case, View, explain
+from tests.etcd_records.differential.intended import INTENDED, CoreDnsCase, CoreDnsView, explain
 from tests.etcd_records.differential.keys import PREFIX, ZONES, KeySet
 from tests.etcd_records.kit import Fed, feeding
 from tests.etcdkit import running
@@ -40,7 +40,7 @@ SHOWN = 12
 
 
 @dataclass
-class Report:
+class CoreDnsReport:
     """The outcome of a run."""
 
     asked: int = 0
@@ -85,7 +85,7 @@ class Both:
     fed: Fed
     core: Core
     coredns: Address
-    report: Report = field(default_factory=Report)
+    report: CoreDnsReport = field(default_factory=CoreDnsReport)
 
     async def compare(self, seed: int) -> None:
         """Replace the keys by another set, and compare the answers to all questions about it."""
@@ -119,7 +119,7 @@ class Both:
         if mine is None or theirs is None:
             self.report.unexplained.append(f"===== no reply to {question}")
             return
-        case = Case(keys, *question, view(mine), view(theirs))
+        case = CoreDnsCase(keys, *question, view(mine), view(theirs))
         fields = differences(case)
         if not fields:
             return
@@ -133,10 +133,10 @@ def _question(name: str, rtype: str) -> bytes:
     return dns.message.make_query(name, rtype, use_edns=True, payload=4096).to_wire()
 
 
-def view(wire: bytes) -> View:
+def view(wire: bytes) -> CoreDnsView:
     """Return the fields of a message that are compared."""
     message = dns.message.from_wire(wire)
-    return View(
+    return CoreDnsView(
         dns.rcode.to_text(message.rcode()),
         _records(message.answer),
         _records(message.additional),
@@ -152,7 +152,7 @@ def _records(section: Sequence[dns.rrset.RRset]) -> frozenset[tuple[str, str, st
     )
 
 
-def differences(case: Case) -> set[str]:
+def differences(case: CoreDnsCase) -> set[str]:
     """Return the fields that differ: rcode, answer, ttl, additional.
 
     In the answer section only records of the requested type are compared.
@@ -171,12 +171,12 @@ def differences(case: Case) -> set[str]:
     return fields
 
 
-def _ttl(view: View, rtype: str) -> int | None:
+def _ttl(view: CoreDnsView, rtype: str) -> int | None:
     """Return the lowest TTL; CoreDNS gives an RRset several (against RFC 2181 section 5.2)."""
     return min((ttl for kind, ttl in view.ttls if kind == rtype), default=None)
 
 
-def _show(case: Case, fields: set[str], mine: bytes, theirs: bytes) -> str:
+def _show(case: CoreDnsCase, fields: set[str], mine: bytes, theirs: bytes) -> str:
     there = {key: case.keys.values[key] for path in case.reached for key in case.keys.at(path)}
     lines = [f"===== {', '.join(sorted(fields))} differ: {case.name} {case.rtype}"]
     lines += [f"{path}: {value}" for path, value in there.items()]
@@ -200,7 +200,7 @@ async def both(program: Path) -> AsyncIterator[Both]:
             core.close()
 
 
-async def run(program: Path, sets: int, seed: int) -> Report:
+async def run(program: Path, sets: int, seed: int) -> CoreDnsReport:
     """Compare a number of sets of keys, starting with a seed."""
     async with both(program) as pair:
         for number in range(seed, seed + sets):

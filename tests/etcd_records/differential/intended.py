@@ -5,19 +5,19 @@ answers to some questions.
 """
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tests.etcd_records.differential.keys import ZONES, KeySet, name_of, path_of
+from tests.intended import Intended
 
 Records = frozenset[tuple[str, str, str]]
 """Owner, type, rdata."""
 
 
 @dataclass(frozen=True)
-class View:
+class CoreDnsView:
     """The compared fields of a server's reply."""
 
     rcode: str
@@ -32,14 +32,14 @@ class View:
 
 
 @dataclass(frozen=True)
-class Case:
+class CoreDnsCase:
     """A question, both replies, and the keys in etcd."""
 
     keys: KeySet
     name: str
     rtype: str
-    mine: View
-    theirs: View
+    mine: CoreDnsView
+    theirs: CoreDnsView
 
     @cached_property
     def path(self) -> str:
@@ -76,16 +76,6 @@ class Case:
         return [self.keys.values[key] for key in self.keys.at(self.path)]
 
 
-@dataclass(frozen=True)
-class Intended:
-    """An intended difference: its fields, the cases it applies to, and the reason."""
-
-    id: str
-    fields: frozenset[str]
-    applies: Callable[[Case], bool]
-    reason: str
-
-
 def host_of(value: Any) -> str:
     """Return the host in a value, empty if it has none or is invalid."""
     host = value.get("host", "") if isinstance(value, dict) else ""
@@ -113,7 +103,7 @@ def is_good(value: Any) -> bool:
     return isinstance(value.get("port", 0), int)
 
 
-def _has_name(case: Case) -> bool:
+def _has_name(case: CoreDnsCase) -> bool:
     return any(map(_names_host, case.here))
 
 
@@ -122,54 +112,54 @@ def _names_host(value: Any) -> bool:
     return bool(host) and kind_of(host) == "name"
 
 
-def _is_alias(case: Case) -> bool:
+def _is_alias(case: CoreDnsCase) -> bool:
     """Return whether musterd answers with a CNAME and nothing else at this name."""
     own = {(kind, rdata) for owner, kind, rdata in case.mine.answer if owner == case.name + "."}
     return len(own) == 1 and next(iter(own))[0] == "CNAME" and _has_name(case)
 
 
-def _both(case: Case) -> bool:
+def _both(case: CoreDnsCase) -> bool:
     return any(case.keys.own(path) and case.keys.below(path) for path in case.reached)
 
 
-def _text_and_host(case: Case) -> bool:
+def _text_and_host(case: CoreDnsCase) -> bool:
     return any(value.get("text") and host_of(value) for value in case.values if is_good(value))
 
 
-def _bad(case: Case) -> bool:
+def _bad(case: CoreDnsCase) -> bool:
     return any(not is_good(value) for value in case.values) and case.theirs.rcode == "SERVFAIL"
 
 
-def _stripped_name(case: Case) -> bool:
+def _stripped_name(case: CoreDnsCase) -> bool:
     return any(
         value.get("targetstrip") and _names_host(value) for value in case.here if is_good(value)
     )
 
 
-def _long_text(case: Case) -> bool:
+def _long_text(case: CoreDnsCase) -> bool:
     return any(len(value.get("text", "")) >= 255 for value in case.values if is_good(value))
 
 
-def _nothing_at(case: Case) -> bool:
+def _nothing_at(case: CoreDnsCase) -> bool:
     """Return whether there are keys, but none has a record at this name."""
     return case.mine.rcode == "NXDOMAIN" and case.theirs.rcode == "NOERROR" and bool(case.here)
 
 
-def _flat(case: Case) -> bool:
+def _flat(case: CoreDnsCase) -> bool:
     """Return whether the addresses of an alias's target belong to the name itself."""
     return _has_name(case) and case.rtype in {"A", "AAAA"}
 
 
-def _grouped(case: Case) -> bool:
+def _grouped(case: CoreDnsCase) -> bool:
     """Return whether a deeper key with a group precedes a shorter one without it."""
     return any(_groups_differ(case.keys, path) for path in case.reached)
 
 
-def _has_targets(case: Case) -> bool:
+def _has_targets(case: CoreDnsCase) -> bool:
     return case.rtype in {"SRV", "MX", "NS"} and (_stripped(case) or _targets_aliases(case))
 
 
-def _targets_aliases(case: Case) -> bool:
+def _targets_aliases(case: CoreDnsCase) -> bool:
     """Return whether a host is a name in our zones that is or has an alias itself."""
     hosts = [host_of(value) for value in case.here]
     targets = [path_of(host.removesuffix(".")) for host in hosts if host and inside(host)]
@@ -177,7 +167,7 @@ def _targets_aliases(case: Case) -> bool:
     return any(map(_names_host, beyond))
 
 
-def _doubles(case: Case) -> bool:
+def _doubles(case: CoreDnsCase) -> bool:
     """Return whether two keys have the same host or text."""
     for name in ("host", "text"):
         found = [value[name] for value in case.values if is_good(value) and value.get(name)]
@@ -195,13 +185,13 @@ def _groups_differ(keys: KeySet, path: str) -> bool:
     return given[0][0] > least and any(depth == least and not group for depth, group in given)
 
 
-def _stripped(case: Case) -> bool:
+def _stripped(case: CoreDnsCase) -> bool:
     return any(value.get("targetstrip") for value in case.here if is_good(value))
 
 
 _ANSWER = frozenset({"answer", "rcode", "ttl", "additional"})
 
-INTENDED = (
+INTENDED: tuple[Intended[CoreDnsCase], ...] = (
     Intended(
         "bad-value",
         _ANSWER,
@@ -326,7 +316,7 @@ PLAIN = frozenset({
 """Lines that may apply to a plain set of keys."""
 
 
-def explain(case: Case, fields: set[str]) -> tuple[list[Intended], set[str]]:
+def explain(case: CoreDnsCase, fields: set[str]) -> tuple[list[Intended[CoreDnsCase]], set[str]]:
     """Return the lines that explain the differences, and the fields left unexplained."""
     lines = [line for line in INTENDED if not case.keys.plain or line.id in PLAIN]
     used = [line for line in lines if line.fields & fields and line.applies(case)]

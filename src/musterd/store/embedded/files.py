@@ -12,7 +12,7 @@ from musterd.store.embedded.checksums import Meta
 from musterd.store.embedded.database import WAL_KEPT_BYTES
 
 
-class _Seen(NamedTuple):
+class _FileState(NamedTuple):
     inode: int
     size: int
     modified: int
@@ -42,13 +42,13 @@ class Files:
         self._name = str(path)
         self._wal_path = self._name + "-wal"
         self._saved = ""
-        self._seen = _Seen.of(self._name)
+        self._seen = _FileState.of(self._name)
         self._inode = self._seen and self._seen.inode
-        self._wal = _Seen.of(self._wal_path)
+        self._wal = _FileState.of(self._wal_path)
 
     def same(self) -> bool:
         """Return whether the database has its name, so that the name can be opened."""
-        now = _Seen.of(self._name)
+        now = _FileState.of(self._name)
         return now is not None and now.inode == self._inode
 
     def check(self) -> None:
@@ -75,14 +75,14 @@ class Files:
         self._seen, self._wal = now, wal
         self._acknowledged.write(meta.commits, meta.revision)
 
-    def _found(self) -> tuple[_Seen, _Seen | None]:
+    def _found(self) -> tuple[_FileState, _FileState | None]:
         """Return the state of the database and its log. Raises StoreUnavailable."""
-        now = _Seen.of(self._name)
+        now = _FileState.of(self._name)
         if now is None or now.inode != self._inode:
             raise StoreUnavailable(
                 f"{self.path}: was removed or replaced while musterd runs: {self._save()}"
             )
-        wal = _Seen.of(self._wal_path)
+        wal = _FileState.of(self._wal_path)
         # SQLite creates the log with the first commit.
         if self._wal and (wal is None or wal.inode != self._wal.inode):
             raise StoreUnavailable(

@@ -58,11 +58,11 @@ class _Opened(NamedTuple):
     leases: list[tuple[int, int]]
 
 
-class Embedded:
+class EmbeddedStore:
     """A `Store` in one SQLite file, for one process; belongs to the loop that opened it."""
 
     def __init__(self, path: Path, opened: _Opened, options: EmbeddedOptions, clock: Clock) -> None:
-        """Use `Embedded.open`."""
+        """Use `EmbeddedStore.open`."""
         self._options = options
         self._clock = clock
         self._lock = opened.lock

@@ -42,7 +42,7 @@ _MAX_REVISION: Final = 2**63 - 1
 _Compare = rpc.Compare
 
 
-class Etcd:
+class EtcdStore:
     """A `Store` in etcd, which may have many clients; belongs to the loop."""
 
     def __init__(
