@@ -10,7 +10,7 @@ import pytest
 from cyclopts import App
 
 from musterd.cli import app
-from tests.apikit import Api, http, responding
+from tests.apikit import RunningApi, http, responding
 from tests.test_cli_store import fill
 
 pytest_plugins = ["tests.apifixture"]
@@ -79,7 +79,7 @@ def test_every_command_prints_json_or_a_document() -> None:
 
 
 @pytest.fixture
-def words(api: Api, tmp_path: Path) -> dict[str, str]:
+def words(api: RunningApi, tmp_path: Path) -> dict[str, str]:
     """Return what stands for the words in braces."""
     paths = {
         name: tmp_path / name for name in ("settings", "missing", "new", "store.db", "zone", "bad")
@@ -104,7 +104,7 @@ def etcd_v2() -> Iterator[str]:
 
 @pytest.mark.parametrize("path", LINES, ids=" ".join)
 def test_success_is_json(
-    path: tuple[str, ...], api: Api, words: dict[str, str], request: pytest.FixtureRequest
+    path: tuple[str, ...], api: RunningApi, words: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     if path[0] == "import":
         words["etcd"] = request.getfixturevalue("etcd_v2")
@@ -120,19 +120,19 @@ def test_success_is_json(
 
 
 @pytest.mark.parametrize("path", LINES, ids=" ".join)
-def test_failure_is_json(path: tuple[str, ...], api: Api, words: dict[str, str]) -> None:
+def test_failure_is_json(path: tuple[str, ...], api: RunningApi, words: dict[str, str]) -> None:
     error = api.fails(*path, *LINES[path][1].format(**words).split(), "--json")
     assert is_problem(error, 1)
 
 
 @pytest.mark.parametrize("path", [*LINES, (), ("record",)], ids=" ".join)
 @pytest.mark.parametrize("option", ["--json", "--json=true"])
-def test_wrong_command_line_is_json(path: tuple[str, ...], option: str, api: Api) -> None:
+def test_wrong_command_line_is_json(path: tuple[str, ...], option: str, api: RunningApi) -> None:
     assert is_problem(api.fails(*path, "--nonsense", option, code=2), 2)
 
 
 @pytest.mark.parametrize("path", sorted(DOCUMENTS), ids=" ".join)
-def test_document_refuses_json(path: tuple[str, ...], api: Api) -> None:
+def test_document_refuses_json(path: tuple[str, ...], api: RunningApi) -> None:
     assert is_problem(api.fails(*path, "--json", code=2), 2)
 
 
@@ -142,12 +142,12 @@ def is_problem(text: str, code: int) -> bool:
     return found["exit_code"] == code and all(found["problems"]) and "\n" not in text.strip()
 
 
-def test_data_named_json_does_not_change_the_output(api: Api) -> None:
+def test_data_named_json_does_not_change_the_output(api: RunningApi) -> None:
     error = api.fails("record", "set", "none.other.test", "TXT", "--", "--json")
     assert error.startswith("none.other.test is not in a declared zone")
 
 
-def test_report_of_a_file_with_problems_is_json(api: Api, tmp_path: Path) -> None:
+def test_report_of_a_file_with_problems_is_json(api: RunningApi, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.write_text("a 60 A 10.0.0.999\nb 60 A 10.0.0.1\n")
     for words in ("zone check", "zone import lab.internal --dry-run"):
@@ -157,7 +157,7 @@ def test_report_of_a_file_with_problems_is_json(api: Api, tmp_path: Path) -> Non
         assert error == ""
 
 
-def test_deleted_records_are_named(api: Api) -> None:
+def test_deleted_records_are_named(api: RunningApi) -> None:
     api("record", "set", NAME, "A", "10.0.0.1", "10.0.0.2", "10.0.0.3")
     ids = {record["data"]: record["id"] for record in api.objects("record", "show", NAME)}
     where = {"zone": "lab.internal", "owner": "web", "type": "A"}

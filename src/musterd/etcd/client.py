@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.leases import LeaseKeeper
@@ -16,6 +15,7 @@ from musterd.etcd.transport import Transport
 from musterd.etcd.values import EtcdBatch, RangeResult, entry
 from musterd.etcd.watch import WATCH_OPTIONS, EtcdWatch, WatchOptions
 from musterd.etcd.watches import Watches
+from musterd.kv.closing import AsyncClosing
 from musterd.kv.errors import Compacted, LeaseNotFound, StoreLimit
 from musterd.kv.values import Entry
 
@@ -26,7 +26,7 @@ PAGE_BYTES: Final = 1_048_576
 """Target size of later pages, bytes."""
 
 
-class EtcdClient:
+class EtcdClient(AsyncClosing):
     """Client of one etcd; belongs to the running loop. Every method raises StoreError."""
 
     def __init__(self, options: EtcdOptions, watching: WatchOptions = WATCH_OPTIONS) -> None:
@@ -35,19 +35,6 @@ class EtcdClient:
         self._transport = Transport(options)
         self._watches = Watches(self._transport, watching)
         self.leases = LeaseKeeper(self._transport)
-
-    async def __aenter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the client."""
-        await self.close()
 
     async def close(self) -> None:
         """End the watches, finish pending requests and close the connections."""

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from musterd.clock import BootClock, Clock
+from musterd.kv.closing import AsyncClosing
 from musterd.kv.errors import StoreBusy, StoreError, StoreLimit
 from musterd.kv.requests import (
     apply_single,
@@ -58,7 +58,7 @@ class _Opened(NamedTuple):
     leases: list[tuple[int, int]]
 
 
-class EmbeddedStore:
+class EmbeddedStore(AsyncClosing):
     """A `Store` in one SQLite file, for one process; belongs to the loop that opened it."""
 
     def __init__(self, path: Path, opened: _Opened, options: EmbeddedOptions, clock: Clock) -> None:
@@ -97,19 +97,6 @@ class EmbeddedStore:
             opened.acknowledged.close()
             opened.lock.release()
             raise
-
-    async def __aenter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        await self.close()
 
     async def close(self) -> None:
         """Same as in `Store`: watches end with StoreUnavailable; closing again has no effect."""

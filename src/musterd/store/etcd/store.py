@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from musterd.etcd import EtcdClient, EtcdOptions, span
 from musterd.etcd import rpc_pb2 as rpc
 from musterd.etcd.client import PAGE_FIRST, next_limit
 from musterd.etcd.values import entry as as_entry
+from musterd.kv.closing import AsyncClosing
 from musterd.kv.errors import LeaseNotFound, StoreLimit
 from musterd.kv.requests import (
     MAX_LEASE,
@@ -42,7 +42,7 @@ _MAX_REVISION: Final = 2**63 - 1
 _Compare = rpc.Compare
 
 
-class EtcdStore:
+class EtcdStore(AsyncClosing):
     """A `Store` in etcd, which may have many clients; belongs to the loop."""
 
     def __init__(
@@ -66,19 +66,6 @@ class EtcdStore:
         self._logged = first[0], last[1]
         self._limits = limits
         self._revisions = revisions
-
-    async def __aenter__(self) -> Self:
-        """Return the store itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        await self.close()
 
     async def close(self) -> None:
         """Same as in `Store`."""
