@@ -1,5 +1,6 @@
 """Tables and JSON, printed to a terminal and to a pipe."""
 
+import contextlib
 import io
 import os
 import pty
@@ -58,39 +59,93 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[], 
     master, slave = pty.openpty()
     for name, value in (("TERM", "xterm"), ("COLUMNS", str(width))):
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    with io.TextIOWrapper(os.fdopen(slave, "wb", buffering=0), write_through=True) as screen:
-        with monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", screen)
-            show()
-        text = os.read(master, 65536).decode()
+    screen = io.TextIOWrapper(os.fdopen(slave, "wb", buffering=0), write_through=True)
+    with screen, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", screen)
+        show()
+    text = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 65536):
+            text += chunk
     os.close(master)
-    return text
+    return text.decode()
 
 
-def test_terminal_gets_bold_heads_and_wrapped_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [["[red]a", "x" * 60]]
-    text = on_terminal(monkeypatch, 40, lambda: output.table(("k", "value"), rows))
-    assert "\x1b[1m" in text
-    assert "[red]a" in text
-    assert text.count("x") == 60
-    assert text.count("\n") == 3
+def lines(text: str) -> list[str]:
+    """Return the lines of a terminal without their style."""
+    return text.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
 
 
-def test_narrow_terminal_wraps_long_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    columns = ("type", "data", "ttl", "weight", "source", "key", "age", "why not")
-    row = ["A", "192.0.2.11", "30", "1", "example", "k" * 40, "19min 15s", "registry comes first"]
+def test_terminal_gets_bold_heads_and_wrapped_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["[red]a", "several words " * 4]]
+    text = on_terminal(monkeypatch, 40, lambda: output.table(("k", "v"), rows, text=("v",)))
+    assert text.startswith("\x1b[1mk       v\x1b[0m\r\n")
+    assert lines(text)[1:] == [
+        "[red]a  several words several words",
+        "        several words several words",
+    ]
+
+
+def test_simple_terminal_gets_no_bold_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_has_bold", lambda: False)
+    assert on_terminal(monkeypatch, 40, lambda: output.table(("k",), [["a"]])) == "k\r\na\r\n"
+
+
+def test_first_cell_gets_its_own_line_if_nothing_else_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def show() -> None:
+        output.table(("name", "type", "data"), [["n" * 30, "A", "192.0.2.11"]], indent=" ")
+
+    text = on_terminal(monkeypatch, 40, show)
+    assert lines(text) == [" name", "   type  data", f" {'n' * 30}", "   A     192.0.2.11"]
+
+
+def test_long_word_sticks_out_and_leaves_other_rows_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [["a", f'"v=DKIM1; p={"M" * 200}"', "30"], ["b", "10.0.0.1", "60"]]
+    text = on_terminal(
+        monkeypatch, 40, lambda: output.table(("name", "data", "ttl"), rows, text=("data",))
+    )
+    first, long, _, last = [line for line in lines(text) if line]
+    assert first.split() == ["name", "data", "ttl"]
+    assert long.split() == ["a", '"v=DKIM1;', "30"]
+    assert last.split() == ["b", "10.0.0.1", "60"]
+    assert f'p={"M" * 200}"' in text
+    assert len(first) == len(long.rstrip()) + 1 <= 40
+
+
+def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["名前", "x"], ["abc", "y"]]
+    text = on_terminal(monkeypatch, 40, lambda: output.table(("k", "v"), rows))
+    assert lines(text) == ["k     v", "名前  x", "abc   y"]
+
+
+def test_every_page_has_the_columns_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["n" * 20, "s" * 20, "d"]] * (output.PAGE + 1)
 
     def show() -> None:
-        output.table(columns, [row], indent="  ", spare=("weight", "age"))
+        output.table(("name", "spare", "data"), rows, spare=("spare",))
 
-    wide = on_terminal(monkeypatch, 160, show)
-    assert all(cell in wide for cell in row)
-    narrow = on_terminal(monkeypatch, 80, show)
-    assert "weight" not in narrow
-    assert all(cell in narrow for cell in ("192.0.2.11", "example", "registry comes first"))
-    assert narrow.count("k") == 40 + len("k")
-    assert max(map(len, narrow.splitlines()[1:])) <= 80
+    found: list[int] = []
+    monkeypatch.setattr(output, "_print", lambda shown, *_: found.append(len(shown)))
+    on_terminal(monkeypatch, 40, lambda: (show(), print("."))[0])
+    assert found == [2, 2]
+
+
+def test_facts_and_paragraphs_wrap_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    def show() -> None:
+        output.facts({"answers on": "127.0.0.1:5305, 192.0.2.111:5305, [2001:db8::1]:5305"})
+        output.paragraph("a problem at web.lab.internal with a long text", "- ")
+
+    assert lines(on_terminal(monkeypatch, 40, show)) == [
+        "answers on  127.0.0.1:5305,",
+        "            192.0.2.111:5305,",
+        "            [2001:db8::1]:5305",
+        "- a problem at web.lab.internal with a",
+        "  long text",
+    ]
 
 
 def test_spare_columns_are_dropped_until_the_table_fits(monkeypatch: pytest.MonkeyPatch) -> None:

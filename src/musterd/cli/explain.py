@@ -62,7 +62,8 @@ def _print(found: "ExplanationInfo") -> None:
     if found["left_out"]:
         print("\nleft out:")
         rows = ((each["source"], each["where"], each["reason"]) for each in found["left_out"])
-        output.table(("source", "where", "reason"), rows, indent="  ")
+        columns, text = ("source", "where", "reason"), ("reason",)
+        output.table(columns, rows, indent="  ", spare=("source",), text=text)
     answer = found["answer"]
     print(f"\nanswer: {answer['rcode']}{', a referral to' if answer['referral'] else ''}")
     for line in answer["authority" if answer["referral"] else "records"]:
@@ -70,7 +71,7 @@ def _print(found: "ExplanationInfo") -> None:
 
 
 _COLUMNS = ("type", "data", "ttl", "weight", "source", "key", "revision", "age", "reason")
-_SPARE = ("revision", "weight", "age")
+_SPARE = ("revision", "weight", "age", "ttl", "key", "source")
 
 
 def _print_records(title: str, records: "list[CandidateInfo]") -> None:
@@ -78,7 +79,9 @@ def _print_records(title: str, records: "list[CandidateInfo]") -> None:
 
     if records:
         print(f"\n{title}")
-        output.table(_COLUMNS, map(_row, records), indent="  ", spare=_SPARE)
+        output.table(
+            _COLUMNS, map(_row, records), indent="  ", spare=_SPARE, text=("data", "reason")
+        )
 
 
 def _row(record: "CandidateInfo") -> tuple[str, ...]:

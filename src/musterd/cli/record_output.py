@@ -12,6 +12,9 @@ MAIN: Final = ("name", "type", "data", "ttl", "weight", "policy", "registrant", 
 ALL: Final = ("type", "data", "ttl", "weight", "policy", "ptr", "id", "registrant", "labels",
               "lease", "description", "revision", "modified")  # fmt: skip
 """Columns of the records of one name."""
+SPARE: Final = ("modified", "revision", "ptr", "policy", "weight", "description", "labels",
+                "lease", "registrant", "ttl")  # fmt: skip
+"""Columns that a narrow terminal has no room for, the least important first."""
 _FIELDS: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease")
 """Fields whose changes are shown."""
 
@@ -20,7 +23,8 @@ def print_table(records: "Iterable[RecordInfo]", columns: tuple[str, ...]) -> No
     """Print records as a table."""
     from musterd.cli import output
 
-    output.table(columns, ([_cell(record, key) for key in columns] for record in records))
+    rows = ([_cell(record, key) for key in columns] for record in records)
+    output.table(columns, rows, spare=SPARE, text=("data", "labels", "description"))
 
 
 def print_changes(changes: "Iterable[ChangeInfo]") -> int:
@@ -38,7 +42,9 @@ def print_changes(changes: "Iterable[ChangeInfo]") -> int:
         )
         for change in changes
     )
-    return output.table(("time", "revision", "who", "action", "type", "data", "changed"), rows)
+    columns = ("time", "revision", "who", "action", "type", "data", "changed")
+    spare, text = ("revision", "type", "who"), ("data", "changed")
+    return output.table(columns, rows, spare=spare, text=text)
 
 
 def _changed_fields(change: "ChangeInfo") -> tuple[str, str, str]:

@@ -24,7 +24,6 @@ def status(*, options: OutputOptions = OPTIONS) -> None:
 def _print(found: "StatusInfo") -> None:
     from musterd.cli import output
     from musterd.client.text import moment, span
-    from musterd.display import printable
 
     up = span(time.time() - found["started"])
     output.facts(
@@ -39,16 +38,18 @@ def _print(found: "StatusInfo") -> None:
     zone_table(found["zones"])
     print()
     columns = ("source", "state", "lost since", "keys", "problems", "reason")
-    output.table(columns, map(_source_row, found["sources"]), spare=("keys",))
+    spare = ("keys", "lost since", "problems")
+    output.table(columns, map(_source_row, found["sources"]), spare=spare, text=("reason",))
     if found["servers"]:
         print()
         titles = ("server", "state", "revision", "lag", "seen", "started", "version", "answers on")
-        spare = ("version", "started", "lag", "seen", "answers on")
-        output.table(titles, map(_server_row, found["servers"]), spare=spare)
+        spare = ("version", "started", "lag", "seen", "revision", "answers on")
+        rows = map(_server_row, found["servers"])
+        output.table(titles, rows, spare=spare, text=("answers on",))
     if found["problems"]:
         print("\nproblems:")
     for problem in found["problems"]:
-        print(f"  {printable(problem)}")
+        output.paragraph(problem, "  ")
 
 
 def _server_row(server: "ServerInfo") -> tuple[str, ...]:
@@ -67,8 +68,8 @@ def zone_table(zones: "list[ZoneInfo]") -> None:
     from musterd.cli import output
 
     columns = ("zone", "state", "since", "serial", "names", "records", "policy", "merge", "sources")
-    spare = ("merge", "serial", "policy", "since", "records", "names")
-    output.table(columns, map(_zone_row, zones), spare=spare)
+    spare = ("merge", "serial", "policy", "since", "records", "names", "sources")
+    output.table(columns, map(_zone_row, zones), spare=spare, text=("sources",))
 
 
 def _zone_row(zone: "ZoneInfo") -> tuple[str, ...]:

@@ -70,7 +70,8 @@ def list_(*, options: OutputOptions = OPTIONS) -> None:
         (*_main(token), moment(token["created"]), moment(token["expires"]) or "never")
         for token in tokens
     )
-    output.table(("id", "name", "scopes", "created", "expires"), rows)
+    columns = ("id", "name", "scopes", "created", "expires")
+    output.table(columns, rows, spare=("created", "expires"), text=("scopes",))
 
 
 def _main(token: "TokenInfo") -> tuple[str, str, str]:
