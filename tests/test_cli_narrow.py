@@ -3,7 +3,7 @@
 import pytest
 
 from musterd.cli import run
-from tests.apikit import Api
+from tests.apikit import RunningApi
 from tests.test_cli_output import lines, on_terminal
 
 pytest_plugins = ["tests.apifixture"]
@@ -37,7 +37,7 @@ FIRST_DROPPED = {
 """The first column that each command drops."""
 
 
-def fill(api: Api) -> None:
+def fill(api: RunningApi) -> None:
     more = ("--ttl", "30", "--label", "rack=r1", "--label", "team=nine", "--policy", "rotate")
     api("record", "set", SHORT, "A", "10.0.0.1", "10.0.0.2", "--weight", "3", *more)
     api("record", "set", LONG, "CNAME", TARGET, "--ttl", "30", "--label", "rack=r1")
@@ -47,7 +47,7 @@ def fill(api: Api) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("line", NAMES)
 def test_narrow_terminal_shows_names_whole(
-    line: str, width: int, api: Api, monkeypatch: pytest.MonkeyPatch
+    line: str, width: int, api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(api)
     text = on_terminal(monkeypatch, width, lambda: run(line.split()))

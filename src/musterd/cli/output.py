@@ -11,7 +11,7 @@ be a name.
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from shutil import get_terminal_size
@@ -59,7 +59,7 @@ def table(
     the ``spare`` columns, in their order, and cells of the ``text`` columns are wrapped. Returns
     the number of rows.
     """
-    source = iter([printable(cell) for cell in row] for row in rows)
+    source: Iterator[Row] = ([printable(cell) for cell in row] for row in rows)
     page = list(islice(source, PAGE))
     if not page:
         return 0

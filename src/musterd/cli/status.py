@@ -38,14 +38,13 @@ def _print(found: "StatusInfo") -> None:
     zone_table(found["zones"])
     print()
     columns = ("source", "state", "lost since", "keys", "problems", "reason")
-    spare = ("keys", "lost since", "problems")
-    output.table(columns, map(_source_row, found["sources"]), spare=spare, text=("reason",))
+    rows = map(_source_row, found["sources"])
+    output.table(columns, rows, spare=("keys", "lost since", "problems"), text=("reason",))
     if found["servers"]:
         print()
         titles = ("server", "state", "revision", "lag", "seen", "started", "version", "answers on")
         spare = ("version", "started", "lag", "seen", "revision", "answers on")
-        rows = map(_server_row, found["servers"])
-        output.table(titles, rows, spare=spare, text=("answers on",))
+        output.table(titles, map(_server_row, found["servers"]), spare=spare, text=("answers on",))
     if found["problems"]:
         print("\nproblems:")
     for problem in found["problems"]:
