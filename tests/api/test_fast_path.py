@@ -1,6 +1,7 @@
 """The fast path and FastAPI accept and refuse the same requests, over a real connection."""
 
 import asyncio
+import gc
 import itertools
 import json
 import re
@@ -187,3 +188,40 @@ async def test_in_process_kit_takes_the_fast_path(api: ApiKit) -> None:
     app = api.gate._app = AsyncMock()
     await api.ok("PUT", ONE[3:], {"data": "10.0.0.1"})
     assert not app.called
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        FastPathCase(),
+        FastPathCase(body=b'{"data": "10.0.0.2"}'),
+        FastPathCase("POST", PATH),
+        FastPathCase("GET", ONE, (), b""),
+    ],
+    ids=["repeated", "changed", "added", "read"],
+)
+async def test_request_leaves_nothing_to_the_garbage_collector(
+    fixture: ServerFixture, case: FastPathCase
+) -> None:
+    async with fixture.serve() as server:
+        reader, writer = await connect(server)
+
+        async def ask(case: FastPathCase) -> None:
+            data = _encode(case, fixture.token)
+            writer.write(data.replace(b"Connection: close\r\n", b""))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 20")
+            await reader.readuntil(b"}\n")
+
+        await ask(FastPathCase())
+        await ask(case)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await ask(FastPathCase())
+                await ask(case)
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
+            writer.close()

@@ -97,8 +97,10 @@ def decode(value: bytes) -> dict[str, Any]:
     raise ValueError('expected a JSON object with "data"')
 
 
-def unchanged(wanted: RecordSpec, entry: Entry) -> bool:
-    """Return whether an entry already equals a requested record."""
+def unchanged(wanted: RecordSpec, entry: Entry | None) -> bool:
+    """Return whether an entry, if there is one, already equals a requested record."""
+    if entry is None:
+        return False
     try:
         value = decode(entry.value)
     except ValueError:

@@ -168,10 +168,12 @@ class Registry:
                 seen = _as_seen(key, whole)
             if expect:
                 _check(key, found.entry, expect)
-            if found.entry is not None and unchanged(wanted, found.entry):
-                if found.verified:
-                    return Attempt((found.entry, {}))
-                return await build(await self._writer.read(raw))
+            same = unchanged(wanted, found.entry)
+            if same and not found.verified:
+                found = await self._writer.read(raw)
+                same = unchanged(wanted, found.entry)
+            if same:
+                return Attempt((found.entry, {}))
             # Also where nothing is expected: a write whose answer was lost may still come late.
             compares = [_as_found(raw, found.entry)]
             compares += [*await self._room(key, wanted.rtype, found.entry), *seen]
@@ -267,7 +269,7 @@ class Registry:
         for name, draft in wanted.items():
             key = rrset._replace(id=name).raw
             entry = there.pop(key, None)
-            if entry is None or not unchanged(draft, entry):
+            if not unchanged(draft, entry):
                 steps.append(PutOp(key, encode(draft, who, now, entry), draft.lease))
         if there:
             steps += [DeleteOp(key) for key in there]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import proxy
 
 import httptools
 from starlette.responses import Response
@@ -150,7 +151,7 @@ class HttpConnection(HttpToolsProtocol):
         cycle = self.cycle
         if self._excess:
             cycle.keep_alive = False
-        cycle.transport = _ResponseTransport(self.transport, cycle, self._finish)
+        cycle.transport = _ResponseTransport(self.transport, proxy(cycle), proxy(self))
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body, whose size the application limits."""
@@ -225,7 +226,7 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.write(_encode(response, self.server_state.default_headers))
         self._linger()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Close after the last response."""
         if self._in_body or self._deaf:
             self._linger()
@@ -272,17 +273,20 @@ class _ResponseTransport(asyncio.Transport):
     This saves a system call, which is a good part of the cost of a short response. A response
     that comes before the end of the request is the last one of its connection, because the rest
     of the request is not read.
+
+    cycle, connection: weak references, so that the garbage collector has nothing to do after a
+    request. Both live until its end.
     """
 
     def __init__(
         self,
         transport: asyncio.Transport,
         cycle: RequestResponseCycle,
-        finish: Callable[[], None],
+        connection: HttpConnection,
     ) -> None:
         self._transport = transport
         self._cycle = cycle
-        self._finish = finish
+        self._connection = connection
         self._head: bytes | None = b""
         """The head that is held back; empty before it, None after it."""
 
@@ -310,7 +314,7 @@ class _ResponseTransport(asyncio.Transport):
         """Send the head if it is held back, and close."""
         if self._head:
             self._transport.write(self._head)
-        self._finish()
+        self._connection.finish()
 
     def is_closing(self) -> bool:
         """Return whether the transport is closed or closing."""
