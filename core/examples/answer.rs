@@ -183,6 +183,7 @@ fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
                 bytes += length;
             }
         }
+        responder.counters.replied(Transport::Udp, context.clock.boot, queries.len() as u64);
         left -= queries.len();
         if left == 0 {
             break;

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::histogram::{Durations, Histogram};
+use crate::request::{Transport, boot_time};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// An event that is counted.
@@ -57,11 +60,16 @@ counters! {
 
 /// The counters of one worker.
 #[repr(align(128))]
-pub struct Counters([AtomicU64; NAMES.len()]);
+pub struct Counters {
+    events: [AtomicU64; NAMES.len()],
+    /// Time from reading a query to sending its reply, by transport.
+    replies: [Histogram; 2],
+}
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+        let events = std::array::from_fn(|_| AtomicU64::new(0));
+        Counters { events, replies: Default::default() }
     }
 }
 
@@ -69,7 +77,7 @@ impl Counters {
     /// Adds to a counter. Only one worker writes it, so no atomic addition is needed.
     #[inline]
     pub fn add(&self, counter: Counter, count: u64) {
-        let cell = &self.0[counter as usize];
+        let cell = &self.events[counter as usize];
         cell.store(cell.load(Relaxed) + count, Relaxed);
     }
 
@@ -79,10 +87,26 @@ impl Counters {
         self.add(counter, 1);
     }
 
+    /// Counts replies that were sent just now, to queries that were read at a boot time in ns.
+    ///
+    /// For all replies of a batch at once, so that the clock is read once for them.
+    #[inline]
+    pub fn replied(&self, transport: Transport, since: u64, count: u64) {
+        if count > 0 {
+            let duration = boot_time().saturating_sub(since);
+            self.replies[transport as usize].observe(duration, count);
+        }
+    }
+
     /// Adds the counters to `sums`, in the order of `NAMES`.
     pub fn sum_into(&self, sums: &mut [u64; NAMES.len()]) {
-        for (sum, cell) in sums.iter_mut().zip(&self.0) {
+        for (sum, cell) in sums.iter_mut().zip(&self.events) {
             *sum += cell.load(Relaxed);
         }
+    }
+
+    /// Adds the durations of a transport to `sum`.
+    pub fn add_durations(&self, transport: Transport, sum: &mut Durations) {
+        self.replies[transport as usize].add_to(sum);
     }
 }

@@ -10,6 +10,7 @@ pub mod authority;
 pub mod cookie;
 pub mod counters;
 pub mod hash;
+pub mod histogram;
 pub mod message;
 pub mod net;
 pub mod networks;

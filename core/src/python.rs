@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::answer::Responder;
 use crate::counters::NAMES;
+use crate::histogram::{BOUNDS, Durations};
 use crate::message::wire::{MAX_MESSAGE, MAX_NAME};
 use crate::net::listen::{Listeners, random};
 use crate::net::udp;
@@ -206,6 +207,15 @@ impl Core {
         counters
     }
 
+    fn durations(&self) -> Vec<(&'static str, Vec<u64>, u64)> {
+        let listeners = lock(&self.listeners);
+        let row = |(name, transport)| {
+            let Durations { buckets, total } = listeners.durations(transport);
+            (name, buckets.to_vec(), total)
+        };
+        [("tcp", Transport::Tcp), ("udp", Transport::Udp)].map(row).into()
+    }
+
     fn zones<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u8, usize, usize)> {
         let row = |(apex, state, names, memory): (Vec<u8>, State, usize, usize)| {
             (PyBytes::new(py, &apex), state as u8, names, memory)
@@ -334,6 +344,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("STATE_LOADING", State::Loading as u8)?;
     module.add("STATE_STALE", State::Stale as u8)?;
     module.add("STATE_RESTORING", State::Restoring as u8)?;
+    module.add("DURATION_BOUNDS", BOUNDS.to_vec())?;
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::shared::Shared;
 
 /// The transport that a query arrived by.
+#[repr(usize)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Transport {
     Udp,
@@ -54,18 +55,22 @@ pub struct Clock {
 
 /// Reads the clock.
 pub fn clock() -> Clock {
-    let read = |id| {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a timespec, and lives through the call.
-        unsafe { libc::clock_gettime(id, &mut time) };
-        time
-    };
-    let boot = read(libc::CLOCK_BOOTTIME);
-    let unix = read(libc::CLOCK_REALTIME_COARSE);
-    Clock {
-        boot: boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64,
-        unix: unix.tv_sec as u32,
-    }
+    Clock { boot: boot_time(), unix: read(libc::CLOCK_REALTIME_COARSE).tv_sec as u32 }
+}
+
+/// Returns the boot time in ns.
+#[inline]
+pub fn boot_time() -> u64 {
+    let time = read(libc::CLOCK_BOOTTIME);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[inline]
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec, and lives through the call.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time
 }
 
 /// State that all packets of a batch share.

@@ -25,6 +25,9 @@ STATE_LOADING: int  # negative answers are SERVFAIL with EDE 14
 STATE_STALE: int  # answers carry EDE 3
 STATE_RESTORING: int  # negative answers are SERVFAIL with EDE 14, the others carry EDE 3
 
+DURATION_BOUNDS: Sequence[int]
+"""Upper bounds of the buckets of ``Core.durations`` in ns, ascending. One more bucket has none."""
+
 class Core:
     """A name server: zones in memory, and the workers that answer from them.
 
@@ -122,6 +125,15 @@ class Core:
 
     def counters(self) -> dict[str, int]:
         """Return the counters since the start by name (``queries_udp``, ``rcode_noerror``)."""
+
+    def durations(self) -> list[tuple[str, list[int], int]]:
+        """Return (``tcp`` or ``udp``, replies in each bucket, sum in ns) since the start.
+
+        A duration begins when a worker has read a batch of queries from its socket, and ends when
+        the kernel has taken the replies to the batch. It counts for each of these replies. Over
+        TCP, a batch is what one read returned; replies that the client does not read yet count
+        when they are ready.
+        """
 
     def zones(self) -> list[tuple[bytes, int, int, int]]:
         """Return (apex, state, number of owner names, memory in bytes) of each zone.

@@ -14,7 +14,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::answer::Responder;
 use crate::counters::{Counters, NAMES};
+use crate::histogram::Durations;
 use crate::net::{tcp, udp};
+use crate::request::Transport;
 use crate::shared::Shared;
 
 /// Bytes of datagrams that may wait while a worker does not run: a bound, not a reservation.
@@ -119,6 +121,14 @@ impl Listeners {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         counters.iter().for_each(|counters| counters.sum_into(&mut sums));
         sums
+    }
+
+    /// Returns the time from reading a query to sending its reply, of all threads.
+    pub fn durations(&self, transport: Transport) -> Durations {
+        let mut sum = Durations::default();
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().for_each(|counters| counters.add_durations(transport, &mut sum));
+        sum
     }
 
     /// Returns the number of open TCP connections.

@@ -60,6 +60,16 @@ enum Turn {
     Close,
 }
 
+/// The result of answering the queries that were read.
+#[derive(Default)]
+struct Answered {
+    /// Bytes of the queries.
+    used: usize,
+    /// Boot time in ns before the first one was answered.
+    since: u64,
+    replies: u64,
+}
+
 /// The TCP connections of an address that one thread serves.
 pub struct Server<'s> {
     shared: &'s Shared,
@@ -254,10 +264,12 @@ impl Server<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => held,
                 Err(error) => return Err(error),
             };
-            let used = self.answer(connection, end)?;
+            let Answered { used, since, replies } = self.answer(connection, end)?;
             connection.input.clear();
             connection.input.extend_from_slice(&self.scratch[used..end]);
             let sent = connection.flush()?;
+            // Also those that the client does not read yet, so that its delay is not counted.
+            self.responder.counters.replied(Transport::Tcp, since, replies);
             if used == 0 && end == held {
                 // Nothing new was read, and nothing was answered.
                 let done = connection.ended && sent;
@@ -267,9 +279,10 @@ impl Server<'_> {
         Ok(Turn::Again)
     }
 
-    /// Answers the queries at the start of `scratch[..end]`; returns the number of bytes used.
-    fn answer(&mut self, connection: &mut Connection, end: usize) -> io::Result<usize> {
-        let mut used = 0;
+    /// Answers the queries at the start of `scratch[..end]`.
+    fn answer(&mut self, connection: &mut Connection, end: usize) -> io::Result<Answered> {
+        let clock = clock();
+        let (mut used, mut replies) = (0, 0);
         if connection.proxied {
             match proxy_header(&self.scratch[..end]) {
                 Proxy::Header(length, client) => {
@@ -277,7 +290,7 @@ impl Server<'_> {
                     connection.proxied = false;
                     used = length;
                 }
-                Proxy::Partial => return Ok(0),
+                Proxy::Partial => return Ok(Answered::default()),
                 Proxy::Invalid => {
                     self.responder.counters.count(Counter::ProxyBad);
                     return Err(io::ErrorKind::InvalidData.into());
@@ -285,7 +298,7 @@ impl Server<'_> {
             }
         }
         let guard = &epoch::pin();
-        let context = RequestContext::new(self.shared, clock(), guard);
+        let context = RequestContext::new(self.shared, clock, guard);
         while connection.output.len() < HIGH_WATER && end - used >= 2 {
             let length = usize::from(u16_at(&self.scratch, used));
             let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };
@@ -296,18 +309,20 @@ impl Server<'_> {
                 Outcome::Send(length) => {
                     connection.output.extend_from_slice(&(length as u16).to_be_bytes());
                     connection.output.extend_from_slice(&self.answer[..length]);
+                    replies += 1;
                 }
                 Outcome::Drop => {}
                 Outcome::Close => {
                     // Answers that are ready are still sent.
                     connection.ended = true;
-                    return Ok(end);
+                    used = end;
+                    break;
                 }
             }
             connection.active = Instant::now();
             used += 2 + query.len();
         }
-        Ok(used)
+        Ok(Answered { used, since: clock.boot, replies })
     }
 }
 

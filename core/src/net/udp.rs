@@ -205,6 +205,7 @@ pub fn serve(
             }
         }
         let failed = buffers.send(socket, answers);
+        responder.counters.replied(Transport::Udp, context.clock.boot, answers as u64 - failed);
         for index in 0..count {
             buffers.reset(index);
         }

@@ -1,7 +1,7 @@
 """The HTTP endpoints for Prometheus and Kubernetes: /metrics, /healthz, /readyz."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import Final
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from musterd.catalog import SourceReport, ZoneReport
 from musterd.rr.names import name_to_text
 from musterd.server.connection import HttpLimits
+from musterd.server.core_metrics import core_samples
 from musterd.server.exposition import STEP, MetricSamples, label, write
 from musterd.server.listener import HttpEndpoint, HttpService
 from musterd.server.state import ServerState
@@ -25,14 +26,6 @@ LIMITS: Final = HttpLimits(max_connections=64)
 
 ZONE_STATES: Final = ("live", "loading", "stale", "restoring")
 SOURCE_STATES: Final = ("loading", "restored", "synced", "lost")
-_GROUPS: Final = {
-    "queries": ("musterd_dns_queries", "Queries by transport.", "transport"),
-    "type": ("musterd_dns_queries_by_type", "Queries by type.", "type"),
-    "rcode": ("musterd_dns_responses", "Responses by response code.", "rcode"),
-}
-"""First word of the name of a counter of the core -> metric, help text, label."""
-_GAUGES: Final = {"tcp_open": ("musterd_dns_tcp_connections", "Open TCP connections.")}
-"""Counters of the core that also go down."""
 
 _Zones = Sequence[tuple[str, ZoneReport]]
 """The label and the report of each zone."""
@@ -48,28 +41,13 @@ async def musterd_metrics(state: ServerState, *, open_metrics: bool) -> bytes:
             await asyncio.sleep(0)
     sources = [(label("source", each.name), each) for each in state.catalog.source_reports()]
     families = chain(
-        _core(state.core.counters()),
+        core_samples(state.core),
         _zones(zones),
         _memory(state.core.zones()),
         _sources(sources),
         _server(state),
     )
     return await write(families, open_metrics=open_metrics)
-
-
-def _core(counters: Mapping[str, int]) -> Iterator[MetricSamples]:
-    groups: dict[str, list[tuple[str, float]]] = {}
-    for name, value in sorted(counters.items()):
-        group, _, word = name.partition("_")
-        if name in _GAUGES:
-            yield _gauge(*_GAUGES[name], value)
-        elif group in _GROUPS:
-            groups.setdefault(group, []).append((label(_GROUPS[group][2], word), value))
-        else:
-            yield _counter(f"musterd_dns_{name}", f"Counter {name} of the core.", value)
-    for group, samples in groups.items():
-        family, about, _ = _GROUPS[group]
-        yield MetricSamples("counter", family, about, samples)
 
 
 def _zones(zones: _Zones) -> Iterator[MetricSamples]:
