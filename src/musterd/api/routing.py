@@ -59,9 +59,7 @@ class _Route(APIRoute):
 class _StrictRequest(Request):
     async def json(self) -> Any:
         """Parse the body. Raises JSONDecodeError."""
-        if not hasattr(self, "_json"):
-            self._json = load_json(await self.body())
-        return self._json
+        return load_json(await self.body())
 
 
 def _parameters(route: APIRoute) -> Iterable[tuple[str, bool]]:
