@@ -1,8 +1,8 @@
 """Reports when files have changed, and reads them when they are complete.
 
-A file is complete when its writer has closed it, or has renamed it into place; inotify tells both.
-If it tells neither, because the file is on NFS or its writer never closes it, the file is read
-after it has been quiet for some seconds. A content that looks cut off waits as long.
+A file is complete when its writer has closed it, or has renamed it into place; inotify reports
+both. If it reports neither, because the file is on NFS or its writer never closes it, the file is
+read after it has been quiet for some seconds. So is a file whose content looks cut off.
 
 The directories of a file and of each link on its path are watched, and an event counts if it names
 one of these. So it does not matter whether the file, a link or a directory above it is replaced.
@@ -21,7 +21,8 @@ import structlog
 
 from musterd import inotify
 from musterd.file_state import Looks, Trail, is_new_link, is_written, look, trail
-from musterd.inotify import Event, Inotify
+from musterd.inotify import FolderEvent
+from musterd.watched_folders import WatchedFolders
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FileTiming:
-    """When a changed file is read, in seconds."""
+    """Waits before a changed file is read, in seconds."""
 
     settle: float = 0.05
     """Wait after a file was closed or replaced, because other files may follow."""
@@ -66,7 +67,7 @@ class WatchedFiles:
         self._renewed = 0
         """The changes after which the directories were last looked up."""
         self._unreported = False
-        """True if no event told a change."""
+        """True if no event reported a change."""
         self._hurried = False
 
     @property
@@ -181,7 +182,7 @@ class WatchedFiles:
         self._event.set()
 
     def found_changed(self) -> None:
-        """Count a change of which no event told."""
+        """Count a change that no event reported."""
         self._unreported = True
         self.wake()
 
@@ -206,22 +207,17 @@ class FileWatch:
         self._watches: set[WatchedFiles] = set()
         self._by_name: dict[str, set[WatchedFiles]] = {}
         self._by_folder: dict[str, set[WatchedFiles]] = {}
-        self._numbers: dict[str, int] = {}
-        """Directory -> number of its inotify watch."""
-        self._folders: dict[int, set[str]] = {}
-        """The reverse; a directory may have several paths."""
+        self._folders = WatchedFolders()
         self._following = 0
         """Calls of ``follow`` in progress."""
         self._hurried = False
         self._tick = asyncio.Event()
         self._pause: asyncio.TimerHandle | None = None
-        self._inotify: Inotify | None = None
-        self.problem = ""
+
+    @property
+    def problem(self) -> str:
         """Reason why changes are only found by polling; empty if they are not."""
-        try:
-            self._inotify = Inotify()
-        except OSError as error:
-            self.problem = error.strerror or str(error)
+        return self._folders.problem
 
     def watch(self) -> WatchedFiles:
         """Create a watch."""
@@ -235,10 +231,9 @@ class FileWatch:
         self._tick.set()
 
     async def run(self) -> None:
-        """Tell the watches of changes, until cancelled."""
+        """Report changes to the watches, until cancelled."""
         loop = asyncio.get_running_loop()
-        if self._inotify is not None:
-            self._ready(loop)
+        self._ready(loop)
         try:
             while True:
                 with suppress(TimeoutError):
@@ -250,25 +245,23 @@ class FileWatch:
         finally:
             if self._pause is not None:
                 self._pause.cancel()
-            if self._inotify is not None:
-                loop.remove_reader(self._inotify.fileno())
+            if (number := self._folders.fileno()) is not None:
+                loop.remove_reader(number)
 
     def close(self) -> None:
         """Release the kernel's watches, of which a user may have few."""
-        if self._inotify is not None:
-            self._inotify.close()
-            self._inotify = None
+        self._folders.close()
 
     def _ready(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handle the events, and the next ones a moment later."""
-        if self._inotify is not None:
-            loop.remove_reader(self._inotify.fileno())
+        if (number := self._folders.fileno()) is not None:
+            loop.remove_reader(number)
             self._pause = loop.call_later(STEP, self._listen, loop)
             self.drain()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._inotify is not None:
-            loop.add_reader(self._inotify.fileno(), self._ready, loop)
+        if (number := self._folders.fileno()) is not None:
+            loop.add_reader(number, self._ready, loop)
 
     async def _poll(self, *, hurried: bool) -> None:
         """Find changes without an event."""
@@ -283,7 +276,8 @@ class FileWatch:
             for watch in self._watches:
                 if watch.pending:
                     watch.hurry()
-        self._release()
+        if not self._following:
+            self._folders.release(self._by_folder.keys())
 
     async def follow(self, watch: WatchedFiles) -> None:
         """Watch the directories on the way to the files of a watch."""
@@ -298,18 +292,9 @@ class FileWatch:
     def _find(self, files: Iterable[str]) -> tuple[Trail, dict[str, int]]:
         """Find the way to files and watch it, in a thread."""
         numbers: dict[str, int] = {}
-        # The loop may close it meanwhile.
-        instance = self._inotify
         way = _way(files)
         for _ in range(MAX_TRAILS):
-            parents = {os.path.dirname(name) for name in way.names}
-            for folder in way.folders:
-                mask = inotify.ITSELF | (inotify.ENTRIES if folder in parents else 0)
-                # It may be removed or unreadable, or there are no watches left: it is polled.
-                # A closed instance raises ValueError.
-                with suppress(OSError, ValueError):
-                    if instance is not None:
-                        numbers[folder] = instance.add(folder, mask)
+            numbers |= self._folders.register(way)
             # A link that changed before its directory was watched has another target.
             last, way = way, _way(files)
             if way == last:
@@ -317,10 +302,7 @@ class FileWatch:
         return way, numbers
 
     def _register(self, watch: WatchedFiles, way: Trail, numbers: dict[str, int]) -> None:
-        for folder, number in numbers.items():
-            self._drop(folder, keep=number)
-            self._numbers[folder] = number
-            self._folders.setdefault(number, set()).add(folder)
+        self._folders.keep(numbers)
         for index, old, new in (
             (self._by_name, watch.trail.names, way.names),
             (self._by_folder, watch.trail.folders, way.folders),
@@ -339,35 +321,17 @@ class FileWatch:
         self._watches.discard(watch)
         self._register(watch, Trail(frozenset(), frozenset()), {})
 
-    def _release(self) -> None:
-        """Stop watching directories that nobody needs, unless some are being added."""
-        if not self._following:
-            for folder in self._numbers.keys() - self._by_folder.keys():
-                self._drop(folder)
-
-    def _drop(self, folder: str, keep: int | None = None) -> None:
-        """Forget the number of a directory unless it is to be kept."""
-        number = self._numbers.get(folder)
-        if number is None or number == keep:
-            return
-        del self._numbers[folder]
-        self._folders[number].discard(folder)
-        if not self._folders[number]:
-            del self._folders[number]
-            if self._inotify is not None:
-                self._inotify.remove(number)
-
     def drain(self) -> None:
         """Handle the events that are there."""
-        for event in self._inotify.read() if self._inotify is not None else ():
-            if event.mask & inotify.OVERFLOW:
+        for folder, event in self._folders.events():
+            if folder:
+                self._handle(folder, event)
+            else:
                 self.written.clear()
                 for watch in self._watches:
                     watch.found_changed()
-            for folder in tuple(self._folders.get(event.watch, ())):
-                self._handle(folder, event)
 
-    def _handle(self, folder: str, event: Event) -> None:
+    def _handle(self, folder: str, event: FolderEvent) -> None:
         if event.name:
             path = os.path.join(folder, event.name)
             watches = self._by_name.get(path, ())
@@ -375,8 +339,6 @@ class FileWatch:
                 self._note(path, event.mask)
         else:
             watches = self._by_folder.get(folder, ())
-            if event.mask & inotify.IGNORED:
-                self._drop(folder)
         for watch in tuple(watches):
             watch.wake()
 

@@ -35,7 +35,7 @@ _BUFFER: Final = 65_536
 """Bytes that are read at once; an event has less than 300."""
 
 
-class Event(NamedTuple):
+class FolderEvent(NamedTuple):
     """A change in a directory. watch: its number; name: of the entry, or empty."""
 
     watch: int
@@ -73,7 +73,7 @@ class Inotify:
         """Stop watching a directory, unless it is gone."""
         self._libc.inotify_rm_watch(self.fileno(), watch)
 
-    def read(self) -> Iterator[Event]:
+    def read(self) -> Iterator[FolderEvent]:
         """Yield the events that are there; never wait."""
         while True:
             try:
@@ -93,9 +93,9 @@ class Inotify:
         return result
 
 
-def _events(data: bytes) -> Iterator[Event]:
+def _events(data: bytes) -> Iterator[FolderEvent]:
     at = 0
     while at < len(data):
         watch, mask, _, size = _EVENT.unpack_from(data, at)
         at += _EVENT.size + size
-        yield Event(watch, mask, os.fsdecode(data[at - size : at].rstrip(b"\0")))
+        yield FolderEvent(watch, mask, os.fsdecode(data[at - size : at].rstrip(b"\0")))
