@@ -21,5 +21,6 @@ pub mod rate;
 pub mod rdata_text;
 pub mod request;
 pub mod shared;
+pub mod tap;
 pub mod zone;
 pub mod zonefile;

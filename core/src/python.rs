@@ -1,5 +1,7 @@
 //! The Python module, as documented in `_core.pyi`.
 
+mod feed;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +29,7 @@ use crate::zone::declared::State;
 use crate::zone::rrset::{self, Policy};
 use crate::zone::zones::Change;
 use crate::zonefile;
+use feed::Feed;
 
 /// The name server.
 #[pyclass(frozen)]
@@ -216,6 +219,15 @@ impl Core {
         [("tcp", Transport::Tcp), ("udp", Transport::Udp)].map(row).into()
     }
 
+    fn tap(&self, old: Option<PyRef<'_, Feed>>, new: Option<PyRef<'_, Feed>>) {
+        let old = old.as_ref().map(|old| &old.writer.feed);
+        self.shared.tap.replace(old, new.map(|new| new.writer.feed.clone()));
+    }
+
+    fn tapped(&self) -> HashMap<&'static str, u64> {
+        feed::totals(&self.shared.tap)
+    }
+
     fn zones<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u8, usize, usize)> {
         let row = |(apex, state, names, memory): (Vec<u8>, State, usize, usize)| {
             (PyBytes::new(py, &apex), state as u8, names, memory)
@@ -347,6 +359,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DURATION_BOUNDS", BOUNDS.to_vec())?;
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;
+    module.add_class::<Feed>()?;
     module.add_function(wrap_pyfunction!(read_zone, module)?)?;
     module.add_function(wrap_pyfunction!(parse_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pack_records, module)?)?;

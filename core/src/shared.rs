@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use crate::options::Options;
 use crate::rate::RateLimiter;
+use crate::tap::Tap;
 use crate::zone::zones::Zones;
 
 /// Zones, options and the rate limiter, which are read without a lock.
 pub struct Shared {
     pub zones: Zones,
     pub rate: RateLimiter,
+    pub tap: Tap,
     /// Key of hashes that an attacker must not predict.
     pub seed: u64,
     options: Atomic<Options>,
@@ -24,6 +26,7 @@ impl Shared {
         Shared {
             zones: Zones::new(seed),
             rate: RateLimiter::default(),
+            tap: Tap::default(),
             seed,
             options: Atomic::new(Options::default()),
             live_until: u64::MAX.into(),

@@ -135,11 +135,42 @@ class Core:
         when they are ready.
         """
 
+    def tap(self, old: Feed | None, new: Feed | None) -> None:
+        """Report queries, after they were answered, to a new feed instead of an old one."""
+
+    def tapped(self) -> dict[str, int]:
+        """Return the totals of all feeds since the start by name (``query_log_dropped``)."""
+
     def zones(self) -> list[tuple[bytes, int, int, int]]:
         """Return (apex, state, number of owner names, memory in bytes) of each zone.
 
         The names include empty non-terminals.
         """
+
+class Feed:
+    """A consumer of reports about queries, with a thread of its own, that ``Core.tap`` connects.
+
+    Reports wait in rings of a fixed size. When the consumer is slow, they are dropped and counted.
+    sample: fraction of the queries; names: wire names of which one must contain the name of the
+    query; clients: networks; rcodes: response codes. Empty: all. Raises ValueError and OSError.
+    """
+
+    @staticmethod
+    def query_log(
+        core: Core,
+        descriptor: int,
+        sample: float,
+        names: Sequence[bytes],
+        clients: Sequence[str],
+        rcodes: Sequence[int],
+    ) -> Feed:
+        """Create a feed that writes JSON lines to a descriptor, which it closes."""
+
+    def problem(self) -> str:
+        """Return why reports are being dropped; empty if they are not."""
+
+    def close(self, wait: float) -> None:
+        """Let the thread write what there is, and end; wait for it at most this many seconds."""
 
 class ZoneFile:
     """The contents of a zone file (RFC 1035 section 5, with $TTL, $ORIGIN, $INCLUDE)."""

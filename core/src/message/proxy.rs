@@ -51,6 +51,11 @@ pub fn proxy_header(bytes: &[u8]) -> Proxy {
     Proxy::Header(length, client.map(|client| client.to_canonical()))
 }
 
+/// Returns the port of the client in a valid header that has one.
+pub fn proxy_port(header: &[u8]) -> u16 {
+    u16_at(header, if header.get(13).is_some_and(|family| family >> 4 == 1) { 24 } else { 48 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,8 +75,10 @@ mod tests {
         for length in 0..v4.len() {
             assert_eq!(proxy_header(&v4[..length]), Proxy::Partial, "{length}");
         }
+        assert_eq!(proxy_port(&v4), 1);
         let mut v6 = [0; 36];
-        v6[15] = 1;
+        (v6[15], v6[32]) = (1, 2);
+        assert_eq!(proxy_port(&header(1, 0x22, &v6)), 512);
         assert_eq!(
             proxy_header(&header(1, 0x22, &v6)),
             Proxy::Header(52, Some("::1".parse().unwrap()))

@@ -5,7 +5,7 @@
 //! not read yet. While there are any, nothing more is read.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,13 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::answer::Responder;
 use crate::counters::Counter;
-use crate::message::proxy::{Proxy, proxy_header};
+use crate::message::proxy::{Proxy, proxy_header, proxy_port};
 use crate::message::wire::MAX_MESSAGE;
 use crate::message::wire::u16_at;
+use crate::net::listen::random;
 use crate::request::{Outcome, RequestContext, Transport, clock};
 use crate::shared::Shared;
+use crate::tap::outlet::{Exchange, Outlets, Times, address_of};
 
 const LISTENER: Token = Token(usize::MAX);
 pub const WAKER: Token = Token(usize::MAX - 1);
@@ -35,7 +37,7 @@ const SWEEP: Duration = Duration::from_millis(500);
 struct Connection {
     stream: TcpStream,
     /// The client: the peer, or the address in its PROXY header.
-    client: IpAddr,
+    client: SocketAddr,
     /// True while a PROXY header must come next.
     proxied: bool,
     /// The beginning of an incomplete query.
@@ -80,6 +82,7 @@ pub struct Server<'s> {
     free: Vec<usize>,
     scratch: Vec<u8>,
     answer: Vec<u8>,
+    outlets: Outlets,
 }
 
 /// Serves a listener until `stop` is set and the waker of `poll` is called.
@@ -87,6 +90,7 @@ pub fn serve(
     poll: &mut Poll, listener: &StdListener, shared: &Shared, responder: &mut Responder,
     open: &AtomicUsize, stop: &AtomicBool,
 ) -> io::Result<()> {
+    let local = listener.local_addr();
     let mut listener = TcpListener::from_std(listener.try_clone()?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut server = Server {
@@ -97,6 +101,7 @@ pub fn serve(
         free: Vec::new(),
         scratch: vec![0; READ_SIZE],
         answer: vec![0; MAX_MESSAGE],
+        outlets: Outlets::new(address_of(local), random().unwrap_or_default()),
     };
     let result = server.run(poll, &listener, stop);
     for at in 0..server.connections.len() {
@@ -188,7 +193,7 @@ impl Server<'_> {
             self.responder.counters.count(Counter::TcpOpened);
             self.connections[at] = Some(Connection {
                 stream,
-                client: peer.ip().to_canonical(),
+                client: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
                 proxied,
                 input: Vec::new(),
                 output: Vec::new(),
@@ -286,7 +291,9 @@ impl Server<'_> {
         if connection.proxied {
             match proxy_header(&self.scratch[..end]) {
                 Proxy::Header(length, client) => {
-                    connection.client = client.unwrap_or(connection.client);
+                    if let Some(client) = client {
+                        connection.client = SocketAddr::new(client, proxy_port(&self.scratch));
+                    }
                     connection.proxied = false;
                     used = length;
                 }
@@ -299,12 +306,19 @@ impl Server<'_> {
         }
         let guard = &epoch::pin();
         let context = RequestContext::new(self.shared, clock, guard);
+        let wanted = self.outlets.wanted(&self.shared.tap);
         while connection.output.len() < HIGH_WATER && end - used >= 2 {
             let length = usize::from(u16_at(&self.scratch, used));
             let Some(query) = self.scratch[..end].get(used + 2..used + 2 + length) else { break };
             let client = connection.client;
-            let outcome =
-                self.responder.respond(context, query, client, Transport::Tcp, &mut self.answer);
+            let (transport, peer) = (Transport::Tcp, client.ip());
+            let outcome = self.responder.respond(context, query, peer, transport, &mut self.answer);
+            if wanted {
+                let times = Times::since(context.clock.boot);
+                let answer = outcome.answer(&self.answer).unwrap_or_default();
+                let exchange = Exchange { query, client, transport, answer };
+                self.outlets.report(context, times, exchange);
+            }
             match outcome {
                 Outcome::Send(length) => {
                     connection.output.extend_from_slice(&(length as u16).to_be_bytes());

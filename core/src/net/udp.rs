@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,8 +15,10 @@ use libc::{c_int, iovec, mmsghdr, sockaddr_storage};
 
 use crate::answer::Responder;
 use crate::counters::Counter;
+use crate::net::listen::random;
 use crate::request::{Outcome, RequestContext, Transport, clock};
 use crate::shared::Shared;
+use crate::tap::outlet::{Exchange, Outlets, Times, address_of};
 
 /// Datagrams per system call: more gains nothing measurable, and each one needs buffers.
 const BATCH: usize = 64;
@@ -150,6 +152,37 @@ impl Buffers {
             Ipv4Addr::from(address.to_ne_bytes()).into()
         }
     }
+
+    fn port(&self, index: usize) -> u16 {
+        // SAFETY: the port is at the same place in both structures that the kernel may have written.
+        let port =
+            unsafe { (*(&raw const self.peers[index]).cast::<libc::sockaddr_in>()).sin_port };
+        u16::from_be(port)
+    }
+
+    /// Reports the first `count` queries, and the first `answers` messages that were sent.
+    #[cold]
+    fn report(
+        &self, count: usize, answers: usize, context: RequestContext<'_>, outlets: &mut Outlets,
+    ) {
+        let times = Times::since(context.clock.boot);
+        let mut sent = 0;
+        for index in 0..count {
+            let length = (self.incoming[index].msg_len as usize).min(QUERY_SIZE);
+            // Answers are queued in the order of their queries, with the address of the client.
+            let name = self.incoming[index].msg_hdr.msg_name;
+            let answered = sent < answers && self.outgoing[sent].msg_hdr.msg_name == name;
+            let answer = match answered {
+                true => &self.answers[index][..self.answer_vectors[sent].iov_len],
+                false => &[],
+            };
+            sent += usize::from(answered);
+            let query = &self.queries[index][..length];
+            let client = SocketAddr::new(self.peer(index), self.port(index));
+            let transport = Transport::Udp;
+            outlets.report(context, times, Exchange { query, client, transport, answer });
+        }
+    }
 }
 
 /// Clears the interface in a packet-info control message, so that the answer is routed normally.
@@ -177,6 +210,7 @@ pub fn serve(
     stop: &AtomicBool,
 ) {
     let mut buffers = Buffers::new(wildcard);
+    let mut outlets = Outlets::new(address_of(socket.local_addr()), random().unwrap_or_default());
     while !stop.load(Relaxed) {
         let count = match buffers.receive(socket) {
             Ok(count) => count,
@@ -206,6 +240,9 @@ pub fn serve(
         }
         let failed = buffers.send(socket, answers);
         responder.counters.replied(Transport::Udp, context.clock.boot, answers as u64 - failed);
+        if outlets.wanted(&shared.tap) {
+            buffers.report(count, answers, context, &mut outlets);
+        }
         for index in 0..count {
             buffers.reset(index);
         }

@@ -35,6 +35,11 @@ _PLAIN: Final = {
     "tcp_idle_closed": "TCP connections closed because they were idle for too long.",
 }
 """Name of a counter -> help text."""
+_TAPPED: Final = {
+    "query_log_written": "DNS queries written to the query log.",
+    "query_log_dropped": "DNS queries missing in the query log: writing was too slow or failed.",
+}
+"""Name of a total of the reports about queries -> help text."""
 _BOUNDS: Final = [bound / 1e9 for bound in DURATION_BOUNDS]
 
 
@@ -42,6 +47,9 @@ def core_samples(core: Core) -> Iterator[MetricSamples]:
     """Return the metrics of the core."""
     yield from _counters(core.counters())
     yield _durations(core.durations())
+    totals = core.tapped()
+    for name, about in _TAPPED.items():
+        yield MetricSamples("counter", f"musterd_{name}", about, [("", totals[name])])
 
 
 def _counters(counters: Mapping[str, int]) -> Iterator[MetricSamples]:

@@ -30,6 +30,7 @@ from musterd.server.hidden import HiddenSearch
 from musterd.server.log import LogService
 from musterd.server.metrics import MetricsService
 from musterd.server.notify import READY, NotifyService
+from musterd.server.query_log import QueryLogService
 from musterd.server.registry import RegistryService
 from musterd.server.service import Service, TaskService
 from musterd.server.snapshots import SnapshotService
@@ -64,7 +65,7 @@ async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
 
 
 def build_services(
-    state: ServerState, timing: HeartbeatTiming, log_service: LogService
+    state: ServerState, timing: HeartbeatTiming, log_service: LogService, query_log: QueryLogService
 ) -> list[Service]:
     """Create the services of a server, in the order in which they start."""
     heartbeat = Heartbeat(state.catalog.states, state.clock, timing)
@@ -73,6 +74,7 @@ def build_services(
     return [
         tuning,
         log_service,
+        query_log,
         TaskService(state.files.run),
         SnapshotService(state),
         registry,
@@ -98,7 +100,9 @@ class Server:
         self.state = ServerState(core, self.catalog, clock, watcher.files)
         self._notify = NotifyService()
         self._log = LogService()
-        self.services = [*build_services(self.state, timing, self._log), self._notify]
+        self._query_log = QueryLogService(core)
+        services = build_services(self.state, timing, self._log, self._query_log)
+        self.services = [*services, self._notify]
 
     @property
     def api_address(self) -> str:
@@ -110,8 +114,9 @@ class Server:
         self._stopping.set()
 
     def reload(self) -> None:
-        """Reopen the log, even if the settings are invalid, and reload the settings."""
+        """Reopen the logs, even if the settings are invalid, and reload the settings."""
         self._log.reopen()
+        self._query_log.reopen()
         self._watcher.poke()
 
     async def run(self) -> None:

@@ -20,9 +20,12 @@ def unreadable(settings: Settings) -> Iterator[Fault]:
         reason = _reason(path)
         if reason:
             yield loc, f"{path}: can't be read: {reason}"
-    log = settings.log.file
-    if log is not None and not log.parent.is_dir():
-        yield ("log", "file"), f"{log}: can't be opened: its directory does not exist"
+    query_log = settings.query_log.file if settings.query_log.enabled else None
+    for section, file in (("log", settings.log.file), ("query_log", query_log)):
+        if file is not None and not file.parent.is_dir():
+            yield (section, "file"), f"{file}: can't be opened: its directory does not exist"
+        elif file is not None and file.is_dir():
+            yield (section, "file"), f"{file}: can't be opened: it is a directory"
 
 
 def _files(settings: Settings) -> Iterator[tuple[Loc, Path]]:

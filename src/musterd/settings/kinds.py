@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard, TypeVar
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, ValidationInfo
 
@@ -249,6 +249,11 @@ ShortText = Annotated[
 ]
 Network = Annotated[str, AfterValidator(_network), Expected("a network, such as 10.0.0.0/8")]
 Name = Annotated[str, AfterValidator(_name), Expected("a DNS name")]
+Rcode = Literal[
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "BADVERS",
+    "BADCOOKIE",
+]  # fmt: skip
+"""A response code that musterd sends."""
 Policy = Annotated[str, AfterValidator(_policy), Expected(POLICY_WORDS)]
 SourceName = Annotated[str, AfterValidator(_source_name), Expected("the name of a source")]
 Secret = Annotated[

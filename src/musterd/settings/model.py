@@ -23,6 +23,7 @@ from musterd.settings.kinds import (
     PasswordOrNone,
     PathOrNone,
     Policy,
+    Rcode,
     Seconds,
     Secret,
     ShortText,
@@ -165,6 +166,26 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = key("info", "lowest level")
     format: Literal["text", "json"] = key("text", "for people, or for machines")
     file: PathOrNone = key("", 'file to append to; "" for standard error')
+
+
+class _Selection(Section):
+    """The queries that are reported."""
+
+    sample: float = key(1.0, "fraction of the queries", ge=0.0001, le=1)
+    names: Few[Name] = key((), "names at or below these; none: all")
+    clients: Few[Network] = key((), "queries from these networks; none: all")
+    rcodes: Few[Rcode] = key((), 'responses such as "NXDOMAIN"; none: all')
+
+
+class _QueryLogTarget(Section):
+    """The destination of the query log."""
+
+    enabled: bool = key(False, "write it")
+    file: PathOrNone = key("", 'file to append to; "" for standard output')
+
+
+class QueryLog(_Selection, _QueryLogTarget):
+    """The query log: a JSON object per line for each query."""
 
 
 class Soa(Section):
@@ -322,6 +343,7 @@ class Settings(Section):
     store: StoreSettings = key({}, "")
     state: State = key({}, "")
     log: Log = key({}, "")
+    query_log: QueryLog = key({}, "")
     zones: Many[ZoneSettings] = key((), "")
     sources: Sources = key({}, "")
 
