@@ -135,7 +135,24 @@ def test_init_creates_settings_that_load(
     assert run(["config", "init"]) == 1
     assert "exists already" in capsys.readouterr().err
     assert run(["config", "init", "none/musterd.toml"]) == 1
-    assert "can't be created: No such file" in capsys.readouterr().err
+    assert f"create its directory: mkdir -p {tmp_path}/none\n" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert run(["config", "init", "file/musterd.toml"]) == 1
+    assert "mkdir" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["config check", "serve -c"])
+def test_missing_file_is_explained_by_the_command_that_names_another(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = command.removesuffix(" -c").split()
+    assert run(line) == 2
+    assert f"name another one: musterd {command} FILE\n" in capsys.readouterr().err
+    assert run(["config", "init"]) == 0
+    capsys.readouterr()
+    assert run(line) == 2
+    assert f"name another one: musterd {command} musterd.toml\n" in capsys.readouterr().err
 
 
 def test_default_file_is_used_if_it_exists(

@@ -179,7 +179,7 @@ async def test_formats(served: ServedMetrics) -> None:
 
 
 async def test_address_in_use(served: ServedMetrics) -> None:
-    with pytest.raises(ListenError, match=r"in use; set \[metrics\] listen"):
+    with pytest.raises(ListenError, match=r"another process uses it; set \[metrics\] listen"):
         HttpServer(served.server.address, "metrics", LIMITS)
 
 

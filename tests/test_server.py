@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -155,26 +156,32 @@ async def test_address_in_use(fixture: ServerFixture) -> None:
 @pytest.mark.parametrize(
     ("address", "remedy"),
     [
-        ("192.0.2.1:0", "this machine does not have the address; remove it"),
-        ("[2001:db8::1]:0", "does not have the address, or IPv6 is off; remove it"),
+        ("192.0.2.1:0", "this machine does not have the address; set"),
+        ("[2001:db8::1]:0", "does not have the address, or IPv6 is off; set"),
     ],
 )
+@pytest.mark.parametrize("section", ["dns", "api", "metrics"])
 async def test_address_of_another_machine(
-    fixture: ServerFixture, address: str, remedy: str
+    fixture: ServerFixture, section: str, address: str, remedy: str
 ) -> None:
-    fixture.set(("127.0.0.1:0", address))
+    old = '["127.0.0.1:0"]' if section == "dns" else '""'
+    new = f'["{address}"]' if section == "dns" else f'"{address}"'
+    plain = "\nallow_plain = true" if section == "api" else ""
+    fixture.set((f"[{section}]\nlisten = {old}", f"[{section}]{plain}\nlisten = {new}"))
+    remedy = rf"{re.escape(address)}: .*{remedy} \[{section}\] listen"
     with pytest.raises(ListenError, match=remedy):
         async with fixture.serve():
             pass
 
 
+@pytest.mark.parametrize("section", ["dns", "api", "metrics"])
 @needs("unshare", "setpriv")
-def test_privileged_port_without_its_capability(fixture: ServerFixture) -> None:
+def test_privileged_port_without_its_capability(fixture: ServerFixture, section: str) -> None:
     """In a network namespace, where the port is free, and without any capability."""
     run = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec setpriv "$@"', "sh"]
     drop = ["--bounding-set=-all", "--inh-caps=-all", "--reuid=0"]
     program = [str(Path(sys.executable).parent / "musterd"), "serve", "--zone", "a.test"]
-    environ = os.environ | {"MUSTERD_DNS__LISTEN": "127.0.0.1:53"}
+    environ = os.environ | {f"MUSTERD_{section.upper()}__LISTEN": "127.0.0.1:53"}
     done = subprocess.run(
         [*run, *drop, *program],
         cwd=fixture.folder,
@@ -185,7 +192,9 @@ def test_privileged_port_without_its_capability(fixture: ServerFixture) -> None:
         timeout=60,
     )
     assert done.returncode == 1
+    assert "127.0.0.1:53: Permission denied" in done.stderr
     assert "CAP_NET_BIND_SERVICE" in done.stderr
+    assert f"set [{section}] listen to a port above 1023" in done.stderr
 
 
 async def test_reload(fixture: ServerFixture) -> None:
@@ -287,7 +296,7 @@ async def test_signals(fixture: ServerFixture, number: signal.Signals) -> None:
         assert ready["zones"] == ["lab.internal."]
         await server.logged("source synced", source="one")
         server.process.send_signal(signal.SIGHUP)
-        await server.logged("settings reloaded")
+        await server.logged("configuration reloaded")
         server.process.send_signal(number)
         await server.logged("stopping")
         assert await server.process.wait() == 0
@@ -303,7 +312,7 @@ async def test_loss_of_most_zones_is_logged(fixture: ServerFixture) -> None:
         await server.logged("ready")
         text = fixture.settings.read_text()
         fixture.settings.write_text(text.replace('[[zones]]\nname = "b"\n', ""))
-        await server.logged("settings reloaded")
+        await server.logged("configuration reloaded")
         assert not any(entry["event"] == "reload removes most zones" for entry in server.log)
         fixture.settings.write_text(
             fixture.text.partition("[[zones]]")[0] + text[text.index("[log]") :]

@@ -166,7 +166,7 @@ async def test_address_in_use_is_reported(fixture: ServerFixture) -> None:
         (fixture.folder / "other").mkdir()
         other = ServerFixture(fixture.folder / "other")
         other.set(('[api]\nlisten = "127.0.0.1:0"', f'[api]\nlisten = "{server.api_address}"'))
-        await fails(other, ListenError, r"set \[api\] listen to another address")
+        await fails(other, ListenError, r"another process uses it; set \[api\] listen")
 
 
 async def test_store_in_use_is_reported(fixture: ServerFixture) -> None:

@@ -1,18 +1,19 @@
-"""``musterd config``: settings files."""
+"""``musterd config``: configuration files."""
 
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from cyclopts import App
 
 from musterd.cli.extra import server_side
 from musterd.cli.options import AsJson
-from musterd.cli.serve import DEFAULT_FILE, STATE, find_file
+from musterd.cli.serve import DEFAULT_FILE, HERE, STATE, find_file
 from musterd.errors import MusterdError
 
-app = App(name="config", help="Check a settings file, or create one.")
+app = App(name="config", help="Check a configuration file, or create one.")
 
 _STATE_LINES: Final = f"""\
 [state]
@@ -27,8 +28,8 @@ name = "example.internal"
 
 
 @app.command
-def init(file: Path = Path("musterd.toml"), /, *, as_json: AsJson = False) -> None:
-    """Create a settings file with one zone, which musterd serve can run.
+def init(file: Path = HERE, /, *, as_json: AsJson = False) -> None:
+    """Create a configuration file with one zone, which musterd serve can run.
 
     Args:
         file: The file; it must not exist.
@@ -44,7 +45,9 @@ def init(file: Path = Path("musterd.toml"), /, *, as_json: AsJson = False) -> No
     except FileExistsError:
         raise MusterdError(f"{file}: exists already; nothing was changed") from None
     except OSError as error:
-        raise MusterdError(f"{file}: can't be created: {error.strerror}") from error
+        parent = file.absolute().parent
+        remedy = "" if parent.exists() else f"; create its directory: mkdir -p {quote(str(parent))}"
+        raise MusterdError(f"{file}: can't be created: {error.strerror}{remedy}") from error
     if as_json:
         output.as_object({"file": str(file), "zones": ["example.internal"]})
     else:
@@ -53,13 +56,13 @@ def init(file: Path = Path("musterd.toml"), /, *, as_json: AsJson = False) -> No
 
 @app.command
 def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
-    """Check a settings file; exit with 1 if it has problems.
+    """Check a configuration file; exit with 1 if it has problems.
 
     The MUSTERD_* variables of the environment are checked with it, and that the zone files,
     certificates and keys that it names can be read.
 
     Args:
-        file: The settings file, in TOML; default: /etc/musterd/musterd.toml.
+        file: The configuration file, in TOML; default: /etc/musterd/musterd.toml.
         as_json: Print JSON.
     """
     from musterd.cli import output
@@ -71,7 +74,7 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
         from musterd.settings.load import NO_FILE
 
     if file is None:
-        file = find_file(os.environ)
+        file = find_file(os.environ, "musterd config check")
     settings = load(file, os.environ, with_files=True)
     file = file or NO_FILE
     if settings.api.tls_cert and settings.api.tls_key:
@@ -90,7 +93,7 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
 
 @app.command(name="example")
 def write_example() -> None:
-    """Print a settings file with every key, its default and its description."""
+    """Print a configuration file with every key, its default and its description."""
     with server_side("musterd config example"):
         from musterd.settings import example
 

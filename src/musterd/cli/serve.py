@@ -12,9 +12,11 @@ from musterd.cli.extra import server_side
 from musterd.errors import SettingsError, UsageError
 
 DEFAULT_FILE: Final = Path("/etc/musterd/musterd.toml")
-"""Settings file that is used if it exists and no other is named."""
+"""Configuration file that is used if it exists and no other is named."""
+HERE: Final = Path("musterd.toml")
+"""Configuration file that ``musterd config init`` creates."""
 STATE: Final = Path("musterd-state")
-"""State directory of a server without a settings file, in the current directory."""
+"""State directory of a server without a configuration file, in the current directory."""
 ZONES: Final = "MUSTERD_ZONES"
 STATE_DIR: Final = "MUSTERD_STATE__DIR"
 
@@ -27,9 +29,9 @@ def serve(
     """Run the server in the foreground until SIGTERM or SIGINT.
 
     Args:
-        config: The settings file, in TOML; default: /etc/musterd/musterd.toml.
-        zone: NAME or NAME=FILE: serve this zone, without a settings file; may be repeated. The
-            state is kept in ./musterd-state.
+        config: The configuration file, in TOML; default: /etc/musterd/musterd.toml.
+        zone: NAME or NAME=FILE: serve this zone, without a configuration file; may be repeated.
+            The state is kept in ./musterd-state.
     """
     environ: Mapping[str, str] = os.environ
     if zone:
@@ -37,7 +39,7 @@ def serve(
             raise UsageError("--zone and --config exclude each other: declare the zone in the file")
         environ = _with_zones(zone, environ)
     elif config is None:
-        config = find_file(environ)
+        config = find_file(environ, "musterd serve -c")
     with server_side("musterd serve"):
         import uvloop
 
@@ -50,17 +52,19 @@ def serve(
         raise UsageError(*(p.replace(f"{ZONES}: ", "--zone: ") for p in error.problems)) from None
 
 
-def find_file(environ: Mapping[str, str]) -> Path | None:
-    """Return the default settings file, or None if the environment declares the zones instead.
+def find_file(environ: Mapping[str, str], command: str) -> Path | None:
+    """Return the default configuration file, or None if the environment declares the zones.
 
-    Raises UsageError if there is neither.
+    command: takes another file. Raises UsageError if there is neither.
     """
     if DEFAULT_FILE.exists():
         return DEFAULT_FILE
     if environ.get(ZONES):
         return None
+    other = HERE if HERE.exists() else "FILE"
     raise UsageError(
-        f"no settings file: {DEFAULT_FILE} does not exist; name another one with -c FILE",
+        f"no configuration file: {DEFAULT_FILE} does not exist; "
+        f"name another one: {command} {other}",
         "to create one: musterd config init; to try musterd without one: "
         "musterd serve --zone example.internal",
     )

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
 from functools import partial
 
 from musterd._core import Core
 from musterd.errors import ListenError, SettingsError
+from musterd.server.listen_error import listen_error
 from musterd.server.service import BasicService, Prepared
 from musterd.server.state import ServerState
 from musterd.settings import Dns, Settings
@@ -47,7 +47,7 @@ class DnsService(BasicService):
         try:
             return self._state.core.listen(list(dict.fromkeys(addresses)), workers)
         except OSError as error:
-            raise ListenError(f"{error}; {_remedy(str(error))}") from error
+            raise _listen_error(str(error)) from error
 
     def stop(self) -> None:
         """Stop answering."""
@@ -60,21 +60,11 @@ class DnsService(BasicService):
         self._state.core.close()
 
 
-def _remedy(message: str) -> str:
-    """Return what to do about an address that can't be used, from the message of the core."""
+def _listen_error(message: str) -> ListenError:
+    """Return the error for a message of the core, which begins with the address."""
     found = re.search(r"\(os error (\d+)\)", message)
-    code = int(found[1]) if found else 0
-    if code == EACCES:
-        return (
-            "a port below 1024 needs the capability CAP_NET_BIND_SERVICE, which the systemd unit "
-            "gives; or set [dns] listen to a port above 1023"
-        )
-    if code == EADDRINUSE:
-        return "another process uses it; set [dns] listen to another address or port"
-    if code in {EADDRNOTAVAIL, EAFNOSUPPORT}:
-        off = ", or IPv6 is off" if message.startswith("[") else ""
-        return f"this machine does not have the address{off}; remove it from [dns] listen"
-    return "set [dns] listen to other addresses"
+    address = message.partition(": ")[0]
+    return listen_error(message, int(found[1]) if found else 0, address, "dns")
 
 
 def _configure(core: Core, dns: Dns) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 
 import uvicorn
 
-from musterd.errors import ListenError
 from musterd.server.connection import Connections, HttpConnection, HttpLimits
+from musterd.server.listen_error import listen_error
 
 GRACE: Final = 1
 """Seconds that a request may still take when the server stops."""
@@ -83,10 +83,8 @@ def _bind(address: str, section: str, backlog: int) -> socket.socket:
         # acknowledgement of the head.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
-        raise ListenError(
-            f"can't listen on {address}: {os.strerror(error.errno or 0)}; "
-            f'set [{section}] listen to another address, or to ""'
-        ) from error
+        code = error.errno or 0
+        raise listen_error(f"{address}: {os.strerror(code)}", code, address, section) from error
     return sock
 
 

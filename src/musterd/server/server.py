@@ -171,7 +171,7 @@ class Server:
             else:
                 self.state.reloads_ok += 1
                 self._log_warnings(self._settings)
-                log.info("settings reloaded")
+                log.info("configuration reloaded")
 
     async def _try_reload(self, outcome: Settings | SettingsError) -> tuple[str, ...]:
         """Apply new settings. Return the problems if they are refused."""

@@ -167,7 +167,7 @@ class SnapshotFiles:
 
 def open_folder(folder: Path) -> None:
     """Create the state directory if it does not exist. Raises StateError."""
-    hint = 'set [state] dir to another directory, or to "" for no files'
+    hint = 'set [state] dir, or MUSTERD_STATE__DIR, to another directory, or to "" for no files'
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
