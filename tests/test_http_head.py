@@ -62,6 +62,36 @@ async def test_missing_and_repeated_headers(lines: list[str], expected: int) -> 
     assert await status(request(*lines)) == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("http://localhost/", 200), ("http://127.0.0.1:8053/a?b", 200), ("HTTP://LOCALHOST", 200),
+        ("http://localhost?x=http://evil.test/", 200), ("http://[::1]:8053/", 200),
+        ("http://evil.test/", 421), ("http://evil.test", 421), ("https://evil.test:1/a", 421),
+        ("http://evil.test?localhost/", 421), ("http://localhost.evil.test/", 421),
+        ("http://user@localhost/", 400), ("http://localhost@evil.test/", 400),
+        ("//evil.test/", 200), ("/http://evil.test/", 200),
+    ],
+)  # fmt: skip
+async def test_host_of_an_absolute_target_is_checked(target: str, expected: int) -> None:
+    lines = f"POST {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert await status(lines.encode()) == expected
+    if expected == 200:
+        assert await status(lines.replace("Host: localhost", "Host: evil.test").encode()) == 421
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["Expect: 100-continue"], 100), (["Expect: 100-CONTINUE"], 100), (["Expect:"], 200),
+        (["Expect: foo"], 417), (["Expect: 100-continue, foo"], 417), (["expect: 100"], 417),
+        (["Expect: 100-continue", "Expect: foo"], 417), (["Expect: 100-continue=1"], 417),
+    ],
+)  # fmt: skip
+async def test_unknown_expectation_is_refused(lines: list[str], expected: int) -> None:
+    assert await status(request("Host: localhost", *lines, "Content-Length: 0")) == expected
+
+
 async def test_http_1_0_needs_no_host() -> None:
     assert await status(request(version="1.0")) == 200
     assert await status(request("Host: localhost", "Host: localhost", version="1.0")) == 400

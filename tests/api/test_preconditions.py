@@ -106,12 +106,30 @@ async def test_precondition_is_not_ignored_without_entity_tag(
     api: ApiKit, method: str, path: str, body: object
 ) -> None:
     await api.ok("PUT", ONE, BODY)
-    for headers in ({"if-match": '"12"'}, {"if-none-match": "*"}):
-        problem = await api.refused(412, method, path, body, headers=headers)
+    problem = await api.refused(412, method, path, body, headers={"if-match": '"12"'})
+    assert problem["type"].endswith("mismatch")
+    if method == "GET":
+        response = await api.call(method, path, headers={"if-none-match": "*"})
+        assert (response.status_code, response.content) == (304, b"")
+    else:
+        problem = await api.refused(412, method, path, body, headers={"if-none-match": "*"})
         assert problem["type"].endswith("mismatch")
     await api.refused(422, method, path, body, headers={"if-match": "12"})
     assert len(await _tokens(api)) == 1
     assert (await api.ok("GET", RRSET))["records"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/zones/none.test", 404), ("/records/none.test", 404), ("/explain?name=a.none.test", 404),
+        (f"{ONE}x", 404), (RRSET, 200), ("/history?limit=x", 422),
+        ("/leases/0123456789abcdef", 404),
+    ],
+)  # fmt: skip
+async def test_missing_resource_is_not_unmodified(api: ApiKit, path: str, status: int) -> None:
+    response = await api.call("GET", path, headers={"if-none-match": "*"})
+    assert response.status_code == status
 
 
 async def _tokens(api: ApiKit) -> list[object]:

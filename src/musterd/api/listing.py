@@ -114,7 +114,8 @@ async def listing(
     tag = rrset_tag(page.records) if whole else {}
     what = f"/v1/records/{'/'.join(parts)}"
     if not whole:
-        expected.check_untagged(what)
+        if expected.unchanged_untagged(what):
+            return responses.not_modified()
     elif expected and _unchanged(expected, what, page.records):
         return responses.not_modified(tag["ETag"])
     if as_lines:

@@ -29,9 +29,9 @@ def record(value: Mapping[str, Any], *, created: bool = False) -> Response:
     return answer(value, 201 if created else 200, headers)
 
 
-def not_modified(tag: str) -> Response:
+def not_modified(tag: str | None = None) -> Response:
     """Return 304 Not Modified."""
-    return Response(status_code=304, headers={"ETag": tag})
+    return Response(status_code=304, headers=None if tag is None else {"ETag": tag})
 
 
 def nothing() -> Response:

@@ -6,7 +6,9 @@ declare them.
 """
 
 import json
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, get_origin
 
 from fastapi import APIRouter
@@ -15,13 +17,15 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from musterd.api import responses
 from musterd.api.problems import ProblemResponse
 from musterd.api.validation import MAX_FAULTS
 from musterd.display import excerpt
-from musterd.registry import preconditions
+from musterd.registry.preconditions import NOTHING, Preconditions, parse
 
 _IF_MATCH: Final = "if-match"
 _IF_NONE_MATCH: Final = "if-none-match"
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 def router(noun: str) -> APIRouter:
@@ -32,11 +36,23 @@ def router(noun: str) -> APIRouter:
 def load_json(body: bytes) -> Any:
     """Parse a JSON body as the standard library does, but reject repeated members.
 
-    Raises ValueError.
+    Raises JSONDecodeError, whatever is wrong.
     """
     # JSON in another encoding does not begin like this.
     encoding = "utf-8" if body.startswith(b'{"') else json.detect_encoding(body)
-    return _DECODER.decode(body.decode(encoding, "surrogatepass"))
+    try:
+        return _DECODER.decode(body.decode(encoding, "surrogatepass"))
+    except json.JSONDecodeError:
+        raise
+    except UnicodeDecodeError as error:
+        raise json.JSONDecodeError(f"it is not {encoding.upper()}", "", error.start) from None
+    except RecursionError:
+        raise json.JSONDecodeError("it is nested too deeply", "", 0) from None
+    except ValueError:
+        # The standard library limits the time that a number takes.
+        digits = sys.get_int_max_str_digits()
+        text = f"it has a number of more than {digits} digits"
+        raise json.JSONDecodeError(text, "", 0) from None
 
 
 class _Route(APIRoute):
@@ -49,9 +65,18 @@ class _Route(APIRoute):
         async def checked(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_parameters(parameters, request)
-            if not tagged:
-                _check_preconditions(request)
-            return await handle(_StrictRequest(request.scope, request.receive))
+            expected = NOTHING if tagged else _preconditions(request)
+            path = request.scope["path"]
+            if expected and request.method not in _READS:
+                expected.check_untagged(path)
+            response = await handle(_StrictRequest(request.scope, request.receive))
+            if (
+                not expected
+                or request.method not in _READS
+                or response.status_code != HTTPStatus.OK
+            ):
+                return response
+            return responses.not_modified() if expected.unchanged_untagged(path) else response
 
         return checked
 
@@ -88,11 +113,8 @@ def _check_parameters(known: Mapping[str, bool], request: Request) -> None:
         raise ProblemResponse(422, detail, "invalid", errors=faults[:MAX_FAULTS])
 
 
-def _check_preconditions(request: Request) -> None:
-    """Raise Mismatch for a precondition that fails on a resource without entity tags."""
-    match, none = request.headers.get(_IF_MATCH), request.headers.get(_IF_NONE_MATCH)
-    if match is not None or none is not None:
-        preconditions.parse(match, none).check_untagged(request.scope["path"])
+def _preconditions(request: Request) -> Preconditions:
+    return parse(request.headers.get(_IF_MATCH), request.headers.get(_IF_NONE_MATCH))
 
 
 def _unique(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:

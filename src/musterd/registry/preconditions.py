@@ -31,6 +31,11 @@ class Preconditions:
         if self.none == ANY:
             raise Mismatch(f"{what} exists, expected that it does not (If-None-Match: *)", 0)
 
+    def unchanged_untagged(self, what: str) -> bool:
+        """Return whether a client has what it reads, which has no tag. Raises Mismatch."""
+        Preconditions(self.match).check_untagged(what)
+        return self.none == ANY
+
     def unchanged(self, what: str, tags: tuple[str, ...], revision: int) -> bool:
         """Return whether a client has what it reads. Raises Mismatch for If-Match."""
         Preconditions(self.match).check(what, tags, revision)

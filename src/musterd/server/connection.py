@@ -1,6 +1,7 @@
 """One HTTP connection: its limits, and the rules of HTTP that uvicorn leaves open."""
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,10 @@ from uvicorn.protocols.http.httptools_impl import (
 from musterd.api.abort import ABORT
 from musterd.api.problems import ProblemResponse
 from musterd.log_once import ThrottledLog
+from musterd.server.request_head import TARGET_HOST
 
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?]*)")
+"""Start of a request target in absolute form (RFC 9112 section 3.2.2)."""
 _CONTINUE: Final = b"HTTP/1.1 100"
 _FULL: Final = ProblemResponse(
     503, "too many connections: try again later", "busy", {"Retry-After": "1"}
@@ -143,15 +147,27 @@ class HttpConnection(HttpToolsProtocol):
         self._head = 0
         self._in_body = True
         self._open.idle.pop(self, None)
+        host = None if self.url.startswith(b"/") else self._take_host()
         super().on_headers_complete()
         # The fields of a trailer are parsed into this list, and ignored (RFC 9110 section 6.5.1).
         self.headers = []
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {ABORT: self.transport.abort}
+        if host is not None:
+            scope["extensions"][TARGET_HOST] = host
         cycle = self.cycle
         if self._excess:
             cycle.keep_alive = False
         cycle.transport = _ResponseTransport(self.transport, proxy(cycle), proxy(self))
+
+    def _take_host(self) -> bytes | None:
+        """Reduce a target in absolute form to its path and query, and return its host."""
+        found = _ABSOLUTE.match(self.url)
+        if found is None:
+            return None
+        path = self.url[found.end() :]
+        self.url = path if path.startswith(b"/") else b"/" + path
+        return found[1]
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body, whose size the application limits."""

@@ -1,7 +1,7 @@
 """Rules of HTTP for the head of a request (RFC 9110, 9112), for all applications."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
@@ -16,10 +16,13 @@ Application = Callable[
     Awaitable[None],
 ]
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 _SINGLE: Final = frozenset(
     {b"authorization", b"content-length", b"content-type", b"host", b"last-event-id"}
 )
 """Headers that are no lists."""
+TARGET_HOST: Final = "musterd.target_host"
+"""Key in the extensions of a scope: the host and port of an absolute request target."""
 _HOST: Final = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]\\]*))(?::[0-9]{0,5})?")
 
 
@@ -57,10 +60,15 @@ class RequestHead:
             kind = self._kind_of_host(host)
             if kind != "own":
                 _check_host(scope, host, kind)
+            target = scope.get("extensions", _NOTHING).get(TARGET_HOST)
+            if target is not None and (kind := self._kind_of_host(target)) != "own":
+                _check_host(scope, target, kind)
         elif scope["http_version"] != "1.0":
             raise ProblemResponse(400, "the header Host is missing")
         if b"transfer-encoding" in fields or b"content-encoding" in fields:
             _check_codings(fields)
+        if b"expect" in fields:
+            _check_expectations(fields[b"expect"])
 
     def _find_kind_of_host(self, host: bytes) -> str:
         """Return ``own``, ``foreign`` or ``invalid``."""
@@ -81,7 +89,7 @@ def _check_host(scope: MutableMapping[str, Any], host: bytes, kind: str) -> None
     rejects our certificate.
     """
     if kind == "invalid":
-        raise ProblemResponse(400, f'the header "Host: {_text(host)}" is invalid')
+        raise ProblemResponse(400, f'the host "{_text(host)}" of the request is invalid')
     server = scope.get("server")
     if server and scope["scheme"] == "http" and _is_loopback(server[0]):
         raise ProblemResponse(
@@ -102,6 +110,14 @@ def _check_codings(fields: Fields) -> None:
             f"Content-Encoding: {_text(coding)} is not supported: send the body as it is",
             headers={"Accept-Encoding": "identity"},
         )
+
+
+def _check_expectations(value: bytes) -> None:
+    for member in value.lower().split(b","):
+        if member.strip() not in {b"", b"100-continue"}:
+            raise ProblemResponse(
+                417, f"Expect: {_text(value)} is not supported: only 100-continue is"
+            )
 
 
 def _joined(lines: list[tuple[bytes, bytes]]) -> Fields:
