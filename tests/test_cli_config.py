@@ -176,7 +176,7 @@ def test_default_file_is_used_if_it_exists(
     [
         (["serve", "--zone", "a..b"], '--zone: zones[0].name: got "a..b", expected a DNS name'),
         (["serve", "--zone", "a.test="], 'got "a.test=", expected NAME or NAME=FILE'),
-        (["serve", "--zone", "a.test", "-c", "x"], "exclude each other"),
+        (["serve", "--zone", "a.test", "-c", "x"], "can't be combined"),
         (["confg"], 'Did you mean "config"?'),
         (["config", "check"], "to create one: musterd config init"),
         (["config", "example", "--nope"], "Unknown option: --nope"),

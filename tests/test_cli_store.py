@@ -211,10 +211,10 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("ftp://a:1", str(path)), "or etcd://HOST:PORT"),
         ((str(path), "https://a:x"), "expected HOST:PORT"),
         ((str(path), "127.0.0.1:2379"), "written etcd://127.0.0.1:2379, and a new file ./127.0"),
-        (("127.0.0.1:2379", str(path)), "an etcd is written etcd://127.0.0.1:2379"),
-        ((str(path), "a:1,b:2"), "an etcd is written etcd://a:1,b:2"),
-        ((str(path), "a:1/prod"), "an etcd is written etcd://a:1/prod"),
-        ((str(path), "[::1]:2379"), "an etcd is written etcd://[::1]:2379"),
+        (("127.0.0.1:2379", str(path)), "write an etcd as etcd://127.0.0.1:2379"),
+        ((str(path), "a:1,b:2"), "write an etcd as etcd://a:1,b:2"),
+        ((str(path), "a:1/prod"), "write an etcd as etcd://a:1/prod"),
+        ((str(path), "[::1]:2379"), "write an etcd as etcd://[::1]:2379"),
         ((str(path), "etcd://a:1", "--cert", "c.pem"), "--cert: also needs key"),
     ):
         _, err = command(capsys, *line, code=2)

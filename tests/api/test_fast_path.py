@@ -139,7 +139,7 @@ async def _ask(server: Any, case: FastPathCase, token: str) -> Reply:
     if isinstance(found, dict):
         for name in ("revision", "created", "modified", "current"):
             found.pop(name, None)
-        found["detail"] = re.sub(r'is at "\d+"', "is at", found.get("detail", ""))
+        found["detail"] = re.sub(r'is "\d+"', "is", found.get("detail", ""))
     return Reply(int(head.split(b" ")[1]), found)
 
 

@@ -323,7 +323,7 @@ async def test_shared_secrets_are_reported(
         async with fixture.serve():
             pass
     told = " ".join(entry["event"] for entry in logs)
-    assert told.count("can be used by others") == warnings
+    assert told.count("other users can access") == warnings
     assert ("chmod 700" in told) == (folder != 0o700)
     assert ("chmod 600" in told) == (token != 0o600)
 

@@ -104,7 +104,7 @@ def _is_less_specific(candidate: Candidate) -> bool:
 
 def _shadowed_by(candidate: Candidate, first: Candidate, *, union: bool) -> str:
     if candidate.rtype in SINGLE:
-        return f"there can be one, and {first.source.name} gives it"
+        return f"only one is allowed, and {first.source.name} gives it"
     if not union and candidate.source.rank != first.source.rank:
         return f"{first.source.name} comes first"
     return ""

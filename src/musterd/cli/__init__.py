@@ -39,7 +39,7 @@ _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")
 
 app = App(
     name="musterd",
-    help="Names for what runs in a cluster: DNS service discovery and cluster formation.",
+    help="DNS-based service discovery: a DNS server, and an API to register names.",
     version=lambda: musterd.__version__,
 )
 for command in (

@@ -58,8 +58,8 @@ def init(file: Path = HERE, /, *, as_json: AsJson = False) -> None:
 def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
     """Check a configuration file; exit with 1 if it has problems.
 
-    The MUSTERD_* variables of the environment are checked with it, and that the zone files,
-    certificates and keys that it names can be read.
+    It also checks the MUSTERD_* environment variables, and whether the zone files, certificates
+    and keys can be read.
 
     Args:
         file: The configuration file, in TOML; default: /etc/musterd/musterd.toml.

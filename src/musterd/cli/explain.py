@@ -24,7 +24,7 @@ def explain(
     /,
     *,
     client: Annotated[
-        str | None, Parameter(help="Address of the asking client; default: this host.")
+        str | None, Parameter(help="Address of the client that asks; default: this host.")
     ] = None,
     options: OutputOptions = OPTIONS,
 ) -> None:

@@ -35,7 +35,7 @@ class ServerOptions:
     token_file: Path | None = None
     """File with the token (environment: MUSTERD_TOKEN_FILE, or MUSTERD_TOKEN itself)."""
     timeout: str = "60s"
-    """Give up after this time without an answer of the server."""
+    """Give up if the server has not answered after this time."""
 
     def client(self) -> "ApiClient":
         """Return a client of the server. Raises UsageError."""

@@ -56,7 +56,7 @@ class RecordDetails:
     policy: str | None = None
     """Policy of this name: all, one, rotate, sticky or subset:K."""
     ptr: bool | None = None
-    """True if its addresses give PTR records; default: as the zone and the source say."""
+    """Create PTR records from its addresses; default: as set for the source, or the zone."""
     description: str | None = None
     """A note for people."""
     label: Labels = None

@@ -36,7 +36,7 @@ def serve(
     environ: Mapping[str, str] = os.environ
     if zone:
         if config is not None:
-            raise UsageError("--zone and --config exclude each other: declare the zone in the file")
+            raise UsageError("--zone and --config can't be combined: declare the zone in the file")
         environ = _with_zones(zone, environ)
     elif config is None:
         config = find_file(environ, "musterd serve -c")
@@ -73,7 +73,7 @@ def find_file(environ: Mapping[str, str], command: str) -> Path | None:
 def _with_zones(zones: list[str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment that declares zones, which are given as NAME or NAME=FILE."""
     if environ.get(ZONES):
-        raise UsageError(f"--zone and {ZONES} exclude each other")
+        raise UsageError(f"--zone and {ZONES} can't be combined")
     tables = []
     for text in zones:
         name, given, file = text.partition("=")

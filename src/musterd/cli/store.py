@@ -93,7 +93,7 @@ def _check_place(where: str) -> None:
         )
     if not separator and _HOST_AND_PORT.fullmatch(where) and not Path(where).exists():
         raise UsageError(
-            f"{where}: no such file; an etcd is written etcd://{where}, and a new file ./{where}"
+            f"{where}: no such file; write an etcd as etcd://{where}, and a new file as ./{where}"
         )
 
 

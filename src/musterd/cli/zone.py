@@ -154,7 +154,7 @@ def import_(
 def _reject_option(file: Path) -> None:
     """Raise UsageError if a misspelled option was taken for the file."""
     if str(file).startswith("-") and file != STDIN:
-        raise UsageError(f"unknown option: {file}; a file of this name is written ./{file}")
+        raise UsageError(f"unknown option: {file}; write a file of this name as ./{file}")
 
 
 def _open(file: Path) -> BinaryIO:

@@ -234,7 +234,9 @@ class ServerDirectory:
             await asyncio.sleep(self._timing.name_check)
             await self._store.lease_keepalive(self._lease)
         if number > 1:
-            log.warning("another server has this one's name", name=self._wanted, taken=self.name)
+            log.warning(
+                "another server uses the name of this one", name=self._wanted, taken=self.name
+            )
 
     async def _claim(self) -> float | None:
         """Claim the current name if it is free or this server's.

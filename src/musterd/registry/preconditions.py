@@ -29,7 +29,7 @@ class Preconditions:
         if self.match is not None and self.match != ANY:
             raise Mismatch(f"{what} has no entity tag, so If-Match can only be *", 0)
         if self.none == ANY:
-            raise Mismatch(f"{what} exists, expected that it does not (If-None-Match: *)", 0)
+            raise Mismatch(f"{what} exists, but If-None-Match: * expects that it does not", 0)
 
     def unchanged_untagged(self, what: str) -> bool:
         """Return whether a client has what it reads, which has no tag. Raises Mismatch."""
@@ -58,10 +58,10 @@ def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation:
     state = "does not exist"
     if tags:
         strict = any("-" in tag for tag in wanted)
-        state = f'is at "{tags[0] if strict else tags[-1]}"'
+        state = f'the current revision is "{tags[0] if strict else tags[-1]}"'
     revisions = ", ".join(f'"{tag}"' for tag in sorted(wanted)) or "no valid entity tag"
-    given = "to exist" if wanted == ANY else f"at {revisions}"
-    return f"{what}: {state}, expected {negation}{given}: read it again"
+    given = f"that it does {negation}exist" if wanted == ANY else negation + revisions
+    return f"{what}: {state}, expected {given}: read it again"
 
 
 NOTHING: Final = Preconditions()

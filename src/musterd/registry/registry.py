@@ -292,7 +292,7 @@ class Registry:
             types = {type_in(entry.key) for entry in page.entries}
             if before is None and key.rtype in types:
                 raise Clash(
-                    f"{key.rrset}: there can be one, and another is registered: PUT the "
+                    f"{key.rrset}: only one is allowed, and another is registered: PUT the "
                     "whole RRset to replace it"
                 )
             if others := types - {key.rtype}:

@@ -20,7 +20,7 @@ def warn_unless_private(path: Path, what: str) -> None:
     if mode & _OTHERS:
         allowed = stat.S_IMODE(mode) & ~_OTHERS
         log.warning(
-            f"{what} can be used by others: run chmod {allowed:o}",
+            f"other users can access the {what}: run chmod {allowed:o}",
             path=str(path),
             mode=f"{stat.S_IMODE(mode):o}",
         )

@@ -55,7 +55,7 @@ async def serve(settings_path: Path | None, environ: Mapping[str, str]) -> None:
     watcher = await Watcher.start(settings_path, environ)
     logs.setup(watcher.settings.log)
     if watcher.files.problem:
-        log.warning("changes of files are found by polling", reason=watcher.files.problem)
+        log.warning("file changes are found by polling only", reason=watcher.files.problem)
     server = Server(watcher)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
