@@ -210,7 +210,7 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ((str(path), "ftp://a:1"), "or etcd://HOST:PORT"),
         (("ftp://a:1", str(path)), "or etcd://HOST:PORT"),
         ((str(path), "https://a:x"), "expected HOST:PORT"),
-        ((str(path), "127.0.0.1:2379"), "written etcd://127.0.0.1:2379, and a new file ./127.0"),
+        ((str(path), "127.0.0.1:2379"), "etcd://127.0.0.1:2379, and a new file as ./127.0"),
         (("127.0.0.1:2379", str(path)), "write an etcd as etcd://127.0.0.1:2379"),
         ((str(path), "a:1,b:2"), "write an etcd as etcd://a:1,b:2"),
         ((str(path), "a:1/prod"), "write an etcd as etcd://a:1/prod"),

@@ -13,7 +13,7 @@ const BUCKETS: usize = 1 << 16;
 /// Answers that may be sent at once, in seconds of the rate.
 const BURST_SECONDS: u64 = 1;
 
-/// What to do with an answer.
+/// The decision about an answer.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub enum Verdict {
     /// Send it.

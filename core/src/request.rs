@@ -22,7 +22,7 @@ pub struct Client {
     pub transport: Transport,
 }
 
-/// What to do after a packet was handled.
+/// The outcome of handling a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Outcome {

@@ -86,7 +86,7 @@ def is_regular(file: str) -> bool:
 
 
 def is_new_link(path: str) -> bool:
-    """Return whether a directory entry is no file of its own: a symbolic or a further hard link."""
+    """Return whether a directory entry is a symbolic link, or another hard link to a file."""
     try:
         found = os.lstat(path)
     except (OSError, ValueError):
@@ -95,9 +95,9 @@ def is_new_link(path: str) -> bool:
 
 
 def is_written(file: str) -> bool | None:
-    """Return whether a process has a file open for writing; None if the kernel does not tell.
+    """Return whether a process has a file open for writing; None if the kernel does not report it.
 
-    It tells the owner of the file, and a process with CAP_LEASE, for a file on a local disk.
+    It reports this to the owner of the file and to a process with CAP_LEASE, on a local disk.
     """
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):

@@ -8,7 +8,7 @@ ABORT: Final = "musterd.abort"
 
 
 async def abort(scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
-    """Close the connection, so that the client does not take a part for the whole."""
+    """Close the connection, so that the client notices that the response is cut off."""
     close = scope.get("extensions", {}).get(ABORT)
     if close is not None:
         close()

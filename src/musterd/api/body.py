@@ -1,4 +1,4 @@
-"""Bodies of requests: their size, and the bytes of all of them."""
+"""Request bodies, limited one by one and in total."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -66,14 +66,14 @@ class Body:
         self._turns = turns
 
     def end(self) -> None:
-        """Count it no longer, and give its turn to another."""
+        """Stop counting the body, and let another import start."""
         if self._counted:
             self._bodies.release(self._counted)
         if self._turns and self._has_turn:
             self._turns.release()
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """Return the body, which counts until its end. Raises ProblemResponse, Disconnected."""
+        """Return the body, and count its bytes. Raises ProblemResponse, Disconnected."""
         if self._turns:
             self._has_turn = await self._turns.acquire()
         length = headers.get(b"content-length", b"0")

@@ -33,7 +33,7 @@ from musterd.settings import REGISTRY, Api
 CALL: Final = "musterd.call"
 """Key of the ``Call`` in the scope of a request."""
 MAX_NAMED: Final = 100
-"""Declared zones that the problem of an undeclared one names."""
+"""Declared zones that the problem for an undeclared zone lists."""
 _NO_ZONE: Final = "no-such-zone"
 
 
@@ -79,7 +79,7 @@ class Context:
         return zone
 
     def known(self, text: str) -> bytes:
-        """Return the apex of a zone that is declared, or has records all the same.
+        """Return the apex of a zone that is declared or has registered records.
 
         Raises ProblemResponse.
         """
@@ -194,7 +194,7 @@ class Call:
         return Target(key, apex, wire, number, self.context.strays(wire, apex))
 
     def write_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
-        """Return what the path of a write refers to. Raises ProblemResponse.
+        """Return the target of a write. Raises ProblemResponse.
 
         A name in a declared subzone can only be written there.
         """
@@ -209,7 +209,7 @@ class Call:
         return target
 
     def delete_target(self, zone: str, owner: str, rtype: str, name: str = "") -> Target:
-        """Return what the path of a deletion refers to, in any zone that has records.
+        """Return the target of a deletion, in any zone that has records.
 
         Raises ProblemResponse.
         """

@@ -71,14 +71,14 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
         given = [entry for entry in given if entry.rtype in {rtype, CNAME}]
     answer = _answer(context.core, name, rtype, client)
     if owner != name and not answer["records"]:
-        # The wildcard doesn't count: there are names below this one.
+        # The wildcard does not apply: there are names below this one.
         given = []
     found = {
         "name": name_to_text(name),
         "type": rdata.type_text(rtype),
         "client": client,
         "zone": zone_text(zone.apex),
-        "state": STATE_TEXT[context.catalog.states.said(zone.apex)[0]],
+        "state": STATE_TEXT[context.catalog.states.reported(zone.apex)[0]],
         "policy": _policy(zone, owner, rtype),
         "records": [record for entry in given for record in _records(entry)],
         "left_out": list(islice(_left_out(context, zone, name, given), MAX_LEFT_OUT)),

@@ -1,4 +1,4 @@
-"""ASGI middleware: what happens to every request, in this order.
+"""ASGI middleware: the steps that every request passes, in this order.
 
 1. Errors of all later steps become problem details.
 2. The path is unescaped.
@@ -156,7 +156,7 @@ def _no_query(scope: Scope) -> None:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """Return a ``receive`` that yields the body, then the messages that follow it."""
+    """Return a ``receive`` that yields the body, then the messages after it."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -166,7 +166,7 @@ def _once(body: bytes, receive: Receive) -> Receive:
 
 
 def _path(scope: Scope) -> str:
-    r"""Return the unescaped path. An escaped "/" is no separator but ``\047`` of a name."""
+    r"""Return the unescaped path. An escaped "/" is not a separator but ``\047`` of a name."""
     raw: bytes = scope["raw_path"]
     if b"%" not in raw:
         return raw.decode("ascii")

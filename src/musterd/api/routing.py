@@ -1,4 +1,4 @@
-"""Routes that ignore nothing that a client says.
+"""Routes that ignore no part of a request.
 
 FastAPI ignores unknown query parameters, all but the last of repeated ones and all but the last
 of repeated members of JSON objects. Headers with preconditions are ignored on routes that don't

@@ -1,4 +1,4 @@
-"""Plain messages for invalid parts of a request."""
+"""Error messages in plain words for invalid parts of a request."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -37,11 +37,11 @@ STEP: Final = 500
 """Records that are looked at without a break."""
 
 Fault = tuple[int, str]
-"""Line (0: not known), and what is wrong there."""
+"""Line (0 if unknown), and a description of the fault."""
 _Set = tuple[str, str]
 """Owner and type, as in keys."""
 _Data = dict[bytes, tuple[bytes, int]]
-"""Rdata in its form for comparing -> rdata, TTL in seconds."""
+"""Rdata in comparable form -> rdata, TTL in seconds."""
 _Wanted = dict[_Set, _Data]
 _Cuts = dict[tuple[bytes, int], set[bytes]]
 """Owner name and type NS or DNAME -> folded names in these records."""
@@ -95,9 +95,9 @@ class Importer:
         self._zone = zone_text(into.apex)
 
     async def plan(self, text: bytes, *, replace: bool) -> ImportPlan:
-        """Compare a file with what is registered; ``replace``: what it has not is to go.
+        """Compare a file with the registered records; replace: delete records that it lacks.
 
-        A record that is there with the same data keeps all that a file can't say.
+        An existing record with the same data keeps the fields that a zone file doesn't have.
         """
         plan = ImportPlan()
         wanted = await self._read(text, plan)
@@ -106,12 +106,12 @@ class Importer:
         return plan
 
     async def carry_out(self, plan: ImportPlan, who: str) -> int:
-        """Do what was planned, in transactions of some hundreds; the revision of the last.
+        """Write the changes in transactions of some hundreds; return the last revision.
 
-        What others changed meanwhile is overwritten. Raises StoreError.
+        Overwrite changes that others made meanwhile. Raises StoreError.
         """
         revision = self._registry.applied.revision
-        # One more says who deleted.
+        # One more records who deleted.
         most = min(AT_ONCE, self._registry.store.limits.operations - 1)
         for steps in _transactions(self._steps(plan, who), most):
             if any(isinstance(step, DeleteOp) for step in steps):
@@ -122,7 +122,7 @@ class Importer:
 
     def _steps(self, plan: ImportPlan, who: str) -> Iterator[Operation]:
         now = self._registry.now()
-        # What goes first makes room for what stands alone.
+        # Deletions come first, because a new CNAME stands alone at its name.
         for key in plan.remove:
             yield DeleteOp(key)
         for entry, ttl in plan.change:
@@ -151,7 +151,7 @@ class Importer:
         return wanted
 
     def _are_made(self, owner: bytes, rtype: int, data: _Data) -> bool:
-        """Return whether the server makes these NS or PTR records itself; an export has them."""
+        """Return whether the server generates these NS or PTR records, which an export contains."""
         if rtype != PTR and (rtype != NS or owner != self._into.apex):
             return False
         made = {
@@ -247,7 +247,7 @@ class Importer:
             cuts.setdefault(place, set()).add(fold(wire))
 
     async def _present(self) -> AsyncIterator[Sequence[Entry]]:
-        """Yield the records of the zone, with those that were registered under another."""
+        """Yield the records of the zone, including those registered under another zone."""
         async for page in self._registry.store.scan(prefix(self._zone)):
             yield page.entries
         owners = list(self._into.names)
@@ -262,7 +262,7 @@ class Importer:
     def _compare_ttls(self, compared: _Compared, plan: ImportPlan) -> None:
         """Plan new TTLs of the records in the file.
 
-        A record keeps its TTL if its RRset is answered with that of the file anyway.
+        A record keeps its TTL if its RRset is already answered with the TTL in the file.
         """
         for place, records in compared.there.items():
             answered = None
@@ -279,7 +279,7 @@ class Importer:
                     plan.change.append((each.entry, each.ttl))
 
     def _own_ttl(self, value: Mapping[str, Any]) -> int | None:
-        """Return the TTL of a record alone, as the source of the registry gives it."""
+        """Return the TTL that the registry source gives a record by itself."""
         ttl, lease_ttl = value.get("ttl"), value.get("lease_ttl")
         if ttl is None:
             ttl = next(

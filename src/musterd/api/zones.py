@@ -114,7 +114,7 @@ async def import_zone(
 
 
 def _check_type(kind: str | None) -> None:
-    """Raise ProblemResponse for a body that is declared to be no text."""
+    """Raise ProblemResponse if the declared type of the body is not text."""
     media = (kind or TEXT).partition(";")[0].strip().lower()
     if not media.startswith("text/") and media != _BINARY:
         raise ProblemResponse(

@@ -49,7 +49,7 @@ class Additions:
             if above != self._parent or owner in self._zones:
                 self._locate(owner, above)
             zone = self._zone
-            # The core may have something of a dirty name: it must be compared.
+            # The core may have RRsets of a dirty name, so they must be compared.
             if zone is None or owner in self._dirty or owner == zone.apex:
                 return False
             self._is_known = owner in zone.names

@@ -76,14 +76,14 @@ class Catalog:
         await self._run(self._steps(source, change))
 
     def apply(self, source: str, *changes: Change) -> None:
-        """Take a few changes without a break. Raises KeyError if no zone lists the source."""
+        """Take a few changes in one step. Raises KeyError if no zone lists the source."""
         for change in changes:
             for _ in self._steps(source, change):
                 self._publisher.flush()
             self._publisher.flush()
 
     def awaits(self, source: str) -> bool:
-        """Return whether a source has given nothing yet and has not begun a list."""
+        """Return whether a source has neither records nor begun a list."""
         status = self.states.sources[source]
         return not status.known and not status.begun
 
@@ -153,7 +153,7 @@ class Catalog:
         return [zone_report(zone, self.states) for zone in self.zones.values()]
 
     def serials(self) -> dict[str, int]:
-        """Return the serial of the SOA that each zone makes itself."""
+        """Return the serial of the generated SOA of each zone."""
         return {zone.text: zone.serial.value for zone in self.zones.values()}
 
     async def _run(self, steps: Iterator[None]) -> None:
@@ -177,7 +177,7 @@ class Catalog:
                     yield
                 return
             case Batch(changes, whole=True):
-                # In one step: an answer holds what is listed at its name, or what was there before.
+                # In one step: an answer has the listed records of its name, or the previous ones.
                 table.change(changes)
                 table.sweep_beside(changes)
             case Batch(changes):

@@ -66,7 +66,7 @@ def _hidden_of(zone: Zone, found: Iterable[tuple[bytes, int]]) -> dict[tuple[byt
 
 
 def report_hidden(zone: Zone, total: int, found: Iterable[tuple[bytes, int]]) -> None:
-    """Replace the hidden RRsets of a zone, and log those that are new."""
+    """Replace the hidden RRsets of a zone, and log the new ones."""
     before = zone.hidden
     # The zone may have changed since they were found.
     zone.hidden = _hidden_of(zone, found)

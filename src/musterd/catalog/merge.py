@@ -15,7 +15,7 @@ BESIDE_CNAME = frozenset({KEY, NSEC, RRSIG})
 
 
 SHARED: Final = 0
-"""Weight of a PTR record whose name has several addresses; it yields to those that have one."""
+"""Weight of a PTR record whose name has several addresses; names with one come before it."""
 MADE_PTR: Final = "(ptr)"
 """Source name of the PTR records made from addresses; no source in the settings can have it."""
 
@@ -51,7 +51,7 @@ class Shadowed(NamedTuple):
 
 
 def precedence(candidate: Candidate) -> tuple[int, bytes]:
-    """Return the sort key of a candidate: rank, then key, so that the time of arrival is moot."""
+    """Return the sort key of a candidate: rank, then key; the order of arrival is irrelevant."""
     return candidate.source.rank, candidate.key
 
 
@@ -93,12 +93,12 @@ _LESS_SPECIFIC: Final = "another name has this address alone"
 
 
 def _is_preferred(candidate: Candidate) -> bool:
-    """Return whether it is a PTR record, made from the only address of a name."""
+    """Return whether it is a PTR record made from the only address of a name."""
     return candidate.source.name == MADE_PTR and first_weight(candidate.packed) != SHARED
 
 
 def _is_less_specific(candidate: Candidate) -> bool:
-    """Return whether it is a PTR record, made from one of several addresses of a name."""
+    """Return whether it is a PTR record made from one of several addresses of a name."""
     return candidate.source.name == MADE_PTR and first_weight(candidate.packed) == SHARED
 
 
@@ -113,7 +113,7 @@ def _shadowed_by(candidate: Candidate, first: Candidate, *, union: bool) -> str:
 def _without_conflicts(
     ordered: Sequence[Candidate], *, apex: bool
 ) -> tuple[list[Candidate], list[Shadowed]]:
-    """Keep either the CNAME or the other data (RFC 1034 section 3.6.2): what the first source has.
+    """Keep either the CNAME or the other data (RFC 1034 section 3.6.2): the first source decides.
 
     If that source has both, the CNAME is dropped: the rest can be answered without it.
     """

@@ -1,4 +1,4 @@
-"""Problems of a source: what it reports that can't be used."""
+"""Problems of a source: the records and keys that can't be used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Problems:
         self.total = 0
         """Problems since the start."""
         self.forgotten = 0
-        """Problems that were dropped to make room for later ones and may be unresolved."""
+        """Problems that were dropped to make room for later ones and may still exist."""
         self._source = source
         self._clock = clock
         self._logged = 0

@@ -115,7 +115,7 @@ class Publisher:
         self._core.apply(removed)
 
     def _note_sizes(self, piece: list[Row]) -> None:
-        """Warn of RRsets of which even an answer over TCP has only a part."""
+        """Warn of RRsets that are too large even for an answer over TCP."""
         large = (row for row in piece if row[3] and len(row[3]) > LARGE)
         for apex, owner, rtype, packed in piece if self._oversized else large:
             oversized = self.zones[apex].oversized
@@ -139,7 +139,7 @@ class Publisher:
             self._send(self._new_serial(zone))
 
     def _new_serial(self, zone: Zone) -> list[Row]:
-        """Advance the serial; return the SOA for the core if the zone makes it itself."""
+        """Advance the serial; return the SOA for the core if the zone generates it."""
         old = resolve(zone, zone.apex)[SOA]
         zone.serial.advance(self._clock)
         new = resolve(zone, zone.apex)[SOA]
@@ -147,7 +147,7 @@ class Publisher:
 
 
 def _pieces(batch: list[Row], most: int) -> Iterator[list[Row]]:
-    """Cut a sorted batch, but not within an owner name."""
+    """Split a sorted batch, but not within an owner name."""
     at = 0
     while at < len(batch):
         end = min(at + most, len(batch))

@@ -75,7 +75,7 @@ def source_report(table: Table, states: States) -> SourceReport:
 
 def zone_report(zone: Zone, states: States) -> ZoneReport:
     """Return the state of a zone."""
-    state, since = states.said(zone.apex)
+    state, since = states.reported(zone.apex)
     records = {rows.name: zone.records[number] for number, rows in zone.sources.items()}
     return ZoneReport(
         zone.text,

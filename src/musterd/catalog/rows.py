@@ -76,7 +76,7 @@ class Rows:
 
     def by_owner(self, row: bytes) -> dict[bytes, list[tuple[int, bytes]]]:
         """Return type and packed RRset of the records of a row, by folded owner name."""
-        # A row with many owners is decoded once, not for each of them.
+        # A row with many owners is decoded once, not once for each owner.
         last, found = self._last
         if last is not row:
             found = {}

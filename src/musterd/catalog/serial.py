@@ -1,4 +1,4 @@
-"""The serial of the SOA that a zone makes itself."""
+"""The serial of a generated SOA."""
 
 from collections.abc import Callable
 from math import inf

@@ -65,7 +65,7 @@ class States:
     """Tracks the sources and sets the state of each zone in the core."""
 
     def __init__(self, core: StateCore, clock: Clock) -> None:
-        """Create without zones; ``core`` gets each change."""
+        """Start without zones. ``core`` gets each change."""
         self.sources: dict[str, SourceStatus] = {}
         self.zones: dict[bytes, ZoneState] = {}
         self._live_until = inf
@@ -105,7 +105,7 @@ class States:
         self.refresh(self._needed_by.get(name, ()))
 
     def restored(self, name: str, time: float) -> None:
-        """Record that the rows of a source are those of a snapshot of a time."""
+        """Record that the rows of a source come from a snapshot, made at a time."""
         self.sources[name].restored = time
         self.refresh(self._needed_by.get(name, ()))
 
@@ -117,11 +117,11 @@ class States:
             status.lost, status.lost_monotonic = self._clock.time(), self._clock.monotonic()
         self.refresh(self._needed_by.get(name, ()))
 
-    def said(self, apex: bytes) -> tuple[int, float]:
+    def reported(self, apex: bytes) -> tuple[int, float]:
         """Return the state of a zone in its answers, and its start (epoch seconds)."""
         zone = self.zones.get(apex)
         if zone is None:
-            # A reload has declared it, and is not done.
+            # A reload that is in progress has declared it.
             return LOADING, self._clock.time()
         if zone.state != LIVE:
             return zone.state, zone.since
@@ -131,7 +131,7 @@ class States:
         return LIVE, max(zone.since, self._live_since)
 
     def extend(self, until: float) -> None:
-        """Set the monotonic time until which the states are valid; then all answers are stale."""
+        """Set the monotonic time until which the states are valid; later answers are stale."""
         self._live_until = until
         self._core.live_until(round(until * 1e9))
 

@@ -35,7 +35,7 @@ def strays_at(
     There are none unless the zone is the most specific declared one. known: zones under which
     records are registered.
     """
-    # No other zone has records above the name, usually: a look at each of its own would cost more.
+    # Usually no other zone has records above the name. Checking each of them would cost more.
     at = 0
     while owner[at:] not in known or owner[at:] == apex:
         if not owner[at]:

@@ -33,7 +33,7 @@ from musterd.sources.changes import Delete, Fault, Put, Resolved, Withheld
 log = structlog.get_logger()
 
 STEP = 1000
-"""Rows that are taken without a break: a few milliseconds of work."""
+"""Rows that are taken in one step: a few milliseconds of work."""
 MAX_WITHHELD = 100_000
 """Maximum owner names whose withheld records are kept for ``explain``; the oldest are dropped."""
 
@@ -96,7 +96,7 @@ class Table:
             for key in unseen[at : at + STEP]:
                 row = self.rows.data.get(key)
                 if row is not None:
-                    # All rows at its names, so that no part of an old answer remains.
+                    # All rows at its names are deleted, so that no part of an old answer remains.
                     self._sweep_at(self._replace(key, row, None))
             yield
 
@@ -120,7 +120,7 @@ class Table:
     ) -> Iterator[Sequence[Put | Delete | Withheld]]:
         """Cut changes into steps, but not between neighbours that share an owner name.
 
-        Take each step before the next one is cut.
+        Take each step before asking for the next one.
         """
         at = 0
         while at < len(changes):

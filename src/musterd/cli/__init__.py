@@ -83,7 +83,7 @@ def _open_standard_files() -> None:
 def run(tokens: Sequence[str]) -> int:
     """Run a command line; return its exit code.
 
-    0: done; 1: not done, or what was named does not exist; 2: the command line or the client's own
+    0: done; 1: not done, or a named object does not exist; 2: the command line or the client's own
     settings are wrong, and nothing was done; 130: interrupted. Errors go to standard error, one
     per line, or with ``--json`` as one JSON object.
     """
@@ -118,7 +118,7 @@ def _abandon(output: TextIO) -> None:
 
 
 def _hint(tokens: Sequence[str]) -> str:
-    """Return what to try after a command line that can't be parsed."""
+    """Return a hint after a command line that can't be parsed."""
     if list(tokens[:2]) == ["record", "set"]:
         return "musterd: put data with spaces in quotes, and -- before data that begins with -"
     return "musterd: try --help"

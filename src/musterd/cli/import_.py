@@ -29,7 +29,7 @@ MAX_SHOWN: Final = 20
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """Where to write the keys."""
+    """Target of the import."""
 
     to: str = ""
     """HOST:PORT,... of the etcd to copy to; default: print the keys as JSON."""

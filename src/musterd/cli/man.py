@@ -43,7 +43,7 @@ Overrides a key of the configuration, for example \\fBMUSTERD_DNS__WORKERS=2\\fR
 It was done; the result of \\fBlist\\fR and \\fBexplain\\fR may be empty.
 .TP
 .B 1
-It was not done, what was named does not exist, or a file has errors.
+It was not done, the named object does not exist, or a file has errors.
 .TP
 .B 2
 The command line, client.toml or the token file is wrong; nothing was sent or changed.

@@ -247,7 +247,7 @@ def list_(
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class DeleteTarget:
-    """Which record to delete, and at which revision."""
+    """Selection of the record to delete, and its expected revision."""
 
     id: str | None = None
     """Only the record with this id, as printed by record show."""

@@ -63,7 +63,7 @@ def copy(
         from musterd.store.copy import Keys
         from musterd.store.copy import copy as copy_store
 
-    # Otherwise the events of a store would be printed among the results.
+    # Otherwise log events of the store would appear among the results.
     if not structlog.is_configured():
         logs.setup(Log(format="json" if as_json else "text"))
     for where in (from_, to):

@@ -251,7 +251,7 @@ def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
     problems = [ZoneFileProblem(*problem) for problem in [*found.problems, *wrong]]
     for owner, rtype, packed in [*found.rrsets, *foreign]:
         counts[type_text(rtype)] += count(packed)
-        # Of addresses, a policy may select a few.
+        # A policy may select a few of many addresses.
         reason = "" if rtype in ADDRESSED else too_large(fold(owner), rtype, packed)
         if reason:
             why = f"{name_to_text(owner)} {type_text(rtype)}: {reason}"

@@ -62,7 +62,7 @@ def _faults(problem: Mapping[str, Any]) -> list[str]:
     if not isinstance(faults, list):
         return []
     found = [fault for fault in faults[:MAX_FAULTS] if isinstance(fault, dict)]
-    # Options apply to all records of a request, so the faults of the records are equal.
+    # Options apply to all records of a request, so all records have the same faults.
     return list(dict.fromkeys(f"{_option(str(f.get('where')))}: {f.get('problem')}" for f in found))
 
 

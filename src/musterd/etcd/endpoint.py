@@ -51,7 +51,7 @@ _CHANNEL: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_reconnect_backoff_ms", round(MAX_RECONNECT_DELAY * 1000)),
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
-    # A name may have many addresses, for example that of a headless service.
+    # A name may have many addresses, for example the name of a headless service.
     ("grpc.lb_policy_name", "round_robin"),
     # Otherwise a new channel reuses the broken connections of the old one.
     ("grpc.use_local_subchannel_pool", 1),
@@ -154,7 +154,7 @@ class EtcdEndpoint:
 
 
 def _credentials(options: EtcdOptions) -> grpc.ChannelCredentials:
-    """Read and check the TLS files, as gRPC's own errors say little. Raises StoreUnavailable."""
+    """Read and check the TLS files, because gRPC's errors are vague. Raises StoreUnavailable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     cert = key = None
     try:

@@ -46,7 +46,7 @@ class Then(Enum):
     LOGIN = "again, with a new token"
     """Nothing was done."""
     UNSURE = "again if it only reads"
-    """It may have been done."""
+    """The outcome is unknown: the write may have been applied."""
     SMALLER = "again, for less"
     """The answer is too large."""
     FINAL = "never again"
@@ -86,7 +86,7 @@ _UNCONNECTED: Final = (
     "errors resolving",
 )
 _OF_TLS: Final = ("ssl", "tsi_", "handshake", "certificate", "verification")
-"""Words of errors that concern TLS, in lower case."""
+"""Words in error messages about TLS, in lower case."""
 
 
 def failure(

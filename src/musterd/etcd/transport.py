@@ -25,7 +25,7 @@ from musterd.kv.errors import StoreBusy, StoreDenied, StoreError, StoreUnavailab
 RETRY: Final = Backoff(0.05, 1.0)
 """Delays between two attempts."""
 LOGINS: Final = 2
-"""Logins for one request, as a new token may expire at once."""
+"""Maximum logins for one request: a new token may expire at once."""
 
 # Before these patch versions a progress report could overtake events.
 _SOUND: Final = {(3, 4): 25, (3, 5): 8}

@@ -97,7 +97,7 @@ class EtcdWatch:
         """Error while contact is lost, else None."""
         self._due: asyncio.TimerHandle | None = None
         self._raise_lost = self._lost_raised = False
-        """True if StoreLost is to be raised, and True if it was raised."""
+        """``_raise_lost``: StoreLost must be raised; ``_lost_raised``: it was raised."""
         self._owed = False
         """True if StoreLost was raised and the reader doesn't know yet that it has caught up."""
         self._reader: asyncio.Future[None] | None = None
@@ -227,7 +227,7 @@ class EtcdWatch:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Queue an empty batch if the watch is current again and no change shows it."""
+        """Queue an empty batch if the watch is current again and no queued change shows this."""
         if self._owed and not self._queue and self.current:
             self._add(EtcdBatch(self.next - 1, ()))
 

@@ -230,7 +230,7 @@ class Watches:
             raise StoreUnavailable("etcd doesn't answer the request for a new watch") from None
 
     async def _start_revision(self, watch: EtcdWatch) -> int:
-        """Return the revision to watch from, 1 to learn what is kept, or 0 to wait.
+        """Return the revision to watch from, 1 to find the oldest kept one, or 0 to wait.
 
         Raises StoreUnavailable.
         """

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from musterd.errors import SourceError, UsageError
 
 TIMEOUT: Final = 60.0
-"""Seconds without a byte until a server is given up."""
+"""Seconds without a byte after which a request fails."""
 MAX_TREE_BYTES: Final = 2**29
 """Maximum bytes of a tree."""
 _MAX_DEPTH: Final = 200

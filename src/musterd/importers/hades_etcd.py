@@ -25,7 +25,7 @@ class ImportReport:
     """Number of keys by result.
 
     put: new keys; same: unchanged keys; other: kept keys with another value; work: keys of scanners
-    and schedulers; expiring: keys with a TTL, whose writers go on with API v2.
+    and schedulers; expiring: keys with a TTL, which their writers renew through API v2.
     """
 
     found: int = 0

@@ -5,7 +5,7 @@ from typing import Protocol, Self
 
 
 class AsyncClosing(Protocol):
-    """An object with ``close`` that closes at the end of ``async with``."""
+    """An object that is closed at the end of ``async with``."""
 
     async def close(self) -> None:
         """Release everything that is held."""

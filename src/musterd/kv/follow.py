@@ -32,7 +32,7 @@ B_co = TypeVar("B_co", bound=BatchLike, covariant=True)
 
 
 class WatchLike(Protocol[B_co]):
-    """A watch as in `musterd.kv.Watch`, whatever its batches are."""
+    """A watch as in `musterd.kv.Watch`, with any kind of batches."""
 
     @property
     def revision(self) -> int:

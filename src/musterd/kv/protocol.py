@@ -62,7 +62,7 @@ class Store(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Damage, or the reason why writes fail now; None if all is well or it is not known."""
+        """Damage, or the reason why writes fail now; None if there is none or it is unknown."""
 
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry of a key; every write acknowledged before is visible."""

@@ -16,7 +16,7 @@ class Applied:
     """The last revision of the store that answers include, as reported by the registry source."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """Create it without a revision. clock: monotonic seconds."""
+        """Start without a revision. clock: returns monotonic seconds."""
         self.zones: set[bytes] = set()
         """Folded wire names of the zones under which records are or were registered."""
         self._upto = 0

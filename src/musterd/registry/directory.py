@@ -36,10 +36,10 @@ from musterd.registry.keys import ROOT
 
 SERVERS: Final = ROOT + b"servers/"
 LATE: Final = 5.0
-"""Seconds of lag from which it is published: smaller lag comes and goes with every change."""
+"""Seconds from which a lag is published. Every change causes a smaller one."""
 MAX_SHOWN: Final = 1000
 MAX_NAMESAKES: Final = 100
-"""Most servers with the same name; from the second on a number is appended."""
+"""Maximum servers with the same name. From the second on, the name ends in a number."""
 MAX_ZONES: Final = 1000
 _RUNNING: Final = "running"
 _KNOWN: Final = "known"
@@ -155,7 +155,7 @@ class ServerDirectory:
         if self._lease != NO_LEASE:
             with suppress(StoreError):
                 if self._written:
-                    # As it was while running: by now it listens on no address.
+                    # The addresses it had while it ran: by now it listens on none.
                     await self._store.transaction((), (self._put(_KNOWN, self._written[_KNOWN]),))
                 await self._store.lease_revoke(self._lease)
             self._lease = NO_LEASE

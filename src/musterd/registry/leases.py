@@ -1,4 +1,4 @@
-"""Leases of the API, each owned by the token it was granted to.
+"""Leases of the API, each owned by the token that created it.
 
 The owner is kept under the key ``leases/ID``, which is attached to the lease of the store.
 """

@@ -23,7 +23,7 @@ from musterd.rr.unicode import ascii_name
 
 APEX: Final = "@"
 MAX_TEXT: Final = 1100
-"""The most characters of a name: 255 bytes, each of them escaped, with its dots and a margin."""
+"""Maximum characters of a name: 255 bytes, all escaped, with the dots and a margin."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_*-]{1,63}(?:\.[A-Za-z0-9_*-]{1,63})*")
 """Names without escapes: nearly all."""

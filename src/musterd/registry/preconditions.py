@@ -25,7 +25,7 @@ class Preconditions:
         return self.match is not None or self.none is not None
 
     def check_untagged(self, what: str) -> None:
-        """Raise Mismatch unless something that exists without an entity tag is as required."""
+        """Raise Mismatch unless an existing resource without entity tags meets them."""
         if self.match is not None and self.match != ANY:
             raise Mismatch(f"{what} has no entity tag, so If-Match can only be *", 0)
         if self.none == ANY:
@@ -37,12 +37,12 @@ class Preconditions:
         return self.none == ANY
 
     def unchanged(self, what: str, tags: tuple[str, ...], revision: int) -> bool:
-        """Return whether a client has what it reads. Raises Mismatch for If-Match."""
+        """Return whether the client has the current version. Raises Mismatch for If-Match."""
         Preconditions(self.match).check(what, tags, revision)
         return self.none is not None and self._meets(self.none, tags)
 
     def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
-        """Raise Mismatch unless the current tags (none if nothing exists) are as required."""
+        """Raise Mismatch unless the current tags (none if nothing exists) meet them."""
         if self.match is not None and not self._meets(self.match, tags):
             raise Mismatch(_differs(what, tags, self.match, ""), revision)
         if self.none is not None and self._meets(self.none, tags):

@@ -1,4 +1,4 @@
-"""Record types and the data of records: what people write, what the core takes, and back.
+"""Record types and record data: from presentation form to wire form, and back.
 
 Addresses, names and SRV, which nearly all records are, are read here; dnspython, thirty times
 slower, reads the rest. Names in data are absolute, with or without their final dot; a name of one
@@ -131,7 +131,7 @@ def check_targets(rtype: int, wire: bytes) -> None:
 
 
 def weight(rtype: int, wire: bytes) -> int:
-    """The weight of a record that says none itself."""
+    """The weight of a record without a weight of its own."""
     return int.from_bytes(wire[2:4], "big") if rtype == SRV else 1
 
 
@@ -187,7 +187,7 @@ def _parse_any(rtype: int, text: str, zone: str) -> bytes:
         for name in _names(found):
             _check_target(name, zone)
         pack_records(0, rtype, [(1, wire)])
-    except Exception as error:  # Readers of rare types raise whatever they like.
+    except Exception as error:  # The parsers of rare types raise exceptions of many kinds.
         reason = printable(_LEFT.sub(r"\1 follows the data", str(error).rstrip(".")))
         reason = reason or type(error).__name__
         raise Invalid(
@@ -231,7 +231,7 @@ def _names(found: dns.rdata.Rdata) -> Iterator[dns.name.Name]:
 
 
 def _check_target(name: dns.name.Name, zone: str = "") -> None:
-    """Raise ValueError if people mean something else by a name in rdata."""
+    """Raise ValueError if a name in rdata is ambiguous."""
     text = name.to_text()
     plain = text.removesuffix(".").strip("[]")
     if _ipv4(plain) or _ipv6(plain):
@@ -245,7 +245,7 @@ def _check_target(name: dns.name.Name, zone: str = "") -> None:
 
 
 _LEFT: Final = re.compile("expected EOL or EOF, got [0-9]+ (.*)", re.DOTALL)
-"""Message of dnspython about more words than the type has."""
+"""Message of dnspython if there are more words than the type has fields."""
 _GENERIC: Final = re.compile(r"[ \t]*\\#[ \t]+([0-9]{1,5})((?:[ \t]+[0-9A-Fa-f]+)*)[ \t]*")
 """Data of any type (RFC 3597 section 5)."""
 _RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"

@@ -15,7 +15,7 @@ MAX_STRING_BYTES: Final = 255
 """Maximum bytes of a character-string (RFC 1035 section 3.3)."""
 
 _TEXTS: Final = frozenset({TXT, SPF})
-"""Types whose data without quotes is one text."""
+"""Types whose unquoted data is one string."""
 _QUOTED: Final = rf'"(?:[^"\\]|{ESCAPE})*+"'
 _PLAIN: Final = rf'(?:[^\x00-\x20\x7f"();\\]|{ESCAPE})++'
 _SPACE: Final = "[ \t]"
@@ -86,7 +86,7 @@ def _comment(text: str) -> str:
 
 
 def _reason(rest: str, pattern: re.Pattern[str]) -> str:
-    """Return the reason why a text can't go on with a rest."""
+    """Return the reason why a text can't continue in this way."""
     plain = re.match(_PLAIN, rest)
     end = plain.end() if plain else 0
     character = rest[end : end + 1]

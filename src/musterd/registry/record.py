@@ -18,9 +18,9 @@ ID_BYTES: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease_ttl")
 """User-supplied fields, excluding audit metadata."""
 _PLAIN_OWNER: Final = re.compile(r"[a-z0-9_*-]{1,63}(?:\.[a-z0-9_*-]{1,63})*|@")
-"""Owners that are written as in keys: nearly all."""
+"""Owners in key form already, which are nearly all."""
 _SHORT: Final = 240
-"""Characters of owner and zone up to which the name is not too long."""
+"""Maximum characters of owner and zone with which the name can't be too long."""
 
 
 class RecordSpec(NamedTuple):
@@ -49,7 +49,7 @@ class RecordSpec(NamedTuple):
         return hashlib.blake2b(form, digest_size=ID_BYTES).hexdigest()
 
     def fields(self) -> dict[str, Any]:
-        """Return the stored fields, without those left out."""
+        """Return the fields to store, without those that are not set."""
         found: dict[str, Any] = {"data": self.data}
         for name in _KEPT[1:]:
             value = getattr(self, name)

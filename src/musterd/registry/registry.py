@@ -55,7 +55,7 @@ class RegisteredRRset(NamedTuple):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The entity tags. The first changes after a deletion too; the second is the revision."""
+        """The entity tags. The first also changes with a deletion; the second is the revision."""
         if not self.entries:
             return ()
         return f"{self.revision}-{len(self.entries)}", str(self.revision)
@@ -174,7 +174,7 @@ class Registry:
                 same = unchanged(wanted, found.entry)
             if same:
                 return Attempt((found.entry, {}))
-            # Also where nothing is expected: a write whose answer was lost may still come late.
+            # Even without a precondition: an earlier write without a response may still be applied.
             compares = [_as_found(raw, found.entry)]
             compares += [*await self._room(key, wanted.rtype, found.entry), *seen]
             value = new_value(wanted, who, self._clock(), found.entry)
@@ -213,7 +213,7 @@ class Registry:
         who: str,
         expect: Preconditions = NOTHING,
     ) -> Replaced:
-        """Make these, by id, all records of an owner and a type (the key's id does not count).
+        """Replace all records of an owner and a type by these, by id; ignore the id of the key.
 
         Raises Invalid, TooLarge, Mismatch, Clash, LeaseNotFound.
         """
@@ -325,7 +325,7 @@ def _as_found(key: bytes, entry: Entry | None) -> Compare:
 
 
 def _as_seen(key: RecordKey, rrset: RegisteredRRset) -> list[Compare]:
-    """Return the conditions under which an RRset is as it was read; others may delete records."""
+    """Return conditions that hold while an RRset has no new or changed records."""
     compares = [_as_found(entry.key, entry) for entry in rrset.entries]
     return [*compares, Compare(prefix(*key[:3]), Is.NONE_SINCE, rrset.seen)]
 
@@ -334,7 +334,7 @@ def _shown(entry: Entry) -> dict[str, Any] | None:
     try:
         return show(entry)
     except ValueError:
-        # Not written by us, and no record; the source reports it.
+        # Another program wrote this, and it is not a record. The source reports it.
         return None
 
 

@@ -66,7 +66,7 @@ async def shown(
 
 
 async def _move(registry: Registry, strays: Sequence[RecordKey], key: RecordKey, who: str) -> int:
-    """Move strays in one transaction; return its revision, 0 if none exists any more."""
+    """Move strays in one transaction; return its revision, or 0 if none is left."""
     for _ in range(_MAX_TRIES):
         compares: list[Compare] = []
         steps: dict[bytes, Operation] = {}
@@ -77,7 +77,7 @@ async def _move(registry: Registry, strays: Sequence[RecordKey], key: RecordKey,
             compares.append(Compare(entry.key, Is.MODIFIED_AT, entry.mod_revision))
             new = key._replace(rtype=stray.rtype, id=stray.id).raw
             if new in steps or await registry.store.get(new) is not None:
-                # The id is taken, so the record gets one that depends on all it has.
+                # The id is taken, so the record gets an id that depends on its whole content.
                 name = blake2b(entry.key + entry.value, digest_size=ID_BYTES).hexdigest()
                 new = key._replace(rtype=stray.rtype, id=name).raw
             compares.append(Compare(new, Is.ABSENT))
@@ -99,7 +99,7 @@ async def _move(registry: Registry, strays: Sequence[RecordKey], key: RecordKey,
 async def _found(
     registry: Registry, key: RecordKey, strays: Sequence[RecordKey]
 ) -> RegisteredRRset:
-    """Return what a key names, with the strays of the same type and id."""
+    """Return the entries of a key, with the strays of the same type and id."""
     same = [stray for stray in strays if stray.rtype == key.rtype]
     if key.id:
         entry = await registry.store.get(key.raw)

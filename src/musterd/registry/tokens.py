@@ -40,7 +40,7 @@ TEXT: Final = re.compile(rb"mst_[A-Za-z0-9_-]{43}")
 """Format of a token."""
 
 RECHECK: Final = 60.0
-"""Maximum seconds between two looks at the clock, which may be set."""
+"""Maximum seconds between two checks of the clock, which somebody may set."""
 _RANDOM_BYTES: Final = 32
 _NAME: Final = re.compile(NAME)
 _RETRY: Final = Backoff(1.0, 15.0)
@@ -164,7 +164,7 @@ class Tokens:
         return token.expires is not None and token.expires <= self._clock()
 
     def _wake(self) -> None:
-        """Let everyone who waits for the end of a token look again."""
+        """Wake everyone who waits for the end of a token."""
         self._changed.set()
         self._changed = asyncio.Event()
 

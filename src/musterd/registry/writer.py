@@ -1,4 +1,4 @@
-"""The writer: writes records in transactions, and again if others write at the same time."""
+"""The writer: writes records in transactions, and retries if others write at the same time."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -34,7 +34,7 @@ class RecordWriter:
     """Writes records; remembers the last writes."""
 
     def __init__(self, store: Store, applied: Applied) -> None:
-        """Create a writer. applied: tells when a revision is answered."""
+        """Create a writer. applied: reports when a revision is in the answers."""
         self._store = store
         self._applied = applied
         self._cache = WriteCache()
@@ -50,7 +50,7 @@ class RecordWriter:
     async def write(
         self, key: RecordKey, build: Callable[[Found], Awaitable[Attempt[T]]], found: Found
     ) -> tuple[T, int]:
-        """Write until nobody else writes at the same time, and the write is answered.
+        """Retry a write until it succeeds, then wait until it is in the answers.
 
         Return the context of the last attempt, and the revision; 0 if there was nothing to write.
         build: creates an attempt from the entry of its first condition, as it was found last.

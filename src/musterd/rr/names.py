@@ -56,7 +56,7 @@ def check_name(wire: bytes) -> None:
 
 
 def check_written(text: str) -> None:
-    r"""Raise ValueError if people may mean another name by a text than a parser.
+    r"""Raise ValueError if a text may mean another name to people than to a parser.
 
     That is a space, a control character, or a backslash before a letter.
     """

@@ -54,7 +54,7 @@ class Certificate:
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
-            # An empty password: without one, OpenSSL asks for it on the terminal.
+            # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(self._cert, self._key, password=lambda: b"")
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(

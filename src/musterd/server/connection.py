@@ -1,4 +1,4 @@
-"""One HTTP connection: its limits, and the rules of HTTP that uvicorn leaves open."""
+"""One HTTP connection: its limits, and the rules of HTTP that uvicorn does not enforce."""
 
 import asyncio
 import re
@@ -77,12 +77,12 @@ class HttpConnection(HttpToolsProtocol):
     _in_body = False
     """True from the end of a head to the end of its body."""
     _deaf = False
-    """True if everything that still arrives is ignored."""
+    """True if all further data is ignored."""
     _lingering = False
-    """True if the connection is closed except for reading."""
+    """True if the connection is closed for writing."""
     _excess = False
     _invalid = 400, "the request is not valid HTTP"
-    """Status and detail of the response to what can't be parsed."""
+    """Status and detail of the response if parsing fails."""
     _timer: asyncio.TimerHandle | None = None
     """Limits the time of a head, of a body, or of closing."""
     _send_timer: asyncio.TimerHandle | None = None
@@ -140,7 +140,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Accept the head. Raises ValueError, which ends the parsing."""
         if self.parser.should_upgrade() and _has_body(self.headers):
-            # The parser takes the body for data of the new protocol.
+            # The parser treats the body as data of the new protocol.
             self._invalid = 400, "Upgrade with a body is not supported: send it without Upgrade"
             raise ValueError(self._invalid)
         self._stop_timer()
@@ -170,7 +170,7 @@ class HttpConnection(HttpToolsProtocol):
         return found[1]
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a piece of the body, whose size the application limits."""
+        """Pass on a piece of the body. The application limits its size."""
         self._head = 0
         super().on_body(body)
 

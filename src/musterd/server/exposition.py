@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from musterd.histogram import Histogram
 
 STEP: Final = 1000
-"""Lines that are written without a break."""
+"""Lines that are written in one step."""
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 

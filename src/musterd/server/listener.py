@@ -18,7 +18,7 @@ from musterd.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """Where an application is served.
+    """The place at which an application is served.
 
     section: of the settings, for error messages; hosts: names of the server.
     """

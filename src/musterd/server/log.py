@@ -14,7 +14,7 @@ logger = structlog.get_logger()
 
 
 class LogService(BasicService):
-    """Moves the log to where new settings say. ``serve`` opens it first."""
+    """Moves the log to the file in new settings. ``serve`` opens it first."""
 
     _settings: Log | None = None
 

@@ -1,4 +1,4 @@
-"""Warnings about files and directories that others than their owner may use."""
+"""Warnings about files and directories that users other than their owner can access."""
 
 import stat
 from pathlib import Path
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 def warn_unless_private(path: Path, what: str) -> None:
-    """Log a warning if others may read or change a path. what: such as ``token file``."""
+    """Log a warning if other users can access a path. what: for example ``token file``."""
     try:
         mode = path.stat().st_mode
     except OSError:

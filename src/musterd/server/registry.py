@@ -73,7 +73,7 @@ class RegistryService(BasicService):
             await self._prepare_tokens(settings)
 
     def _describe(self) -> ServerReport:
-        """Return what the servers that share the store learn about this one."""
+        """Return the report about this server for the others that share the store."""
         state = self._state
         addresses = [*state.listening, *filter(None, [state.api_address])]
         zones = [zone_text(apex) for apex in state.catalog.zones]

@@ -174,7 +174,7 @@ class Server:
                 log.info("configuration reloaded")
 
     async def _try_reload(self, outcome: Settings | SettingsError) -> tuple[str, ...]:
-        """Apply new settings. Return the problems if they are refused."""
+        """Apply new settings. Return the problems if they are rejected."""
         if isinstance(outcome, SettingsError):
             return outcome.problems
         try:
@@ -184,7 +184,7 @@ class Server:
         return ()
 
     async def _apply_settings(self, new: Settings) -> None:
-        """Apply new settings to all services, or, raising MusterdError, to none."""
+        """Apply new settings to all services or, if one raises MusterdError, to none."""
         fixed = refused(self._settings, new)
         if fixed:
             raise SettingsError(*(f"{name} can't be changed: restart musterd" for name in fixed))
@@ -202,7 +202,7 @@ class Server:
 
 
 def _log_removed_zones(old: Settings, new: Settings) -> None:
-    """Log if most zones go, which may be a mistake."""
+    """Warn if a reload removes most zones, which may be a mistake."""
     removed = sorted({zone.name for zone in old.zones} - {zone.name for zone in new.zones})
     if 2 * len(removed) > len(old.zones):
         shown = removed[:MAX_LOGGED_ZONES]

@@ -40,7 +40,7 @@ class SnapshotService(BasicService):
 
     async def run(self) -> None:
         """Save what has changed, until stopped."""
-        # Not cancelled: a thread would go on writing beside the last save.
+        # Not cancelled: its thread would write at the same time as the last save.
         while not self.stopping.is_set():
             await self._save()
             with suppress(TimeoutError):

@@ -60,7 +60,7 @@ KINDS: Final[dict[type[SourceSettings], Factory]] = {
     ZoneFileSettings: _zone_file,
     EtcdSettings: _etcd,
 }
-"""Type of the settings of a source -> what creates it."""
+"""Type of the settings of a source -> its factory."""
 
 
 def check_kind(spec: SourceSpec) -> None:

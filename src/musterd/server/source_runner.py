@@ -23,7 +23,7 @@ RETRY: Final = Backoff(1.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class RunnerTiming:
-    """When a runner acts."""
+    """Delays of a runner."""
 
     restore_after: float = 1.0
     """Seconds until the snapshot is used for a source that has not begun a list."""

@@ -16,7 +16,7 @@ class SourceSpec:
 
     @property
     def digest(self) -> str:
-        """Hash of the settings that decide where the records come from."""
+        """Hash of the settings that determine where the records come from."""
         fields = self.settings.model_dump(mode="json", exclude={"policy", "ttl"})
         text = json.dumps([type(self.settings).__name__, fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -28,7 +28,7 @@ class SourceSpec:
 
     @property
     def identity(self) -> tuple[str, int, object]:
-        """Everything that decides about the records. If it changes, the source is restarted."""
+        """All settings that affect the records. If they change, the source is restarted."""
         # The digest does not cover secrets.
         return self.digest, self.ttl, getattr(self.settings, "password", None)
 

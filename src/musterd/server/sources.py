@@ -1,4 +1,4 @@
-"""Keeps the sources of a server running, and the catalog in line with the settings."""
+"""Runs the sources of a server, and applies the settings to the catalog."""
 
 import asyncio
 from collections.abc import Callable

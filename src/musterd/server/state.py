@@ -36,7 +36,7 @@ class ServerState:
     reloads_failed: int = 0
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
-        """Return whether all zones can be answered, and a report of what is not in order."""
+        """Return whether all zones can be answered, and a report of the problems."""
         zones = self.catalog.zone_reports()
         problem = self.store and self.store.problem
         ready = bool(self.listening) and not any(

@@ -28,7 +28,7 @@ class TuningService(BasicService):
 
     async def run(self) -> None:
         """Wait until stopped."""
-        # Loaded objects stay: to look for garbage among them would take a tenth of the time.
+        # Loaded objects are kept: looking for garbage among them would take a tenth of the time.
         gc.disable()
         self._clock.call_later(MAX_LOADING, self.loaded)
         await super().run()

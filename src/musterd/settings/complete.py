@@ -1,4 +1,4 @@
-"""Adds to raw settings what their short forms leave out."""
+"""Expands the short forms of raw settings."""
 
 import re
 from typing import Any, Final

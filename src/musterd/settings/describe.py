@@ -1,4 +1,4 @@
-"""Describes in error messages what a key expects, and what was found instead."""
+"""Describes the expected and the actual value of a key, for error messages."""
 
 import difflib
 import json

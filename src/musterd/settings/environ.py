@@ -45,7 +45,7 @@ def _walk(model: type[BaseModel], above: Loc) -> Iterator[tuple[str, tuple[Loc, 
 def overlay(
     model: type[BaseModel], environ: Mapping[str, str]
 ) -> tuple[dict[Loc, tuple[str, object]], list[str]]:
-    """Return what the environment sets, location -> (variable, value), and the problems."""
+    """Return the settings of the environment, location -> (variable, value), and the problems."""
     known = variables(model)
     given: dict[Loc, tuple[str, object]] = {}
     problems: list[str] = []

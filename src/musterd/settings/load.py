@@ -147,7 +147,7 @@ def _origin(loc: Loc, added: Mapping[Loc, Loc]) -> Loc:
 def _located(
     faults: list[Fault], path: Path, text: str, given: Mapping[Loc, tuple[str, object]]
 ) -> list[str]:
-    """Return the errors of the file in its order, then those of the environment."""
+    """Return the errors of the file in its order, then the errors of the environment."""
     if not faults:
         return []
     locator = Locator(text)

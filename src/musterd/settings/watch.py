@@ -19,14 +19,14 @@ from musterd.settings.model import Section, Settings
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The content of the file, or why it can't be read, and what follows from it."""
+    """The content of the file, or the reason why it can't be read, and the resulting settings."""
 
     content: bytes | tuple[str, ...]
     outcome: Settings | SettingsError
 
     @property
     def is_cut(self) -> bool:
-        """True if there is a content whose last line has no end."""
+        """True if the last line of the content has no end."""
         return isinstance(self.content, bytes) and self.content[-1:] not in {b"", b"\n", b"\r"}
 
 
@@ -77,7 +77,7 @@ class Watcher:
             self._watch.wake()
 
     async def changes(self) -> AsyncGenerator[Settings | SettingsError]:
-        """Yield new settings, or what is wrong with them, after each change and poke; never end.
+        """Yield new settings, or their problems, after each change and poke; never end.
 
         ``settings`` are already the new ones when they are yielded; on an error they stay.
         """

@@ -30,7 +30,7 @@ class PutMany:
     """Records whose keys are their own owner and type: the bulk form of ``Put``.
 
     rows: (owner, type, packed RRset) each. They come from the core and are not checked again:
-    that would double the time of loading.
+    a check would double the time of loading.
     """
 
     revision: int

@@ -39,7 +39,7 @@ Reader = Callable[[str, bytes, int], ZoneFile]
 
 @dataclass(frozen=True, slots=True)
 class _Signs:
-    """The properties of a good list whose loss suggests that a file was cut off."""
+    """Properties of the last good list. If a new one lacks them, the file may be cut off."""
 
     has_soa: bool = False
     has_rows: bool = True
@@ -56,7 +56,7 @@ class _List:
     files: list[str]
     signs: _Signs
     lost: Lost | None
-    """Reason why the list is not complete, or nothing can be served."""
+    """Reason why the list is incomplete, or why nothing can be served."""
     revision: int = 0
     time: float = 0.0
 
@@ -109,7 +109,7 @@ class ZoneFileSource:
                     continue
                 if found.lost.reason != lost or (is_new and not has_synced):
                     lost = found.lost.reason
-                    # Without an earlier list, an incomplete one is all that is known.
+                    # Without an earlier list, an incomplete one is better than none.
                     is_used = bool(found.rows) and not has_synced
                     for change in _changes(found) if is_used else found.faults:
                         yield change

@@ -25,7 +25,7 @@ class NotEmpty(StoreError):  # noqa: N818 - an outcome that callers handle
 
 
 class Keys(NamedTuple):
-    """Prefixes of the keys to copy, and of those among them that are records."""
+    """Prefixes of the keys to copy, and of the records among them."""
 
     all: bytes
     records: bytes
@@ -60,7 +60,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Copied:
-    """Result of a copy. records: keys of records; others: of tokens, leases and the like."""
+    """Result of a copy. records: keys of records; others: keys of tokens and leases."""
 
     prefix: bytes
     """Prefix of the keys of records."""

@@ -4,12 +4,12 @@
 class FairShare:
     """Decides when waiting work may start.
 
-    Work waits for a short time, so that what arrives meanwhile is done with it, and after work
+    Work waits for a short time, so that work that arrives meanwhile is done with it, and after work
     that took long for a multiple of that time.
     """
 
     def __init__(self, debounce: float, share: float) -> None:
-        """Create one without waiting work.
+        """Start without waiting work.
 
         debounce: seconds from the first request to the start; share: fraction of the time that
         the work may take, above 0.

@@ -7,7 +7,7 @@ from musterd.sources.etcd.keys import name_of
 
 
 class FaultLog:
-    """The present faults of a source, and those that were not reported yet."""
+    """The present faults of a source, and the faults that were not reported yet."""
 
     def __init__(self) -> None:
         """Create an empty log."""
@@ -45,6 +45,6 @@ class FaultLog:
             self.unreported.append(Resolved(where))
 
     def take(self) -> list[Fault | Resolved]:
-        """Return what was not reported yet, once."""
+        """Return the reports that were not taken yet, once."""
         unreported, self.unreported = self.unreported, []
         return unreported

@@ -2,7 +2,7 @@
 
 A name is answered from its own key and every key below it, at most the first ``max_records`` of
 them in the order of the keys. So a change affects its own name and the names above it, except
-those that have so many earlier keys that this one doesn't count.
+names that have so many earlier keys that this one doesn't count.
 
 Each key is stored as one byte string in ``SortedBlocks``: its head, and its packed value.
 """
@@ -294,7 +294,7 @@ class Index:
             yield reports
 
     def _report_withheld(self, reports: list[Report], path: bytes, resolution: Resolution) -> None:
-        """Report the records whose addresses are down while there are others, if that is news."""
+        """Report the records whose addresses are down while others are up, if they have changed."""
         withheld = resolution.builder.withheld
         if not withheld and path not in self._withheld:
             return

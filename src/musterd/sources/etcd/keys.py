@@ -36,9 +36,9 @@ class Layout:
     status: str = ""
     """Path of the statuses of addresses below the prefix, if there are any."""
     apex: Mapping[int, bytes] = field(default_factory=dict)
-    """Type -> path below that of a zone, with the records of the apex."""
+    """Type -> path below the path of a zone, with the records of the apex."""
     whole: bool = False
-    """True if an apex without such records has those of the whole zone."""
+    """True if an apex without such records has the records of the whole zone."""
 
 
 LAYOUTS: Final = {
@@ -146,7 +146,7 @@ class KeyCodec:
         return path, _LENGTHS[len(label)] + label + family.name, family.above
 
     def _family_of(self, parent: bytes) -> Family | None:
-        """Return what the names below a path share; None if one of them may be special."""
+        """Return the ``Family`` of a path; None if a name below it may be special."""
         if self._end or not self._plain.fullmatch(parent) or self.top(parent) is None:
             return None
         start = parent + b"/"
@@ -213,7 +213,7 @@ class KeyCodec:
         return None
 
     def above(self, path: bytes) -> Sequence[bytes]:
-        """Return the paths above a path, up to that of the highest zone."""
+        """Return the paths above a path, up to the path of the highest zone."""
         at = path.rfind(b"/")
         parent, found = self._above
         if path[:at] == parent:

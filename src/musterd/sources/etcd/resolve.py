@@ -14,7 +14,7 @@ from musterd.sources.etcd.sorted_blocks import SortedBlocks
 
 
 class LargeName(Exception):  # noqa: N818 - not an error
-    """A name is built from so many services that it is resolved in the background."""
+    """A name has so many services that it is resolved in the background."""
 
 
 class Resolution:
@@ -66,7 +66,7 @@ class Aliases:
         self.dependents: dict[bytes, set[bytes]] = {}
 
     def add(self, path: bytes, target: bytes) -> None:
-        """Add a target to those of a name."""
+        """Add a target to a name."""
         self.targets.setdefault(path, set()).add(target)
         self.dependents.setdefault(target, set()).add(path)
 

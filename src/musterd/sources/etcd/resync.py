@@ -12,7 +12,7 @@ class Resync:
     """One list, in the order of its keys."""
 
     def __init__(self, index: Index, leases: LeaseTtls) -> None:
-        """Create one for an index that does not change otherwise until ``end``."""
+        """Start a comparison. Nobody else may change the index before ``end``."""
         self._index = index
         self._leases = leases
         self._after = index.keys.prefix

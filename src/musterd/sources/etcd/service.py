@@ -49,7 +49,7 @@ _FIELDS: Final[dict[str, type | tuple[int, int]]] = {
 _WORDS: Final = {str: "a string", bool: "true or false"}
 _NAME = re.compile(r"[!-~]+")
 _NOT_IN_NAME = re.compile(r"""[:/\\"'(),;<>@\[\]]|\.[0-9]+\.?$|^[0-9.]+$""")
-"""Characters that no name has, and what looks like an address."""
+"""Characters that no name has, and text that looks like an address."""
 _HASH = re.compile(rb"[0-9a-f]{1,8}")
 _MAX_GROUP_BYTES: Final = 255
 _MAX_SHOWN: Final = 60

@@ -46,7 +46,7 @@ class SortedBlocks:
         return None
 
     def append(self, item: bytes) -> bool:
-        """Add an item above all others. Return False, and don't add it, if it is not."""
+        """Add an item that sorts after all others. Return False, and add nothing, if it doesn't."""
         last = self._blocks[-1]
         if last and last[-1] >= item:
             return False

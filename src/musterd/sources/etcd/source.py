@@ -18,7 +18,7 @@ from musterd.sources.etcd.lease_ttl import LeaseTtls
 from musterd.sources.etcd.resync import Resync
 
 BATCH_SIZE: Final = 500
-"""Keys and events that are taken without a break."""
+"""Keys and events that are taken in one step."""
 DEBOUNCE: Final = 0.003
 """Seconds for which large names wait, so that later changes are resolved with them."""
 SHARE: Final = 0.1
@@ -59,7 +59,7 @@ class EtcdSource:
 
 
 class _Follower:
-    """Keeps an index in line with etcd, and reports what changes."""
+    """Updates an index from etcd, and reports the changes."""
 
     def __init__(self, index: Index, client: EtcdClient, time: Callable[[], float]) -> None:
         self._index = index
@@ -154,7 +154,7 @@ class _Follower:
                 await asyncio.sleep(0)
 
     async def _take_batches(self, batches: Sequence[EtcdBatch]) -> list[Change]:
-        """Return the changes of some batches, except those of large names."""
+        """Return the changes of some batches, except changes of large names."""
         index = self._index
         events = [(batch.revision, event) for batch in batches for event in batch.events]
         faults = await self._leases.learn(event.entry.lease for _, event in events if event.entry)
@@ -171,7 +171,7 @@ class _Follower:
 
 
 def _changes(reports: Sequence[Report]) -> list[Change]:
-    """Return reports as the catalog takes them."""
+    """Return reports as changes for the catalog."""
     batch = [report for report in reports if not isinstance(report, Fault | Resolved)]
     changes: list[Change] = [report for report in reports if isinstance(report, Fault | Resolved)]
     if batch:

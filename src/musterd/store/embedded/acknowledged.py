@@ -1,6 +1,6 @@
 """The last acknowledged commit, in a file of its own beside the database.
 
-SQLite drops the end of a damaged write-ahead log without a word. This file shows that something is
+SQLite drops the end of a damaged write-ahead log silently. This file shows that something is
 missing. It is written after each commit, before the writes are acknowledged, without a sync: after
 a power cut it may be older than the database, but never newer.
 """
@@ -64,12 +64,12 @@ class Acknowledged:
         """Write the last commit of the database."""
         text = b"%d %d" % (commits, revision)
         line = b"%s %08x\n" % (text, crc32(text))
-        # On a full disk the file only stays behind, and so shows less.
+        # On a full disk the file stays behind, and so detects fewer missing writes.
         with contextlib.suppress(OSError):
             os.pwrite(self._file, line, 0)
 
     def close(self) -> None:
-        """Bring the file to the disk and close it."""
+        """Sync the file to the disk and close it."""
         if self._file == _CLOSED:
             return
         with contextlib.suppress(OSError):

@@ -48,7 +48,7 @@ _PUT = (
 )
 _META = "UPDATE meta SET commits = ?, revision = ?, compacted = ?, marks = ?, checksum = ?"
 _MIN_PRUNE: Final = 100
-"""Events to prune at once, so that pruning is rare."""
+"""Events to prune in one step, so that pruning is rare."""
 _MAX_PRUNE: Final = 5000
 """Events to prune at once, so that a store with lowered limits still answers meanwhile."""
 
@@ -78,7 +78,7 @@ class ChangeLog:
         self._pruned = 0
         self._time = 0.0
         self.damage: DamagedRow | None = None
-        """Damage that was left out, None if there was none."""
+        """Damage that was skipped; None if there was none."""
         self.kept = read_meta(db)
         """State of the last commit."""
         _, self.revision, self.compacted, self._marks = self.kept

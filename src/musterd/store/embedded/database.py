@@ -22,7 +22,7 @@ from musterd.store.embedded.lock import unopened
 from musterd.store.embedded.migrate import OLD_VERSION, check_old, migrate
 
 FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
-"""Errors of the sqlite3 module; the second if a name in a message is damaged."""
+"""Errors of the sqlite3 module. It raises the second if a name in a message is damaged."""
 
 _OUTSIDE: Final = {
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,

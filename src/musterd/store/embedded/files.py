@@ -47,7 +47,7 @@ class Files:
         self._wal = _FileState.of(self._wal_path)
 
     def same(self) -> bool:
-        """Return whether the database has its name, so that the name can be opened."""
+        """Return whether the path still leads to the open database."""
         now = _FileState.of(self._name)
         return now is not None and now.inode == self._inode
 

@@ -173,7 +173,7 @@ class Snapshot:
         return self._db
 
     def _slice(self, query: str, args: Row, limit: int) -> tuple[list[Row], bool]:
-        """Return rows of a query, as many as time allows, and whether these are the last."""
+        """Return as many rows of a query as time allows, and whether they are the last."""
         if self._db is None:
             raise Compacted(self.revision, self.compacted + 1)
         until, limit = time.monotonic() + _SLICE, min(limit, _ROWS)

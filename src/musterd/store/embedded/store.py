@@ -1,4 +1,4 @@
-"""Embedded store: implements the contract with its parts."""
+"""Embedded store: combines the parts of this package into a `Store`."""
 
 import asyncio
 import secrets

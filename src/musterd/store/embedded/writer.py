@@ -24,7 +24,7 @@ from musterd.store.embedded.files import Files
 from musterd.store.embedded.options import EmbeddedOptions
 
 _GROUP: Final = 500
-"""Most requests in a commit, so that the first doesn't wait long for the last."""
+"""Maximum requests in a commit, so that the first doesn't wait long for the last."""
 
 
 _CHECK: Final = 1.0
@@ -167,7 +167,7 @@ class Writer:
             self._roll_back()
             return self._failed(requests, translate(error, self._path))
         except Exception as error:
-            # A bug must reach those who wait, and leave the thread running.
+            # An unexpected error is passed to the waiting requests; the thread goes on.
             self._roll_back()
             return self._failed(requests, error)
         try:

@@ -1,4 +1,4 @@
-"""Store in etcd: implements the contract with etcd's API."""
+"""Store in etcd: a `Store` on top of etcd's API."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager

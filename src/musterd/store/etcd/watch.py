@@ -1,4 +1,4 @@
-"""Conversion of etcd's changes to those of a store."""
+"""Converts the events of etcd to events of a store."""
 
 from collections.abc import Sequence
 from typing import Final, Self
