@@ -14,11 +14,11 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from musterd._core import Core
+from musterd._core import STATE_LOADING, Core
 from musterd.histogram import Histogram
 from musterd.server.core_metrics import core_samples
 from musterd.server.exposition import write
-from tests.dnskit import core_with_zone, listening, make_query
+from tests.dnskit import core_with_zone, listening, load, make_query, new_core, wire
 from tests.servers import host_and_port
 
 DURATION = "musterd_dns_response_duration_seconds"
@@ -142,12 +142,84 @@ def test_delay_of_a_client_that_does_not_read_is_not_counted(served: ServedCore)
     assert slowest == 0
 
 
+async def test_queries_are_counted_by_zone_and_response_code(served: ServedCore) -> None:
+    load(served.core, "a A 10.0.0.2\nalias CNAME a.example.", "sub.example.")
+    load(served.core, "a A 10.0.0.3", "loading.test.", state=STATE_LOADING)
+    for name in ["a", "A", "b", "missing"]:
+        served.udp(name)
+    served.tcp("a")
+    for name in ["a.sub", "alias.sub", "other.sub", "a.loading.test.", "b.loading.test."]:
+        served.udp(name)
+    for name in ["a.elsewhere.", "."]:
+        served.udp(name)
+    wait(lambda: sum(sum(counts) for _, counts in served.core.zone_queries()) == 10)
+    assert await served.samples("musterd_zone_queries", "_total") == {
+        ("noerror", "example."): 4,
+        ("nxdomain", "example."): 1,
+        ("noerror", "sub.example."): 2,
+        ("nxdomain", "sub.example."): 1,
+        ("noerror", "loading.test."): 1,
+        ("servfail", "loading.test."): 1,
+    }
+
+
+async def test_queries_that_the_rate_limit_drops_are_counted_by_zone() -> None:
+    core = core_with_zone("a A 10.0.0.1", rate_limit=1, rate_slip=0)
+    query = make_query("a").to_wire()
+    replies = [core.answer(query, "192.0.2.1", tcp=False) for _ in range(50)]
+    assert None in replies
+    assert sum(sum(counts) for _, counts in core.zone_queries()) == 50
+
+
+def test_zone_that_is_declared_again_counts_from_zero(served: ServedCore) -> None:
+    apex = wire("example.")
+    served.udp("a")
+    wait(lambda: bool(served.core.zone_queries()))
+    before = served.core.counters()["rcode_noerror"]
+    served.core.drop_zone(apex)
+    assert served.core.zone_queries() == []
+    served.udp("a")
+    for _ in range(3):
+        served.core.set_zone(apex)
+        served.core.drop_zone(apex)
+    load(served.core, "a A 10.0.0.1")
+    assert served.core.zone_queries() == []
+    served.udp("a")
+    wait(lambda: bool(served.core.zone_queries()))
+    ((name, counts),) = served.core.zone_queries()
+    assert (name, sum(counts)) == (apex, 1)
+    assert served.core.counters()["rcode_noerror"] == before + 1
+
+
+def test_workers_started_later_count_by_zone_too(served: ServedCore) -> None:
+    served.udp("a")
+    for number in range(3):
+        with listening(served.core, ["127.0.0.1:0"], workers=2) as (address,):
+            host, port = host_and_port(address)
+            dns.query.udp(make_query("a"), host, port=port, timeout=30)
+            wait(lambda number=number: served.core.zone_queries()[0][1][0] == number + 2)  # type: ignore[misc]
+
+
+async def test_only_queried_zones_of_many_have_samples() -> None:
+    core = new_core()
+    for number in range(5000):
+        core.set_zone(wire(f"z{number}.test."))
+    for number in (0, 4094, 4095, 4096, 4999):
+        core.answer(make_query(f"a.z{number}.test.").to_wire(), "127.0.0.1", tcp=False)
+    text = (await write(core_samples(core), open_metrics=False)).decode()
+    lines = [line for line in text.splitlines() if line.startswith("musterd_zone_queries_total{")]
+    assert sorted(lines) == [
+        f'musterd_zone_queries_total{{rcode="servfail",zone="z{number}.test."}} 1'
+        for number in (0, 4094, 4095, 4096, 4999)
+    ]
+
+
 async def test_all_counters_of_the_core_are_exported(served: ServedCore) -> None:
     samples = [
         sample
         for family in (await served.families()).values()
         for sample in family.samples
-        if family.type != "histogram"
+        if family.type != "histogram" and family.name.startswith("musterd_dns_")
     ]
     assert len(samples) == len(served.core.counters())
 

@@ -9,11 +9,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use _core::answer::Responder;
 use _core::cookie::{self, Secret};
-use _core::counters::Counters;
 use _core::message::wire::rtype;
 use _core::net::udp::ANSWER_SIZE;
 use _core::options::Options;
@@ -169,7 +167,7 @@ fn questions(cookies: bool) -> Vec<Query> {
 
 /// Answers `count` queries as a worker does; returns the number and the bytes of the answers.
 fn answer(shared: &Shared, queries: &[Query], count: usize) -> (usize, usize) {
-    let mut responder = Responder::new(Arc::new(Counters::default()), SEED);
+    let mut responder = Responder::new(shared.zones.workers.new_counters(), SEED);
     let mut buffer = [0; ANSWER_SIZE];
     let (mut answered, mut bytes, mut left) = (0, 0, count);
     for batch in queries.chunks(BATCH).cycle() {

@@ -43,6 +43,7 @@ impl<'c> Authority<'_, 'c> {
         if let Some(alias) = self.answer_from(zone, rtype, (NameRef::Question, question), reply) {
             self.follow(alias, rtype, question, reply);
         }
+        self.counters.zones.count(zone.row(), reply.rcode());
     }
 
     /// Answers from one zone, unless the name is an alias: then returns the CNAME or DNAME record, with

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::histogram::{Durations, Histogram};
 use crate::request::{Transport, boot_time};
+use crate::zone_counters::ZoneCounters;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -64,12 +65,14 @@ pub struct Counters {
     events: [AtomicU64; NAMES.len()],
     /// Time from reading a query to sending its reply, by transport.
     replies: [Histogram; 2],
+    /// Queries by zone and response code.
+    pub zones: ZoneCounters,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
         let events = std::array::from_fn(|_| AtomicU64::new(0));
-        Counters { events, replies: Default::default() }
+        Counters { events, replies: Default::default(), zones: ZoneCounters::default() }
     }
 }
 

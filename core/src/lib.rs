@@ -22,5 +22,7 @@ pub mod rdata_text;
 pub mod request;
 pub mod shared;
 pub mod tap;
+pub mod workers;
 pub mod zone;
+pub mod zone_counters;
 pub mod zonefile;

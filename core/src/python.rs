@@ -28,6 +28,7 @@ use crate::shared::Shared;
 use crate::zone::declared::State;
 use crate::zone::rrset::{self, Policy};
 use crate::zone::zones::Change;
+use crate::zone_counters::RCODES;
 use crate::zonefile;
 use feed::Feed;
 
@@ -63,7 +64,7 @@ impl Core {
     fn new() -> PyResult<Core> {
         let shared = Arc::new(Shared::new(random()?));
         let listeners = Listeners::new(shared.clone())?;
-        let responder = Mutex::new(Responder::new(listeners.new_counters(), random()?));
+        let responder = Mutex::new(Responder::new(shared.zones.workers.new_counters(), random()?));
         let prober = Mutex::new(Responder::new(Arc::default(), random()?));
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|error| PyOSError::new_err(error.to_string()))?;
@@ -204,16 +205,15 @@ impl Core {
     }
 
     fn counters(&self) -> HashMap<&'static str, u64> {
-        let listeners = lock(&self.listeners);
-        let mut counters: HashMap<_, _> = NAMES.iter().copied().zip(listeners.sums()).collect();
-        counters.insert("tcp_open", listeners.tcp_open() as u64);
+        let workers = &self.shared.zones.workers;
+        let mut counters: HashMap<_, _> = NAMES.iter().copied().zip(workers.sums()).collect();
+        counters.insert("tcp_open", lock(&self.listeners).tcp_open() as u64);
         counters
     }
 
     fn durations(&self) -> Vec<(&'static str, Vec<u64>, u64)> {
-        let listeners = lock(&self.listeners);
         let row = |(name, transport)| {
-            let Durations { buckets, total } = listeners.durations(transport);
+            let Durations { buckets, total } = self.shared.zones.workers.durations(transport);
             (name, buckets.to_vec(), total)
         };
         [("tcp", Transport::Tcp), ("udp", Transport::Udp)].map(row).into()
@@ -226,6 +226,13 @@ impl Core {
 
     fn tapped(&self) -> HashMap<&'static str, u64> {
         feed::totals(&self.shared.tap)
+    }
+
+    fn zone_queries<'py>(
+        &self, py: Python<'py>,
+    ) -> Vec<(Bound<'py, PyBytes>, [u64; RCODES.len()])> {
+        let queries = py.detach(|| self.shared.zones.queries());
+        queries.into_iter().map(|(apex, counts)| (PyBytes::new(py, &apex), counts)).collect()
     }
 
     fn zones<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u8, usize, usize)> {
@@ -356,6 +363,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("STATE_LOADING", State::Loading as u8)?;
     module.add("STATE_STALE", State::Stale as u8)?;
     module.add("STATE_RESTORING", State::Restoring as u8)?;
+    module.add("ZONE_RCODES", RCODES.to_vec())?;
     module.add("DURATION_BOUNDS", BOUNDS.to_vec())?;
     module.add_class::<Core>()?;
     module.add_class::<ZoneFile>()?;

@@ -25,6 +25,8 @@ STATE_LOADING: int  # negative answers are SERVFAIL with EDE 14
 STATE_STALE: int  # answers carry EDE 3
 STATE_RESTORING: int  # negative answers are SERVFAIL with EDE 14, the others carry EDE 3
 
+ZONE_RCODES: Sequence[str]
+"""Response codes of ``Core.zone_queries``."""
 DURATION_BOUNDS: Sequence[int]
 """Upper bounds of the buckets of ``Core.durations`` in ns, ascending. One more bucket has none."""
 
@@ -140,6 +142,13 @@ class Core:
 
     def tapped(self) -> dict[str, int]:
         """Return the totals of all feeds since the start by name (``query_log_dropped``)."""
+
+    def zone_queries(self) -> list[tuple[bytes, list[int]]]:
+        """Return (apex, queries by ``ZONE_RCODES``) of each zone that was queried.
+
+        The zone is that of the question, also if an alias leads to another one. The code is that of
+        the answer before the rate limit.
+        """
 
     def zones(self) -> list[tuple[bytes, int, int, int]]:
         """Return (apex, state, number of owner names, memory in bytes) of each zone.

@@ -4,19 +4,16 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mio::{Poll, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::answer::Responder;
-use crate::counters::{Counters, NAMES};
-use crate::histogram::Durations;
 use crate::net::{tcp, udp};
-use crate::request::Transport;
 use crate::shared::Shared;
 
 /// Bytes of datagrams that may wait while a worker does not run: a bound, not a reservation.
@@ -29,8 +26,6 @@ const PORT_ATTEMPTS: usize = 16;
 /// The open addresses and their threads.
 pub struct Listeners {
     shared: Arc<Shared>,
-    /// Counters of all threads, stopped ones included, so that sums never decrease.
-    counters: Mutex<Vec<Arc<Counters>>>,
     tcp_open: Arc<AtomicUsize>,
     starter: Sender<Job>,
     open: Vec<Listener>,
@@ -67,13 +62,7 @@ impl Listeners {
         thread::Builder::new().name("starter".into()).spawn(move || {
             jobs.iter().for_each(|job| job());
         })?;
-        Ok(Listeners {
-            shared,
-            counters: Mutex::default(),
-            tcp_open: Arc::default(),
-            starter,
-            open: Vec::new(),
-        })
+        Ok(Listeners { shared, tcp_open: Arc::default(), starter, open: Vec::new() })
     }
 
     /// Listens on exactly these addresses, with `workers` threads each for UDP and for TCP.
@@ -108,29 +97,6 @@ impl Listeners {
         close_all(std::mem::take(&mut self.open));
     }
 
-    /// Creates the counters of another responder.
-    pub fn new_counters(&self) -> Arc<Counters> {
-        let counters = Arc::<Counters>::default();
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(counters.clone());
-        counters
-    }
-
-    /// Returns the sums of all counters, in the order of `NAMES`.
-    pub fn sums(&self) -> [u64; NAMES.len()] {
-        let mut sums = [0; NAMES.len()];
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.iter().for_each(|counters| counters.sum_into(&mut sums));
-        sums
-    }
-
-    /// Returns the time from reading a query to sending its reply, of all threads.
-    pub fn durations(&self, transport: Transport) -> Durations {
-        let mut sum = Durations::default();
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.iter().for_each(|counters| counters.add_durations(transport, &mut sum));
-        sum
-    }
-
     /// Returns the number of open TCP connections.
     pub fn tcp_open(&self) -> usize {
         self.tcp_open.load(Relaxed)
@@ -150,7 +116,7 @@ impl Listeners {
             let socket = Arc::new(socket);
             listener.udp.push(socket.clone());
             let (shared, stop) = (self.shared.clone(), listener.stop.clone());
-            let mut responder = Responder::new(self.new_counters(), random()?);
+            let mut responder = Responder::new(self.shared.zones.workers.new_counters(), random()?);
             listener.threads.push(self.spawn("udp", stop.clone(), move || {
                 udp::serve(&socket, wildcard, &shared, &mut responder, &stop);
             })?);
@@ -160,7 +126,7 @@ impl Listeners {
             listener.wakers.push(tcp::waker(&poll)?);
             let (shared, stop) = (self.shared.clone(), listener.stop.clone());
             let open = self.tcp_open.clone();
-            let mut responder = Responder::new(self.new_counters(), random()?);
+            let mut responder = Responder::new(self.shared.zones.workers.new_counters(), random()?);
             listener.threads.push(self.spawn("tcp", stop.clone(), move || {
                 // On an error of epoll itself, start again without connections.
                 let _ = tcp::serve(&mut poll, &socket, &shared, &mut responder, &open, &stop);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 use crossbeam_epoch::Guard;
 
 use crate::message::wire::rtype;
+use crate::workers::ZoneRow;
 use crate::zone::table::{Node, Table};
 
 /// The state of a zone, which depends on its sources.
@@ -62,10 +63,12 @@ pub struct Zone {
     pub(super) occluders: AtomicU32,
     /// Number of owner names with DNAME.
     pub(super) dnames: AtomicU32,
+    /// Where workers count the queries.
+    pub(super) row: ZoneRow,
 }
 
 impl Zone {
-    pub(super) fn new(apex: &[u8], hash: u64) -> Zone {
+    pub(super) fn new(apex: &[u8], hash: u64, row: ZoneRow) -> Zone {
         Zone {
             apex: apex.into(),
             hash,
@@ -74,6 +77,7 @@ impl Zone {
             wildcards: 0.into(),
             occluders: 0.into(),
             dnames: 0.into(),
+            row,
         }
     }
 
@@ -81,6 +85,12 @@ impl Zone {
     #[inline]
     pub fn apex(&self) -> &[u8] {
         &self.apex
+    }
+
+    /// Returns the row that counts its queries in `ZoneCounters`.
+    #[inline]
+    pub fn row(&self) -> usize {
+        self.row.number()
     }
 
     /// Returns the state.

@@ -8,10 +8,12 @@ use crossbeam_epoch::{self as epoch, Atomic, Guard, Owned};
 
 use crate::hash::hash;
 use crate::message::wire::Name;
+use crate::workers::Workers;
 use crate::zone::declared::{State, Zone};
 use crate::zone::directory::Directory;
 use crate::zone::rrset;
 use crate::zone::table::Node;
+use crate::zone_counters::RCODES;
 
 /// A change to an RRset: zone, owner, type, and the packed RRset or `None` to remove it.
 pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
@@ -20,13 +22,20 @@ pub type Change<'c> = (&'c [u8], &'c [u8], u16, Option<&'c [u8]>);
 pub struct Zones {
     seed: u64,
     directory: Atomic<Directory>,
+    /// Counters of the workers that answer from the zones.
+    pub workers: Workers,
     writer: Mutex<HashMap<Box<[u8]>, Arc<Zone>>>,
 }
 
 impl Zones {
     /// Creates an empty set of zones; `seed` keys the hash of names and should be random.
     pub fn new(seed: u64) -> Zones {
-        Zones { seed, directory: Atomic::new(Directory::new(&[])), writer: Mutex::default() }
+        Zones {
+            seed,
+            directory: Atomic::new(Directory::new(&[])),
+            workers: Workers::default(),
+            writer: Mutex::default(),
+        }
     }
 
     /// Returns the hash of a name in lower case.
@@ -81,7 +90,8 @@ impl Zones {
         let Some(name) = Name::read(apex) else { return false };
         let mut zones = self.lock();
         if !zones.contains_key(name.wire()) {
-            let zone = Arc::new(Zone::new(name.wire(), self.hash(name.wire())));
+            let row = self.workers.add_zone();
+            let zone = Arc::new(Zone::new(name.wire(), self.hash(name.wire()), row));
             zones.insert(name.wire().into(), zone);
             self.publish(&zones);
         }
@@ -91,7 +101,8 @@ impl Zones {
     /// Removes a zone.
     pub fn drop_zone(&self, apex: &[u8]) {
         let mut zones = self.lock();
-        if zones.remove(apex.to_ascii_lowercase().as_slice()).is_some() {
+        if let Some(zone) = zones.remove(apex.to_ascii_lowercase().as_slice()) {
+            self.workers.remove_zone(&zone.row);
             self.publish(&zones);
         }
     }
@@ -109,6 +120,17 @@ impl Zones {
             (zone.apex.to_vec(), zone.state(), zone.table.names(), zone.table.memory())
         };
         self.lock().values().map(row).collect()
+    }
+
+    /// Returns the apex of each zone that was queried, and its queries in the order of `RCODES`.
+    pub fn queries(&self) -> Vec<(Vec<u8>, [u64; RCODES.len()])> {
+        let zones = self.lock();
+        let rows = self.workers.zone_queries();
+        let queried = |zone: &Arc<Zone>| {
+            let row = rows.get(zone.row())?;
+            row.iter().any(|count| *count > 0).then(|| (zone.apex.to_vec(), *row))
+        };
+        zones.values().filter_map(queried).collect()
     }
 
     /// Puts and removes RRsets; returns the index of each rejected change, with the reason.

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from musterd._core import DURATION_BOUNDS, Core
+from musterd._core import DURATION_BOUNDS, ZONE_RCODES, Core
 from musterd.histogram import Histogram
+from musterd.rr.names import name_to_text
 from musterd.server.exposition import MetricSamples, label
 
 _LABELED: Final = {
@@ -40,6 +41,7 @@ _TAPPED: Final = {
     "query_log_dropped": "DNS queries missing in the query log: writing was too slow or failed.",
 }
 """Name of a total of the reports about queries -> help text."""
+_CODES: Final = [label("rcode", word) for word in ZONE_RCODES]
 _BOUNDS: Final = [bound / 1e9 for bound in DURATION_BOUNDS]
 
 
@@ -50,6 +52,7 @@ def core_samples(core: Core) -> Iterator[MetricSamples]:
     totals = core.tapped()
     for name, about in _TAPPED.items():
         yield MetricSamples("counter", f"musterd_{name}", about, [("", totals[name])])
+    yield _zones(core.zone_queries())
 
 
 def _counters(counters: Mapping[str, int]) -> Iterator[MetricSamples]:
@@ -74,4 +77,14 @@ def _durations(rows: Sequence[tuple[str, Sequence[int], int]]) -> MetricSamples:
         "Time from reading a DNS query to sending its response, by transport.",
         [(label("transport", name), Histogram(_BOUNDS, counts, total / 1e9))
          for name, counts, total in rows],
+    )  # fmt: skip
+
+
+def _zones(rows: Sequence[tuple[bytes, Sequence[int]]]) -> MetricSamples:
+    return MetricSamples(
+        "counter", "musterd_zone_queries",
+        "DNS queries by zone and response code, of zones and codes that have any.",
+        ((f"{code},{zone}", count)
+         for apex, counts in rows for zone in (label("zone", name_to_text(apex)),)
+         for code, count in zip(_CODES, counts, strict=True) if count),
     )  # fmt: skip
