@@ -55,16 +55,6 @@ def precedence(candidate: Candidate) -> tuple[int, bytes]:
     return candidate.source.rank, candidate.key
 
 
-def is_disjoint(candidates: Sequence[Candidate]) -> bool:
-    """Return whether the candidates of an owner name don't affect each other."""
-    types: set[int] = set()
-    for _, _, rtype, packed in candidates:
-        if rtype == CNAME or has_policy(packed):
-            return False
-        types.add(rtype)
-    return len(types) == len(candidates)
-
-
 def choose(
     candidates: Iterable[Candidate], *, union: bool, apex: bool
 ) -> tuple[dict[int, list[Candidate]], list[Shadowed]]:

@@ -21,15 +21,12 @@ class Outbox:
         """RRsets that need no comparison, in the order in which tables found them."""
         self.addresses: list[tuple[Zone, Record]] = []
         """New addresses in zones with PTR records."""
-        self._dirty: dict[Zone, dict[bytes, RRsets]] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether addresses or names wait to be resolved."""
-        return bool(self.addresses or self._dirty)
+        self.dirty_names: dict[Zone, dict[bytes, RRsets]] = {}
+        """Names that may change -> their RRsets in the core, by zone."""
 
     def dirty(self, zone: Zone) -> dict[bytes, RRsets]:
         """Return the names of a zone that may change -> their RRsets in the core."""
-        return self._dirty.setdefault(zone, {})
+        return self.dirty_names.setdefault(zone, {})
 
     def mark(self, zone: Zone, owner: bytes) -> None:
         """Record that a folded owner name is about to change; call it before the change."""
@@ -39,7 +36,7 @@ class Outbox:
 
     def take_dirty(self) -> tuple[Zone, dict[bytes, RRsets]] | None:
         """Remove and return the dirty names of one zone; None if there are none."""
-        return self._dirty.popitem() if self._dirty else None
+        return self.dirty_names.popitem() if self.dirty_names else None
 
     def take_addresses(self) -> list[tuple[Zone, Record]]:
         """Remove and return the new addresses."""

@@ -38,32 +38,28 @@ class Problems:
         self._clock = clock
         self._logged = 0
         """Problems logged since the last full list began."""
-        self._known: dict[str | bytes, dict[str, Problem]] = {}
+        self.known: dict[str | bytes, dict[str, Problem]] = {}
         """Location, or key of the row -> problems by location."""
-
-    def __bool__(self) -> bool:
-        """Return whether there is a problem."""
-        return bool(self._known)
 
     @property
     def last(self) -> tuple[Problem, ...]:
         """The problems that are kept, the newest last."""
-        return tuple(p for found in self._known.values() for p in found.values())[-PROBLEMS:]
+        return tuple(p for found in self.known.values() for p in found.values())[-PROBLEMS:]
 
     def add(self, where: str, reason: str, key: bytes | None = None, owner: bytes = b"") -> None:
         """Count and keep a problem; key: of its row, which may have several problems."""
         where, reason = shorten_unique(where), shorten(reason)
         self.total += 1
         place = where if key is None else key
-        found = self._known.pop(place, {})
+        found = self.known.pop(place, {})
         found.pop(where, None)
         found[where] = Problem(where, reason, self._clock(), owner)
-        self._known[place] = found
+        self.known[place] = found
         if len(found) > PROBLEMS:
             del found[next(iter(found))]
             self.forgotten += 1
-        if len(self._known) > PROBLEMS:
-            self.forgotten += len(self._known.pop(next(iter(self._known))))
+        if len(self.known) > PROBLEMS:
+            self.forgotten += len(self.known.pop(next(iter(self.known))))
         if self._logged < PROBLEMS:
             self._logged += 1
             log.warning("record dropped", source=self._source, where=where, reason=reason)
@@ -72,9 +68,9 @@ class Problems:
 
     def drop(self, place: str | bytes) -> None:
         """Drop the problems of a location, or of the row with a key."""
-        self._known.pop(shorten_unique(place) if isinstance(place, str) else place, None)
+        self.known.pop(shorten_unique(place) if isinstance(place, str) else place, None)
 
     def begin(self) -> None:
         """Drop all problems, as a full list follows."""
         self._logged = self.forgotten = 0
-        self._known.clear()
+        self.known.clear()

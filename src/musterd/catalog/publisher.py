@@ -56,7 +56,7 @@ class Publisher:
         """Send everything in the outbox to the core."""
         outbox = self._outbox
         # PTR records may make a zone dirty again.
-        while outbox:
+        while outbox.addresses or outbox.dirty_names:
             if outbox.addresses:
                 self._reverse.add(outbox.take_addresses(), self._clock.time())
             dirty = outbox.take_dirty()
@@ -89,6 +89,8 @@ class Publisher:
                 rows.append((zone.apex, owner, rtype, packed))
 
     def _send(self, batch: list[Row]) -> None:
+        if not batch:
+            return
         # The core applies neighbours of one owner name together.
         batch.sort(key=itemgetter(1, 0))
         for apex, owner, rtype, packed in [row for row in batch if row[2] in _CUTTING]:
@@ -116,8 +118,9 @@ class Publisher:
 
     def _note_sizes(self, piece: list[Row]) -> None:
         """Warn of RRsets that are too large even for an answer over TCP."""
-        large = (row for row in piece if row[3] and len(row[3]) > LARGE)
-        for apex, owner, rtype, packed in piece if self._oversized else large:
+        if not self._oversized:
+            piece = [row for row in piece if row[3] and len(row[3]) > LARGE]
+        for apex, owner, rtype, packed in piece:
             oversized = self.zones[apex].oversized
             reason = too_large(owner, rtype, packed or b"")
             if not reason:
@@ -148,6 +151,9 @@ class Publisher:
 
 def _pieces(batch: list[Row], most: int) -> Iterator[list[Row]]:
     """Split a sorted batch, but not within an owner name."""
+    if len(batch) <= most:
+        yield batch
+        return
     at = 0
     while at < len(batch):
         end = min(at + most, len(batch))

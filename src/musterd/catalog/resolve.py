@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from musterd.catalog.merge import Candidate, choose, is_disjoint, join
+from musterd.catalog.merge import Candidate, choose, join
 from musterd.catalog.zone import Zone
-from musterd.rr.rrset import fill, soa_serial
-from musterd.rr.types import SOA
+from musterd.rr.rrset import fill, has_policy, soa_serial
+from musterd.rr.types import CNAME, SOA
 
 RRsets = dict[int, bytes]
 """Packed RRsets of one owner name, by type."""
@@ -27,12 +27,13 @@ def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = N
         # The common case, without a loop: loading a large zone is as fast as this is.
         ((source, _, rtype, packed),) = candidates
         return {rtype: fill(packed, rtype, source.ttl, source.policy)}
-    if is_disjoint(candidates):
-        return {
-            rtype: fill(packed, rtype, source.ttl, source.policy)
-            for source, _, rtype, packed in candidates
-        }
-    return join(choose(candidates, union=zone.union, apex=owner == zone.apex)[0])
+    rrsets: RRsets = {}
+    for source, _, rtype, packed in candidates:
+        if rtype in rrsets or rtype == CNAME or has_policy(packed):
+            # They affect each other.
+            return join(choose(candidates, union=zone.union, apex=owner == zone.apex)[0])
+        rrsets[rtype] = fill(packed, rtype, source.ttl, source.policy)
+    return rrsets
 
 
 def answered_serial(zone: Zone) -> int:

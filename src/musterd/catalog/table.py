@@ -122,6 +122,9 @@ class Table:
 
         Take each step before asking for the next one.
         """
+        if len(changes) <= STEP:
+            yield changes
+            return
         at = 0
         while at < len(changes):
             end, most = at + STEP, min(at + 10 * STEP, len(changes))
@@ -170,13 +173,14 @@ class Table:
         self.write(self._writes(changes))
 
     def _writes(self, changes: Iterable[Put | Delete | Withheld]) -> Iterator[Write]:
+        number, problems = self.number, self.problems
         for change in changes:
             if isinstance(change, Withheld):
                 self._withhold(change)
                 continue
-            key = self._key(change.key)
-            if self.problems:
-                self.problems.drop(key)
+            key = number + text_key(change.key)
+            if problems.known:
+                problems.drop(key)
             if isinstance(change, Delete):
                 yield key, None, ()
             else:
