@@ -1,5 +1,6 @@
 """``musterd token``: tokens are created, used, listed and revoked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,19 @@ def test_token_that_only_writes_needs_no_zone_option(api: RunningApi, tmp_path: 
     # It can't read which zones there are.
     output = api.fails("record", "set", "web.other.test", "A", "10.0.0.1", *by)
     assert output == "web.other.test is not in a declared zone\n"
+
+
+def test_scope_of_an_unknown_zone_is_a_warning(api: RunningApi) -> None:
+    for number, scope in enumerate(("write:nozone", "write:web.lab.internal", "write:internal")):
+        _, error = api.both("token", "create", f"t{number}", "--scope", scope)
+        name = scope.removeprefix("write:")
+        first = error.splitlines()[0]
+        assert first.startswith(f"warning: {scope}: the server has no zone {name}; it has deep.lab")
+    scopes = ["write:LAB.internal.", "write:deep.lab.internal", "write:*", "read"]
+    line = [word for scope in scopes for word in ("--scope", scope)]
+    _, error = api.both("token", "create", "good", *line)
+    assert "warning" not in error
+    found = json.loads(api("token", "create", "json", "--scope", "write:nozone", "--json"))
+    assert found["warnings"] == [
+        "write:nozone: the server has no zone nozone; it has deep.lab.internal, lab.internal"
+    ]

@@ -1,12 +1,14 @@
 """Data of records as text: what is written is read back as the same data."""
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
 
 from musterd.registry import rdata
 from musterd.registry.errors import Invalid
+from musterd.rr.types import SOA
 
 SPECIAL = b'ab.\\"();@$= *_-01'
 MakeRdata = Callable[[], bytes]
@@ -65,3 +67,76 @@ def test_hostile_text_is_read_or_rejected_with_a_short_reason(word: str, unit: s
         except Invalid as error:
             reason = str(error)
         assert len(reason.encode()) < 2000
+
+
+@pytest.mark.parametrize(
+    ("rtype", "text", "reason"),
+    [
+        ("MX", "10", "it ends before field 2"),
+        ("MX", "mail.x.y", 'field 1, "mail.x.y", must be a number'),
+        ("MX", "70000 a.b.", 'field 1, "70000", must be a number from 0 to 65535'),
+        ("MX", "10 a..b", 'field 2, "a..b", is not a name: it has an empty label'),
+        ("MX", '10 "a.b."', 'field 2, "a.b.", must be a word without quotes'),
+        ("MX", "10 a.b. c", '"c" follows the data'),
+        ("A", "10.0.0", 'field 1, "10.0.0", is not valid'),
+        ("CNAME", "", "it is empty"),
+        ("CAA", "0 a-b x", "its tag must have letters and digits only"),
+        ("SRV", "1 2 3", "it ends before field 4"),
+        ("TLSA", "3 1 1 zz", "it needs hexadecimal data"),
+        ("DNSKEY", "256 3 8 !!", "it needs data in base64"),
+        ("MX", r"\# 1 01", "its bytes are not"),
+        ("A", r"\# 3 010203", "its bytes are not valid"),
+        ("A", r"\# 4 0a0000", "the length is 4, but"),
+        ("HTTPS", "1 . x=1", 'field 3, "x=1", is not a known parameter: write keyNNN'),
+        ("TXT", f'"{"a" * 256}"', "it has a string of more than 255 bytes: split it"),
+        ("TYPE65280", "abc", "its type has no other form than bytes"),
+        ("CSYNC", "1 1 X", "it has a word that is not a record type"),
+    ],
+)
+def test_message_says_what_is_wrong_and_where(rtype: str, text: str, reason: str) -> None:
+    with pytest.raises(Invalid) as error:
+        rdata.parse(rdata.parse_type(rtype), text)
+    assert f"is not valid {rtype} data: {reason}" in str(error.value)
+    assert "; expected " in str(error.value)
+
+
+JUNK = (
+    "",
+    "x",
+    "1",
+    "1 x",
+    "x 1",
+    '"x"',
+    "1 1 1 1 1 1 1",
+    "a..b",
+    "99999999999",
+    "1 2 3 !! zz",
+    "-1",
+    "10.0.0.1",
+    "a.b. c.d. e",
+    r"\# 2 00",
+    r"\# 1 zz",
+    r"\# x",
+    "1 1 1 z",
+    "\xff",
+    "1:1/2",
+)
+
+
+def test_messages_are_not_those_of_the_parser() -> None:
+    foreign = re.compile(
+        r"expecting|malformed|Text input|EOL|octets long|unpack|literal|[Nn]on-hex|Odd-length"
+        r"|object|field 0|RdataType"
+    )
+    kinds = [kind for kind in range(1, 300) if kind != SOA]
+    found = [rejection(kind, text).partition("; expected")[0] for kind in kinds for text in JUNK]
+    assert [message for message in found if foreign.search(message)] == []
+
+
+def rejection(kind: int, text: str) -> str:
+    """Return why data is rejected; empty if it is not."""
+    try:
+        rdata.parse(rdata.parse_type(f"TYPE{kind}"), text)
+    except Invalid as error:
+        return str(error)
+    return ""

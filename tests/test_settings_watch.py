@@ -294,3 +294,28 @@ def test_keys_that_need_a_restart_are_named(
     before = Watcher(write(old), {}).settings
     after = Watcher(write(new), {}).settings
     assert refused(before, after) == keys
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \n\t\n"])
+async def test_emptied_file_keeps_the_settings(write: Write, follow: Follow, content: str) -> None:
+    path = write(WHOLE)
+    follower = await follow(path)
+    before = follower.watcher.settings
+    path.write_text(content)
+    for _ in range(2):
+        # SIGHUP reports it again.
+        follower.watcher.poke()
+        error = await follower.outcomes.get()
+        assert isinstance(error, SettingsError)
+        assert str(error).startswith(f"{path}: is empty, so the settings stay as they were; ")
+        assert follower.watcher.settings is before
+    path.write_text("# nothing\n")
+    follower.watcher.poke()
+    assert isinstance(await follower.outcomes.get(), Settings)
+    assert follower.watcher.settings.zones == ()
+
+
+async def test_file_that_was_empty_from_the_start_is_no_error(write: Write, follow: Follow) -> None:
+    follower = await follow(write(""))
+    follower.watcher.poke()
+    assert isinstance(await follower.outcomes.get(), Settings)

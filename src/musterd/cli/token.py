@@ -11,10 +11,13 @@ from musterd.cli.options import OPTIONS, OutputOptions, seconds_of
 from musterd.errors import UsageError
 
 if TYPE_CHECKING:
+    from musterd.client.api import ApiClient
     from musterd.client.values import TokenInfo
 
 app = App(name="token", help="Create, list and revoke tokens of the API.")
 
+_SHOWN = 10
+"""Zones that a warning lists."""
 _SCOPE = Parameter(negative=(), help='read, write:ZONE, "write:*" or admin; may be repeated.')
 
 
@@ -37,13 +40,37 @@ def create(
     end = time.time() + seconds_of("--expires", expires) if expires else None
     with options.client() as client:
         token = client.create_token(name, scopes, end)
+        warnings = _warnings(client, token["scopes"])
     if options.json:
-        output.as_object(token)
+        output.as_object({**token, "warnings": warnings})
         return
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     until = f"expires {moment(token['expires'])}" if token["expires"] else "never expires"
     print(f"{name}: {' '.join(token['scopes'])}, {until}; id {token['id']}", file=sys.stderr)
     print("It can't be shown again: keep it in a file that only you can read.", file=sys.stderr)
     print(token["token"])
+
+
+def _warnings(client: "ApiClient", scopes: list[str]) -> list[str]:
+    """Return what is wrong with scopes that are valid: zones that the server does not serve."""
+    from musterd.client.names import zone_part
+    from musterd.client.problems import ApiError
+
+    names = [scope.partition(":")[2] for scope in scopes if scope.startswith("write:")]
+    if not set(names) - {"*"}:
+        return []
+    try:
+        served = {zone_part(zone["name"]) for zone in client.zones()}
+    except ApiError:
+        # Another server may list its zones only to other tokens.
+        return []
+    there = ", ".join(sorted(served)[:_SHOWN]) + (", …" if len(served) > _SHOWN else "")
+    return [
+        f"write:{name}: the server has no zone {name}; it has {there or 'none'}"
+        for name in names
+        if name != "*" and zone_part(name) not in served
+    ]
 
 
 def _scopes(given: list[str] | None) -> list[str]:

@@ -18,9 +18,10 @@ import dns.rdataclass
 import dns.rdatatype
 
 from musterd._core import fold_rdata, pack_records
-from musterd.display import excerpt, printable
-from musterd.registry import rdata_text
+from musterd.display import excerpt
+from musterd.registry import rdata_errors, rdata_text
 from musterd.registry.errors import Invalid
+from musterd.registry.rdata_errors import Fields
 from musterd.rr.names import MAX_NAME_BYTES
 from musterd.rr.types import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, SRV, TXT, A
 
@@ -182,22 +183,25 @@ def _parse_any(rtype: int, text: str, zone: str) -> bytes:
         raise Invalid(
             f"the data of {what} has a line end or a NUL: write it as \\010, \\013, \\000"
         )
+    fields: Fields | None = None
     try:
-        found, wire = _read_any(rtype, rdata_text.checked(rtype, text))
+        checked = rdata_text.checked(rtype, text)
+        fields = Fields(checked)
+        found, wire = _read_any(rtype, checked, fields)
+        fields = None
         for name in _names(found):
             _check_target(name, zone)
         pack_records(0, rtype, [(1, wire)])
     except Exception as error:  # The parsers of rare types raise exceptions of many kinds.
-        reason = printable(_LEFT.sub(r"\1 follows the data", str(error).rstrip(".")))
-        reason = reason or type(error).__name__
+        reason = rdata_errors.reason(error, fields)
         raise Invalid(
             f'"{excerpt(text)}" is not valid {what} data: {reason}; '
-            f"expected {_EXAMPLE.get(rtype, _RFC)}"
+            f"expected {rdata_errors.expected(what)}"
         ) from None
     return wire
 
 
-def _read_any(rtype: int, text: str) -> tuple[dns.rdata.Rdata, bytes]:
+def _read_any(rtype: int, text: str, fields: Fields) -> tuple[dns.rdata.Rdata, bytes]:
     """Return rdata, with the names in it as written, and its wire form."""
     if generic := _GENERIC.fullmatch(text):
         # dnspython rejects some data that it can't write in the same form itself.
@@ -208,9 +212,8 @@ def _read_any(rtype: int, text: str) -> tuple[dns.rdata.Rdata, bytes]:
     found = dns.rdata.from_text(
         dns.rdataclass.IN,
         dns.rdatatype.RdataType.make(rtype),
-        text,
+        fields,
         relativize=False,
-        idna_codec=dns.name.IDNA_2008_Practical,
     )
     return found, found.to_wire(origin=dns.name.root) or b""
 
@@ -244,18 +247,5 @@ def _check_target(name: dns.name.Name, zone: str = "") -> None:
         raise ValueError(f"{text} is a name in the root zone: write {offer}")
 
 
-_LEFT: Final = re.compile("expected EOL or EOF, got [0-9]+ (.*)", re.DOTALL)
-"""Message of dnspython if there are more words than the type has fields."""
 _GENERIC: Final = re.compile(r"[ \t]*\\#[ \t]+([0-9]{1,5})((?:[ \t]+[0-9A-Fa-f]+)*)[ \t]*")
 """Data of any type (RFC 3597 section 5)."""
-_RFC: Final = "the data as in a zone file, or \\# LENGTH HEX (RFC 3597)"
-_EXAMPLE: Final = {
-    A: "an IPv4 address, for example 10.0.0.1",
-    AAAA: "an IPv6 address, for example fd00::1",
-    CNAME: "a name, for example web.lab.internal.",
-    NS: "a name, for example ns.lab.internal.",
-    PTR: "a name, for example web.lab.internal.",
-    MX: "preference and name, for example 10 mail.lab.internal.",
-    TXT: 'strings of at most 255 bytes, for example "v=spf1 -all"',
-    SRV: "priority, weight, port and name, for example 0 10 8080 web.lab.internal.",
-}

@@ -29,6 +29,11 @@ class _Content:
         """True if the last line of the content has no end."""
         return isinstance(self.content, bytes) and self.content[-1:] not in {b"", b"\n", b"\r"}
 
+    @property
+    def is_blank(self) -> bool:
+        """True if there is a content that says nothing."""
+        return isinstance(self.content, bytes) and not self.content.strip()
+
 
 class Watcher:
     """A settings file, its settings, and their changes."""
@@ -107,6 +112,8 @@ class Watcher:
             return _Content(error.problems, error)
         if content == self._seen.content:
             return self._seen
+        if not content.strip() and not self._seen.is_blank:
+            return _Content(content, _emptied(self._path))
         try:
             return _Content(content, parse(content, self._path, self._environ))
         except SettingsError as error:
@@ -116,13 +123,20 @@ class Watcher:
         """Return whether the file looks cut off, compared with the settings in use."""
         new, old = seen.outcome, self.settings
         if isinstance(new, SettingsError):
-            return False
+            return seen.is_blank
         return (
             (seen.is_cut and not self._seen.is_cut)
             or not old.model_fields_set <= new.model_fields_set
             or not {zone.name for zone in old.zones} <= {zone.name for zone in new.zones}
             or not {s.name for s in old.sources.each()} <= {s.name for s in new.sources.each()}
         )
+
+
+def _emptied(path: Path) -> SettingsError:
+    """Return the error for a file that had settings: it is rather a mistake than the defaults."""
+    return SettingsError(
+        f"{path}: is empty, so the settings stay as they were; for the defaults, write a comment"
+    )
 
 
 def refused(old: Section, new: Section, above: str = "") -> list[str]:

@@ -19,6 +19,7 @@ from musterd._core import ZoneFile
 from musterd.backoff import Backoff
 from musterd.file_state import is_regular, look
 from musterd.file_watch import FileWatch
+from musterd.registry.rdata_errors import Fields, expected, reason
 from musterd.rr.names import fold
 from musterd.rr.rrset import pack, soa_serial
 from musterd.rr.types import SOA
@@ -179,11 +180,12 @@ def foreign_rrsets(found: ZoneFile) -> tuple[list[Row], list[Wrong]]:
     ttls: dict[tuple[bytes, int], int] = {}
     rdatas: dict[tuple[bytes, int], dict[bytes, None]] = {}
     for file, line, origin, owner, ttl, word, text in found.foreign:
+        fields = Fields(text)
         try:
-            rtype, rdata = _rdata(origin, word, text)
+            rtype, rdata = _rdata(origin, word, fields)
         except (dns.exception.DNSException, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            wrong.append((file, line, f"{word}: {reason}"))
+            why = f"{reason(error, fields)}; expected {expected(word.upper())}"
+            wrong.append((file, line, f"{word}: {why}"))
             continue
         rrset = fold(owner), rtype
         ttls[rrset] = min(ttls.get(rrset, ttl), ttl)
@@ -195,8 +197,8 @@ def foreign_rrsets(found: ZoneFile) -> tuple[list[Row], list[Wrong]]:
     return rows, wrong
 
 
-def _rdata(origin: bytes, word: str, text: str) -> tuple[int, bytes]:
+def _rdata(origin: bytes, word: str, fields: Fields) -> tuple[int, bytes]:
     rtype = dns.rdatatype.from_text(word)
     base, _ = dns.name.from_wire(origin, 0)
-    rdata = dns.rdata.from_text("IN", rtype, text, origin=base, relativize=False)
+    rdata = dns.rdata.from_text("IN", rtype, fields, origin=base, relativize=False)
     return int(rtype), rdata.to_wire() or b""
