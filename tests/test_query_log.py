@@ -144,7 +144,7 @@ async def test_every_query_of_a_burst_is_logged_once(fixture: ServerFixture) -> 
         await burst(server, 5000)
         totals = server.state.core.tapped
     assert len(lines(fixture.folder / "queries.jsonl")) == 5000
-    assert totals() == {"query_log_written": 5000, "query_log_dropped": 0}
+    assert {"query_log_written": 5000, "query_log_dropped": 0}.items() <= totals().items()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
-//! Reports of answered queries: the query log.
+//! Reports of answered queries: the query log and dnstap.
 //!
 //! A worker copies what it answered into a bounded ring (`outlet`), after the answers were sent. A
-//! thread of each feed drains the rings and writes (`query_log`). If it falls behind, the ring is full,
+//! thread of each feed drains the rings and writes (`query_log`, `dnstap`). If it falls behind, the ring is full,
 //! and entries are dropped and counted; so no answer waits for a disk or for a reader. While there is
 //! no feed, a worker compares one number per batch.
 
+pub mod dnstap;
 pub mod entry;
 pub mod feed;
 pub mod filter;
+mod frame_streams;
 pub mod outlet;
 pub mod query_log;
 
@@ -24,6 +26,8 @@ pub struct Tap {
     feeds: Mutex<Vec<Arc<Feed>>>,
     /// Totals of all query logs since the start.
     pub query_log: Arc<Totals>,
+    /// Totals of all connections of dnstap since the start.
+    pub dnstap: Arc<Totals>,
 }
 
 impl Tap {

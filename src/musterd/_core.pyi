@@ -175,6 +175,23 @@ class Feed:
     ) -> Feed:
         """Create a feed that writes JSON lines to a descriptor, which it closes."""
 
+    @staticmethod
+    def dnstap(
+        core: Core,
+        path: str,
+        queries: bool,
+        identity: str,
+        version: str,
+        sample: float,
+        names: Sequence[bytes],
+        clients: Sequence[str],
+        rcodes: Sequence[int],
+    ) -> Feed:
+        """Create a feed that sends dnstap messages to the reader at a unix socket.
+
+        queries: send AUTH_QUERY besides AUTH_RESPONSE. Connects again whenever the reader is gone.
+        """
+
     def problem(self) -> str:
         """Return why reports are being dropped; empty if they are not."""
 

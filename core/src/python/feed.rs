@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use super::{Core, networks};
+use crate::net::listen::random;
+use crate::tap::dnstap::Target;
 use crate::tap::feed::Writer;
 use crate::tap::filter::Filter;
-use crate::tap::{Tap, feed, query_log};
+use crate::tap::{Tap, dnstap, feed, query_log};
 
 /// A consumer of reports.
 #[pyclass(frozen)]
@@ -33,6 +36,18 @@ impl Feed {
         let filter = filter(sample, &names, &clients, &rcodes)?;
         let feed = feed::Feed::new(filter, false, core.shared.tap.query_log.clone());
         started(query_log::start(feed, file))
+    }
+
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)]
+    fn dnstap(
+        core: &Core, path: PathBuf, queries: bool, identity: String, version: String, sample: f64,
+        names: Vec<PyBackedBytes>, clients: Vec<String>, rcodes: Vec<u16>,
+    ) -> PyResult<Feed> {
+        let filter = filter(sample, &names, &clients, &rcodes)?;
+        let feed = feed::Feed::new(filter, true, core.shared.tap.dnstap.clone());
+        let (identity, version) = (identity.into_bytes(), version.into_bytes());
+        started(dnstap::start(feed, Target { path, queries, identity, version }, random()?))
     }
 
     fn problem(&self) -> String {
@@ -58,8 +73,10 @@ fn started(writer: std::io::Result<Writer>) -> PyResult<Feed> {
 
 /// Returns the totals of all kinds of feeds by name.
 pub fn totals(tap: &Tap) -> HashMap<&'static str, u64> {
-    let log = &tap.query_log;
+    let (log, dnstap) = (&tap.query_log, &tap.dnstap);
     [
+        ("dnstap_sent", dnstap.written.load(Relaxed)),
+        ("dnstap_dropped", dnstap.dropped.load(Relaxed)),
         ("query_log_written", log.written.load(Relaxed)),
         ("query_log_dropped", log.dropped.load(Relaxed)),
     ]

@@ -38,6 +38,8 @@ _PLAIN: Final = {
 """Name of a counter -> help text."""
 _TAPPED: Final = {
     "query_log_written": "DNS queries written to the query log.",
+    "dnstap_sent": "DNS queries sent to the reader of dnstap.",
+    "dnstap_dropped": "DNS queries not sent to the reader of dnstap: it was too slow or missing.",
     "query_log_dropped": "DNS queries missing in the query log: writing was too slow or failed.",
 }
 """Name of a total of the reports about queries -> help text."""

@@ -25,6 +25,7 @@ from musterd.clock import BootClock
 from musterd.errors import MusterdError, SettingsError
 from musterd.server.api import ApiService
 from musterd.server.dns import DnsService
+from musterd.server.dnstap import DnstapService
 from musterd.server.heartbeat import TIMING, Heartbeat, HeartbeatTiming
 from musterd.server.hidden import HiddenSearch
 from musterd.server.log import LogService
@@ -75,6 +76,7 @@ def build_services(
         tuning,
         log_service,
         query_log,
+        DnstapService(state.core),
         TaskService(state.files.run),
         SnapshotService(state),
         registry,

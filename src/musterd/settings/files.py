@@ -26,6 +26,18 @@ def unreadable(settings: Settings) -> Iterator[Fault]:
             yield (section, "file"), f"{file}: can't be opened: its directory does not exist"
         elif file is not None and file.is_dir():
             yield (section, "file"), f"{file}: can't be opened: it is a directory"
+    wrong = _no_socket(settings.dnstap.socket)
+    if wrong:
+        yield ("dnstap", "socket"), f"{settings.dnstap.socket}: {wrong}"
+
+
+def _no_socket(path: Path | None) -> str:
+    """Return why a path can't be the socket of a reader, which may create it later."""
+    if path is None:
+        return ""
+    if not path.parent.is_dir():
+        return "its directory does not exist"
+    return "it is not a socket" if path.exists() and not path.is_socket() else ""
 
 
 def _files(settings: Settings) -> Iterator[tuple[Loc, Path]]:

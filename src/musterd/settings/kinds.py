@@ -1,6 +1,7 @@
 """The types of setting values: each checks a value and describes what it expects."""
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ SECRET_SIZE = 16
 """Bytes of a cookie secret (RFC 9018 section 4)."""
 MAX_STRING = 255
 """Bytes of a character-string (RFC 1035 section 3.3)."""
+MAX_SOCKET = 107
+"""Bytes of the path of a unix socket (unix(7))."""
 MAX_SUBSET = 255
 """Addresses of a ``subset`` policy."""
 
@@ -236,6 +239,13 @@ def _path_or_none(value: object, info: ValidationInfo) -> object:
     return None if value == "" else _path(value, info)
 
 
+def _socket_or_none(value: object, info: ValidationInfo) -> object:
+    path = _path_or_none(value, info)
+    if isinstance(path, Path) and len(os.fsencode(path)) > MAX_SOCKET:
+        raise ValueError(f"expected a path of at most {MAX_SOCKET} bytes, as of every unix socket")
+    return path
+
+
 POLICY_WORDS = f'"all", "one", "rotate", "sticky", or "subset:K" with K from 1 to {MAX_SUBSET}'
 
 Address = Annotated[str, AfterValidator(_address), Expected("an address, such as 127.0.0.1:53")]
@@ -279,6 +289,11 @@ KeyPrefix = Annotated[
 FilePath = Annotated[Path, BeforeValidator(_path), Expected("the path of a file")]
 PathOrNone = Annotated[
     Path | None, BeforeValidator(_path_or_none), Expected('a path, or "" for none')
+]
+SocketOrNone = Annotated[
+    Path | None,
+    BeforeValidator(_socket_or_none),
+    Expected('the path of a unix socket, or "" for none'),
 ]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 """Seconds, as a number or as the text of a duration."""

@@ -27,6 +27,7 @@ from musterd.settings.kinds import (
     Seconds,
     Secret,
     ShortText,
+    SocketOrNone,
     SourceName,
     StoreUrl,
     TokenOrNone,
@@ -188,6 +189,17 @@ class QueryLog(_Selection, _QueryLogTarget):
     """The query log: a JSON object per line for each query."""
 
 
+class _DnstapReader(Section):
+    """The reader of dnstap."""
+
+    socket: SocketOrNone = key("", 'unix socket at which a reader listens; "" for off')
+    queries: bool = key(True, "send queries, not only responses")
+
+
+class Dnstap(_Selection, _DnstapReader):
+    """Queries and responses for a reader of dnstap, as whole messages."""
+
+
 class Soa(Section):
     """The SOA record of a zone whose sources have none."""
 
@@ -344,6 +356,7 @@ class Settings(Section):
     state: State = key({}, "")
     log: Log = key({}, "")
     query_log: QueryLog = key({}, "")
+    dnstap: Dnstap = key({}, "")
     zones: Many[ZoneSettings] = key((), "")
     sources: Sources = key({}, "")
 
