@@ -95,7 +95,7 @@ class RecordingCore:
 
 
 class ManualTimer:
-    """A call that comes when the clock is set past its time."""
+    """A call that is made when the clock passes its time."""
 
     def __init__(self, at: float, callback: Callable[[], object]) -> None:
         self.at = at
@@ -107,7 +107,7 @@ class ManualTimer:
 
 
 class ManualClock:
-    """A clock that stands until it is set forward."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -126,7 +126,7 @@ class ManualClock:
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Set both times forward, and make the calls that are due, in order."""
+        """Advance both times, and make the calls that are due, in order."""
         end = self.steady + seconds
         start = self.now - self.steady
         while due := [t for t in self.timers if not t.cancelled and t.at <= end]:
@@ -139,7 +139,7 @@ class ManualClock:
 
 
 def lines_of(owner: bytes, rtype: int, packed: bytes) -> list[str]:
-    """An RRset as lines of a zone file, policy and weight behind them if they are not usual."""
+    """Return an RRset as lines of a zone file, each with an unusual policy or weight at its end."""
     ttl, records, *_ = unpack(packed)
     policy = Policy(packed[12], packed[13])
     more = "" if packed[12] == 0 else f" ; {policy}"
@@ -150,17 +150,17 @@ def lines_of(owner: bytes, rtype: int, packed: bytes) -> list[str]:
 
 
 def parse(rtype: int, rdata: bytes) -> dns.rdata.Rdata:
-    """Rdata in wire form. Raises DNSException."""
+    """Return rdata in wire form. Raises DNSException."""
     return dns.rdata.from_wire("IN", dns.rdatatype.RdataType.make(rtype), rdata, 0, len(rdata))
 
 
 def records(*lines: str, zone: str = "lab.internal") -> tuple[Record, ...]:
-    """Records from ``owner [ttl] type rdata [; policy]``, owners relative to the zone."""
+    """Return records from ``owner [ttl] type rdata [; policy]``, owners relative to the zone."""
     return tuple(_record(line, dns.name.from_text(zone)) for line in lines)
 
 
 def rows(*lines: str) -> list[tuple[bytes, int, bytes]]:
-    """The same as bulk rows; one line for each RRset."""
+    """Return the same as bulk rows, one line for each RRset."""
     return [(owner, rtype, packed) for owner, rtype, packed in records(*lines)]
 
 
@@ -180,7 +180,7 @@ def _record(line: str, origin: dns.name.Name) -> Record:
 def settings(
     *zones: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None = None
 ) -> Settings:
-    """Settings with these zones, and a source called one, two, three, or as given, in each."""
+    """Return settings with these zones, each with the sources one, two, three, or given ones."""
     declared = zones or ({"name": "lab.internal"},)
     if sources is None:
         first = declared[0]["name"]
@@ -193,7 +193,7 @@ def settings(
 async def new_catalog(
     *zones: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None = None
 ) -> tuple[Catalog, RecordingCore, ManualClock]:
-    """A catalog of the zones (see ``settings``) that tells a recording core."""
+    """A catalog of the zones (see ``settings``) that updates a recording core."""
     core, clock = RecordingCore(), ManualClock()
     catalog = Catalog(core, clock)
     await catalog.reconfigure(settings(*zones, sources=sources))
@@ -201,6 +201,6 @@ async def new_catalog(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what gives no event of its own; the test's time limit is the end."""
+    """Wait for a condition without an event; the time limit of the test applies."""
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.005)

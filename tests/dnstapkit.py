@@ -19,7 +19,7 @@ def control(kind: int, content: bytes = b"") -> bytes:
 
 
 class Reader:
-    """What a reader got. Clear ``reads`` to let it stall."""
+    """A reader that records what it gets. Clear ``reads`` to stall it."""
 
     def __init__(self) -> None:
         """Create a reader that reads."""

@@ -1,4 +1,4 @@
-"""Running servers for tests: in the loop of the test, in a thread, or in a process."""
+"""Running servers for tests: in the event loop of the test, in a thread, or in a process."""
 
 import asyncio
 import contextlib

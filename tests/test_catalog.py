@@ -1,4 +1,4 @@
-"""Changes of sources in, what the core is told out."""
+"""Changes of sources in, updates of the core out."""
 
 import pytest
 
@@ -294,7 +294,7 @@ async def test_problems_are_bounded() -> None:
     report = catalog.source_reports()[0]
     assert (len(report.problems), report.problems_total) == (PROBLEMS, PROBLEMS + 5)
     assert report.problems[-1].where == f"file:{PROBLEMS + 4}"
-    # Those that made room are not shown again when later ones are mended, but not denied either.
+    # Dropped problems are not shown again when later ones are resolved, but are still counted.
     catalog.apply("one", *(Resolved(f"file:{n}") for n in range(5, PROBLEMS + 5)))
     report = catalog.source_reports()[0]
     assert (report.problems, report.problems_forgotten) == ((), 5)

@@ -1,4 +1,4 @@
-"""The contract between catalog and core, kept by the real core and by the one that records."""
+"""The contract between catalog and core, checked on the real core and on the recording one."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ HERE = name_from_text("a.lab.internal")
 GOOD = pack(30, [(1, b"\x0a\0\0\x01")])
 
 
-class Told(Protocol):
+class EitherCore(Protocol):
     """A core, and whether it has an RRset."""
 
     core: Core | RecordingCore
@@ -46,23 +46,23 @@ class Recording:
 
 
 @pytest.fixture(params=[Real, Recording])
-def told(request: pytest.FixtureRequest) -> Told:
-    made: Told = request.param()
+def either(request: pytest.FixtureRequest) -> EitherCore:
+    made: EitherCore = request.param()
     made.core.set_zone(APEX)
     made.core.set_state(APEX, 0)
     return made
 
 
-def test_core_answers_put_and_deleted_records(told: Told) -> None:
-    assert told.core.apply([(APEX, HERE, 1, GOOD)]) == []
-    assert told.has(HERE, 1)
-    assert told.core.apply([(APEX, HERE, 1, None), (APEX, HERE, 28, None)]) == []
-    assert not told.has(HERE, 1)
+def test_core_answers_put_and_deleted_records(either: EitherCore) -> None:
+    assert either.core.apply([(APEX, HERE, 1, GOOD)]) == []
+    assert either.has(HERE, 1)
+    assert either.core.apply([(APEX, HERE, 1, None), (APEX, HERE, 28, None)]) == []
+    assert not either.has(HERE, 1)
 
 
-def test_core_ignores_case(told: Told) -> None:
-    assert told.core.apply([(APEX.upper(), HERE.upper(), 1, GOOD)]) == []
-    assert told.has(HERE, 1)
+def test_core_ignores_case(either: EitherCore) -> None:
+    assert either.core.apply([(APEX.upper(), HERE.upper(), 1, GOOD)]) == []
+    assert either.has(HERE, 1)
 
 
 @pytest.mark.parametrize(
@@ -79,23 +79,23 @@ def test_core_ignores_case(told: Told) -> None:
         ((APEX, HERE, 5, pack(30, [(1, b"\x01b\0"), (1, b"\x01c\0")])), "2 records, expected one"),
     ],
 )
-def test_refused_rrset_does_not_affect_others(told: Told, row: Row, why: str) -> None:
+def test_refused_rrset_does_not_affect_others(either: EitherCore, row: Row, why: str) -> None:
     beside = name_from_text("b.lab.internal")
-    ((index, reason),) = told.core.apply([(APEX, HERE, 16, None), row, (APEX, beside, 1, GOOD)])
+    ((index, reason),) = either.core.apply([(APEX, HERE, 16, None), row, (APEX, beside, 1, GOOD)])
     assert index == 1
     assert why in reason
-    assert told.has(beside, 1)
-    assert not told.has(row[1], row[2]) if row[1] == HERE else True
+    assert either.has(beside, 1)
+    assert not either.has(row[1], row[2]) if row[1] == HERE else True
 
 
-def test_zones_are_added_and_removed(told: Told) -> None:
-    told.core.apply([(APEX, HERE, 1, GOOD)])
-    told.core.set_zone(APEX)
-    assert told.has(HERE, 1), "a zone that is known stays as it is"
-    told.core.drop_zone(APEX)
-    assert told.core.apply([(APEX, HERE, 1, GOOD)])
+def test_zones_are_added_and_removed(either: EitherCore) -> None:
+    either.core.apply([(APEX, HERE, 1, GOOD)])
+    either.core.set_zone(APEX)
+    assert either.has(HERE, 1), "a zone that is known stays as it is"
+    either.core.drop_zone(APEX)
+    assert either.core.apply([(APEX, HERE, 1, GOOD)])
     with pytest.raises(KeyError):
-        told.core.set_state(APEX, 0)
-    told.core.drop_zone(APEX)
-    told.core.set_zone(APEX)
-    assert not told.has(HERE, 1)
+        either.core.set_state(APEX, 0)
+    either.core.drop_zone(APEX)
+    either.core.set_zone(APEX)
+    assert not either.has(HERE, 1)

@@ -171,7 +171,7 @@ async def test_search_runs_after_changes() -> None:
 
 
 async def test_explain_gives_the_reason(searched: Searched) -> None:
-    """No search is needed for it; glue is answered."""
+    """Glue is answered, and needs no search."""
     searched.put("file", "cut NS ns.cut", "ns.cut A 10.0.0.1", "ns.cut TXT text", "d DNAME cut")
     searched.put("more", "x.d CNAME d")
 

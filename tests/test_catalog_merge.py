@@ -88,7 +88,7 @@ UNION = [
 
 
 async def answered(merge: str, given: dict[str, str]) -> list[str]:
-    """Each text is records, apart by | within a key and by || between keys."""
+    """Each text contains records, separated by | within a key and by || between keys."""
     zone = {"name": "lab.internal", "merge": merge}
     sources: list[dict[str, Any]] = [
         {"name": "one", "zone": "lab.internal"},
@@ -103,7 +103,7 @@ async def answered(merge: str, given: dict[str, str]) -> list[str]:
 
 
 def expected(lines: list[str]) -> list[str]:
-    """Owners relative to the zone made absolute."""
+    """Make owners absolute that are relative to the zone."""
     absolute = [line.strip().split(" ", 1) for line in lines]
     return sorted(
         ("" if owner == "@" else f"{owner}.") + f"lab.internal. {rest}" for owner, rest in absolute
@@ -130,7 +130,7 @@ async def test_order_of_arrival_does_not_matter(one: Case, merge: str) -> None:
     assert await answered(merge, given) == await answered(merge, turned)
 
 
-def told(given: Contribution) -> str:
+def describe(given: Contribution) -> str:
     owner = name_from_text("a.")
     packed = pack(given.rrset.ttl, given.rrset.records)
     lines = [line.removeprefix("a. ") for line in lines_of(owner, given.rtype, packed)]
@@ -145,16 +145,16 @@ async def test_explain_shows_all_records() -> None:
     catalog.apply("three", Put("v", 3, NOW, records("A CNAME b")))
     zone = name_from_text("lab.internal")
     found = catalog.explain(zone, name_from_text("A.lab.internal"))
-    assert [told(one) for one in found] == [
+    assert [describe(each) for each in found] == [
         "one /x@7: 9 A 10.0.0.1 ()",
         "one /y@8: 30 A 10.0.0.2 ()",
         'two w@2: 30 TXT "x" ()',
         "three v@3: 30 CNAME b.lab.internal. (one has other records, and a CNAME stands alone)",
         "two w@2: 30 A 10.0.0.3 (one comes first)",
     ]
-    assert {one.time for one in found} == {NOW}
+    assert {each.time for each in found} == {NOW}
     only = catalog.explain(zone, name_from_text("a.lab.internal"), 16)
-    assert [one.source for one in only] == ["two"]
+    assert [each.source for each in only] == ["two"]
     assert catalog.explain(zone, name_from_text("none.lab.internal")) == []
     with pytest.raises(KeyError):
         catalog.explain(name_from_text("elsewhere"), name_from_text("a.elsewhere"))
@@ -163,6 +163,6 @@ async def test_explain_shows_all_records() -> None:
 async def test_explain_shows_generated_records() -> None:
     catalog, _, _ = await new_catalog({"name": "lab.internal"})
     zone = name_from_text("lab.internal")
-    assert [(one.source, one.key) for one in catalog.explain(zone, zone)] == [("(zone)", "")] * 2
+    assert [(each.source, each.key) for each in catalog.explain(zone, zone)] == [("(zone)", "")] * 2
     catalog.apply("two", Put("w", 2, NOW, records("@ NS a", "@ NS b")))
-    assert [one.source for one in catalog.explain(zone, zone, 2)] == ["two"] * 2
+    assert [each.source for each in catalog.explain(zone, zone, 2)] == ["two"] * 2

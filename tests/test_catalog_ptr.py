@@ -83,8 +83,8 @@ async def test_change_updates_only_its_ptr_records() -> None:
     catalog.apply(
         "one", Put("k", 2, NOW, records("a 5 A 10.0.0.1", "a 5 A 10.0.0.3", "b A 10.0.0.9"))
     )
-    told = [row[1][:2] for batch in core.batches for row in batch if row[2] == 12]
-    assert sorted(told) == [b"\x012", b"\x013"]
+    updated = [row[1][:2] for batch in core.batches for row in batch if row[2] == 12]
+    assert sorted(updated) == [b"\x012", b"\x013"]
     assert core.text("10.in-addr.arpa")[1:] == [
         "3.0.0.10.in-addr.arpa. 5 PTR a.lab.internal.",
         "9.0.0.10.in-addr.arpa. 30 PTR b.lab.internal.",
@@ -121,11 +121,11 @@ async def test_ptr_records_follow_added_and_removed_zones() -> None:
 
 
 async def test_name_with_a_single_address_comes_first_and_alone() -> None:
-    """A shared name is no answer to which peer has an address."""
+    """A shared name does not identify the member with the address."""
     catalog, core, _ = await new_catalog(FORWARD, V4, V6, sources=SOURCES)
     shared = records("rabbit 5 A 10.0.0.1", "rabbit A 10.0.0.2", "n1 9 A 10.0.0.1")
     catalog.apply("one", Put("k", 1, NOW, shared))
-    # Nothing better is known of the second address.
+    # The second address has no better name.
     assert core.text("10.in-addr.arpa") == [
         f"{ONE} 9 PTR n1.lab.internal.", f"{TWO} 5 PTR rabbit.lab.internal.",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Random changes, then the same that is known told to an empty catalog: the answers are equal."""
+"""A catalog after random changes has the same answers as a new one with the same records."""
 
 import random
 from typing import Any
@@ -28,7 +28,7 @@ class CatalogModel:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311
-        # After the first policy of its own a source is taken another way.
+        # The first own policy of a source makes the catalog take another path.
         self.rdata = RDATA if seed % 2 else PLAIN
         self.known: dict[str, dict[Key, tuple[Record, ...]]] = {name: {} for name in NAMES}
 
@@ -58,7 +58,7 @@ class CatalogModel:
         return [f"{choose(OWNERS)} {choose(ttls)}{choose(self.rdata)}" for _ in range(count)]
 
     def changes(self, source: str) -> list[Change]:
-        """One step, by the source's own keys, in bulk, or a full list."""
+        """Make one step: changes by key, in bulk, or a full list."""
         kind = self.random.choice(["put", "put", "several", "delete", "many", "list"])
         if kind == "put":
             return [self.put(source)]
@@ -72,7 +72,7 @@ class CatalogModel:
         return [*broken, *self.full(source)]
 
     def full(self, source: str) -> list[Change]:
-        """All that a source has, in bulk and by key, or in parts that are whole at their names."""
+        """Return all records of a source, in bulk and by key, or in parts by owner name."""
         self.known[source].clear()
         changes: list[Change]
         if self.random.random() < 0.5:
@@ -99,7 +99,7 @@ class CatalogModel:
         return Delete(key, 1)
 
     def several(self, source: str) -> Batch:
-        """A batch of changes, in which a key may be put and deleted."""
+        """Return a batch of changes, in which a key may be put and deleted."""
         count = self.random.randint(2, 20)
         deleted = self.random.choices([True, False], k=count)
         return Batch([self.delete(source) if each else self.put(source, 1) for each in deleted])
@@ -112,7 +112,7 @@ class CatalogModel:
 
 
 async def afresh(model: CatalogModel, now: dict[str, Any]) -> dict[str, list[str]]:
-    """The answers of a new catalog that is told all that is known, one key at a time."""
+    """Return the answers of a new catalog that gets all present records, one key at a time."""
     core = RecordingCore()
     catalog = Catalog(core, ManualClock())
     await catalog.reconfigure(settings(*now["zones"], sources=now["sources"]))
@@ -154,7 +154,7 @@ async def test_order_of_changes_does_not_affect_answers(seed: int) -> None:
 
 
 def check_index(catalog: Catalog) -> None:
-    """Every key in the index of a zone is that of a row that is there."""
+    """Every key in the index of a zone belongs to an existing row."""
     for zone in catalog.zones.values():
         for keys in zone.names.values():
             for key in {keys} if isinstance(keys, bytes) else keys:

@@ -1,4 +1,4 @@
-"""Settings change under a catalog that is full."""
+"""New settings for a catalog that has records."""
 
 from typing import Any
 
@@ -104,7 +104,7 @@ async def test_serial_continues() -> None:
     await catalog.reconfigure(settings({**BEFORE, "ttl": 7}, sources=[ONE, TWO]))
     serial = catalog.zone_reports()[0].serial
     assert serial > NOW
-    # What waits for its turn is not lost on the way.
+    # Waiting changes are not lost.
     await catalog.reconfigure(settings({**BEFORE, "ttl": 8}, sources=[ONE, TWO]))
     await catalog.reconfigure(settings({**BEFORE, "ttl": 8, "ptr": True}, sources=[ONE, TWO]))
     clock.advance(1)

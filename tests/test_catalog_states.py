@@ -1,4 +1,4 @@
-"""Loading, live, stale: what happens to sources, and what becomes of their zones."""
+"""States of zones (loading, live, stale), from events of their sources."""
 
 from musterd.sources.changes import Begin, Delete, Lost, Put, Synced
 from tests.catalogkit import NOW, new_catalog, records, settings

@@ -51,7 +51,7 @@ LINES = pytest.mark.parametrize(
 def test_fish_completes(line: str, words: list[str], capsys: Capture) -> None:
     ask = script("fish", capsys) + f"complete -C {line!r}"
     done = subprocess.run(["fish", "-N", "-c", ask], capture_output=True, text=True, check=True)
-    assert sorted(told.split("\t")[0] for told in done.stdout.splitlines()) == words
+    assert sorted(offer.split("\t")[0] for offer in done.stdout.splitlines()) == words
 
 
 @needs("fish")

@@ -38,7 +38,7 @@ CODES = (
     (0, ""),
     (0, "record"),
     (0, "--version"),
-    # Not done, or what was named is not there: the server, a file, or the network says so.
+    # Not done, or the named object does not exist.
     (1, f"record show {GONE}"),
     (1, f"record show {GONE} --json"),
     (1, f"record show {NAME} TXT"),
@@ -71,7 +71,7 @@ CODES = (
     (1, "store copy {missing} {missing}.2"),
     (1, "status --server http://127.0.0.1:1"),
     (1, f"record show {NAME} --server http://127.0.0.1:1"),
-    # Wrong in itself: nothing was asked, read or changed.
+    # Wrong command line: nothing was sent, read or changed.
     (2, "nonsense"),
     (2, "record set"),
     (2, f"record set {NAME} A"),
@@ -110,7 +110,7 @@ def test_exit_code(api: RunningApi, tmp_path: Path, code: int, line: str) -> Non
     names = {name: str(tmp_path / name) for name in ("good", "bad", "missing")}
     api("record", "set", NAME, "A", "10.0.0.1")
     out, error = api.both(*line.format(**names).split(), code=code)
-    # An empty list of JSON objects says it all.
+    # An empty list of JSON objects is enough.
     assert out or error or "--json" in line or "list" in line or "check" in line
 
 

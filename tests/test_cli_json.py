@@ -80,7 +80,7 @@ def test_every_command_prints_json_or_a_document() -> None:
 
 @pytest.fixture
 def words(api: RunningApi, tmp_path: Path) -> dict[str, str]:
-    """Return what stands for the words in braces."""
+    """Return the values of the words in braces."""
     paths = {
         name: tmp_path / name for name in ("settings", "missing", "new", "store.db", "zone", "bad")
     }

@@ -47,12 +47,12 @@ class Reader:
         return content == self.doubt
 
     async def soon(self) -> str:
-        """The next content, without the wait for a quiet file."""
+        """Return the next content, without the wait for a quiet file."""
         async with asyncio.timeout(SOON):
             return await self.contents.get()
 
     async def late(self) -> str:
-        """The next content, which needs that wait."""
+        """Return the next content, which needs that wait."""
         started = time.monotonic()
         content = await self.contents.get()
         assert time.monotonic() - started > SOON

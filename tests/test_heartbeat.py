@@ -90,7 +90,7 @@ async def test_recovery_counts_beats_not_seconds() -> None:
 
 
 async def test_source_found_lost_counts_as_lost_since_the_hang() -> None:
-    """Its zone is stale as soon as the others are live again."""
+    """The zone of a lost source is stale as soon as the others are live again."""
     loop = await new_loop(stale_after=60.0)
     loop.hang(60)
     loop.catalog.apply("one", Lost("gone"))

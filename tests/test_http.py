@@ -1,4 +1,4 @@
-"""HTTP connections: what arrives in the wrong order, too slowly, too large, or not at all."""
+"""HTTP connections: data in the wrong order, too slow, too large, or missing."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ class ServedHttp:
         return await asyncio.open_connection(host, int(port))
 
     async def ask(self, data: bytes, *more: bytes) -> bytes:
-        """Send pieces, and return all that comes until the server closes."""
+        """Send pieces, and return all data until the server closes."""
         reader, writer = await self.connect()
         writer.write(data)
         for piece in more:
@@ -147,7 +147,7 @@ async def test_trailers_do_not_reach_the_next_request() -> None:
     async with serving() as served:
         body = b"0\r\nAuthorization: Bearer x\r\n\r\n"
         found = bodies(await served.ask(CHUNKED + body + last(GET)))
-        assert [(one[0], len(one[2])) for one in found] == [("POST", 2), ("GET", 2)]
+        assert [(each[0], len(each[2])) for each in found] == [("POST", 2), ("GET", 2)]
 
 
 async def test_endless_trailer_is_rejected() -> None:
@@ -225,7 +225,7 @@ UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Setting
 async def test_upgrade_is_ignored() -> None:
     async with serving() as served:
         found = await served.ask(GET.replace(HOST, HOST + UPGRADE) + last(GET))
-        assert [one[0] for one in bodies(found)] == ["GET", "GET"]
+        assert [each[0] for each in bodies(found)] == ["GET", "GET"]
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 3", b"Transfer-Encoding: chunked"])

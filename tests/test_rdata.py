@@ -1,4 +1,4 @@
-"""Data of records as text: what is written is read back as the same data."""
+"""Record data as text: parsing the text gives the same data."""
 
 import random
 import re

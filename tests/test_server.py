@@ -322,7 +322,7 @@ async def test_loss_of_most_zones_is_logged(fixture: ServerFixture) -> None:
 
 
 async def first_rcode(port: int) -> int:
-    """The result of a query, as soon as a server answers on a port."""
+    """Return the result of a query, as soon as a server answers on a port."""
     message = dns.message.make_query("a.lab.internal", "A")
     while True:
         try:
@@ -338,7 +338,7 @@ async def test_serves_without_standard_error(fixture: ServerFixture, streams: st
     fixture.settings.write_text(f'{fixture.text}\n[log]\nfile = "{log_file}"\nformat = "json"\n')
     environ = {**os.environ}
     if streams.startswith("2>/dev/full"):
-        # Its standard error is the log: nothing tells the address.
+        # Its standard error is the log, so no output contains the address.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

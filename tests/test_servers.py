@@ -160,7 +160,7 @@ async def test_lag_is_reported_when_it_begins_and_ends(backend: EmbeddedBackend)
 
 
 async def test_server_that_left_stays_known(backend: EmbeddedBackend) -> None:
-    """Its last addresses are kept, though it has none when it leaves."""
+    """The entry of a stopped server has its last addresses."""
     reporter = Reporter()
     async with serving(backend.store, "b", Reporter()) as other:
         async with serving(backend.store, "a", reporter) as first:
@@ -220,7 +220,7 @@ async def test_servers_of_one_name_get_distinct_names(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_server_keeps_its_lease_on_full_etcd(tmp_path: Path) -> None:
-    """It couldn't get a new lease; its existing lease is renewed."""
+    """A server that can't get a new lease renews its existing one."""
     reporter, timing = Reporter(), replace(SOON, ttl=2, beat=0.3)
     async with (
         running(tmp_path / "etcd", "etcd-3.5", flags=SMALL) as etcd,

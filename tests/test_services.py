@@ -94,7 +94,7 @@ def change(settings: Path) -> None:
 
 
 def visible(server: Server) -> tuple[object, ...]:
-    """Everything of a server that a reload can change."""
+    """Return everything of a server that a reload can change."""
     state = server.state
     zones = [zone.name for zone in server.catalog.zone_reports()]
     return list(state.listening), state.metrics_address, state.api_address, zones

@@ -249,7 +249,7 @@ async def test_serials_with_flipped_bit_or_cut_off_are_ignored(tmp_path: Path) -
 
 
 async def test_serials_of_removed_zones_are_kept(tmp_path: Path) -> None:
-    """They are read from a file without a checksum, as it was written until version 0.1."""
+    """Serials are read from a file without a checksum, as version 0.1 wrote it."""
     (tmp_path / "serials.json").write_text('{"gone.": 5}')
     catalog, _, clock = await new_catalog()
     snapshots = SnapshotFiles(tmp_path, catalog, clock.time)
@@ -268,7 +268,7 @@ async def test_files_are_private_to_their_owner(tmp_path: Path) -> None:
 
 
 async def test_snapshot_with_invalid_header_is_ignored(tmp_path: Path) -> None:
-    """Its checksum is right, so another version of musterd has written it."""
+    """A file with a valid checksum was written by another version of musterd."""
     for header in (b"{}", b"[]", b"7", b"{", b'{"version": 1}', b'{"version": 1, "more": 2}', b""):
         content = b"musterd\1" + len(header).to_bytes(4) + header
         digest = hashlib.blake2b(content, digest_size=32).digest()

@@ -1,4 +1,4 @@
-"""Zone files that change under the server's feet."""
+"""Zone files that change while a server runs."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ class SourceReader:
                 self.changes.put_nowait(change)
 
     async def next(self) -> list[str]:
-        """The next list as lines, then faults, then a loss."""
+        """Return the next list as lines, then faults, then a loss."""
         found: list[str] = []
         faults: list[str] = []
         while True:
@@ -380,7 +380,7 @@ async def test_unreadable_include_keeps_the_previous_records(
     fault, loss = await reader.next()
     assert fault.startswith(f"a.zone:2: $INCLUDE {included}: ")
     assert loss == f"lost: {path}: included file {included} can't be read"
-    # Neither a change of the first file: it would lose the names of the other.
+    # A change of the first file is not read either: it would lose the names of the other.
     path.write_text("a A 10.0.0.2\n$INCLUDE i\n")
     await asyncio.sleep(SOON)
     assert reader.changes.empty()

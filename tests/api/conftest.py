@@ -11,7 +11,7 @@ from tests.servers import ServerFixture
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[ApiKit]:
-    """With an empty registry, and the zones of ``kit.ZONES``."""
+    """An API with an empty registry and the zones of ``kit.ZONES``."""
     async with running(tmp_path) as opened:
         yield opened
 

@@ -66,7 +66,7 @@ async def main(folder: Path) -> None:
             kept = await fill(client)
             assert len(kept) > AT_ONCE
             await check(server, client, kept)
-            # Another file takes even the space that the store had reserved.
+            # Another file takes the space that the store had reserved, too.
             fill_up(folder / "rest")
             assert (await put(client, 65_000)).status_code == 503
             await check(server, client, kept)

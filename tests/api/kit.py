@@ -33,7 +33,7 @@ from tests.dnskit import ask
 ZONE = "lab.internal"
 ZONES = ({"name": ZONE}, {"name": "sub.lab.internal"}, {"name": "other.test", "ttl": 7})
 LATER = 4e9
-"""A time, seconds since 1970, that the tests don't live to see."""
+"""A time in the distant future, seconds since 1970."""
 
 
 class ApiKit:
@@ -69,7 +69,7 @@ class ApiKit:
         headers: Mapping[str, str | bytes] | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
-        """Ask as the admin, or with another token ("" for none)."""
+        """Send a request with the admin token, or another one ("" for none)."""
         bearer = self.admin if token is None else token
         given = {"authorization": f"Bearer {bearer}"} if bearer else {}
         url = f"/v1{path}"

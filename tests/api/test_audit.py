@@ -33,11 +33,11 @@ async def test_each_write_is_logged_once(fixture: ServerFixture) -> None:
             await client.delete(f"/tokens/{made.json()['id']}")
         await server.stop()
         kept = ("who", "action", "what", "revision")
-        told = [[entry.get(key) for key in kept] for entry in server.log
+        lines = [[entry.get(key) for key in kept] for entry in server.log
                 if entry["event"] == "write"]  # fmt: skip
-    last = told[4][3]
+    last = lines[4][3]
     assert isinstance(last, int)
-    assert told == [
+    assert lines == [
         ["first", "create", "credential ci", None],
         ["ci", "grant", f"lease {lease}", None],
         ["ci", "put", "lab.internal/web/A/x", revisions[0]],

@@ -1,4 +1,4 @@
-"""Connections: too many, silent, slow, and those that ask too often, over the network."""
+"""Connections over the network: too many, silent, slow, or with too many requests."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -110,13 +110,13 @@ async def test_request_rate_is_limited(fixture: ServerFixture) -> None:
     fixture.set(("[api]\n", "[api]\nrate = 20\n"))
     async with fixture.serve() as server, fixture.client(server) as client:
         asked = await asyncio.gather(*(client.get("/zones") for _ in range(60)))
-        statuses = [one.status_code for one in asked]
+        statuses = [each.status_code for each in asked]
         assert statuses.count(200) >= 20
-        refused = [one for one in asked if one.status_code == 429]
+        refused = [each for each in asked if each.status_code == 429]
         assert refused
-        assert {one.headers["retry-after"] for one in refused} == {"1"}
+        assert {each.headers["retry-after"] for each in refused} == {"1"}
         assert "more than 20 requests a second" in refused[0].json()["detail"]
-        # Others are not held up, and answers not at all.
+        # Neither other clients nor answers are delayed.
         assert (await client.get("/zones", headers={"authorization": ""})).status_code == 401
         assert await answers(server, "nope") == []
 
@@ -141,7 +141,7 @@ async def test_concurrent_large_bodies_are_bounded(fixture: ServerFixture) -> No
             own = await stack.enter_async_context(fixture.client(server))
             return await own.put(f"/records/lab.internal/h{number}/A/x", content=pieces(200_000))
 
-        statuses = {one.status_code for one in await asyncio.gather(*(put(n) for n in range(8)))}
-        # What is no JSON is refused as that; what came when there was no room, for now.
+        statuses = {each.status_code for each in await asyncio.gather(*(put(n) for n in range(8)))}
+        # Invalid JSON gets 400; a request that came when there was no room gets 503.
         assert statuses == {422, 503}
         assert (await put(9)).status_code == 422

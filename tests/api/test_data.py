@@ -1,4 +1,4 @@
-"""Data of records: normalized, compared, or rejected where people may mean something else."""
+"""Data of records: normalized, compared, or rejected if it is ambiguous."""
 
 import pytest
 
@@ -88,7 +88,7 @@ async def test_data_that_would_be_dropped_is_named(
 
 
 async def refused_everywhere(api: ApiKit, owner: str, rtype: str, data: str) -> str:
-    """Return the reason why no way of writing takes a record."""
+    """Return the reason for which every kind of write rejects a record."""
     path = f"/records/lab.internal/{owner}/{rtype}"
     reasons = set()
     for method, where, body in (

@@ -1,4 +1,4 @@
-"""Why a name is answered as it is, and how the server is."""
+"""Explanations of answers, and the status of the server."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ async def test_explain_accepts_types(api: ApiKit) -> None:
 
 
 async def test_explain_shows_wildcard(api: ApiKit) -> None:
-    """Its records are shown for a name that they answer for, and for no other."""
+    """The records of a wildcard are shown only for names that they answer for."""
     await api.ok("PUT", "/records/lab.internal/*.w/A/1", {"data": "10.0.0.1", "policy": "one"})
     await api.ok("PUT", "/records/lab.internal/x.y.w/TXT/1", {"data": "x"})
     found = await explain(api, "A.b.w.lab.internal", type="A")
@@ -173,7 +173,7 @@ async def test_explain_shows_keys_below_a_name_that_were_left_out(api: ApiKit) -
     api.context.catalog.apply("registry", below, Fault("z.zone:3", "wrong"))
     found = await explain(api, "web.lab.internal")
     assert {each["where"] for each in found["left_out"]} == {below.where, "z.zone:3"}
-    # A line that names no owner matters only where nothing is known.
+    # A line without an owner is shown only if nothing else is known.
     await api.ok("PUT", "/records/lab.internal/web/A/1", {"data": "10.0.0.1"})
     found = await explain(api, "web.lab.internal")
     assert [each["where"] for each in found["left_out"]] == [below.where]

@@ -42,6 +42,6 @@ async def test_invalid_json_is_rejected(api: ApiKit) -> None:
     headers = {"content-type": "application/json"}
     problem = await api.refused(422, "PUT", ONE, content=b'{"data":', headers=headers)
     assert problem["detail"].startswith("body: is not valid JSON: ")
-    # As curl sends it where nobody says what it is.
+    # The default of curl.
     problem = await api.refused(422, "PUT", ONE, content=b'{"data": "10.0.0.1"}')
     assert "Content-Type: application/json" in problem["detail"]

@@ -1,4 +1,4 @@
-"""Records that a delegation or a DNAME hides are rejected, as nothing would answer them."""
+"""Records that a delegation or a DNAME hides are rejected, because nobody would get them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who changed what, when."""
+"""The history of records: author, time and change."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bodies that are no JSON get a problem that names the reason."""
+"""Invalid JSON in a body gets a problem with the reason."""
 
 import pytest
 

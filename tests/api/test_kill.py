@@ -30,7 +30,7 @@ Records = dict[tuple[str, str], set[tuple[int, str]]]
 
 @dataclass
 class RecordingWriter:
-    """A client with names of its own, so that their records are known exactly.
+    """A client that writes names of its own, so that their records are known exactly.
 
     turn: number of its next write; there: its records after the last acknowledged write.
     """

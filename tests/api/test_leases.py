@@ -1,4 +1,4 @@
-"""Leases: records that stay for as long as somebody renews them."""
+"""Leases: records that stay while somebody renews them."""
 
 from tests.api.kit import ApiKit
 

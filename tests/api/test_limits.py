@@ -1,4 +1,4 @@
-"""Limits: of a body, of a page, of a rate, of connections and what comes over them."""
+"""Limits of bodies, pages, rates and connections."""
 
 import asyncio
 from collections.abc import AsyncIterator

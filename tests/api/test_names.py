@@ -1,4 +1,4 @@
-r"""Names that DNS can hold but people don't expect, from the API to answers and back."""
+r"""Unusual names, from the API to answers and back."""
 
 from urllib.parse import quote
 

@@ -29,7 +29,7 @@ OPERATIONS = {
     "revoke_token",
     "watch",
 }
-"""Generated clients have a method for each, so a change of a name breaks their users."""
+"""Generated clients name their methods by these, so a change breaks their users."""
 
 
 def test_operations_have_stable_ids() -> None:

@@ -1,4 +1,4 @@
-"""Records, one and many: written, read, answered, compared and set, removed."""
+"""Single records and RRsets: written, read, answered, compared and set, removed."""
 
 import asyncio
 from pathlib import Path
@@ -186,7 +186,7 @@ async def test_cname_excludes_other_types(api: ApiKit) -> None:
 
 
 async def test_concurrent_conditional_rrset_writes_have_one_winner(api: ApiKit) -> None:
-    """They have no record in common that could be compared."""
+    """The writes have no record in common that could be compared."""
     wanted = [[f"10.0.{n}.1", f"10.0.{n}.2"] for n in range(8)]
     bodies = [{"records": [{"data": data} for data in each]} for each in wanted]
     for _ in range(5):

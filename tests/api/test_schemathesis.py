@@ -1,6 +1,6 @@
-"""The API does what its description says: thousands of requests made from that, right and wrong.
+"""The API follows its description: thousands of generated requests.
 
-How many, the environment says: ``EXAMPLES=1000 make test PYTEST=tests/api/test_schemathesis.py``.
+To set their number: ``EXAMPLES=1000 make test PYTEST=tests/api/test_schemathesis.py``.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ negative_data_rejection.expected-statuses = [
 EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 """Examples of each operation, besides those in its description."""
 SECONDS_EACH = 2
-"""For an example of every operation, at most."""
+"""Time limit for an example of every operation, in seconds."""
 
 
 def there(rtype: str) -> str:
@@ -45,7 +45,7 @@ def there(rtype: str) -> str:
 async def test_schemathesis_finds_no_failure(
     fixture: ServerFixture, parameters: str, seed: int
 ) -> None:
-    # The operations apart: one has no end, see test_watch; one would end the token that it uses.
+    # Two operations are left out: a watch never ends (see test_watch), and one revokes its token.
     apart = ("/v1/watch", "/v1/tokens/{id}")
     output = await explore(fixture, parameters, seed, *(f"--exclude-path={path}" for path in apart))
     operations = sum(map(len, described("1").openapi()["paths"].values()))
@@ -58,7 +58,7 @@ async def test_schemathesis_revokes_no_token_in_use(fixture: ServerFixture) -> N
 
 
 async def explore(fixture: ServerFixture, parameters: str, seed: int, *which: str) -> str:
-    """Ask a server all kinds of things, none of which may go wrong; what schemathesis tells."""
+    """Run schemathesis against a server; return its report."""
     async with fixture.serve() as server, fixture.client(server) as client:
         for rtype, data in (("A", "10.0.0.1"), ("TXT", "x")):
             path = f"/records/lab.internal/web/{rtype}/one"

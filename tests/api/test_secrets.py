@@ -1,4 +1,4 @@
-"""No token is in a log, an answer, an error or a file, whatever is done with it."""
+"""No log, response, error or file contains a token, whatever is done with it."""
 
 import asyncio
 import os
@@ -20,29 +20,29 @@ async def test_token_secret_is_shown_once_and_never_stored(fixture: ServerFixtur
     async with fixture.process(MUSTERD_API__FIRST_TOKEN=first) as server:
         await server.ready()
         made = [first, unknown]
-        told = ""
+        seen = ""
         async with httpx.AsyncClient(base_url=server.api, timeout=30, trust_env=False) as client:
             for name in ("reader", "gone"):
                 answer = await client.post(
                     "/tokens", json={"name": name, "scopes": ["read"]}, headers=bearer(first)
                 )
                 made.append(answer.json()["token"])
-                told += answer.text.replace(made[-1], "")
+                seen += answer.text.replace(made[-1], "")
             gone = f"/tokens/{answer.json()['id']}"
             (await client.delete(gone, headers=bearer(first))).raise_for_status()
             for text in made:
                 for method, path in ROUTES:
-                    told += await every_way(client, method, path, text)
+                    seen += await every_way(client, method, path, text)
         for text in (first, unknown):
-            told += await on_the_command_line(server, fixture.folder, text)
-        # At the end the first is still good, so that what is above was no long row of 401.
+            seen += await on_the_command_line(server, fixture.folder, text)
+        # The first token is still valid, so the responses above were not all 401.
         assert (await get(server, "/status", first)).is_success
         await server.stop()
-    told += "".join(map(str, server.log)) + server.text
+    seen += "".join(map(str, server.log)) + server.text
     assert "write" in {entry["event"] for entry in server.log}
     kept = b"".join(path.read_bytes() for path in fixture.folder.rglob("*") if path.is_file())
     for text in made:
-        assert text not in told
+        assert text not in seen
         assert text.encode() not in kept
 
 
@@ -56,7 +56,7 @@ async def get(server: ServerProcess, path: str, token: str) -> httpx.Response:
 
 
 async def every_way(client: httpx.AsyncClient, method: str, path: str, text: str) -> str:
-    """All answers to a token where it belongs, and where it does not."""
+    """Return all responses to a token, in the right places and in wrong ones."""
     body, target = BODIES.get((method, path)), filled(path)
     joint = "&" if "?" in target else "?"
     asked = [
@@ -71,17 +71,17 @@ async def every_way(client: httpx.AsyncClient, method: str, path: str, text: str
     if path != "/v1/watch":
         asked.append((target, body, bearer(text)))
     else:
-        asked = [one for one in asked if "authorization" not in one[2]]
+        asked = [each for each in asked if "authorization" not in each[2]]
         asked.append((f"{target}?zone={text}&from={text}", None, bearer(text)))
-    told = ""
+    seen = ""
     for url, json, headers in asked:
         response = await client.request(method, url, json=json, headers=headers)
-        told += response.text + str(response.headers)
+        seen += response.text + str(response.headers)
         if (method, path) == ("POST", "/v1/tokens") and response.status_code == 201:
             new = response.json()
-            told = told.replace(new["token"], "")
+            seen = seen.replace(new["token"], "")
             await client.delete(f"/tokens/{new['id']}", headers=bearer(text))
-    return told
+    return seen
 
 
 COMMANDS = [

@@ -80,7 +80,7 @@ async def test_first_token_from_file(fixture: ServerFixture) -> None:
         made = (await client.post("/tokens", json={"name": "x", "scopes": ["admin"]})).json()
         (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
         assert (await client.get("/tokens")).status_code == 401
-    # What was revoked stays so, whatever the file says.
+    # A revoked token stays revoked, whatever the file contains.
     async with fixture.serve() as server, fixture.client(server, token=text) as client:
         assert (await client.get("/tokens")).status_code == 401
         bearer = {"authorization": f"Bearer {made['token']}"}
@@ -112,9 +112,9 @@ async def test_tokens_are_not_logged(
         await client.put(ONE, json=BODY)
         await client.get(f"/records?token={text}")
         await client.get(f"/nothing/{text}", headers={"authorization": "Bearer x"})
-    told = "".join(capfd.readouterr())
-    assert text not in told
-    assert made["token"] not in told
+    output = "".join(capfd.readouterr())
+    assert text not in output
+    assert made["token"] not in output
 
 
 async def test_api_requires_state_directory(fixture: ServerFixture) -> None:
@@ -158,7 +158,7 @@ async def test_registered_records_take_precedence(fixture: ServerFixture) -> Non
         await client.put(ONE, json=BODY)
         assert await answers(server, "web") == ["10.0.0.1"]
         found = (await client.get("/explain?name=web.lab.internal")).json()["records"]
-        assert [one["hidden"] for one in found] == ["", "registry comes first"]
+        assert [each["hidden"] for each in found] == ["", "registry comes first"]
 
 
 async def test_address_in_use_is_reported(fixture: ServerFixture) -> None:
@@ -228,7 +228,7 @@ async def test_renewed_tls_certificate_is_loaded(fixture: ServerFixture) -> None
             async with asyncio.timeout(30):
                 while not await _trusted(fixture, server, new):  # noqa: ASYNC110 - no event tells it
                     await asyncio.sleep(0.05)
-            # Its connection is still there: it would not trust another.
+            # The client uses its old connection: it would not trust a new one.
             assert (await client.get(ONE)).status_code == 200
         assert not await _trusted(fixture, server, old)
         cert.write_text("no certificate")
@@ -322,10 +322,10 @@ async def test_shared_secrets_are_reported(
     with capture_logs() as logs:
         async with fixture.serve():
             pass
-    told = " ".join(entry["event"] for entry in logs)
-    assert told.count("other users can access") == warnings
-    assert ("chmod 700" in told) == (folder != 0o700)
-    assert ("chmod 600" in told) == (token != 0o600)
+    output = " ".join(entry["event"] for entry in logs)
+    assert output.count("other users can access") == warnings
+    assert ("chmod 700" in output) == (folder != 0o700)
+    assert ("chmod 600" in output) == (token != 0o600)
 
 
 async def test_files_of_the_state_are_private(fixture: ServerFixture) -> None:

@@ -1,4 +1,4 @@
-"""A state directory that can't be used: ``musterd serve`` ends and says why, and harms nothing."""
+"""A state directory that can't be used: ``musterd serve`` reports why, and changes nothing."""
 
 import asyncio
 import hashlib
@@ -73,16 +73,16 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("damage", "told"), [case[1:] for case in DAMAGE],
+@pytest.mark.parametrize(("damage", "message"), [case[1:] for case in DAMAGE],
                          ids=[case[0] for case in DAMAGE])  # fmt: skip
 async def test_unreadable_store_stops_server(
-    fixture: ServerFixture, damage: Callable[[Path], object], told: str
+    fixture: ServerFixture, damage: Callable[[Path], object], message: str
 ) -> None:
     path = await filled(fixture)
     damage(path)
     before = digest(path)
     async with fixture.process() as server:
-        await refused(server, told)
+        await refused(server, message)
     assert digest(path) == before
 
 
@@ -90,11 +90,11 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def refused(server: ServerProcess, told: str) -> None:
-    """It ends, and says what is wrong in one line."""
+async def refused(server: ServerProcess, message: str) -> None:
+    """The server ends, and describes the problem in one line."""
     assert await asyncio.wait_for(server.process.wait(), 30) == 1
     await server.kill()
-    assert re.search(told, server.text), server.text
+    assert re.search(message, server.text), server.text
     assert server.text.count("\n") == 1
     assert "ready" not in [entry["event"] for entry in server.log]
 

@@ -1,4 +1,4 @@
-"""Records whose name belongs to another zone than the one they were registered under."""
+"""Records whose name no longer belongs to the zone that they were registered under."""
 
 import asyncio
 import os
@@ -302,7 +302,7 @@ async def test_scope_of_the_zone_of_a_name_is_needed_for_its_strays(api: ApiKit)
     await api.ok("PUT", f"{CHILD}/two", {"data": "10.0.0.2"}, token=child)
     assert await listed(api, CHILD) == ["10.0.0.1", "10.0.0.2"]
     await strand(api, (LAB,), BOTH, PARENT)
-    # Its own record, and nothing of the other zone.
+    # The record of this zone, and none of the other.
     await api.ok("DELETE", f"{PARENT}/one", token=parent)
     assert await listed(api, CHILD) == ["10.0.0.2"]
 

@@ -1,4 +1,4 @@
-"""Watches under load: no gap, nothing twice, and no memory for those who are slow."""
+"""Watches under load: no gap, no repetition, and bounded memory for slow clients."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ def change(kind: str, record: dict[str, Any]) -> Change:
 
 
 class Writing:
-    """Clients that write until they are told to stop."""
+    """Clients that write until they are stopped."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -47,9 +47,9 @@ class ResumingWatcher:
         self.connections = 0
 
     async def watch(self, client: httpx.AsyncClient, chance: random.Random, end: str) -> bool:
-        """Take some events; whether the record with the data ``end`` was among them.
+        """Take events until an error; return whether a record with the data ``end`` was among them.
 
-        What has no id yet is of a revision that comes again.
+        Drop events without an id: their revision is sent again.
         """
         self.connections += 1
         most, waiting = chance.randint(1, 50), list[Change]()
@@ -74,7 +74,7 @@ async def test_disconnected_client_resumes_without_gap(fixture: ServerFixture) -
         async with fixture.process() as server:
             await server.ready()
             await disturbed(server, watchers, seed)
-            expected = await told_by_history(server)
+            expected = await changes_in_history(server)
             await server.stop()
     assert len(expected) > 100
     for watcher in watchers:
@@ -83,7 +83,7 @@ async def test_disconnected_client_resumes_without_gap(fixture: ServerFixture) -
 
 
 async def disturbed(server: ServerProcess, watchers: list[ResumingWatcher], seed: int) -> None:
-    """Write for a while, and watch until all of that is seen."""
+    """Write for a while, and watch until all writes are seen."""
     writing, end = Writing(), f"10.0.0.{seed}"
 
     async def follow(watcher: ResumingWatcher, chance: random.Random) -> None:
@@ -102,7 +102,7 @@ async def disturbed(server: ServerProcess, watchers: list[ResumingWatcher], seed
         (await client.put("/records/lab.internal/end/A/x", json={"data": end})).raise_for_status()
 
 
-async def told_by_history(server: ServerProcess) -> list[Change]:
+async def changes_in_history(server: ServerProcess) -> list[Change]:
     """All changes, as the history has them."""
     pages: list[list[dict[str, Any]]] = []
     after = ""
@@ -112,12 +112,12 @@ async def told_by_history(server: ServerProcess) -> list[Change]:
             page = (await client.get(query)).json()
             pages.append(page["entries"])
             after = page["next"]
-    told: dict[int, list[Change]] = {}
+    by_revision: dict[int, list[Change]] = {}
     for entry in (entry for page in pages for entry in page):
         kind, record = ("put", entry["record"]) if entry["record"] else ("delete", entry["before"])
         record["revision"] = entry["revision"]
-        told.setdefault(entry["revision"], []).append(change(kind, record))
-    return [one for revision in sorted(told) for one in told[revision]]
+        by_revision.setdefault(entry["revision"], []).append(change(kind, record))
+    return [each for revision in sorted(by_revision) for each in by_revision[revision]]
 
 
 SLOW = 40
@@ -127,7 +127,7 @@ DESCRIPTION = "x" * 900
 
 
 async def test_slow_clients_use_bounded_memory(fixture: ServerFixture) -> None:
-    """The data that 40 clients leave unread is 600 MB in all."""
+    """The 40 clients leave 600 MB of data unread."""
     async with fixture.process() as server:
         await server.ready()
         async with server.client() as client, AsyncExitStack() as stack:
@@ -152,7 +152,7 @@ async def write(client: httpx.AsyncClient, turn: int) -> None:
 
 
 def resident(server: ServerProcess) -> int:
-    """Bytes of memory that the server's process has."""
+    """Return the bytes of memory of the server's process."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Zones: how they are, what they answer in one file, and files into the registry."""
+"""Zones: their state, their export, and imports into the registry."""
 
 from pathlib import Path
 from typing import Any

@@ -35,7 +35,7 @@ class Outcome(Enum):
 
 
 class Write(NamedTuple):
-    """One write of a name. begun, ended: seconds of the steady clock; told: by the API."""
+    """One write of a name. begun, ended: seconds of the steady clock; detail: of the response."""
 
     server: str
     name: str
@@ -44,7 +44,7 @@ class Write(NamedTuple):
     ended: float
     outcome: Outcome
     revision: int | None
-    told: str
+    detail: str
 
 
 class Answer(Enum):
@@ -68,7 +68,7 @@ class Seen(NamedTuple):
     stale: bool
     asked: float
     answered: float
-    told: str = ""
+    detail: str = ""
 
 
 class Version(NamedTuple):
@@ -88,7 +88,7 @@ class PastVersions:
         self.writes: dict[str, list[Write]] = defaultdict(list)
         for write in writes:
             self.writes[write.name].append(write)
-        self.versions = {name: _versions(told) for name, told in self.writes.items()}
+        self.versions = {name: _versions(writes) for name, writes in self.writes.items()}
         self._places: dict[tuple[str, Value], list[int]] = defaultdict(list)
         self._done: dict[str, list[tuple[float, int]]] = defaultdict(list)
         for name, versions in self.versions.items():
@@ -114,12 +114,12 @@ def _versions(writes: Sequence[Write]) -> list[Version]:
     for write in happened:
         lows.append(lows[-1] if write.revision is None else float(write.revision))
     values = [Value(), *(write.value for write in happened)]
-    told = [None, *happened]
+    befores = [None, *happened]
     highs = [inf]
     for low, write in zip(reversed(lows[1:]), reversed(happened), strict=True):
         highs.append(highs[-1] if write.revision is None else low)
     highs.reverse()
-    return [Version(*one) for one in zip(values, lows, highs, told, strict=True)]
+    return [Version(*answer) for answer in zip(values, lows, highs, befores, strict=True)]
 
 
 class Run(NamedTuple):
@@ -127,22 +127,22 @@ class Run(NamedTuple):
 
     seen: Sequence[Seen]
 
-    def tell(self, at: int, why: str) -> str:
+    def describe(self, at: int, why: str) -> str:
         """Describe an answer and the earlier answers for its name."""
-        one = self.seen[at]
-        earlier = (other for other in reversed(self.seen[:at]) if other.name == one.name)
+        answer = self.seen[at]
+        earlier = (other for other in reversed(self.seen[:at]) if other.name == answer.name)
         before = [*islice(earlier, SHOWN)][::-1]
-        lines = [f"{one.server} (start {one.run}): {one.name}: {why}"]
-        lines += [f"    {shown(other)}" for other in [*before, one]]
+        lines = [f"{answer.server} (start {answer.run}): {answer.name}: {why}"]
+        lines += [f"    {shown(other)}" for other in [*before, answer]]
         return "\n".join(lines)
 
 
-def shown(one: Seen) -> str:
+def shown(answer: Seen) -> str:
     """Format an answer as one line."""
-    value = " ".join(sorted(one.value)) or "nothing"
-    stale = ", stale" if one.stale else ""
-    told = f" {one.told}" if one.told else ""
-    return f"at {one.asked:.3f}: {one.kind.value} {value}{stale}{told}"
+    value = " ".join(sorted(answer.value)) or "nothing"
+    stale = ", stale" if answer.stale else ""
+    detail = f" {answer.detail}" if answer.detail else ""
+    return f"at {answer.asked:.3f}: {answer.kind.value} {value}{stale}{detail}"
 
 
 def wrong(
@@ -164,13 +164,13 @@ def wrong(
 def answers(run: Run) -> Iterator[str]:
     """Check that each query is answered and an answered name isn't loading again."""
     known: set[tuple[int, str]] = set()
-    for at, one in enumerate(run.seen):
-        if one.kind is Answer.WRONG:
-            yield run.tell(at, "is not answered as it must be")
-        elif one.kind is Answer.VALUE:
-            known.add((one.run, one.name))
-        elif (one.run, one.name) in known:
-            yield run.tell(at, "is loading after it was answered")
+    for at, answer in enumerate(run.seen):
+        if answer.kind is Answer.WRONG:
+            yield run.describe(at, "is not answered as it must be")
+        elif answer.kind is Answer.VALUE:
+            known.add((answer.run, answer.name))
+        elif (answer.run, answer.name) in known:
+            yield run.describe(at, "is loading after it was answered")
 
 
 def _begun(version: Version) -> float:
@@ -186,17 +186,17 @@ class _Least:
         self.bound = 0.0
         self._recent: deque[tuple[float, float]] = deque()
 
-    def take(self, past: PastVersions, one: Seen) -> bool:
+    def take(self, past: PastVersions, answer: Seen) -> bool:
         """Advance to an answer; return whether it was allowed."""
-        while self._recent and self._recent[0][0] < one.asked - BATCH_SECONDS:
+        while self._recent and self._recent[0][0] < answer.asked - BATCH_SECONDS:
             self.bound = max(self.bound, self._recent.popleft()[1])
-        versions, same = past.versions[one.name], past.places(one.name, one.value)
-        later = same[bisect_left(same, self.versions.get(one.name, 0)) :]
+        versions, same = past.versions[answer.name], past.places(answer.name, answer.value)
+        later = same[bisect_left(same, self.versions.get(answer.name, 0)) :]
         found = next((number for number in later if versions[number].high > self.bound), None)
-        if found is None or _begun(versions[found]) > one.answered:
+        if found is None or _begun(versions[found]) > answer.answered:
             return False
-        self.versions[one.name] = found
-        self._recent.append((one.answered, versions[found].low))
+        self.versions[answer.name] = found
+        self._recent.append((answer.answered, versions[found].low))
         return True
 
 
@@ -207,36 +207,36 @@ def backwards(past: PastVersions, run: Run, crashed: Container[int] = ()) -> Ite
     may be older than answers before the crash, but never go back among themselves.
     """
     least, restored, number = _Least(), _Least(), 0
-    for at, one in enumerate(run.seen):
-        if one.run != number:
-            restored, number = _Least(), one.run
-        if one.kind is not Answer.VALUE:
+    for at, answer in enumerate(run.seen):
+        if answer.run != number:
+            restored, number = _Least(), answer.run
+        if answer.kind is not Answer.VALUE:
             continue
         bounds = [least]
-        if one.run in crashed:
-            bounds = [restored] if one.stale else [restored, least]
-        broken = next((bound for bound in bounds if not bound.take(past, one)), None)
+        if answer.run in crashed:
+            bounds = [restored] if answer.stale else [restored, least]
+        broken = next((bound for bound in bounds if not bound.take(past, answer)), None)
         if broken is None:
             continue
-        same = past.places(one.name, one.value)
-        before = broken.versions.get(one.name, 0)
+        same = past.places(answer.name, answer.value)
+        before = broken.versions.get(answer.name, 0)
         if not same:
-            yield run.tell(at, f"never was so{_told_of(past, one)}")
-        elif _begun(past.versions[one.name][same[0]]) > one.answered:
-            yield run.tell(at, "was not written yet")
+            yield run.describe(at, f"never was so{_refusal_of(past, answer)}")
+        elif _begun(past.versions[answer.name][same[0]]) > answer.answered:
+            yield run.describe(at, "was not written yet")
         elif same[-1] < before:
-            was = _of(past.versions[one.name][before])
-            yield run.tell(at, f"went back, {was} was answered before")
+            was = _of(past.versions[answer.name][before])
+            yield run.describe(at, f"went back, {was} was answered before")
         else:
-            yield run.tell(at, f"is of before revision {broken.bound:.0f}, answered for others")
+            yield run.describe(at, f"is of before revision {broken.bound:.0f}, answered for others")
 
 
-def _told_of(past: PastVersions, one: Seen) -> str:
+def _refusal_of(past: PastVersions, answer: Seen) -> str:
     """Explain a value that never existed: a refused write, or parts of several writes."""
-    refused = [w for w in past.writes[one.name] if w.value == one.value]
-    parts = [_of(v) for v in past.versions[one.name] if v.value & one.value]
+    refused = [w for w in past.writes[answer.name] if w.value == answer.value]
+    parts = [_of(v) for v in past.versions[answer.name] if v.value & answer.value]
     if refused:
-        return f", its write was refused: {refused[0].told}"
+        return f", its write was refused: {refused[0].detail}"
     return f", it has parts of {'; '.join(parts)}" if parts else ""
 
 
@@ -250,22 +250,22 @@ def _of(version: Version) -> str:
 
 def unmarked(past: PastVersions, run: Run, seconds: float) -> Iterator[str]:
     """Check that answers without a stale mark are at most ``seconds`` old."""
-    for at, one in enumerate(run.seen):
-        if one.kind is not Answer.VALUE or one.stale:
+    for at, answer in enumerate(run.seen):
+        if answer.kind is not Answer.VALUE or answer.stale:
             continue
-        least = past.last_done(one.name, one.asked - seconds)
-        if max(past.places(one.name, one.value), default=least) < least:
-            was = _of(past.versions[one.name][least])
-            yield run.tell(at, f"is not marked, and was {was} before")
+        least = past.last_done(answer.name, answer.asked - seconds)
+        if max(past.places(answer.name, answer.value), default=least) < least:
+            was = _of(past.versions[answer.name][least])
+            yield run.describe(at, f"is not marked, and was {was} before")
 
 
 def marked(seen: Iterable[Seen], since: float, until: float, *, stale: bool) -> Iterator[str]:
     """Check that between two times all answers, or none, are marked as stale."""
-    for one in seen:
-        within = since < one.asked and one.answered < until
-        if within and one.kind is Answer.VALUE and one.stale is not stale:
+    for answer in seen:
+        within = since < answer.asked and answer.answered < until
+        if within and answer.kind is Answer.VALUE and answer.stale is not stale:
             word = "is not marked" if stale else "is marked"
-            yield f"{one.server}: {one.name}: {word} as stale: {shown(one)}"
+            yield f"{answer.server}: {answer.name}: {word} as stale: {shown(answer)}"
 
 
 def kept(past: PastVersions, found: Mapping[str, Value], where: str) -> Iterator[str]:

@@ -66,9 +66,9 @@ class Prober:
                 # The server was stopped meanwhile.
                 return
             await asyncio.sleep(PAUSE)
-        kind, value, stale, told = read(reply)
+        kind, value, stale, detail = read(reply)
         self.seen.append(
-            Seen(self.server.name, run, name, kind, value, stale, asked, loop.time(), told)
+            Seen(self.server.name, run, name, kind, value, stale, asked, loop.time(), detail)
         )
 
     async def _once(self, asking: socket.socket, name: str) -> dns.message.Message:

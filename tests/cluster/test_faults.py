@@ -103,7 +103,7 @@ async def test_server_that_slept_through_compaction_marks_answers(cluster: Clust
 
 @pytest.mark.skipif(LENGTH < 1, reason="a server sleeps for long: make faults")
 async def test_server_that_slept_as_etcd_was_lost_marks_answers(cluster: Cluster) -> None:
-    """It notices when it wakes and marks its answers as stale until etcd returns."""
+    """A server that wakes up marks its answers as stale until etcd returns."""
     sleeper = cluster.servers[-1]
     async with cluster.watched():
         await cluster.stop_writes(sleeper)

@@ -82,7 +82,7 @@ async def fill(store: EtcdStore) -> None:
 async def test_rrset_changes_in_one_step_after_relist(
     etcd: Etcd, after: list[tuple[str, ...]]
 ) -> None:
-    """It was replaced, and the history compacted, while nobody watched."""
+    """The state was replaced, and the history compacted, while nobody watched."""
     async with EtcdStore(etcd.options()) as store:
         await replace(store, "A", "10.0.0.1", "10.0.0.2", "10.0.0.3")
         await fill(store)

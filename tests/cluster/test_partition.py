@@ -64,7 +64,7 @@ async def parted(tmp_path: Path) -> AsyncIterator[Parted]:
 async def test_server_cut_off_from_etcd_marks_answers_and_refuses_writes(
     parted: Parted, ending: str
 ) -> None:
-    """It answers with stale marks and refuses writes; the other server isn't affected.
+    """A cut-off server answers with stale marks and refuses writes; the other isn't affected.
 
     The changes it missed are compacted, so it must list again.
     """

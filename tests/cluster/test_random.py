@@ -70,12 +70,12 @@ class StoreWorld:
         if self.chance.random() < 0.1:
             return self.chance.choice(BAD)
         number = self.chance.randrange(5)
-        told: dict[str, Any] = {"data": f"10.0.0.{number}" if b"/A/" in key else f'"{number}"'}
+        fields: dict[str, Any] = {"data": f"10.0.0.{number}" if b"/A/" in key else f'"{number}"'}
         if self.chance.random() < 0.5:
-            told["ttl"] = self.chance.randrange(60)
+            fields["ttl"] = self.chance.randrange(60)
         if self.chance.random() < 0.1:
-            told["lease_ttl"] = self.chance.randrange(1, 60)
-        return json.dumps(told).encode()
+            fields["lease_ttl"] = self.chance.randrange(1, 60)
+        return json.dumps(fields).encode()
 
     def put(self) -> PutOp:
         key = self.key()
@@ -146,7 +146,7 @@ class StoreWorld:
             self.end(lease)
 
     def end(self, lease: int) -> None:
-        self.model = {key: told for key, told in self.model.items() if told[1] != lease}
+        self.model = {key: entry for key, entry in self.model.items() if entry[1] != lease}
 
     async def compact(self) -> None:
         page = await self.store.range(b"/", limit=1)
@@ -171,7 +171,7 @@ class StoreWorld:
         """Wait for leases to expire and a last write to arrive, then compare everything."""
         for lease in self.ending:
             # A lease may be reported as expired before its keys are deleted.
-            while lease in {told[1] for told in (await self.entries()).values()}:  # noqa: ASYNC110
+            while lease in {entry[1] for entry in (await self.entries()).values()}:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             self.end(lease)
         self.ending.clear()
@@ -207,11 +207,11 @@ def answered(model: Mapping[bytes, tuple[bytes, int]], zone: str) -> list[str]:
         parts = key.split(b"/")[4:]
         if key in BAD_KEYS or value in BAD or len(parts) != 4 or parts[0] != zone.encode():
             continue
-        told = json.loads(value)
-        ttl = told.get("ttl", TTL)
+        fields = json.loads(value)
+        ttl = fields.get("ttl", TTL)
         data, ttls = rrsets.setdefault((parts[1].decode(), parts[2].decode()), (set(), []))
-        data.add(told["data"])
-        ttls.append(min(ttl, told.get("lease_ttl", ttl)))
+        data.add(fields["data"])
+        ttls.append(min(ttl, fields.get("lease_ttl", ttl)))
     return sorted(
         f"{zone if owner == '@' else f'{owner}.{zone}'}. {min(ttls)} {rtype} {address}"
         for (owner, rtype), (data, ttls) in rrsets.items()

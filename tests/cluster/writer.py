@@ -105,21 +105,28 @@ class ServerWriter:
     async def _write(self, client: httpx.AsyncClient, run: int, name: str, asked: Request) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        outcome, revision, told = Outcome.UNSURE, None, "cancelled"
+        outcome, revision, reason = Outcome.UNSURE, None, "cancelled"
         try:
             path = f"/records/{ZONE}/{asked.path}"
             answer = await client.request(asked.method, path, json=asked.body)
-            outcome, revision, told = self._judge(answer)
+            outcome, revision, reason = self._judge(answer)
         except httpx.HTTPError as error:
-            told = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, httpx.ConnectError):
                 outcome = Outcome.REFUSED
             if self.server.dns is not None and self.server.runs == run:
-                self._fault(f"{name}: no answer after {loop.time() - begun:.1f} s: {told}")
+                self._fault(f"{name}: no answer after {loop.time() - begun:.1f} s: {reason}")
         finally:
             self.writes.append(
                 Write(
-                    self.server.name, name, asked.value, begun, loop.time(), outcome, revision, told
+                    self.server.name,
+                    name,
+                    asked.value,
+                    begun,
+                    loop.time(),
+                    outcome,
+                    revision,
+                    reason,
                 )
             )
 
@@ -129,25 +136,25 @@ class ServerWriter:
         if "json" not in answer.headers.get("content-type", ""):
             self._fault(f"{answer.status_code} without a problem document: {answer.text}")
             return Outcome.UNSURE, None, answer.text
-        told = answer.json()
+        reason = answer.json()
         if answer.is_success:
-            return Outcome.DONE, told["revision"], str(answer.status_code)
-        text = f"{answer.status_code} {told.get('detail')}"
+            return Outcome.DONE, reason["revision"], str(answer.status_code)
+        text = f"{answer.status_code} {reason.get('detail')}"
         match answer.status_code:
-            case httpx.codes.NOT_FOUND if told["type"] == "urn:musterd:problem:not-registered":
+            case httpx.codes.NOT_FOUND if reason["type"] == "urn:musterd:problem:not-registered":
                 # The record to delete is absent: the write before it didn't happen.
                 return Outcome.DONE, None, text
             case httpx.codes.SERVICE_UNAVAILABLE:
-                self._judge_refusal(answer, told)
+                self._judge_refusal(answer, reason)
                 return Outcome.UNSURE if UNSURE in text else Outcome.REFUSED, None, text
         self._fault(f"unexpected: {text}")
         return Outcome.UNSURE, None, text
 
-    def _judge_refusal(self, answer: httpx.Response, told: dict[str, Any]) -> None:
+    def _judge_refusal(self, answer: httpx.Response, reason: dict[str, Any]) -> None:
         """Check that a refusal names the cause and has Retry-After."""
-        detail = str(told.get("detail", ""))
+        detail = str(reason.get("detail", ""))
         if not CLEAR.search(detail) or "retry-after" not in answer.headers:
-            self._fault(f"unclear: {answer.headers} {told}")
+            self._fault(f"unclear: {answer.headers} {reason}")
 
     def _fault(self, text: str) -> None:
         self.wrong.append(f"{self.server.name} API: {text}")

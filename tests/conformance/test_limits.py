@@ -107,7 +107,7 @@ def test_every_nth_answer_above_limit_is_truncated() -> None:
 
 
 def test_slipped_answer_is_empty() -> None:
-    """It is not larger than its question, so there is no amplification."""
+    """A slipped answer is not larger than its question, so there is no amplification."""
     core = core_with_zone(ZONE, rate_limit=1, rate_slip=1)
     query = Question(WWW, 1, edns=Edns()).wire()
     core.answer(query, "192.0.2.77")

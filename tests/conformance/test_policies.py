@@ -135,7 +135,7 @@ def test_sticky_gives_same_address_to_same_client() -> None:
 @pytest.mark.parametrize("weights", [None, [1, 2, 3, 4, 5]], ids=["equal", "weighted"])
 @pytest.mark.parametrize("gone", FIVE)
 def test_sticky_moves_only_clients_of_removed_address(gone: int, weights: list[int] | None) -> None:
-    """They move to all other addresses, and return when the address is back."""
+    """The clients of a removed address move to all others, and return when it is back."""
     core = with_policy(FIVE, POLICY_STICKY, weights=weights)
     before = sticky(core)
     left = [address for address in FIVE if address != gone]

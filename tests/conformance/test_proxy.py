@@ -55,7 +55,7 @@ def test_allowed_client_behind_proxy_is_answered(core: Core, client: str, transp
 
 @pytest.mark.parametrize("client", [STRANGER, "2001:db8::1"])
 def test_forbidden_client_behind_proxy_is_refused(core: Core, client: str) -> None:
-    """It is not enough that the proxy is allowed."""
+    """The access list must allow the client; allowing the proxy is not enough."""
     assert rcode(core, proxied(client) + QUERY) == REFUSED
 
 
@@ -88,7 +88,7 @@ def test_truncated_header_gets_no_reply(core: Core) -> None:
 
 
 def test_untrusted_header_is_malformed_query(core: Core) -> None:
-    """It can't be used to evade the access list."""
+    """A forged header can't be used to evade the access list."""
     reply = core.answer(proxied(FRIEND4) + QUERY, STRANGER)
     assert reply is None or dns.message.from_wire(reply, ignore_trailing=True).rcode() != NOERROR
     assert rcode(core, QUERY, FRIEND4) == NOERROR

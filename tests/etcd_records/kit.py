@@ -41,7 +41,7 @@ def wire(*names: str) -> tuple[bytes, ...]:
 
 
 class IndexModel:
-    """An index, and the rows that it told."""
+    """An index, and the rows that it reported."""
 
     def __init__(
         self,
@@ -83,26 +83,26 @@ class IndexModel:
         self.index.delete(self.key(path), self.revision)
 
     def take(self, steps: int = 1_000_000) -> None:
-        """Take what is new, of names with many services no more than so many steps."""
+        """Take all changes. steps: maximum steps for names with many services."""
         self.note(self.index.take(0.0))
         for _ in range(steps):
-            told = next(self.later, None)
-            if told is not None:
-                self.note(told)
+            step = next(self.later, None)
+            if step is not None:
+                self.note(step)
             elif self.index.waits:
                 self.later = self.index.later(0.0)
             else:
                 break
 
     def note(self, several: Iterable[Report]) -> None:
-        for told in several:
-            match told:
+        for change in several:
+            match change:
                 case Put(key, revision, _, records):
                     self.rows[key] = revision, records
                 case Delete(key):
                     self.rows.pop(key, None)
                 case Fault(where, reason):
-                    self.faults.append(told)
+                    self.faults.append(change)
                     self.problems[where] = reason
                 case Resolved(where):
                     del self.problems[where]
@@ -154,7 +154,7 @@ class Fed:
 
     @property
     def state(self) -> str:
-        (report,) = [one for one in self.catalog.source_reports() if one.name == NAME]
+        (report,) = [each for each in self.catalog.source_reports() if each.name == NAME]
         return report.state
 
     @property
@@ -188,7 +188,7 @@ async def feeding(
     clock: Callable[[], Clock] = ManualClock,
     catalog: Catalog | None = None,
 ) -> AsyncIterator[Fed]:
-    """A catalog of zones, new or given, that is fed from an etcd, when it has synced."""
+    """A catalog of zones, new or given, that is fed from an etcd and has synced."""
     if catalog is None:
         catalog = Catalog(core, clock())
         await catalog.reconfigure(settings(zones, layout=layout))

@@ -1,4 +1,4 @@
-"""KeyCodec in, the RRsets of names out; relative to lab.internal."""
+"""Keys in, the RRsets of names out; relative to lab.internal."""
 
 from typing import Any
 
@@ -441,7 +441,7 @@ def test_unreadable_value_is_reported_with_its_key() -> None:
 
 
 def test_rows_have_the_key_of_their_name() -> None:
-    """A name of one key has that as its own; else that of all below it."""
+    """A name with one key has the key of its own; any other, the key of all keys below it."""
     found = model({"web/a": V4})
     assert sorted(found.rows) == [
         "/skydns/internal/lab/...",

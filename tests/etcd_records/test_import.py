@@ -49,7 +49,7 @@ async def keys(etcd: Etcd) -> dict[str, object]:
     """Return the keys of API v3."""
     async with EtcdClient(etcd.options()) as client:
         found = (await client.range(*span(b"/"))).entries
-    return {one.key.decode(): json.loads(one.value) for one in found}
+    return {each.key.decode(): json.loads(each.value) for each in found}
 
 
 def musterd(etcd: Etcd, *more: str) -> int:
@@ -62,15 +62,15 @@ async def test_second_copy_changes_nothing(etcd: Etcd, capsys: Capture) -> None:
     assert "4 would be copied" in capsys.readouterr().out
     assert await keys(etcd) == {}
     assert await _run(etcd, *to) == 1
-    told = capsys.readouterr()
-    assert [line.strip() for line in told.out.splitlines()] == [
+    output = capsys.readouterr()
+    assert [line.strip() for line in output.out.splitlines()] == [
         "8 keys found",
         "4 copied",
         "2 skipped: used by scanners and schedulers only",
         "1 skipped: they have a TTL, so their writer must write them again",
         "1 skipped: unreadable",
     ]
-    assert "/hades/internal/lab/bad: its value is not valid JSON" in told.err
+    assert "/hades/internal/lab/bad: its value is not valid JSON" in output.err
     assert await keys(etcd) == RECORDS
     assert await _run(etcd, *to) == 1
     assert "4 unchanged" in capsys.readouterr().out
@@ -98,7 +98,7 @@ async def test_other_value_is_kept_unless_replace(etcd: Etcd, capsys: Capture) -
 async def test_keys_are_printed_as_json(etcd: Etcd, capsys: Capture) -> None:
     assert await _run(etcd) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {one["key"]: json.loads(one["value"]) for one in lines} == RECORDS
+    assert {each["key"]: json.loads(each["value"]) for each in lines} == RECORDS
 
 
 async def test_server_without_api_v2_is_reported(
@@ -149,9 +149,9 @@ async def test_login_of_the_target(
         with monkeypatch.context() as patch:
             patch.setenv(name, "pa55")
             await _run(etcd, *to)
-        told = capsys.readouterr()
-        assert found in told.out
-        assert "crosses the network in plain text" in told.err
+        output = capsys.readouterr()
+        assert found in output.out
+        assert "crosses the network in plain text" in output.err
     (tmp_path / "password").write_text("pa55")
     await _run(etcd, *to, "--password-file", str(tmp_path / "password"))
     assert "4 unchanged" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Large names: what they cost other names, and how they are truncated."""
+"""Large names: their cost to other names, and their truncation."""
 
 import json
 from typing import Any
@@ -15,13 +15,13 @@ def address(number: int, **more: Any) -> dict[str, Any]:
 
 
 def looked(made: IndexModel) -> int:
-    """Services that are looked at when what is new is taken."""
+    """Return the number of services that are read when changes are taken."""
     made.note(made.index.take(0.0))
     return made.index._resolver.services_read
 
 
 def test_put_reads_no_large_name() -> None:
-    """A chain of labels with many keys at its end, and aliases to all of it."""
+    """A chain of labels with many keys at its end, and aliases to all names of it."""
     chain = ["/".join(str(label % 10) for label in range(depth)) for depth in range(1, 60)]
     made = model({f"{chain[-1]}/k{n}": address(n) for n in range(300)})
     assert made.index._dirty == {}
@@ -56,7 +56,7 @@ def test_new_alias_to_a_large_name_is_resolved_in_the_background() -> None:
 
 
 def test_many_changed_names_are_resolved_in_the_background() -> None:
-    """Aliases that are small, one by one, of one name that changes."""
+    """Many small aliases of one name that changes."""
     values: dict[str, Any] = {f"some/k{number}": address(number) for number in range(90)}
     for number in range(100):
         values[f"alias{number}"] = {"host": "some.lab.internal", "port": 80}
@@ -68,7 +68,7 @@ def test_many_changed_names_are_resolved_in_the_background() -> None:
 
 
 def test_alias_follows_a_target_that_is_listed_later() -> None:
-    """While the target waits, as much was looked at before."""
+    """The reads of one step are used up before the target is listed."""
     made = IndexModel()
     paths = [f"m{m:02}/k{k:02}" for m in range(LIMITS.max_at_once // 50) for k in range(60)]
     paths = ["alias", *paths, "web/1", "web/2"]
@@ -81,7 +81,7 @@ def test_alias_follows_a_target_that_is_listed_later() -> None:
 
 
 def aliases(number: int) -> IndexModel:
-    """A name with so many aliases, each of a name with an address; nothing is told yet."""
+    """A name with so many aliases, each of a name with an address; nothing is reported yet."""
     made = IndexModel()
     for n in range(number):
         made.put(f"alias/x{n}", {"host": f"t{n}.lab.internal"})
@@ -103,8 +103,8 @@ def test_many_aliases_are_followed_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
     made.put("alias/x0", {"host": "t1.lab.internal"})
     made.note(made.index.take(0.0))
     most = total = 0
-    for told in made.index.later(0.0):
-        made.note(told)
+    for reports in made.index.later(0.0):
+        made.note(reports)
         most, total, calls = max(most, calls), total + calls, 0
     assert total >= 500
     assert most <= LIMITS.follow_step + 1
@@ -158,7 +158,7 @@ def test_truncated_name_is_a_fault_until_it_is_smaller() -> None:
     assert "more than 1000 keys" in made.problems[wheres[0]]
     made.put("web/k1002", address(1002))
     made.take()
-    assert len(made.problems) == 2, "told once"
+    assert len(made.problems) == 2, "reported once"
     for number in (0, 1002, 1001):
         assert sorted(made.problems) == wheres
         made.delete(f"web/k{number:04}")
@@ -197,7 +197,7 @@ def test_unreadable_key_is_a_fault_until_fixed_or_deleted() -> None:
     made = model({"a": b"{", "b": b"{", "c d": address(1)})
     base = "/skydns/internal/lab"
     assert sorted(made.problems) == [f"{base}/a", f"{base}/b", f"{base}/c d"]
-    # Of the name, whose key is called the same.
+    # A fault of the name, whose key has the same text.
     made.put("a/x", address(1))
     made.take()
     assert f"{base}/a" in made.problems

@@ -64,7 +64,7 @@ def test_heads_sort_like_keys_in_etcd(layout: str) -> None:
     prefix = LAYOUTS[layout].prefix
     raws = sorted(f"{prefix}/internal/lab/{name}{end}".encode() for name in names)
     found = [keys(layout).read(raw) for raw in raws]
-    heads = [one.head for one in found if one]
+    heads = [each.head for each in found if each]
     assert heads == sorted(heads)
     assert [keys(layout).raw(head) for head in heads] == raws
     bounds = [keys(layout).bound(raw) for raw in raws]
@@ -95,7 +95,7 @@ def test_irregular_key_survives_a_round_trip() -> None:
     ],
 )
 def test_above_ends_at_the_highest_zone(path: str, above: list[str]) -> None:
-    assert [one.decode() for one in keys().above(path.encode())] == above
+    assert [each.decode() for each in keys().above(path.encode())] == above
 
 
 def test_names_and_paths_are_inverse() -> None:

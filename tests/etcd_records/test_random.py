@@ -1,4 +1,4 @@
-"""Whatever changes in whatever order: an index is as if it had been made of what is there.
+"""An index after random changes equals a new one of the same keys.
 
 ``OPERATIONS=200000 pytest tests/etcd_records/test_random.py`` does as many for each layout.
 """
@@ -22,7 +22,7 @@ MODES = [("skydns", True), ("skydns", False), ("hades", True), ("hades", False),
 LIMITS = NameLimits(
     max_records=4, max_followed=3, max_small=2, max_at_once=5, step=1, follow_step=1
 )
-"""With these, a few services are enough for a name to be truncated, or resolved later."""
+"""Low limits, so that names with few services are truncated, or resolved later."""
 
 
 def value(pick: random.Random, names: list[str]) -> Any:
@@ -89,7 +89,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
 
 
 def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> IndexModel:
-    """A model of what is there, listed in the order of the keys in a few steps."""
+    """Return a model of the present keys, listed in their order in a few steps."""
     made = IndexModel(layout, ZONES, subtree=subtree, limits=LIMITS)
     for number, (where, (what, revision)) in enumerate(sorted(held.items())):
         made.load(where, what, revision)

@@ -1,4 +1,4 @@
-"""A source on a real etcd: what is written is answered, and what happens to etcd is survived."""
+"""A source on a real etcd: it answers all writes, and survives all failures of etcd."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ class DirectWriter:
         await self._client.close()
 
     async def __call__(self, path: str, value: Any) -> int:
-        """Put a value, or delete for None; gives the revision."""
+        """Put a value, or delete the key for None; return the revision."""
         key = (BASE + path).encode()
         if value is None:
             return (await self._client.delete(key))[0]
@@ -110,7 +110,7 @@ async def test_unreadable_value_is_reported_and_others_are_answered(etcd: Etcd) 
 
 @pytest.mark.parametrize("version", BINARIES)
 async def test_login_limited_to_the_prefix(version: str, tmp_path: Path) -> None:
-    """And nothing else; a lease may hold other keys, too."""
+    """A role may read these keys only, although a lease may have others, too."""
     async with running(tmp_path, version) as etcd:
         await _reads(etcd)
 
@@ -227,8 +227,8 @@ async def test_compaction_causes_a_resync(etcd: Etcd) -> None:
             "w1": [], "w2": ["300 A 10.0.0.7"], "w3": ["300 A 10.0.0.3"],
             "w4": ["300 A 10.0.0.4"], "odd": [],
         }  # fmt: skip
-        told = {row[1] for batch in core.batches for row in batch}
-        assert b"\2w3\3lab\10internal\0" not in told
+        updated = {row[1] for batch in core.batches for row in batch}
+        assert b"\2w3\3lab\10internal\0" not in updated
 
 
 async def test_status_keys_are_followed(etcd: Etcd) -> None:

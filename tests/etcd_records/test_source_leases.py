@@ -1,4 +1,4 @@
-"""The TTLs that leases make: what is remembered of a lease, and what where it isn't told."""
+"""TTLs from leases: their cache, and lookups that are denied."""
 
 from musterd.kv import LeaseNotFound, StoreDenied
 from musterd.sources.changes import Fault, Resolved
@@ -8,7 +8,7 @@ GONE, DENIED = 8, 9
 
 
 class GrantedTtls:
-    """Says what leases were granted for, as etcd does."""
+    """Returns the granted times of leases, as etcd does."""
 
     def __init__(self) -> None:
         self.now = 0.0

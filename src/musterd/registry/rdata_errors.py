@@ -1,6 +1,6 @@
-"""What is wrong with rdata in presentation form, where, and what its type has instead.
+"""Explanations of invalid rdata in presentation form: the field, its fault, and the expected form.
 
-dnspython says what its parser expected, but neither of which field nor what was there.
+dnspython reports what its parser expected, but neither the field nor the text that it found.
 """
 
 import re

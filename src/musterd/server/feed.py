@@ -46,7 +46,7 @@ class FeedService(BasicService, ABC):
     """Reports the queries that its settings select, if they select any."""
 
     noun: str
-    """What the service is called in the log."""
+    """Name of the service in the log."""
 
     def __init__(self, core: Core) -> None:
         """Create the service; nothing is opened yet."""

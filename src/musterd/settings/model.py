@@ -143,7 +143,7 @@ class _StoreLocation(Section):
 
 
 class StoreSettings(EtcdLogin, _StoreLocation):
-    """Where registered records are stored."""
+    """The store of registered records."""
 
     fixed = True
 
