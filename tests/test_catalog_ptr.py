@@ -177,7 +177,7 @@ async def test_registered_ptr_in_the_reverse_zone_comes_before_all() -> None:
 @pytest.mark.parametrize("zone", [True, False])
 @pytest.mark.parametrize("source", [None, True, False])
 @pytest.mark.parametrize("record", [None, True, False])
-async def test_record_then_source_then_zone_say_whether_there_is_a_ptr(
+async def test_ptr_setting_of_record_precedes_source_and_zone(
     zone: bool, source: bool | None, record: bool | None
 ) -> None:
     one = {**SOURCES[0], **({} if source is None else {"ptr": source})}

@@ -85,7 +85,7 @@ async def test_reader_gets_queries_and_responses(
 
 
 @needs("dnstap-read")
-async def test_only_responses(tmp_path: Path, path: Path) -> None:
+async def test_queries_can_be_left_out(tmp_path: Path, path: Path) -> None:
     fixture = ServerFixture(tmp_path, TAPPED + "queries = false\n")
     async with reading(path) as reader:
         async with live(fixture, reader) as server:

@@ -376,7 +376,7 @@ async def test_names_that_no_file_can_have_are_missing(tmp_path: Path, follow: F
     assert await reader.soon() == f"no {'x' * 300}no a\0b"
 
 
-def test_kernel_tells_of_writers(path: Path) -> None:
+def test_kernel_reports_writers(path: Path) -> None:
     assert is_written(str(path)) is False
     with path.open("r+"), path.open():
         assert is_written(str(path)) is True

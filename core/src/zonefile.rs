@@ -17,13 +17,13 @@ use std::path::Path;
 
 use crate::rdata_text::check_name;
 
-/// Most bytes of text, included files counted.
+/// Maximum bytes of text, included files counted.
 pub const MAX_TEXT: usize = 1 << 30;
-/// Most levels of nested includes.
+/// Maximum levels of nested includes.
 pub const MAX_DEPTH: usize = 8;
-/// Most includes in all.
+/// Maximum includes in all.
 pub const MAX_INCLUDES: usize = 10_000;
-/// Most problems reported; one more entry counts the rest.
+/// Maximum problems reported; one more entry counts the rest.
 pub const MAX_PROBLEMS: usize = 10_000;
 /// Highest TTL in seconds (RFC 2181 section 8).
 pub const MAX_TTL: u32 = i32::MAX as u32;

@@ -52,7 +52,7 @@ async def test_precondition_that_holds_lets_the_write_pass(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-async def test_nothing_matches_what_does_not_exist(
+async def test_precondition_never_matches_missing_record(
     api: ApiKit, method: str, path: str, body: object
 ) -> None:
     for value in ("*", '"1"'):

@@ -298,7 +298,7 @@ async def test_record_at_the_apex(api: ApiKit) -> None:
     assert api.answers("lab.internal.") == ["10.0.0.1", "10.0.0.2"]
 
 
-async def test_record_says_whether_it_gives_a_ptr_record(tmp_path: Path) -> None:
+async def test_ptr_field_of_record_controls_its_ptr_record(tmp_path: Path) -> None:
     zones = ({"name": ZONE, "ptr": True}, {"name": "10.in-addr.arpa"})
     one = "1.0.0.10.in-addr.arpa."
     async with running(tmp_path, zones) as api:

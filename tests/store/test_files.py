@@ -78,7 +78,7 @@ async def test_removed_file_is_noticed_and_saved(
         assert await everything(store) == content
 
 
-async def test_removed_file_that_cannot_be_saved_says_so(tmp_path: Path) -> None:
+async def test_removed_file_that_cannot_be_saved_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await fill(path)
     async with await EmbeddedStore.open(path) as store:

@@ -113,7 +113,7 @@ async def test_empty_store_is_taken_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_killed_while_it_is_taken_over(tmp_path: Path) -> None:
+async def test_kill_during_migration_keeps_either_layout(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     entries = lay_out(tmp_path / "old" / "s.db", 20_000)
     chance = random.Random(1)  # noqa: S311

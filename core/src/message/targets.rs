@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::message::wire::{name_len, rtype};
 
-/// Most targets whose addresses are added to a reply.
+/// Maximum targets whose addresses are added to a reply.
 const MAX_TARGETS: usize = 64;
 
 /// The names in rdata whose addresses the client needs next, and where they were written.

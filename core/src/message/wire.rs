@@ -4,7 +4,7 @@
 
 /// Longest name in bytes, its terminating zero included (RFC 1035 section 2.3.4).
 pub const MAX_NAME: usize = 255;
-/// Most labels of a name, the root not counted: 127 of one byte each, and the terminator.
+/// Maximum labels of a name, the root not counted: 127 of one byte each, and the terminator.
 pub const MAX_LABELS: usize = 127;
 /// Bytes of a message header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;
@@ -225,7 +225,7 @@ fn fold_case(word: u64) -> u64 {
 
 /// Writes a message to a buffer, never past a limit.
 pub struct MessageWriter<'b> {
-    /// As long as the message may become.
+    /// Space for the longest message.
     buffer: &'b mut [u8],
     length: usize,
     /// Length of the buffer, without the bytes reserved.

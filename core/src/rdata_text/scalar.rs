@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Most bytes of a word that an error message shows.
+/// Maximum bytes of a word that an error message shows.
 const MAX_SHOWN: usize = 60;
 
 /// Parses a decimal number without a sign, at most `max`.

@@ -254,7 +254,7 @@ fn is_ech(value: &[u8]) -> bool {
     })
 }
 
-/// Returns whether a value is groups of TLS, at least one and none twice.
+/// Returns whether a value is a list of TLS groups, not empty and without duplicates.
 fn is_groups(value: &[u8]) -> bool {
     let (groups, rest) = value.as_chunks::<2>();
     let mut sorted = groups.to_vec();
@@ -263,7 +263,7 @@ fn is_groups(value: &[u8]) -> bool {
     !groups.is_empty() && rest.is_empty() && sorted.len() == groups.len()
 }
 
-/// Returns whether a value is strings, each after its length and none of them empty.
+/// Returns whether a value is a list of non-empty strings, each preceded by its length.
 fn is_strings(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some((&length, after)) = rest.split_first() {

@@ -4,7 +4,7 @@
 
 use crate::rdata_text::Word;
 
-/// Most words in an entry. The longest useful one is a TXT record of 65,535 empty strings.
+/// Maximum words in an entry. The longest useful one is a TXT record of 65,535 empty strings.
 const MAX_WORDS: usize = 1 << 17;
 
 /// Bytes that end a word without quotes, or are special in it.

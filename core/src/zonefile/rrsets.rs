@@ -7,11 +7,11 @@ use crate::rdata_text::{Kind, folded, name_to_text, rtype, same_rdata};
 
 use super::{MAX_TTL, Rrset};
 
-/// Most RRsets of one owner; about 100 types are assigned.
+/// Maximum RRsets of one owner; about 100 types are assigned.
 const MAX_TYPES: u16 = 256;
-/// Most records of one RRset: the packed count has 16 bits.
+/// Maximum records of one RRset: the packed count has 16 bits.
 const MAX_RECORDS: u16 = u16::MAX;
-/// Most records of one RRset that are compared in turn; larger ones use a set.
+/// Maximum records of one RRset that are compared in turn; larger ones use a set.
 const MAX_COMPARED: u16 = 32;
 /// The end of a chain of RRsets.
 const NONE: u32 = u32::MAX;

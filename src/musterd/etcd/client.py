@@ -53,7 +53,7 @@ class EtcdClient(AsyncClosing):
     ) -> RangeResult:
         """Read one key, or the keys from one to before another; sees all earlier writes.
 
-        revision: to read at, 0 for the current one; limit: most entries, 0 for all. Raises
+        revision: to read at, 0 for the current one; limit: maximum entries, 0 for all. Raises
         Compacted if the revision is not known.
         """
         question = rpc.RangeRequest(

@@ -15,7 +15,7 @@ from musterd.kv.requests import MAX_LEASE
 from musterd.kv.values import Lease
 
 PENDING: Final = 100_000
-"""Most pending renewals."""
+"""Maximum pending renewals."""
 
 
 class LeaseKeeper:

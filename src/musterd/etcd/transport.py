@@ -142,7 +142,7 @@ class Transport:
     async def open(self, method: Method[Q, A], questions: int) -> Stream[Q, A]:
         """Open a stream to the current endpoint. Raises StoreUnavailable.
 
-        questions: most requests that may wait to be sent.
+        questions: maximum requests that may wait to be sent.
         """
         endpoint = self._endpoints[self._at]
         metadata = await self._ready(endpoint, method, self.options.connect)

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 _SLICE: Final = 0.002
 """Longest time to block the loop, seconds."""
 _ROWS: Final = 2000
-"""Most rows of a slice."""
+"""Maximum rows of a slice."""
 _CHECK_ROWS: Final = 16
 """Rows, each of up to 64 KiB, between two checks of the clock."""
 _PAGE_BYTES: Final = 1_048_576
