@@ -255,12 +255,9 @@ async def test_store_open_in_another_process_is_refused(tmp_path: Path) -> None:
         await store.put(b"a", b"")
 
 
-async def test_write_fails_while_another_program_locks_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("musterd.store.embedded.database._BUSY_SECONDS", 0.01)
+async def test_write_fails_while_another_program_locks_database(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    async with await EmbeddedStore.open(path) as store:
+    async with await EmbeddedStore.open(path, EmbeddedOptions(busy=0.01)) as store:
         at = await store.put(b"a", b"1")
         shell = sqlite3.connect(path, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")

@@ -40,14 +40,15 @@ WAL_KEPT_BYTES: Final = 16_777_216
 _WAL_PAGES = 4000
 """Pages of WAL between checkpoints: a higher value gives longer pauses, but fewer."""
 _BUSY_SECONDS = 2.0
-"""Time to wait for another program's lock, such as the sqlite3 shell's."""
+"""Time that a read waits for another program's lock, such as the sqlite3 shell's."""
 _ROOM_BYTES = 1_048_576
 """An I/O error with less free space than this is reported as a full disk."""
 
 
-def open_writer(path: Path, acknowledged: Acknowledged) -> sqlite3.Connection:
+def open_writer(path: Path, acknowledged: Acknowledged, busy: float) -> sqlite3.Connection:
     """Open a database, check all of it, and create it if it doesn't exist.
 
+    busy: seconds that a write waits for another program's lock.
     Raises StoreError; then the file is unchanged.
     """
     try:
@@ -58,7 +59,7 @@ def open_writer(path: Path, acknowledged: Acknowledged) -> sqlite3.Connection:
                 raise corrupt(path, "it is empty, but has a -wal file")
         _create(path)
         version = _inspect(path, acknowledged)
-        db = _connect(path, "rw", _WRITER_CACHE_KIB)
+        db = _connect(path, "rw", _WRITER_CACHE_KIB, busy)
         try:
             _durable(db, path)
             if version == 0:
@@ -122,12 +123,14 @@ def _create(path: Path) -> None:
         raise unopened(path, error) from error
 
 
-def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
+def _connect(
+    path: Path, mode: str, cache_kib: int, busy: float = _BUSY_SECONDS
+) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
-        timeout=_BUSY_SECONDS,
+        timeout=busy,
         check_same_thread=False,
     )
     # No column has text: it is damaged, and must not raise an error of its own.

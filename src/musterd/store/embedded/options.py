@@ -31,5 +31,7 @@ class EmbeddedOptions:
     """Bytes of keys and values queued in memory for a slow watch."""
     snapshots: int = 64
     """Ranges and scans at once before StoreBusy."""
+    busy: float = 2.0
+    """Seconds that a write waits for another program's lock, such as the sqlite3 shell's."""
     scan_time: float = 20.0
     """Longest duration of a scan, seconds: the WAL can't be checkpointed meanwhile."""

@@ -240,7 +240,7 @@ def _open(path: Path, options: EmbeddedOptions) -> _Opened:
         lock = Lock(path.with_name(path.name + ".lock"))
         opened.callback(lock.release)
         acknowledged = Acknowledged(path)
-        db = open_writer(path, acknowledged)
+        db = open_writer(path, acknowledged, options.busy)
         opened.callback(db.close)
         try:
             changes, leases = ChangeLog(db, options), list(read_leases(db))
