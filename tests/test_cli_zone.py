@@ -132,3 +132,24 @@ def test_unreadable_file_is_reported(tmp_path: Path, capsys: Capture) -> None:
     assert run(["zone", "check", str(path)]) == 1
     assert run(["zone", "check", str(path), "--zone", "a.test"]) == 1
     assert capsys.readouterr().err.count(f"{path}: can't be read: No such file") == 2
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "reported"),
+    [
+        ("lab.internal", "@ MX 10 10.0.0.1\n", True),
+        ("lab.internal", "a CNAME fd00::1\n", True),
+        ("lab.internal", "@ MX 10 10.0.0.1.lab.internal.\n", False),
+        ("in-addr.arpa", "4.3.2.1 CNAME 4.3.2.10\n", False),
+        ("in-addr.arpa", "4.3.2.1 CNAME 4.3.2.10.\n", True),
+    ],
+)
+def test_address_as_a_name_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], zone: str, text: str, reported: bool
+) -> None:
+    path = tmp_path / "z"
+    path.write_text(text)
+    assert run(["zone", "check", str(path), "--zone", zone]) == reported
+    out = capsys.readouterr().out
+    assert (f"{path}:1: " in out and "is an address, but it is read as a name" in out) == reported
+    assert "1 record in" in out

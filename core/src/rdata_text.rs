@@ -62,6 +62,23 @@ pub fn read_rdata(
     Ok(())
 }
 
+/// Returns the first word that is an address in place of a name, which no resolver looks up.
+///
+/// In the tree of addresses, a relative name such as `4.3.2.1` is none.
+pub fn address_as_name<'a>(kind: &Kind, words: &[Word<'a>], origin: &[u8]) -> Option<&'a [u8]> {
+    if is_generic(words) {
+        return None;
+    }
+    let fields = kind.fields().unwrap_or_default();
+    let names = fields.iter().zip(words).filter(|((_, field), _)| *field == Field::Name);
+    names.map(|(_, word)| word.text).find(|text| {
+        let plain = text.strip_suffix(b".").unwrap_or(text);
+        let plain = plain.strip_prefix(b"[").and_then(|t| t.strip_suffix(b"]")).unwrap_or(plain);
+        let is_reverse = || !text.ends_with(b".") && is_under(origin, b"\x07in-addr\x04arpa\0");
+        scalar::ipv6(plain).is_some() || (scalar::ipv4(plain).is_some() && !is_reverse())
+    })
+}
+
 /// Returns whether rdata is in the form for any type, `\# length hex` (RFC 3597 section 5).
 pub fn is_generic(words: &[Word]) -> bool {
     matches!(words.first(), Some(word) if !word.quoted && word.text == b"\\#")

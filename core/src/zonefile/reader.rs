@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::rdata_text::{
-    Kind, Word, is_generic, is_under, name_to_text, read_name, read_rdata, rtype, show, unescape,
+    Kind, Word, address_as_name, is_generic, is_under, name_to_text, read_name, read_rdata, rtype,
+    show, unescape,
 };
 
 use super::head::{Head, read_head, read_ttl};
@@ -174,6 +175,13 @@ impl<'i> Reader<'i> {
         }
         self.rdata.clear();
         read_rdata(&kind, rdata, &scope.origin, &mut self.rdata)?;
+        if let Some(address) = address_as_name(&kind, rdata, &scope.origin) {
+            let why = format!(
+                "{kind}: {} is an address, but it is read as a name: write the name that has this address",
+                show(address)
+            );
+            self.report((scope.file.into(), line, why));
+        }
         let ttl = stated.unwrap_or_else(|| self.implicit_ttl(kind, scope.file, line));
         self.rrsets.add(&scope.owner, kind, ttl, &self.rdata)
     }

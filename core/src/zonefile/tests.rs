@@ -10,6 +10,7 @@ use super::*;
 mod bounds;
 mod files;
 mod lines;
+mod warnings;
 
 const APEX: &[u8] = b"\x07example\x03org\0";
 const TTL: u32 = 30;
