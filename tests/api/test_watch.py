@@ -70,7 +70,7 @@ async def test_watch_starts_at_revision(fixture: ServerFixture) -> None:
         assert [event.kind for event in found] == ["put", "put", "delete"]
         assert [event.record["data"] for event in found] == ["10.0.0.1", "10.0.0.2", "10.0.0.2"]
         assert [event.id for event in found] == [str(event.record["revision"]) for event in found]
-        rest = await take(client, 1, "", **{"Last-Sent-ID": found[1].id})
+        rest = await take(client, 1, "", **{"Last-Event-ID": found[1].id})
         assert rest == found[2:]
 
 

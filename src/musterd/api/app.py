@@ -25,8 +25,9 @@ from musterd.api import (
     zones,
 )
 from musterd.api.context import Context
-from musterd.api.middleware import Middleware
+from musterd.api.middleware import OPEN, Middleware
 from musterd.api.problems import ProblemDetails, ProblemResponse, of_error
+from musterd.api.request_metrics import RouteTemplates
 from musterd.api.validation import MAX_FAULTS, fault
 from musterd.errors import MusterdError
 
@@ -39,7 +40,8 @@ def application(
     context: Context, rate: limits.Rate, parse: fast_path.Parse = fast_path.parse
 ) -> Middleware:
     """Create the API of a server. parse: the fast path."""
-    return Middleware(described(context.version), context, rate, parse)
+    templates = RouteTemplates([*OPEN, *(route.path for route in _routes())])
+    return Middleware(described(context.version), context, rate, templates, parse)
 
 
 def described(version: str) -> FastAPI:
@@ -103,11 +105,14 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 def _methods(path: str) -> list[str]:
     """Return the methods that a path supports."""
-    routes = [route for module in _ROUTERS for route in module.router.routes]
-    found = [route for route in routes if isinstance(route, APIRoute)]
     return sorted(
-        {m for route in found if route.path_regex.match(path) for m in route.methods or ()}
+        {m for route in _routes() if route.path_regex.match(path) for m in route.methods or ()}
     )
+
+
+def _routes() -> list[APIRoute]:
+    routes = [route for module in _ROUTERS for route in module.router.routes]
+    return [route for route in routes if isinstance(route, APIRoute)]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

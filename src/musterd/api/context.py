@@ -12,6 +12,7 @@ from musterd.api.audit import Audit
 from musterd.api.auth import need
 from musterd.api.limits import ApiLimits
 from musterd.api.problems import ProblemResponse
+from musterd.api.request_metrics import RequestMetrics
 from musterd.catalog import Catalog
 from musterd.catalog.hidden import hidden_in
 from musterd.catalog.strays import strays_at
@@ -63,6 +64,7 @@ class Context:
     started: float
     version: str
     limits: ApiLimits = field(default_factory=ApiLimits)
+    requests: RequestMetrics = field(default_factory=RequestMetrics)
     audit: Audit = field(default_factory=Audit, init=False)
     watchers: int = field(default=0, init=False)
     """Number of open watches."""

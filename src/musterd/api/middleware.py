@@ -12,6 +12,7 @@ the headers before.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +25,7 @@ from musterd.api.body import Bodies, Disconnected
 from musterd.api.context import CALL, Call, Context
 from musterd.api.limits import Rate
 from musterd.api.problems import ProblemResponse, of_error
+from musterd.api.request_metrics import RouteTemplates
 from musterd.errors import MusterdError
 from musterd.registry.tokens import Token, Tokens
 
@@ -35,6 +37,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = frozenset({"/openapi.json"})
 """Paths that need no token."""
+ENDLESS: Final = frozenset({"/v1/watch"})
+"""Routes whose responses last as long as the client wants; their duration ends at the start."""
 _STOPPING: Final = ProblemResponse(
     503,
     "the server is shutting down; the request may or may not have been applied (never partially):"
@@ -55,12 +59,14 @@ class Middleware:
         app: App,
         context: Context,
         rate: Rate,
+        routes: RouteTemplates,
         parse: fast_path.Parse = fast_path.parse,
     ) -> None:
-        """Wrap an application. parse: the fast path."""
+        """Wrap an application. routes: for the metrics; parse: the fast path."""
         self._app = app
         self._context = context
         self._rate = rate
+        self._routes = routes
         self._parse = parse
         self._bodies = Bodies(context.limits)
 
@@ -69,6 +75,18 @@ class Middleware:
         if scope["type"] != "http":
             return
         sender = _Sender(send, self._context.tokens)
+        try:
+            await self._answer(scope, receive, sender)
+        finally:
+            if sender.status:
+                self._count(scope, sender)
+
+    def _count(self, scope: Scope, sender: "_Sender") -> None:
+        route = self._routes.find(scope["path"])
+        end = sender.started if route in ENDLESS else perf_counter()
+        self._context.requests.add(scope["method"], route, sender.status, end - sender.created)
+
+    async def _answer(self, scope: Scope, receive: Receive, sender: "_Sender") -> None:
         try:
             await self._handle(scope, receive, sender)
         except Disconnected:
@@ -89,8 +107,8 @@ class Middleware:
         else:
             return
         # A started response can't be replaced; an incomplete one closes the connection.
-        if not sender.begun:
-            await problem.response()(scope, receive, send)
+        if not sender.status:
+            await problem.response()(scope, receive, sender)
 
     async def _handle(self, scope: Scope, receive: Receive, sender: "_Sender") -> None:
         path = scope["path"] = _path(scope)
@@ -136,8 +154,11 @@ class _Sender:
     """Sends a response as long as the token of the request is valid."""
 
     def __init__(self, send: Send, tokens: Tokens) -> None:
-        self.begun = False
-        """True if the response has started."""
+        self.status = 0
+        """Status of the response, 0 before it has started."""
+        self.created = perf_counter()
+        self.started = 0.0
+        """Time when the response started."""
         self.token: Token | None = None
         self._send = send
         self._tokens = tokens
@@ -146,7 +167,9 @@ class _Sender:
         """Send a message. Raises _TokenEnded."""
         if message.get("more_body") and self.token and not self._tokens.valid(self.token):
             raise _TokenEnded
-        self.begun = True
+        if not self.status:
+            self.status = message["status"]
+            self.started = perf_counter()
         return self._send(message)
 
 

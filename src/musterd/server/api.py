@@ -90,5 +90,6 @@ class ApiService(HttpService):
             started=self._started,
             version=__version__,
             limits=self.api_limits,
+            requests=state.api_requests,
         )
         return application(self.context, rate)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from musterd.api.request_metrics import RequestMetrics
 from musterd.catalog import SourceReport, ZoneReport
 from musterd.rr.names import name_to_text
 from musterd.server.connection import HttpLimits
@@ -46,6 +47,7 @@ async def musterd_metrics(state: ServerState, *, open_metrics: bool) -> bytes:
         _memory(state.core.zones()),
         _sources(sources),
         _server(state),
+        _api(state.api_requests),
     )
     return await write(families, open_metrics=open_metrics)
 
@@ -146,6 +148,21 @@ def _server(state: ServerState) -> Iterator[MetricSamples]:
             "musterd_snapshots_failed", "Failed writes to the state directory.",
             snapshots.failed_total,
         )  # fmt: skip
+
+
+def _api(requests: RequestMetrics) -> Iterator[MetricSamples]:
+    yield MetricSamples(
+        "counter", "musterd_api_requests",
+        "Requests to the API that got a response, by method, route and status.",
+        [(f"{label('method', method)},{label('route', route)},status=\"{status}\"", count)
+         for (method, route, status), count in requests.counts.items()],
+    )  # fmt: skip
+    yield MetricSamples(
+        "histogram", "musterd_api_request_duration_seconds",
+        "Time from the head of a request to the API to the end of its response.",
+        [(f"{label('method', method)},{label('route', route)}", histogram)
+         for (method, route), histogram in requests.durations.items()],
+    )  # fmt: skip
 
 
 def _gauge(name: str, about: str, value: float) -> MetricSamples:

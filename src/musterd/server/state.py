@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from musterd._core import Core
+from musterd.api.request_metrics import RequestMetrics
 from musterd.catalog import Catalog
 from musterd.clock import BootClock, Clock
 from musterd.file_watch import FileWatch
@@ -32,6 +33,7 @@ class ServerState:
     """Address of the metrics, empty if they are off."""
     api_address: str = ""
     """Address of the API, empty if it is off."""
+    api_requests: RequestMetrics = field(default_factory=RequestMetrics)
     reloads_ok: int = 0
     reloads_failed: int = 0
 
