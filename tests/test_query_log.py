@@ -292,7 +292,7 @@ async def test_full_disk_drops_and_counts_lines(tmp_path: Path) -> None:
         fixture.settings.write_text(
             fixture.settings.read_text().replace("/dev/full", str(tmp_path / "queries.jsonl"))
         )
-        await server.logged("settings reloaded")
+        await server.logged("configuration reloaded")
         await server.answers("web.lab.internal.", "A")
         await server.logged("query log is written again")
         await server.stop()

@@ -49,7 +49,7 @@ def described(version: str) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         version=version,
-        summary="Register names, and see why they are answered as they are.",
+        summary="Register names, and explain answers.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -40,9 +40,9 @@ class ExplainQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=MAX_TEXT, description="absolute")
+    name: str = Field(min_length=1, max_length=MAX_TEXT, description="absolute name")
     type: str | None = Field(
-        None, min_length=1, max_length=20, description="default: the only type of the name, or A"
+        None, min_length=1, max_length=20, description="default: the only type at the name, or A"
     )
     client: str = Field(_REMOTE, max_length=64, description="address of the client")
 

@@ -25,14 +25,12 @@ class HistoryQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     zone: str | None = Field(None, min_length=1, max_length=MAX_TEXT)
-    owner: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description="needs a zone")
-    type: str | None = Field(None, min_length=1, max_length=20, description="needs an owner")
-    id: str | None = Field(None, pattern=f"^{keys.ID}$", description="needs a type")
-    limit: int = Field(
-        100, ge=1, le=1000, description="maximum entries; all of one revision are returned together"
-    )
+    owner: str | None = Field(None, min_length=1, max_length=MAX_TEXT, description="requires zone")
+    type: str | None = Field(None, min_length=1, max_length=20, description="requires owner")
+    id: str | None = Field(None, pattern=f"^{keys.ID}$", description="requires type")
+    limit: int = Field(100, ge=1, le=1000, description="maximum entries; a revision is never split")
     after: int | None = Field(
-        None, ge=0, le=MAX_REVISION, description="the `next` of the last page"
+        None, ge=0, le=MAX_REVISION, description="`next` of the previous page"
     )
 
 

@@ -36,18 +36,20 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str | None = Field(None, description="as A", min_length=1, max_length=20)
+    type: str | None = Field(None, description="for example A", min_length=1, max_length=20)
     label: list[Annotated[str, _LABEL]] = Field(
-        [], description="k=v; a record must have each", max_length=16
+        [], description="k=v; a record must have all of them", max_length=16
     )
-    registrant: str | None = Field(None, max_length=64, description="who registered it")
+    registrant: str | None = Field(
+        None, max_length=64, description="name of the token that registered it"
+    )
     data: str | None = Field(
         None,
         max_length=_MAX_DATA,
-        description="equal data, as written for the type in the path or in `type`",
+        description="only records with equal data; requires a type",
     )
     limit: int = Field(LIMIT, ge=1, le=PAGE, description="maximum records of a page")
-    after: str = Field("", max_length=2500, description="the `next` of the last page")
+    after: str = Field("", max_length=2500, description="`next` of the previous page")
 
     def keep(self, parts: Sequence[str]) -> Keep:
         """Return a predicate for wanted records below parts of a key. Raises Invalid."""

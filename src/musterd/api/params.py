@@ -18,13 +18,14 @@ Owner = Annotated[
         max_length=MAX_TEXT,
     ),
 ]
-Type = Annotated[str, Path(description="as A or TYPE65280", min_length=1, max_length=20)]
+Type = Annotated[str, Path(description="for example A or TYPE65280", min_length=1, max_length=20)]
 Id = Annotated[str, Path(pattern=f"^{keys.ID}$")]
 LeasePath = Annotated[str, Path(pattern=f"^{leases.ID}$")]
 IfMatch = Annotated[
-    str | None, Header(description='only if it is at this revision, as "12"; or *', max_length=1000)
+    str | None,
+    Header(description='expected revision, for example "12"; * for any', max_length=1000),
 ]
 IfNoneMatch = Annotated[
-    str | None, Header(description="* for only if it is not there", max_length=1000)
+    str | None, Header(description="* if nothing may exist yet", max_length=1000)
 ]
 MAX_REVISION = 2**62

@@ -31,10 +31,10 @@ class ProblemDetails(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="URI of the kind of problem", examples=[f"{_URN}mismatch"])
-    title: str = Field(description="name of the kind")
+    type: str = Field(description="URI of the type of the problem", examples=[f"{_URN}mismatch"])
+    title: str = Field(description="name of the type")
     status: int = Field(description="status code of the response")
-    detail: str = Field(description="cause, place and remedy")
+    detail: str = Field(description="cause, location and remedy")
 
 
 class ProblemResponse(Exception):  # noqa: N818 - the word of RFC 9457

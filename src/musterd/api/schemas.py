@@ -42,21 +42,23 @@ class RecordIn(_In):
     """A record to register. The zone has the defaults."""
 
     data: str = Field(
-        description="rdata in presentation form, its names absolute",
+        description="rdata in presentation form, with absolute names",
         max_length=rdata.MAX_TEXT,
         examples=["10.0.0.1"],
     )
     ttl: int | None = Field(None, ge=0, le=MAX_TTL, description="seconds")
-    weight: int | None = Field(None, ge=0, le=65535, description="for policies that use weights")
+    weight: int | None = Field(
+        None, ge=0, le=65535, description="for policies that choose by weight"
+    )
     policy: str | None = Field(
-        None, pattern=_POLICY, description="of its owner: all, one, rotate, sticky or subset:K"
+        None, pattern=_POLICY, description="of the owner name: all, one, rotate, sticky or subset:K"
     )
     ptr: bool | None = Field(
-        None, description="whether its address gives a PTR record, in a zone that makes any"
+        None, description="whether the address gets a PTR record, if the zone has any"
     )
     description: str = Field("", max_length=1000)
-    labels: Labels = Field(default_factory=dict, description="your own labels, for searching")
-    lease: LeaseId | None = Field(None, description="the record is removed when this lease ends")
+    labels: Labels = Field(default_factory=dict, description="your labels, to find the record")
+    lease: LeaseId | None = Field(None, description="the record is deleted when this lease ends")
 
 
 class RecordOfRRset(RecordIn):
@@ -83,11 +85,11 @@ class RecordOut(BaseModel):
     weight: int | None
     policy: str | None
     ptr: bool | None
-    registrant: str = Field(description="who registered it: the name of a token")
+    registrant: str = Field(description="name of the token that registered it")
     description: str
     labels: dict[str, str]
     lease: str | None
-    revision: int = Field(description="of its last change; its ETag")
+    revision: int = Field(description="revision of its last change, which is its ETag")
     created: float = Field(description="seconds since 1970")
     modified: float = Field(description="seconds since 1970")
 
@@ -97,7 +99,7 @@ class RecordListOut(BaseModel):
 
     records: list[RecordOut]
     next: str | None = Field(description="the `after` of the next page; null at the end")
-    revision: int = Field(description="of the store when the list began: watch from here on")
+    revision: int = Field(description="of the store when the list began: watch from the next one")
 
 
 class HistoryEntryOut(BaseModel):
@@ -107,7 +109,7 @@ class HistoryEntryOut(BaseModel):
     time: float | None = Field(description="seconds since 1970; null if unknown")
     who: str = Field(description="name of the token; empty if a lease expired")
     action: Literal["created", "changed", "deleted", "expired"]
-    record: RecordOut | None = Field(description="after")
+    record: RecordOut | None = Field(description="the record after the change")
     before: RecordOut | None
 
 
@@ -129,8 +131,8 @@ class LeaseOut(BaseModel):
 
     id: str
     ttl: int = Field(description="seconds, as granted")
-    remaining: float = Field(description="seconds until it ends, if it isn't renewed")
-    keys: list[str] | None = Field(None, description="records attached to it; only for one lease")
+    remaining: float = Field(description="seconds until it ends unless it is renewed")
+    keys: list[str] | None = Field(None, description="its records; only in the response to a GET")
 
 
 class ZoneOut(BaseModel):
@@ -138,11 +140,11 @@ class ZoneOut(BaseModel):
 
     name: str
     state: Literal["live", "loading", "stale", "restoring"]
-    since: float = Field(description="of its state, seconds since 1970")
+    since: float = Field(description="start of this state, seconds since 1970")
     serial: int
-    records: dict[str, int] = Field(description="by source, including hidden records")
+    records: dict[str, int] = Field(description="number by source, including hidden records")
     names: int
-    sources: list[str] = Field(description="the first has precedence")
+    sources: list[str] = Field(description="in order of precedence")
     policy: str
     merge: Literal["first", "union"]
 
@@ -176,7 +178,7 @@ class GivenOut(BaseModel):
     source: str
     key: str
     revision: int
-    time: float = Field(description="of its last change, seconds since 1970")
+    time: float = Field(description="time of the last change, seconds since 1970")
     type: str
     ttl: int
     data: str
@@ -213,8 +215,8 @@ class ExplanationOut(BaseModel):
     policy: str
     records: list[GivenOut]
     left_out: list[LeftOutOut] = Field(
-        description="what sources have of the name but can't use, at most 20; if no record of the "
-        "name is known, also the unusable lines of zone files"
+        description="records and keys of the name that sources can't use, at most 20; if the name "
+        "has no records, also the unusable lines of zone files"
     )
     answer: AnswerOut
 
@@ -227,9 +229,9 @@ class SourceStateOut(BaseModel):
     synced: float | None
     lost: float | None
     reason: str
-    revision: int = Field(description="at which it was last complete; it may be further")
+    revision: int = Field(description="revision of the last complete list; it may be newer now")
     keys: int
-    problems: int = Field(description="ignored keys and records since the start")
+    problems: int = Field(description="number of rejected keys and records since the start")
 
 
 class StoreStateOut(BaseModel):
@@ -246,14 +248,14 @@ class ServerOut(BaseModel):
     running: bool
     version: str
     started: float
-    seen: float = Field(description="when it was last known to run")
+    seen: float = Field(description="last time it was known to run, seconds since 1970")
     addresses: list[str]
     zones: list[str]
     revision: int | None = Field(
-        description="of the store, up to which its answers are; null where it doesn't run"
+        description="revision of the store in its answers; null if it is stopped"
     )
     lag: float | None = Field(
-        description="seconds for which its answers may have differed; null where it doesn't run"
+        description="seconds for which its answers may have differed; null if it is stopped"
     )
 
 

@@ -40,7 +40,9 @@ async def list_zones(
     call: CallDep,
     name: Annotated[
         str | None,
-        Query(description="only the zone of this name", min_length=1, max_length=MAX_TEXT),
+        Query(
+            description="only the zone that contains this name", min_length=1, max_length=MAX_TEXT
+        ),
     ] = None,
 ) -> Response:
     """List the declared zones, or only the most specific one that contains a name.
@@ -84,7 +86,7 @@ async def import_zone(
     call: CallDep,
     request: Request,
     zone: ZoneName,
-    replace: Annotated[bool, Query(description="remove records that are not in the file")] = False,
+    replace: Annotated[bool, Query(description="delete records that are not in the file")] = False,
     dry_run: Annotated[bool, Query(description="report the changes without making them")] = False,
 ) -> Response:
     """Register all records of a zone file, or none if one is invalid."""

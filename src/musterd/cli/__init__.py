@@ -39,7 +39,7 @@ _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")
 
 app = App(
     name="musterd",
-    help="DNS-based service discovery: a DNS server, and an API to register names.",
+    help="DNS service discovery and cluster formation.",
     version=lambda: musterd.__version__,
 )
 for command in (

@@ -9,7 +9,7 @@ import musterd
 _HEAD: Final = """\
 .TH MUSTERD 1 "" "musterd {version}" "User Commands"
 .SH NAME
-musterd \\- names for what runs in a cluster: DNS service discovery and cluster formation
+musterd \\- DNS service discovery and cluster formation
 .SH SYNOPSIS
 .B musterd
 .I COMMAND

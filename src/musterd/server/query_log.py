@@ -47,7 +47,7 @@ def _descriptor(path: Path | None) -> int:
     if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
         allowed = stat.S_IMODE(mode)
         log.warning(
-            f"query log can be used by others: run chmod {allowed & ~stat.S_IRWXO:o}",
+            f"other users can access the query log: run chmod {allowed & ~stat.S_IRWXO:o}",
             path=str(path), mode=f"{allowed:o}",
         )  # fmt: skip
     return descriptor

@@ -169,7 +169,7 @@ class Server:
             if problems:
                 self.state.reloads_failed += 1
                 for problem in problems:
-                    log.error("reload failed, keeping the previous settings", problem=problem)
+                    log.error("reload failed, keeping the previous configuration", problem=problem)
             else:
                 self.state.reloads_ok += 1
                 self._log_warnings(self._settings)
