@@ -175,7 +175,7 @@ async def test_address_of_another_machine(
 
 
 @pytest.mark.parametrize("section", ["dns", "api", "metrics"])
-@needs("unshare", "setpriv")
+@needs("unshare", "setpriv", "ip")
 def test_privileged_port_without_its_capability(fixture: ServerFixture, section: str) -> None:
     """In a network namespace, where the port is free, and without any capability."""
     run = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec setpriv "$@"', "sh"]
