@@ -203,6 +203,9 @@ def test_error_is_one_json_object_with_json(capsys: Capture) -> None:
     ("line", "expected"),
     [
         (["record", "set", "a.test", "10.0.0.1"], '"10.0.0.1" is not a record type'),
+        (["record", "set", "a.test", "10.0.0.1"], "the type stands before the data: A 10.0.0.1"),
+        (["record", "set", "a.test", "fd00::1"], "the type stands before the data: AAAA fd00::1"),
+        (["record", "delete", "a.test", "1.2.3"], "for example A, SRV or TYPE65280\n"),
         (["record", "set", "a.test", "MX", "10", "b.test"], 'put it in quotes: "10 b.test"'),
         (["record", "set", "a.test", "TXT", "v=spf1", "-all"], "-- before data that begins with -"),
         (["record", "set", "a.test", "A", "1.2.3.4", "--ttl", "x"], '--ttl: got "x", expected a'),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,8 +74,19 @@ Labels = Annotated[
 def type_of(text: str) -> str:
     """Return a record type in upper case. Raises UsageError."""
     if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,15}", text):
-        raise UsageError(f'"{text}" is not a record type: expected for example A, SRV or TYPE65280')
+        raise UsageError(
+            f'"{text}" is not a record type: expected for example A, SRV or TYPE65280{_remedy(text)}'
+        )
     return text.upper()
+
+
+def _remedy(text: str) -> str:
+    """Return what to do if an address stands where the type belongs."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return ""
+    return f"; the type stands before the data: {'A' if address.version == 4 else 'AAAA'} {text}"
 
 
 def labels_of(given: list[str] | None) -> dict[str, str]:
