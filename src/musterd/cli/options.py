@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +75,8 @@ def type_of(text: str) -> str:
     """Return a record type in upper case. Raises UsageError."""
     if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,15}", text):
         raise UsageError(
-            f'"{text}" is not a record type: expected for example A, SRV or TYPE65280{_remedy(text)}'
+            f'"{text}" is not a record type: expected for example A, SRV or TYPE65280'
+            f"{_remedy(text)}"
         )
     return text.upper()
 
@@ -83,10 +84,10 @@ def type_of(text: str) -> str:
 def _remedy(text: str) -> str:
     """Return what to do if an address stands where the type belongs."""
     try:
-        address = ip_address(text)
+        kind = "A" if isinstance(ip_address(text), IPv4Address) else "AAAA"
     except ValueError:
         return ""
-    return f"; the type stands before the data: {'A' if address.version == 4 else 'AAAA'} {text}"
+    return f"; the type stands before the data: {kind} {text}"
 
 
 def labels_of(given: list[str] | None) -> dict[str, str]:
