@@ -25,22 +25,13 @@ from musterd.server.heartbeat import HeartbeatTiming
 from musterd.server.server import Server
 from tests.catalogkit import until
 from tests.needs import needs
-from tests.servers import MUSTERD, ServerFixture, answers, host_and_port, query, until_answers
+from tests.servers import MUSTERD, TOML, ServerFixture, answers, host_and_port, query, until_answers
 
 pytestmark = pytest.mark.slow
 ZONE_FILE = "one.zone"
 
-TOML = """
-[dns]
-listen = ["127.0.0.1:0"]
-[metrics]
-listen = ""
-[api]
-listen = ""
-[state]
-dir = "{state}"
-[[zones]]
-name = "lab.internal"
+NO_API = TOML.replace('[api]\nlisten = "127.0.0.1:0"', '[api]\nlisten = ""')
+SETTINGS = f"""{NO_API}
 [[sources.zonefile]]
 name = "one"
 zone = "lab.internal"
@@ -51,7 +42,7 @@ path = "one.zone"
 @pytest.fixture
 def fixture(tmp_path: Path) -> ServerFixture:
     (tmp_path / ZONE_FILE).write_text("a A 10.0.0.1\n")
-    return ServerFixture(tmp_path, TOML)
+    return ServerFixture(tmp_path, SETTINGS)
 
 
 def zone_file(fixture: ServerFixture) -> Path:
@@ -219,9 +210,9 @@ async def test_reload(fixture: ServerFixture) -> None:
 async def test_reload_with_another_zone(fixture: ServerFixture) -> None:
     async with fixture.serve() as server:
         await until_answers(server, "a", ["10.0.0.1"])
-        fixture.set(("lab.internal", "other.local"))
+        fixture.set(("lab.internal", "other.internal"))
         await until(
-            lambda: [zone.name for zone in server.catalog.zone_reports()] == ["other.local."]
+            lambda: [zone.name for zone in server.catalog.zone_reports()] == ["other.internal."]
         )
         reply = await query(server, "a")
         assert reply.rcode() == dns.rcode.REFUSED

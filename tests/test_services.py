@@ -19,27 +19,14 @@ from musterd.settings.watch import Watcher
 from musterd.sources import Source
 from musterd.sources.changes import Begin, Change, Put, Synced
 from tests.catalogkit import NOW, records, until
-from tests.servers import running
+from tests.servers import TOML, running
 
 pytestmark = pytest.mark.slow
-TOML = """
-[dns]
-listen = ["127.0.0.1:0"]
-workers = 1
-[metrics]
-listen = "127.0.0.1:0"
-[api]
-listen = "127.0.0.1:0"
-[state]
-dir = "{state}"
-[log]
-level = "error"
-[[zones]]
-name = "lab.internal"
-"""
+METRICS = TOML.replace('[metrics]\nlisten = ""', '[metrics]\nlisten = "127.0.0.1:0"')
+SETTINGS = METRICS + '[log]\nlevel = "error"\n'
 CHANGED = (
     ("127.0.0.1:0", "127.0.0.2:0"),
-    ('name = "lab.internal"', 'name = "other.local"'),
+    ('name = "lab.internal"', 'name = "other.internal"'),
     ('level = "error"', 'level = "info"\nfile = "log"'),
 )
 """A change of the settings for every service that can be reloaded."""
@@ -82,7 +69,7 @@ class Recorder(BasicService):
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     path = tmp_path / "musterd.toml"
-    path.write_text(TOML.format(state=tmp_path / "state"))
+    path.write_text(SETTINGS.format(state=tmp_path / "state"))
     return path
 
 
@@ -161,7 +148,7 @@ async def test_reload_commits_all_services(settings: Path) -> None:
         listening, metrics, api, zones = visible(server)
         for address in (*listening, metrics, api):  # type: ignore[misc]
             assert str(address).startswith("127.0.0.2:")
-        assert zones == ["other.local."]
+        assert zones == ["other.internal."]
         assert (settings.parent / "log").exists()
 
 
