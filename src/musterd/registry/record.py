@@ -11,16 +11,17 @@ from pydantic_core import from_json, to_json
 from musterd.kv import NO_LEASE, Entry
 from musterd.registry import names, rdata
 from musterd.registry.errors import Invalid
-from musterd.registry.keys import RecordKey, check_id, parse
+from musterd.registry.keys import ID, RECORDS, RecordKey, check_id, record_path
 from musterd.rr.rrset import Policy
 
 ID_BYTES: Final = 10
 _KEPT: Final = ("data", "ttl", "weight", "policy", "ptr", "description", "labels", "lease_ttl")
 """User-supplied fields, excluding audit metadata."""
-_PLAIN_OWNER: Final = re.compile(r"[a-z0-9_*-]{1,63}(?:\.[a-z0-9_*-]{1,63})*|@")
-"""Owners in key form already, which are nearly all."""
+_LABEL: Final = "[a-z0-9_*-]{1,63}"
+_PLAIN_PATH: Final = re.compile(rf"([^/]+)/({_LABEL}(?:\.{_LABEL})*|@)/([^/]+)/((?!\.\.?$){ID})")
+"""Paths of keys with owner and id in key form already, which are nearly all."""
 _SHORT: Final = 240
-"""Maximum characters of owner and zone with which the name can't be too long."""
+"""Maximum characters of a path with which the name can't be too long."""
 
 
 class RecordSpec(NamedTuple):
@@ -115,11 +116,16 @@ def record_key(key: bytes) -> RecordKey:
     Other programs write to a shared store: a record under any other spelling of its name would be
     answered, but never found.
     """
-    found = parse(key)
+    path = key[len(RECORDS) :].decode()
+    plain = _PLAIN_PATH.fullmatch(path)
+    if plain is not None and len(path) <= _SHORT:
+        zone, _, rtype, _ = parts = plain.groups()
+        if _zone_and_type(zone, rtype) == (zone, rtype):
+            return RecordKey._make(parts)
+    found = record_path(path)
     zone, owner, rtype, name = found
-    if len(owner) + len(zone) > _SHORT or not _PLAIN_OWNER.fullmatch(owner):
-        wire = names.owner_wire(owner, zone).lower()
-        owner = names.owner_text(wire, names.zone_wire(zone))
+    wire = names.owner_wire(owner, zone).lower()
+    owner = names.owner_text(wire, names.zone_wire(zone))
     own_zone, own_type = _zone_and_type(zone, rtype)
     check_id(name)
     if owner != found.owner or own_zone != zone or own_type != rtype:

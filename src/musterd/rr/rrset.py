@@ -136,7 +136,7 @@ def pack_single_ttl(ttl: bytes, rdata: bytes, weight: int) -> bytes:
 
 
 def _pack_records(records: Iterable[tuple[int, bytes]]) -> bytes:
-    return b"".join(_RECORD.pack(weight, len(rdata)) + rdata for weight, rdata in records)
+    return b"".join([_RECORD.pack(weight, len(rdata)) + rdata for weight, rdata in records])
 
 
 def unpack(packed: bytes) -> RRset:
