@@ -183,3 +183,28 @@ async def test_explain_gives_the_reason(searched: Searched) -> None:
     assert hidden("ns.cut") == {"A": "", "TXT": BELOW_CUT}
     assert hidden("d") == {"DNAME": ""}
     assert hidden("x.d") == {"CNAME": BELOW_DNAME}
+
+
+KID = {"name": "kid.lab.internal"}
+IN_KID = "it is in zone kid.lab.internal., which does not list its source"
+
+
+async def test_records_in_a_deeper_zone_are_reported(searched: Searched) -> None:
+    searched.put("file", "kid A 10.0.0.1", "www.kid A 10.0.0.2", "www A 10.0.0.3")
+    searched.put("delegation", "kid NS ns.kid", "ns.kid A 10.0.0.4")
+    searched.catalog.apply("one", Delete("delegation", 2))
+    assert await searched.found() == {}
+    await searched.catalog.reconfigure(settings({"name": "lab.internal"}, KID))
+    assert await searched.found() == {
+        "kid.lab.internal. A": IN_KID,
+        "www.kid.lab.internal. A": IN_KID,
+    }
+    # A delegation with its glue is right, beside the zone itself.
+    searched.put("delegation", "kid NS ns.kid", "ns.kid A 10.0.0.4")
+    found = await searched.found()
+    assert "ns.kid.lab.internal. A" not in found
+    assert "kid.lab.internal. NS" not in found
+    assert "www.kid.lab.internal. A" in found
+    searched.catalog.apply("one", Delete("delegation", 3))
+    await searched.catalog.reconfigure(settings())
+    assert await searched.found() == {}

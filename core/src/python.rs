@@ -182,10 +182,11 @@ impl Core {
     }
 
     fn occluded<'py>(
-        &self, py: Python<'py>, apex: PyBackedBytes, most: usize,
+        &self, py: Python<'py>, apex: PyBackedBytes, most: usize, has_deeper: bool,
     ) -> (usize, Vec<(Bound<'py, PyBytes>, u16)>) {
+        let zones = &self.shared.zones;
         let (count, found) =
-            py.detach(|| self.shared.zones.occluded(&apex, most, clock().boot, &epoch::pin()));
+            py.detach(|| zones.occluded(&apex, most, has_deeper, clock().boot, &epoch::pin()));
         let row = |(owner, rtype): (Vec<u8>, u16)| (PyBytes::new(py, &owner), rtype);
         (count, found.into_iter().map(row).collect())
     }

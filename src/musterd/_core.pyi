@@ -111,7 +111,9 @@ class Core:
         Returns (index, reason) of each rejected change. The others are in answers on return.
         """
 
-    def occluded(self, apex: bytes, most: int) -> tuple[int, list[tuple[bytes, int]]]:
+    def occluded(
+        self, apex: bytes, most: int, has_deeper: bool
+    ) -> tuple[int, list[tuple[bytes, int]]]:
         """Return how many RRsets of a zone are never answered, and (owner, type) of ``most``.
 
         An RRset is never answered below a DNAME, at or below a zone cut unless it is glue, and, if

@@ -63,6 +63,28 @@ async def test_precondition_never_matches_missing_record(
         await api.ok(method, path, body, headers={"if-none-match": "*"})
 
 
+@pytest.mark.parametrize(("method", "body"), [("PUT", WHOLE), ("POST", BODY), ("DELETE", None)])
+async def test_mismatch_of_an_rrset_gives_its_own_tag(
+    api: ApiKit, method: str, body: object
+) -> None:
+    await api.ok("PUT", ONE, BODY)
+    second = (await api.ok("PUT", f"{RRSET}/two", {"data": "10.0.0.2"}))["revision"]
+    # Later changes of other names don't count.
+    await api.ok("PUT", "/records/lab.internal/other/A/one", BODY)
+    for headers, current in (
+        ({"if-match": '"1-1"'}, f"{second}-2"),
+        ({"if-none-match": "*"}, f"{second}-2"),
+        ({"if-match": '"1"'}, second),
+    ):
+        problem = await api.refused(412, method, RRSET, body, headers=headers)
+        assert problem["current"] == current
+        assert f'is at "{current}"' in problem["detail"]
+    await api.ok(method, RRSET, body, headers={"if-match": f'"{second}"'})
+    gone = await api.refused(412, method, "/records/lab.internal/no/A", body,
+                             headers={"if-match": '"1-1"'})  # fmt: skip
+    assert gone["current"] == 0
+
+
 async def test_added_record_must_find_the_rrset_as_expected(api: ApiKit) -> None:
     await api.ok("POST", RRSET, BODY, headers={"if-none-match": "*"})
     await api.refused(412, "POST", RRSET, {"data": "10.0.0.2"}, headers={"if-none-match": "*"})

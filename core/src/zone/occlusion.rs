@@ -1,4 +1,5 @@
-//! RRsets that are never answered: below a DNAME, or at or below a zone cut without being glue.
+//! RRsets that are never answered: below a DNAME, in a deeper zone, or at or below a zone cut without
+//! being glue.
 
 use std::collections::HashSet;
 
@@ -13,12 +14,14 @@ impl Zones {
     /// Returns the number of RRsets in a zone that are never answered, and owner and type of `most` of
     /// them.
     ///
-    /// Searches all names, if the zone has a cut or a DNAME; so call it in a thread of its own.
+    /// `has_deeper` tells if another zone is below it. Searches all names, if one is, or if the zone has a cut
+    /// or a DNAME; so call it in a thread of its own.
     pub fn occluded(
-        &self, apex: &[u8], most: usize, now: u64, guard: &Guard,
+        &self, apex: &[u8], most: usize, has_deeper: bool, now: u64, guard: &Guard,
     ) -> (usize, Vec<(Vec<u8>, u16)>) {
         let (mut count, mut first) = (0, Vec::new());
-        let Some(zone) = self.zone(apex, guard).filter(|zone| zone.has_occluders()) else {
+        let Some(zone) = self.zone(apex, guard).filter(|zone| has_deeper || zone.has_occluders())
+        else {
             return (count, first);
         };
         let servers = self.name_servers(zone, now, guard);
@@ -27,7 +30,9 @@ impl Zones {
             for rrset in node.rrsets().filter(|rrset| rrset.live(now)) {
                 let rtype = rrset.rtype();
                 let glue = || servers.contains(&node.hash());
-                if !self.is_occluded(zone, &name, rtype, glue, (now, guard)) {
+                if !self.is_occluded(zone, &name, rtype, glue, (now, guard))
+                    && !(has_deeper && self.is_deeper(zone, &name, rtype, glue, guard))
+                {
                     continue;
                 }
                 count += 1;
@@ -55,6 +60,18 @@ impl Zones {
         matches!(rtype, rtype::NS | rtype::DNAME)
             && owner.wire().starts_with(WILDCARD)
             && owner.wire().len() > zone.apex().len()
+    }
+
+    /// Returns whether an RRset is in another, deeper zone, and does not delegate to it.
+    fn is_deeper(
+        &self, zone: &Zone, owner: &Name, rtype: u16, glue: impl Fn() -> bool, guard: &Guard,
+    ) -> bool {
+        let deeper = self.find(owner, 0, guard).filter(|found| found.apex() != zone.apex());
+        deeper.is_some_and(|deeper| match rtype {
+            rtype::NS | rtype::DS => owner.wire() != deeper.apex(),
+            rtype::A | rtype::AAAA => !glue(),
+            _ => true,
+        })
     }
 
     /// Returns the hashes of the names in NS records: their addresses are glue.
@@ -117,9 +134,9 @@ mod tests {
             let packed = rrset::pack(30, &[(1, &rdata)]);
             assert_eq!(zones.apply(&[(APEX, &wire(words[0]), rtype, Some(&packed))]), []);
         }
-        let (count, found) = zones.occluded(APEX, 100, 1, &epoch::pin());
+        let (count, found) = zones.occluded(APEX, 100, true, 1, &epoch::pin());
         assert_eq!(count, found.len());
-        assert_eq!(zones.occluded(APEX, 1, 1, &epoch::pin()).1.len(), count.min(1));
+        assert_eq!(zones.occluded(APEX, 1, true, 1, &epoch::pin()).1.len(), count.min(1));
         let line = |(owner, rtype): (Vec<u8>, u16)| format!("{} {rtype}", text(&owner));
         let mut found: Vec<_> = found.into_iter().map(line).collect();
         found.sort();
@@ -170,5 +187,30 @@ mod tests {
         assert_eq!(occluded(&["*.w.ex 2 x."]), ["*.w.ex. 2"]);
         assert_eq!(occluded(&["*.w.ex 39 x."]), ["*.w.ex. 39"]);
         assert_eq!(occluded(&["*.w.ex 1", "a.*.w.ex 2 x.", "w.ex 16"]), [""; 0]);
+    }
+
+    #[test]
+    fn records_in_a_deeper_zone_are_occluded() {
+        let zones = Zones::new(7);
+        zones.add(APEX);
+        let deeper = wire("d.ex");
+        let add = |owner: &str, rtype: u16, rdata: &[u8]| {
+            let packed = rrset::pack(30, &[(1, rdata)]);
+            assert_eq!(zones.apply(&[(APEX, &wire(owner), rtype, Some(&packed))]), []);
+        };
+        for owner in ["a.ex", "d.ex", "b.d.ex", "ns.d.ex", "dd.ex"] {
+            add(owner, rtype::A, &[10, 0, 0, 1]);
+        }
+        add("d.ex", rtype::TXT, &[0]);
+        add("d.ex", rtype::DS, &[0, 1, 8, 2, 0]);
+        add("ex", rtype::NS, &wire("ns.d.ex"));
+        assert_eq!(zones.occluded(APEX, 9, true, 1, &epoch::pin()).0, 0);
+        zones.add(&deeper);
+        assert_eq!(zones.occluded(APEX, 9, false, 1, &epoch::pin()).0, 0);
+        let found = zones.occluded(APEX, 9, true, 1, &epoch::pin()).1;
+        let mut found: Vec<_> = found.iter().map(|(name, kind)| (text(name), *kind)).collect();
+        found.sort();
+        let expected = [("b.d.ex.", rtype::A), ("d.ex.", rtype::A), ("d.ex.", rtype::TXT)];
+        assert_eq!(found, expected.map(|(name, kind)| (name.to_string(), kind)));
     }
 }

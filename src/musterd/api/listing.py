@@ -141,7 +141,7 @@ def _unchanged(expected: Preconditions, what: str, records: Sequence[Mapping[str
     """Return whether a client has an RRset. Raises Mismatch."""
     revision = max((record["revision"] for record in records), default=0)
     tags = (f"{revision}-{len(records)}", str(revision)) if records else ()
-    return expected.unchanged(what, tags, revision)
+    return expected.unchanged(what, tags)
 
 
 def rrset_tag(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -180,7 +180,7 @@ async def get_record(
     record = await call.context.registry.get(key, target.strays)
     expected = preconditions.parse(if_match, if_none_match)
     revision: int = record["revision"]
-    if expected and expected.unchanged(key.path, (str(revision),), revision):
+    if expected and expected.unchanged(key.path, (str(revision),)):
         return responses.not_modified(f'"{revision}"')
     return responses.record(record)
 

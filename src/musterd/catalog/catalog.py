@@ -1,7 +1,7 @@
 """The catalog: takes the changes of sources, and keeps the core up to date."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -220,6 +220,7 @@ class Catalog:
         for table in [*plan.tables.values(), reverse]:
             table.zones = plan.listing.get(table.number, {})
             table.declared = plan.zones
+        self._note_depths(plan.zones, plan.zones.keys() ^ old.keys())
         for table, zones in plan.wanted.items():
             yield from table.index(zones)
         for before, after in plan.changed:
@@ -230,6 +231,16 @@ class Catalog:
         )  # fmt: skip
         for apex in old.keys() - plan.zones.keys():
             yield from self._drop(old[apex])
+
+    def _note_depths(self, zones: Mapping[bytes, Zone], changed: Iterable[bytes]) -> None:
+        """Record which zones have deeper ones, after some were declared or are no longer."""
+        above = {suffix for apex in zones for suffix in suffixes(apex) if suffix != apex}
+        for apex, zone in zones.items():
+            zone.has_deeper = apex in above
+        # Their records may be answered from another zone now, or no longer.
+        self._publisher.changed |= {
+            suffix for apex in changed for suffix in suffixes(apex) if suffix in zones
+        }
 
     def _table(self, name: str) -> Table:
         return self.tables.get(name) or self._new_table(name)

@@ -1,12 +1,12 @@
-"""Records that are never answered, because a delegation or a DNAME above them is."""
+"""Records that are never answered, because a delegation, a DNAME or a deeper zone is."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache, partial
 from typing import Final
 
 import structlog
 
-from musterd.catalog.zone import Zone
+from musterd.catalog.zone import Zone, deepest
 from musterd.rr.names import fold, is_wildcard, name_to_text, suffixes
 from musterd.rr.rrset import unpack_records
 from musterd.rr.types import AAAA, DNAME, DS, NS, A, type_text
@@ -56,20 +56,34 @@ def hidden_in(zone: Zone, owner: bytes, rtype: int) -> str:
     return hidden_by(owner, rtype, zone.apex, zone.cuts, partial(servers, zone))
 
 
-def _hidden_of(zone: Zone, found: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], str]:
+def _hidden_of(
+    zone: Zone, found: Iterable[tuple[bytes, int]], zones: Mapping[bytes, Zone]
+) -> dict[tuple[bytes, int], str]:
     """Return the RRsets of a zone that are never answered, with the reasons."""
     targets = cache(partial(servers, zone))
-    reasons = (
-        (place, hidden_by(*place, zone.apex, zone.cuts, targets)) for place in found if zone.cuts
-    )
-    return {place: reason for place, reason in reasons if reason}
+    reasons: dict[tuple[bytes, int], str] = {}
+    for owner, rtype in found:
+        reason = hidden_by(owner, rtype, zone.apex, zone.cuts, targets) if zone.cuts else ""
+        if reason := reason or _elsewhere(zone, owner, zones):
+            reasons[owner, rtype] = reason
+    return reasons
 
 
-def report_hidden(zone: Zone, total: int, found: Iterable[tuple[bytes, int]]) -> None:
+def _elsewhere(zone: Zone, owner: bytes, zones: Mapping[bytes, Zone]) -> str:
+    """Return why an owner name of a zone is not answered from it; "" if it is."""
+    found = deepest(zones, owner)
+    if found is None or found.apex == zone.apex:
+        return ""
+    return f"it is in zone {found.text}, which does not list its source"
+
+
+def report_hidden(
+    zone: Zone, total: int, found: Iterable[tuple[bytes, int]], zones: Mapping[bytes, Zone]
+) -> None:
     """Replace the hidden RRsets of a zone, and log the new ones."""
     before = zone.hidden
     # The zone may have changed since they were found.
-    zone.hidden = _hidden_of(zone, found)
+    zone.hidden = _hidden_of(zone, found, zones)
     zone.hidden_total = total
     new = [place for place, reason in zone.hidden.items() if before.get(place) != reason]
     for owner, rtype in new[:MAX_LOGGED]:

@@ -66,6 +66,8 @@ class Zone:
         """Owner name and type -> why an answered RRset fits no message."""
         self.cuts: set[tuple[bytes, int]] = set()
         """Owner name and type of each NS and DNAME RRset, except for the NS of the apex."""
+        self.has_deeper = False
+        """True if another zone is below it."""
         self.hidden: dict[tuple[bytes, int], str] = {}
         """Owner name and type -> why the RRset is never answered; see ``report_hidden``."""
         self.hidden_total = 0

@@ -38,10 +38,10 @@ class Clash(RegistryError):
 class Mismatch(RegistryError):
     """A precondition of the request failed.
 
-    revision: the current one, 0 if nothing exists.
+    current: the revision, or the entity tag of an RRset; 0 if nothing exists.
     """
 
-    def __init__(self, problem: str, revision: int) -> None:
+    def __init__(self, problem: str, current: int | str) -> None:
         """Create the error."""
         super().__init__(problem)
-        self.revision = revision
+        self.current = current

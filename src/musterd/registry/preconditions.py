@@ -36,32 +36,34 @@ class Preconditions:
         Preconditions(self.match).check_untagged(what)
         return self.none == ANY
 
-    def unchanged(self, what: str, tags: tuple[str, ...], revision: int) -> bool:
+    def unchanged(self, what: str, tags: tuple[str, ...]) -> bool:
         """Return whether the client has the current version. Raises Mismatch for If-Match."""
-        Preconditions(self.match).check(what, tags, revision)
+        Preconditions(self.match).check(what, tags)
         return self.none is not None and self._meets(self.none, tags)
 
-    def check(self, what: str, tags: tuple[str, ...], revision: int) -> None:
+    def check(self, what: str, tags: tuple[str, ...]) -> None:
         """Raise Mismatch unless the current tags (none if nothing exists) meet them."""
         if self.match is not None and not self._meets(self.match, tags):
-            raise Mismatch(_differs(what, tags, self.match, ""), revision)
+            raise _differs(what, tags, self.match, "")
         if self.none is not None and self._meets(self.none, tags):
-            raise Mismatch(_differs(what, tags, self.none, "not "), revision)
+            raise _differs(what, tags, self.none, "not ")
 
     @staticmethod
     def _meets(wanted: frozenset[str], tags: tuple[str, ...]) -> bool:
         return bool(tags) and (wanted == ANY or not wanted.isdisjoint(tags))
 
 
-def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation: str) -> str:
-    """Describe the mismatch with tags of the form that the client used."""
-    state = "does not exist"
+def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation: str) -> Mismatch:
+    """Return the mismatch with the tag of the form that the client used, the first by default."""
+    state, current = "does not exist", "0"
     if tags:
-        strict = any("-" in tag for tag in wanted)
-        state = f'the current revision is "{tags[0] if strict else tags[-1]}"'
+        is_revision = wanted != ANY and not any("-" in tag for tag in wanted)
+        current = tags[-1] if is_revision else tags[0]
+        state = f'is at "{current}"'
     revisions = ", ".join(f'"{tag}"' for tag in sorted(wanted)) or "no valid entity tag"
-    given = f"that it does {negation}exist" if wanted == ANY else negation + revisions
-    return f"{what}: {state}, expected {given}: read it again"
+    given = "to exist" if wanted == ANY else f"at {revisions}"
+    text = f"{what}: {state}, expected {negation}{given}: read it again"
+    return Mismatch(text, int(current) if current.isdigit() else current)
 
 
 NOTHING: Final = Preconditions()

@@ -163,7 +163,7 @@ class Registry:
             seen: list[Compare] = []
             if of_rrset:
                 whole = await self.rrset(*key[:3])
-                of_rrset.check(key.rrset, whole.tags, whole.revision)
+                of_rrset.check(key.rrset, whole.tags)
                 found = Found(next((e for e in whole.entries if e.key == raw), None), True)
                 seen = _as_seen(key, whole)
             if expect:
@@ -226,7 +226,7 @@ class Registry:
         async def build(_: Found) -> Attempt[_Replacement]:
             before = await self.rrset(*rrset[:3])
             if expect:
-                expect.check(rrset.rrset, before.tags, before.revision)
+                expect.check(rrset.rrset, before.tags)
             steps = self._replacement(rrset, before, wanted, who)
             if not steps:
                 return Attempt((before, steps))
@@ -314,8 +314,7 @@ def _named(key: RecordKey) -> str:
 
 
 def _check(key: RecordKey, entry: Entry | None, expect: Preconditions) -> None:
-    revision = entry.mod_revision if entry else 0
-    expect.check(_named(key), (str(revision),) if entry else (), revision)
+    expect.check(_named(key), (str(entry.mod_revision),) if entry else ())
 
 
 def _as_found(key: bytes, entry: Entry | None) -> Compare:

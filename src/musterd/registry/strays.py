@@ -37,8 +37,7 @@ async def adopt(
     """
     if expect:
         before = await _found(registry, key, strays)
-        expect.check(f"{key.owner} {key.rtype} in zone {key.zone}", _tags(key, before),
-                     before.revision)  # fmt: skip
+        expect.check(f"{key.owner} {key.rtype} in zone {key.zone}", _tags(key, before))
     revision = 0
     for at in range(0, len(strays), AT_ONCE):
         revision = await _move(registry, strays[at : at + AT_ONCE], key, who)

@@ -49,10 +49,12 @@ class HiddenSearch:
         changed = self._catalog.take_changed()
         if not changed:
             return
-        for apex, (total, found) in await asyncio.to_thread(self._find, changed):
+        zones = self._catalog.zones
+        asked = [(apex, zones[apex].has_deeper) for apex in changed if apex in zones]
+        for apex, (total, found) in await asyncio.to_thread(self._find, asked):
             zone = self._catalog.zones.get(apex)
             if zone is not None:
-                report_hidden(zone, total, found)
+                report_hidden(zone, total, found, self._catalog.zones)
 
-    def _find(self, apexes: Iterable[bytes]) -> Found:
-        return [(apex, self._core.occluded(apex, MAX_HIDDEN)) for apex in apexes]
+    def _find(self, asked: Iterable[tuple[bytes, bool]]) -> Found:
+        return [(apex, self._core.occluded(apex, MAX_HIDDEN, deeper)) for apex, deeper in asked]
