@@ -3,11 +3,13 @@
 import asyncio
 import http.client
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from musterd._core import Core
@@ -17,10 +19,12 @@ from musterd.kv import StoreUnavailable
 from musterd.registry.applied import Applied
 from musterd.server.http import HttpServer
 from musterd.server.metrics import LIMITS, app, musterd_metrics
+from musterd.server.snapshot_files import SnapshotFiles
 from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from musterd.store.embedded import EmbeddedStore
 from tests.catalogkit import NOW, ManualClock, records, settings
+from tests.dnskit import make_query
 
 ZONE = "lab.internal"
 
@@ -215,3 +219,61 @@ async def test_label_is_escaped(served: ServedMetrics) -> None:
     await served.catalog.reconfigure(settings({"name": name}, sources=[]))
     found = await served.metrics()
     assert f"musterd_zone_serial zone={name}." in found
+
+
+async def everything(served: ServedMetrics, folder: Path) -> dict[str, Metric]:
+    """Return all metrics of a server in which each has a sample."""
+    core, state = served.state.core, served.state
+    served.catalog.apply("one", Begin(), Put("k", 1, NOW, records("a A 10.0.0.1")), Synced(1))
+    core.answer(make_query("a.lab.internal.").to_wire(), "127.0.0.1", tcp=False)
+    state.api_requests.add("GET", "/v1/status", 200, 0.1)
+    state.applied = Applied()
+    state.snapshots = SnapshotFiles(folder, served.catalog, served.clock.time)
+    async with await EmbeddedStore.open(folder / "store.db") as store:
+        state.store = store
+        text = (await musterd_metrics(state, open_metrics=False)).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+async def test_names_and_help_texts_follow_conventions(
+    served: ServedMetrics, tmp_path: Path
+) -> None:
+    wrong = []
+    for name, family in (await everything(served, tmp_path)).items():
+        counter = family.type == "counter"
+        suffix = {"_total"} if counter else {""}
+        if family.type == "histogram":
+            suffix = {"_bucket", "_sum", "_count"}
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        if not (
+            re.fullmatch(r"musterd(_[a-z]+)+", name)
+            and family.samples
+            and {sample.name for sample in family.samples} == {name + end for end in suffix}
+            and not re.search(r"_(total|count|sum|bucket|gauge|counter|histogram)(_|$)", name)
+            and not re.search(
+                r"_(ms|us|ns|milli\w+|micro\w+|nano\w+|minutes|hours|kb|mb)(_|$)", name
+            )
+            and ("_seconds" not in name or name.endswith("_seconds"))
+            and ("_bytes" not in name or name.endswith("_bytes"))
+            and not ("duration" in name and not name.endswith("_seconds"))
+            and all(re.fullmatch(r"[a-z]+", label) for label in labels)
+            and re.fullmatch(r"[A-Z][^\n\\.]{15,110}\.", family.documentation)
+            and name.removeprefix("musterd_") not in family.documentation
+        ):
+            wrong.append((name, family.type, family.documentation))
+    assert wrong == []
+
+
+async def test_every_metric_is_documented(served: ServedMetrics, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
+    table = page.partition("### All metrics\n")[2].partition("\n#")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `musterd_")]
+    assert rows == sorted(rows)
+    expected = []
+    for name, family in (await everything(served, tmp_path)).items():
+        full = f"{name}_total" if family.type == "counter" else name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        names = ", ".join(f"`{label}`" for label in sorted(labels))
+        about = family.documentation.removesuffix(".")
+        expected.append(f"| `{full}` | {family.type} | {names} | {about} |".replace("|  |", "| |"))
+    assert rows == sorted(expected), "\n".join(sorted(expected))

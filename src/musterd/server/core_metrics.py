@@ -15,11 +15,11 @@ _LABELED: Final = {
         "type",
         "Valid DNS queries of permitted clients, by the record type asked for.",
     ),
-    "rcode": ("musterd_dns_responses", "rcode", "DNS responses, by response code."),
+    "rcode": ("musterd_dns_responses", "rcode", "DNS responses that were sent, by response code."),
 }
 """First word of the name of a counter -> metric, label, help text."""
 _PLAIN: Final = {
-    "nodata": "Answers without records, for names that have only records of other types.",
+    "nodata": "DNS answers without records, because the name has only records of other types.",
     "truncated": "DNS responses with the TC bit, which tells the client to retry over TCP.",
     "dropped_packets": "Packets ignored because they are too short or are DNS responses.",
     "rate_dropped": "DNS responses not sent because of the rate limit.",
@@ -85,7 +85,7 @@ def _durations(rows: Sequence[tuple[str, Sequence[int], int]]) -> MetricSamples:
 def _zones(rows: Sequence[tuple[bytes, Sequence[int]]]) -> MetricSamples:
     return MetricSamples(
         "counter", "musterd_zone_queries",
-        "DNS queries by zone and response code, of zones and codes that have any.",
+        "DNS queries by zone and response code; no sample until the first such query.",
         ((f"{code},{zone}", count)
          for apex, counts in rows for zone in (label("zone", name_to_text(apex)),)
          for code, count in zip(_CODES, counts, strict=True) if count),

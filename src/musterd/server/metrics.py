@@ -54,98 +54,105 @@ async def musterd_metrics(state: ServerState, *, open_metrics: bool) -> bytes:
 
 def _zones(zones: _Zones) -> Iterator[MetricSamples]:
     yield MetricSamples(
-        "gauge", "musterd_zone_state", "1 for the current state of a zone, 0 for the others.",
+        "gauge", "musterd_zone_state", "State of a zone: 1 for the current one, 0 for the others.",
         ((f"{label('state', word)},{name}", int(zone.state == word))
          for name, zone in zones for word in ZONE_STATES),
     )  # fmt: skip
     yield MetricSamples(
         "gauge", "musterd_zone_state_since_timestamp_seconds",
-        "Time of the last change of the state of a zone.",
+        "Unix time at which the state of a zone changed last.",
         ((name, zone.since) for name, zone in zones),
     )  # fmt: skip
     yield MetricSamples(
-        "gauge", "musterd_zone_serial", "SOA serial of a zone.",
+        "gauge", "musterd_zone_serial", "Serial number in the SOA record of a zone.",
         ((name, zone.serial) for name, zone in zones),
     )  # fmt: skip
     yield MetricSamples(
         "gauge", "musterd_zone_records",
-        "Records of a source in a zone, including shadowed ones.",
+        "Records that a source has for a zone, also if another source overrides them.",
         ((f"{label('source', source)},{name}", count)
          for name, zone in zones for source, count in zone.records.items()),
     )  # fmt: skip
     yield MetricSamples(
-        "counter", "musterd_zone_refused_rrsets", "RRsets rejected by the core.",
+        "counter", "musterd_zone_refused_rrsets",
+        "RRsets of a zone that can't be answered, for example because they are too large.",
         ((name, zone.refused_total) for name, zone in zones),
     )  # fmt: skip
 
 
 def _memory(zones: Sequence[tuple[bytes, int, int, int]]) -> Iterator[MetricSamples]:
     yield MetricSamples(
-        "gauge", "musterd_zone_names", "Owner names of a zone, including empty non-terminals.",
+        "gauge", "musterd_zone_names", "Owner names in a zone, including empty non-terminals.",
         ((label("zone", name_to_text(apex)), names) for apex, _, names, _ in zones),
     )  # fmt: skip
     yield MetricSamples(
-        "gauge", "musterd_zone_memory_bytes", "Memory used by a zone in the core.",
+        "gauge", "musterd_zone_memory_bytes", "Memory that the records of a zone take in the core.",
         ((label("zone", name_to_text(apex)), size) for apex, _, _, size in zones),
     )  # fmt: skip
 
 
 def _sources(sources: _Sources) -> Iterator[MetricSamples]:
     yield MetricSamples(
-        "gauge", "musterd_source_state", "1 for the current state of a source, 0 for the others.",
+        "gauge", "musterd_source_state",
+        "State of a source: 1 for the current one, 0 for the others.",
         ((f"{name},{label('state', word)}", int(source.state == word))
          for name, source in sources for word in SOURCE_STATES),
     )  # fmt: skip
     yield MetricSamples(
         "gauge", "musterd_source_last_sync_timestamp_seconds",
-        "Time of the last complete sync of a source.",
+        "Unix time at which a source was last read completely.",
         ((name, source.synced) for name, source in sources if source.synced is not None),
     )  # fmt: skip
     yield MetricSamples(
-        "gauge", "musterd_source_keys", "Keys of a source.",
+        "gauge", "musterd_source_keys",
+        "Keys in a source: RRsets of a zone file, keys in etcd, or registered records.",
         ((name, source.keys) for name, source in sources),
     )  # fmt: skip
     yield MetricSamples(
-        "counter", "musterd_source_problems", "Records and keys rejected so far.",
+        "counter", "musterd_source_problems",
+        "Records and keys of a source that were skipped since the start.",
         ((name, source.problems_total) for name, source in sources),
     )  # fmt: skip
     yield MetricSamples(
-        "gauge", "musterd_source_left_out", "Records and keys currently rejected.",
+        "gauge", "musterd_source_left_out", "Records and keys of a source that are skipped now.",
         ((name, len(source.problems) + source.problems_forgotten) for name, source in sources),
     )  # fmt: skip
 
 
 def _server(state: ServerState) -> Iterator[MetricSamples]:
     yield MetricSamples(
-        "gauge", "musterd_build_info", "Version of musterd.", [(label("version", _version()), 1)]
-    )
+        "gauge", "musterd_build_info", "Version of musterd, as a label of the value 1.",
+        [(label("version", _version()), 1)],
+    )  # fmt: skip
     yield MetricSamples(
-        "counter", "musterd_reloads", "Reloads of the settings by result.",
+        "counter", "musterd_reloads", "Reloads of the settings, by result.",
         [(label("result", "ok"), state.reloads_ok),
          (label("result", "failed"), state.reloads_failed)],
     )  # fmt: skip
     if (applied := state.applied) is not None:
         yield _gauge(
-            "musterd_store_revision", "Revision of the store that is being answered.",
+            "musterd_store_revision",
+            "Revision of the store up to which DNS answers include all changes.",
             applied.revision,
         )  # fmt: skip
         yield _gauge(
-            "musterd_store_lag_seconds", "Replication lag between the store and the answers.",
+            "musterd_store_lag_seconds",
+            "Time for which DNS answers may have differed from the store; 0 if they don't.",
             applied.lag,
         )  # fmt: skip
     if (store := state.store) is not None:
         yield _gauge(
             "musterd_store_problem",
-            "1 if the store is damaged, or its files were changed by something else.",
+            "Problem of the store: 1 if it is damaged or its files were changed, else 0.",
             float(store.problem is not None),
         )  # fmt: skip
     if (snapshots := state.snapshots) is not None:
         yield _counter(
-            "musterd_snapshots_bad", "Corrupt files in the state directory that were ignored.",
+            "musterd_snapshots_bad", "Damaged files in the state directory that were ignored.",
             snapshots.bad_total,
         )  # fmt: skip
         yield _counter(
-            "musterd_snapshots_failed", "Failed writes to the state directory.",
+            "musterd_snapshots_failed", "Files in the state directory that could not be written.",
             snapshots.failed_total,
         )  # fmt: skip
 
