@@ -30,9 +30,9 @@ impl Zones {
             for rrset in node.rrsets().filter(|rrset| rrset.live(now)) {
                 let rtype = rrset.rtype();
                 let glue = || servers.contains(&node.hash());
-                if !self.is_occluded(zone, &name, rtype, glue, (now, guard))
-                    && !(has_deeper && self.is_deeper(zone, &name, rtype, glue, guard))
-                {
+                let hidden = self.is_occluded(zone, &name, rtype, glue, (now, guard))
+                    || (has_deeper && self.is_deeper(zone, &name, rtype, glue, guard));
+                if !hidden {
                     continue;
                 }
                 count += 1;
