@@ -10,6 +10,7 @@ import pytest
 from musterd import settings
 from musterd.cli import run
 from tests.conftest import Write
+from tests.needs import needs
 
 Capture = pytest.CaptureFixture[str]
 ZONES = (
@@ -85,6 +86,24 @@ def test_check_reports_files_that_can_not_be_read(
     ]
     assert problems[0].endswith("/cert.pem: can't be read: No such file or directory")
     assert problems[4].endswith("/b.zone: can't be read: it is a directory")
+
+
+@needs("setpriv")
+def test_file_of_another_user_is_explained(write: Write) -> None:
+    """Without capabilities, even root can't read a file without permissions."""
+    path = write(ZONES)
+    path.chmod(0)
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=0"]
+    program = str(Path(sys.executable).parent / "musterd")
+    done = subprocess.run(
+        [*drop, program, "config", "check", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Permission denied; the user that runs musterd must be able to read it" in done.stderr
 
 
 def test_check_reports_a_file_that_is_no_certificate(write: Write, capsys: Capture) -> None:

@@ -43,7 +43,9 @@ def read(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise SettingsError(f"{path}: can't be read: {error.strerror}") from error
+        remedy = "; the user that runs musterd must be able to read it"
+        remedy = remedy if isinstance(error, PermissionError) else ""
+        raise SettingsError(f"{path}: can't be read: {error.strerror}{remedy}") from error
     if len(content) > MAX_FILE:
         raise SettingsError(f"{path}: is larger than {MAX_FILE} bytes")
     return content
