@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Delays between attempts to connect: each is up to twice the one before.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(30);
-/// Age of a connection after whose end the delays start at the first again.
+/// Duration of a connection after which the delays start at the first one again.
 const STABLE: Duration = Duration::from_secs(10);
 
 /// What is sent, and where.

@@ -82,7 +82,7 @@ def type_of(text: str) -> str:
 
 
 def _remedy(text: str) -> str:
-    """Return what to do if an address stands where the type belongs."""
+    """Return a hint if an address is in the place of the type."""
     try:
         kind = "A" if isinstance(ip_address(text), IPv4Address) else "AAAA"
     except ValueError:

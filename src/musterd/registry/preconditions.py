@@ -32,7 +32,7 @@ class Preconditions:
             raise Mismatch(f"{what} exists, but If-None-Match: * expects that it does not", 0)
 
     def unchanged_untagged(self, what: str) -> bool:
-        """Return whether a client has what it reads, which has no tag. Raises Mismatch."""
+        """Return whether the client has a resource without tags. Raises Mismatch."""
         Preconditions(self.match).check_untagged(what)
         return self.none == ANY
 

@@ -69,7 +69,7 @@ _FIELD: Final = (
     (r"Unknown SVCB ParamKey", "is not a known parameter: write keyNNN with its number"),
     (r"(?s).*(?:malformed|values to unpack|invalid literal|object|codec).*", "is not valid"),
 )
-"""Messages of dnspython about the last field, and what is wrong with it."""
+"""Messages of dnspython about the last field -> description of the fault."""
 _WHOLE: Final = (
     (r"expected EOL or EOF, got [0-9]+ (.*)", r"\1 follows the data"),
     (r"string too long", "it has a string of more than 255 bytes: split it"),
@@ -83,11 +83,11 @@ _WHOLE: Final = (
     (r"DNS message is malformed.*|compressed data.*", "its bytes are not valid"),
     (r"generic rdata does not start with .*", "its type has no other form than bytes"),
 )
-"""Messages of dnspython about all of the data, and what is wrong with it."""
+"""Messages of dnspython about all of the data -> description of the fault."""
 
 
 class Fields(dns.tokenizer.Tokenizer):
-    """The fields of rdata, of which the last that was read is known."""
+    """The fields of rdata; remembers the last one that was read."""
 
     def __init__(self, text: str) -> None:
         """Create a reader; names in it are encoded as in the other types."""
@@ -116,12 +116,12 @@ class Fields(dns.tokenizer.Tokenizer):
 
 
 def expected(what: str) -> str:
-    """Return what the data of a type is; with an example, unless it is a rare type."""
+    """Return a description of the data of a type, with an example unless the type is rare."""
     return _EXPECTED.get(what, _RFC)
 
 
 def reason(error: Exception, fields: Fields | None) -> str:
-    """Return what is wrong with data, from the error of a parser.
+    """Return the fault of data, from the error of a parser.
 
     fields: as far as dnspython read them; None if another parser failed.
     """

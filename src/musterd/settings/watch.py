@@ -31,7 +31,7 @@ class _Content:
 
     @property
     def is_blank(self) -> bool:
-        """True if there is a content that says nothing."""
+        """True if the content has no settings."""
         return isinstance(self.content, bytes) and not self.content.strip()
 
 
@@ -133,7 +133,7 @@ class Watcher:
 
 
 def _emptied(path: Path) -> SettingsError:
-    """Return the error for a file that had settings: it is rather a mistake than the defaults."""
+    """Return the error for a file that lost all its settings, which is probably a mistake."""
     return SettingsError(
         f"{path}: is empty, so the settings stay as they were; for the defaults, write a comment"
     )
