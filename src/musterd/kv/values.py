@@ -176,6 +176,11 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
+def leases_of(operations: Sequence[Operation]) -> set[int]:
+    """Return the leases to which operations attach keys."""
+    return {step.lease for step in operations if isinstance(step, PutOp) and step.lease != NO_LEASE}
+
+
 def size_of(operations: Sequence[Operation]) -> int:
     """Return the size of the keys and values of operations, in bytes."""
     size = 0

@@ -17,6 +17,7 @@ from musterd.kv.values import (
     Operation,
     PutOp,
     Result,
+    leases_of,
     prefix_end,
 )
 from musterd.store.embedded.checksums import (
@@ -188,7 +189,7 @@ class ChangeLog:
         return entry
 
     def _check_leases(self, operations: Sequence[Operation]) -> None:
-        for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
+        for lease in leases_of(operations):
             if not self._db.execute("SELECT 1 FROM lease WHERE id = ?", (lease,)).fetchone():
                 raise LeaseNotFound(lease)
 
@@ -219,9 +220,9 @@ class ChangeLog:
             checksum = event_sum(id_, self._time, kind, now, before)
             self._log.append((id_, self._time, kind, *_logged(event), checksum))
         self._db.executemany(_PUT, puts)
-        self._db.executemany(
-            "DELETE FROM kv WHERE key = ?", [(event.key,) for event in events if not event.entry]
-        )
+        if len(puts) < len(events):
+            deleted = [(event.key,) for event in events if event.entry is None]
+            self._db.executemany("DELETE FROM kv WHERE key = ?", deleted)
         self.batches.append(EventBatch(self.revision, self._time, tuple(events)))
 
     def _event(self, step: Operation, previous: Entry | None, deletion: EventKind) -> Event:

@@ -31,6 +31,7 @@ from musterd.kv.values import (
     Past,
     PutOp,
     Result,
+    leases_of,
 )
 from musterd.store.embedded.acknowledged import Acknowledged
 from musterd.store.embedded.changes import ChangeLog, read_leases
@@ -166,7 +167,7 @@ class EmbeddedStore(AsyncClosing):
         """Same as in `Store`."""
         compares, operations = tuple(compares), tuple(operations)
         size = check_transaction(self.limits, compares, operations)
-        for lease in {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}:
+        for lease in leases_of(operations):
             self._leases.get(lease)
         return await self._writer.submit(
             lambda changes: changes.transaction(compares, operations), size

@@ -127,7 +127,7 @@ class EmbeddedWatch:
         """Queue the matching events of a batch, or stop being live if the queue is full."""
         if not self._live or batch.revision < self._next:
             return
-        events = tuple(event for event in batch.events if event.key.startswith(self._prefix))
+        events = tuple([event for event in batch.events if event.key.startswith(self._prefix)])
         if not events:
             return
         options = self._hub.options
@@ -168,5 +168,9 @@ class EmbeddedWatch:
 
 
 def _size(event: Event) -> int:
-    values = (entry.value for entry in (event.entry, event.previous) if entry)
-    return len(event.key) + sum(map(len, values))
+    size = len(event.key)
+    if event.entry is not None:
+        size += len(event.entry.value)
+    if event.previous is not None:
+        size += len(event.previous.value)
+    return size

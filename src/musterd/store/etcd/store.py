@@ -31,6 +31,7 @@ from musterd.kv.values import (
     Past,
     PutOp,
     Result,
+    leases_of,
 )
 from musterd.store.etcd.history import FIRST, REVISIONS, Scope, past
 from musterd.store.etcd.watch import EtcdStoreWatch, bare
@@ -130,7 +131,7 @@ class EtcdStore(AsyncClosing):
     ) -> Result:
         """Same as in `Store`."""
         check_transaction(self.limits, compares, operations)
-        leases = {step.lease for step in operations if isinstance(step, PutOp)} - {NO_LEASE}
+        leases = leases_of(operations)
         for lease in leases:
             if not 0 < lease <= MAX_LEASE:
                 raise LeaseNotFound(lease)
