@@ -219,3 +219,48 @@ async def test_ptr_follows_a_change_of_a_record_and_of_the_settings() -> None:
     assert core.text("10.in-addr.arpa") == []
     await catalog.reconfigure(settings(FORWARD, V4, sources=SOURCES))
     assert core.text("10.in-addr.arpa") == one
+
+
+BESIDE = ["a A 10.0.0.1", "b A 10.1.0.2", "c A 10.1.0.3"]
+"""Addresses, of which one is beside 1.10.in-addr.arpa."""
+ABOVE = "1.0.0.10.in-addr.arpa. 30 PTR a.lab.internal."
+BELOW = [
+    "2.0.1.10.in-addr.arpa. 30 PTR b.lab.internal.",
+    "3.0.1.10.in-addr.arpa. 30 PTR c.lab.internal.",
+]
+
+
+@pytest.mark.parametrize("cut", ["1 DNAME elsewhere.test.", "1 NS ns.test.", "0.1 DNAME x.test."])
+@pytest.mark.parametrize("first", ["addresses", "cut", "reload"])
+async def test_no_ptr_record_is_made_where_none_is_answered(cut: str, first: str) -> None:
+    zones: list[Mapping[str, Any]] = [FORWARD, V4]
+    skipped = int(first == "reload")
+    catalog, core, _ = await new_catalog(*zones[skipped:], sources=SOURCES[skipped:])
+    given = Put("k", 1, NOW, records(*BESIDE))
+    hiding = Put("cut", 1, NOW, records(cut, zone="10.in-addr.arpa"))
+    if first == "addresses":
+        catalog.apply("one", given)
+        assert core.text("10.in-addr.arpa") == [ABOVE, *BELOW]
+    catalog.apply("two", hiding)
+    if first == "reload":
+        await catalog.reconfigure(settings(*zones, sources=SOURCES))
+    if first != "addresses":
+        catalog.apply("one", given)
+    assert [line for line in core.text("10.in-addr.arpa") if " PTR " in line] == [ABOVE]
+    # Changes below are not answered either, and without the cut, all are.
+    catalog.apply("one", Put("d", 2, NOW, records("d A 10.1.0.4")), Delete("k", 3))
+    assert [line for line in core.text("10.in-addr.arpa") if " PTR " in line] == []
+    catalog.apply("one", Put("k", 4, NOW, records(*BESIDE)))
+    catalog.apply("two", Delete("cut", 2))
+    assert core.text("10.in-addr.arpa") == [
+        ABOVE, *BELOW, "4.0.1.10.in-addr.arpa. 30 PTR d.lab.internal.",
+    ]  # fmt: skip
+
+
+async def test_own_ptr_records_below_a_cut_stay() -> None:
+    """They are reported; see ``test_catalog_hidden``."""
+    catalog, core, _ = await new_catalog(FORWARD, V4, sources=SOURCES)
+    own = records("1 DNAME elsewhere.test.", "9.0.1 PTR x.test.", zone="10.in-addr.arpa")
+    catalog.apply("two", Put("own", 1, NOW, own))
+    catalog.apply("one", Put("k", 1, NOW, records("a A 10.1.0.9")))
+    assert "9.0.1.10.in-addr.arpa. 30 PTR x.test." in core.text("10.in-addr.arpa")

@@ -247,6 +247,9 @@ class Catalog:
 
     def _change(self, before: Zone | None, after: Zone) -> Iterator[None]:
         """Send the core the difference between a zone before and after, in steps."""
+        if before is not None:
+            # Its cuts are those of its successor, and may change before the last step.
+            before.cuts = set()
         names = {after.apex: None, **dict.fromkeys(after.names)}
         if before is not None and before.names is not after.names:
             names |= dict.fromkeys(before.names)

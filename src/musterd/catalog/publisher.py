@@ -13,8 +13,8 @@ from musterd.catalog.states import StateCore
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
 from musterd.rr.answer_size import LARGE, too_large
-from musterd.rr.names import name_to_text
-from musterd.rr.types import DNAME, NS, SOA, type_text
+from musterd.rr.names import name_to_text, suffixes
+from musterd.rr.types import DNAME, NS, PTR, SOA, type_text
 
 MAX_BATCH: Final = 10_000
 """Maximum RRsets that are sent at once, except that an owner name is never split."""
@@ -91,10 +91,11 @@ class Publisher:
     def _send(self, batch: list[Row]) -> None:
         if not batch:
             return
+        cuts = [row for row in batch if row[2] in _CUTTING]
+        if cuts:
+            batch += self._note_cuts(cuts)
         # The core applies neighbours of one owner name together.
         batch.sort(key=itemgetter(1, 0))
-        for apex, owner, rtype, packed in [row for row in batch if row[2] in _CUTTING]:
-            self.zones[apex].note_cut(owner, rtype, there=packed is not None)
         for piece in _pieces(batch, self._max_batch):
             for apex, owner, rtype, _ in piece if self._refusing else ():
                 self.zones[apex].accept(owner, rtype)
@@ -103,6 +104,24 @@ class Publisher:
                 self._refuse([(piece[index], reason) for index, reason in refused])
             self._note_sizes(piece)
 
+    def _note_cuts(self, rows: Iterable[Row]) -> list[Row]:
+        """Record the cuts that rows make or remove.
+
+        Return rows for the PTR records below them, which are answered no longer, or again.
+        """
+        changed: dict[bytes, set[bytes]] = {}
+        for apex, owner, rtype, packed in rows:
+            zone = self.zones[apex]
+            is_new = zone.note_cut(owner, rtype, there=packed is not None)
+            if is_new and zone.records.get(self._reverse.table.number):
+                changed.setdefault(apex, set()).add(owner)
+        return [
+            (apex, owner, PTR, resolve(self.zones[apex], owner).get(PTR))
+            for apex, cuts in changed.items()
+            for owner in self.zones[apex].names
+            if not cuts.isdisjoint(suffixes(owner))
+        ]
+
     def _refuse(self, refused: Iterable[tuple[Row, str]]) -> None:
         removed: list[Row] = []
         for (apex, owner, rtype, packed), reason in refused:
@@ -110,7 +129,7 @@ class Publisher:
                 rrset = f"{name_to_text(owner)} {type_text(rtype)}"
                 log.warning("the core refused an RRset", rrset=rrset, reason=reason)
             self._refusing = True
-            self.zones[apex].note_cut(owner, rtype, there=False)
+            removed += self._note_cuts([(apex, owner, rtype, None)])
             if packed is not None:
                 removed.append((apex, owner, rtype, None))
         # The RRset that was answered before is outdated.

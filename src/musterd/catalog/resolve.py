@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from musterd.catalog.merge import Candidate, choose, join
+from musterd.catalog.merge import MADE_PTR, Candidate, choose, join
 from musterd.catalog.zone import Zone
 from musterd.rr.rrset import fill, has_policy, soa_serial
 from musterd.rr.types import CNAME, SOA
@@ -21,6 +21,8 @@ def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = N
     """
     if candidates is None:
         candidates = zone.candidates(owner)
+    if zone.cuts and zone.has_made_ptr:
+        candidates = _answerable(zone, owner, candidates)
     if not candidates:
         return {}
     if len(candidates) == 1:
@@ -34,6 +36,14 @@ def resolve(zone: Zone, owner: bytes, candidates: Sequence[Candidate] | None = N
             return join(choose(candidates, union=zone.union, apex=owner == zone.apex)[0])
         rrsets[rtype] = fill(packed, rtype, source.ttl, source.policy)
     return rrsets
+
+
+def _answerable(zone: Zone, owner: bytes, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Omit the PTR records made from addresses where no PTR record is ever answered."""
+    others = [candidate for candidate in candidates if candidate.source.name != MADE_PTR]
+    if len(others) == len(candidates) or not zone.is_cut_off(owner):
+        return candidates
+    return others
 
 
 def answered_serial(zone: Zone) -> int:

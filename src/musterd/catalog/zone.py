@@ -4,13 +4,13 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from musterd.catalog.merge import Candidate, Defaults, precedence
+from musterd.catalog.merge import MADE_PTR, Candidate, Defaults, precedence
 from musterd.catalog.rows import SOURCE_BYTES, Rows, key_text
 from musterd.catalog.serial import Serial
 from musterd.clock import Clock
-from musterd.rr.names import fold, name_from_text, name_to_text, split_name
+from musterd.rr.names import fold, name_from_text, name_to_text, split_name, suffixes
 from musterd.rr.rrset import ALL, Policy, pack, unpack_records
-from musterd.rr.types import NS, SOA
+from musterd.rr.types import DNAME, NS, SOA
 from musterd.settings import SourceSettings, ZoneSettings
 
 _T = TypeVar("_T")
@@ -64,6 +64,8 @@ class Zone:
         self.refused_total = 0
         self.oversized: dict[tuple[bytes, int], str] = {}
         """Owner name and type -> why an answered RRset fits no message."""
+        self.has_made_ptr = any(rows.name == MADE_PTR for rows, _ in sources)
+        """True if it may have PTR records made from addresses."""
         self.cuts: set[tuple[bytes, int]] = set()
         """Owner name and type of each NS and DNAME RRset, except for the NS of the apex."""
         self.has_deeper = False
@@ -109,12 +111,23 @@ class Zone:
         self.refused[owner, rtype] = reason
         return True
 
-    def note_cut(self, owner: bytes, rtype: int, *, there: bool) -> None:
-        """Record that an NS or DNAME RRset is answered, or no longer."""
-        if there and (rtype != NS or owner != self.apex):
+    def note_cut(self, owner: bytes, rtype: int, *, there: bool) -> bool:
+        """Record that an NS or DNAME RRset is answered, or not; return False if it is known."""
+        is_cut = there and (rtype != NS or owner != self.apex)
+        if is_cut == ((owner, rtype) in self.cuts):
+            return False
+        if is_cut:
             self.cuts.add((owner, rtype))
         else:
             self.cuts.discard((owner, rtype))
+        return True
+
+    def is_cut_off(self, owner: bytes) -> bool:
+        """Return whether a delegation or a DNAME is at or above a folded owner name."""
+        return any(
+            (above, NS) in self.cuts or (above != owner and (above, DNAME) in self.cuts)
+            for above in suffixes(owner)
+        )
 
     def accept(self, owner: bytes, rtype: int) -> None:
         """Forget that the core refused an RRset."""
