@@ -28,6 +28,8 @@ class RecordingCore:
         self.rrsets: dict[bytes, dict[tuple[bytes, int], bytes]] = {}
         self.state: dict[bytes, int] = {}
         self.batches: list[list[Row]] = []
+        self.wildcards: frozenset[bytes] = frozenset()
+        """Zones whose questions may have wildcard labels."""
         self.until = 0
         """Time from which all answers are stale, in ns."""
 
@@ -38,6 +40,9 @@ class RecordingCore:
     def drop_zone(self, apex: bytes) -> None:
         self.rrsets.pop(apex.lower(), None)
         self.state.pop(apex.lower(), None)
+
+    def set_wildcard_queries(self, apex: bytes, wanted: bool) -> None:
+        self.wildcards = self.wildcards | {apex} if wanted else self.wildcards - {apex}
 
     def set_state(self, apex: bytes, state: int) -> None:
         if apex.lower() not in self.state:

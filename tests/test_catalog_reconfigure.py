@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from musterd.rr.names import name_from_text
+from musterd.settings import Settings
 from musterd.sources.changes import Put, PutMany
 from tests.catalogkit import NOW, ManualClock, RecordingCore, new_catalog, records, rows, settings
 
@@ -61,6 +63,23 @@ async def test_unchanged_zone_sends_nothing_to_the_core() -> None:
     assert core.batches == []
     await catalog.reconfigure(settings(BEFORE, {"name": "other"}, sources=[ONE, TWO]))
     assert {row[0] for batch in core.batches for row in batch} == {b"\x05other\0"}
+
+
+async def test_wildcard_queries_are_an_option_of_a_source() -> None:
+    def of(*, wanted: bool) -> Settings:
+        source = {"name": "there", "zones": [ZONE], "endpoints": ["a:1"]}
+        return Settings.model_validate(
+            {
+                "state": {"dir": ""},
+                "zones": [{"name": ZONE}, {"name": SUB}],
+                "sources": {"etcd": [{**source, "wildcard_queries": wanted}]},
+            }
+        )
+
+    catalog, core, _ = await new_catalog(BEFORE)
+    for wanted in (True, True, False, False):
+        await catalog.reconfigure(of(wanted=wanted))
+        assert core.wildcards == ({name_from_text(ZONE)} if wanted else frozenset())
 
 
 async def test_changed_soa_and_ns() -> None:

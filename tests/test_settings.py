@@ -494,6 +494,10 @@ STORES: list[tuple[str, list[str]]] = [
     (f"{ETCD}user = 'u'", ["3: store.user: also needs password or password_file"]),
     (f"{ETCD}timeout = 0", ["3: store.timeout: got 0, expected a number from 0.5 to 60"]),
     ("store.ca = 'c'", ["1: store.ca: applies only to etcd; set url, or remove this key"]),
+    (
+        f"{SOURCE}endpoints = ['a']\nlayout = 'hades'\nwildcard_queries = true",
+        ['7: sources.etcd[0].wildcard_queries: applies only to layout = "skydns"; remove this key'],
+    ),
     (f"{ETCD}[state]\ndir = ''", ['2: store.url: with [state] dir = "", the first token']),
 ]
 

@@ -11,9 +11,11 @@ use crate::message::wire::{self, MAX_NAME, Name, RECORD_HEADER, ede, rcode, rtyp
 use crate::request::RequestContext;
 use crate::zone::declared::{State, Zone};
 use crate::zone::lookup::Lookup;
+use crate::zone::name_index::{NameIndex, has_wildcard};
 use crate::zone::policy::Selector;
 use crate::zone::rrset::RRset;
 use crate::zone::table::Node;
+use crate::zone::wildcard_query::Matches;
 
 /// Aliases followed for one answer.
 const MAX_CHAIN: usize = 16;
@@ -40,7 +42,12 @@ impl<'c> Authority<'_, 'c> {
         let Some(zone) = zones.find_for(question, rtype, self.context.guard) else {
             return reply.fail(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE));
         };
-        if let Some(alias) = self.answer_from(zone, rtype, (NameRef::Question, question), reply) {
+        let index = zone.index(self.context.guard);
+        let done =
+            index.is_some_and(|index| self.answer_wildcard(zone, index, rtype, question, reply));
+        if !done
+            && let Some(alias) = self.answer_from(zone, rtype, (NameRef::Question, question), reply)
+        {
             self.follow(alias, rtype, question, reply);
         }
         self.counters.zones.count(zone.row(), reply.rcode());
@@ -90,6 +97,72 @@ impl<'c> Authority<'_, 'c> {
             }
         }
         None
+    }
+
+    /// Answers a question with wildcard labels from the names that match. Returns false, with nothing
+    /// done, if it has none, or if no name matches.
+    // It calls no function that a question without wildcards calls once, because these are inlined.
+    #[cold]
+    #[inline(never)]
+    fn answer_wildcard(
+        &mut self, zone: &'c Zone, index: &'c NameIndex, rtype: u16, question: &Name,
+        reply: &mut Reply<'_>,
+    ) -> bool {
+        if !has_wildcard(question, zone.apex().len()) {
+            return false;
+        }
+        let RequestContext { shared, clock, guard, .. } = *self.context;
+        let mut merger = std::mem::take(&mut self.selector.merger);
+        let place = (zone, index);
+        let found =
+            shared.zones.match_wildcard(place, question, rtype, clock.boot, guard, &mut merger);
+        let matched = !matches!(found, Matches::NoName);
+        match found {
+            Matches::NoName => {}
+            Matches::NoData => {
+                // The apex has no record of this type, either.
+                if let Some(apex) = Name::read(zone.apex()) {
+                    self.answer_from(zone, 0, (NameRef::Name(zone.apex()), &apex), reply);
+                }
+            }
+            Matches::Alias(node, cname) => {
+                self.begin_wildcard(zone, reply);
+                self.follow((node, cname), rtype, question, reply);
+            }
+            Matches::Merged(node) => {
+                self.begin_wildcard(zone, reply);
+                if let Some(rrset) = merger.merged() {
+                    self.answer_merged(node, rrset, reply);
+                }
+            }
+            Matches::Unknown => {
+                reply.replace_with_error(rcode::SERVFAIL, Some(ede::NOT_READY));
+            }
+            Matches::TooMany => {
+                reply.replace_with_error(rcode::SERVFAIL, Some(ede::NOT_SUPPORTED));
+            }
+        }
+        self.selector.merger = merger;
+        matched
+    }
+
+    /// Writes merged records, then the addresses of their targets.
+    fn answer_merged(&mut self, node: &Node, rrset: RRset<'_>, reply: &mut Reply<'_>) {
+        let mut targets = Targets::default();
+        let wanted = Targets::exist_for(rrset.rtype()).then_some(&mut targets);
+        if self.put_rrset(node, rrset, NameRef::Question, Section::Answer, reply, wanted) {
+            self.put_target_addresses(&targets, reply);
+        }
+    }
+
+    /// Begins an authoritative answer. All questions that can be made up from wildcard labels have the
+    /// same subject.
+    fn begin_wildcard(&self, zone: &Zone, reply: &mut Reply<'_>) {
+        if self.context.lapsed || matches!(zone.state(), State::Stale | State::Restoring) {
+            reply.set_ede(ede::STALE);
+        }
+        reply.set_authoritative();
+        reply.set_subject(self.context.shared.zones.hash(zone.apex()));
     }
 
     /// Writes an alias of the question, and answers for its target.

@@ -17,7 +17,7 @@ use pyo3::types::{PyBytes, PyString};
 use crate::answer::Responder;
 use crate::counters::NAMES;
 use crate::histogram::{BOUNDS, Durations};
-use crate::message::wire::{MAX_MESSAGE, MAX_NAME};
+use crate::message::wire::{MAX_MESSAGE, MAX_NAME, Name};
 use crate::net::listen::{Listeners, random};
 use crate::net::udp;
 use crate::networks::Networks;
@@ -162,6 +162,13 @@ impl Core {
         if known { Ok(()) } else { Err(PyKeyError::new_err(apex.to_vec())) }
     }
 
+    fn set_wildcard_queries(
+        &self, py: Python<'_>, apex: PyBackedBytes, wanted: bool,
+    ) -> PyResult<()> {
+        let known = py.detach(|| self.shared.zones.set_wildcard_queries(&apex, wanted));
+        if known { Ok(()) } else { Err(PyKeyError::new_err(apex.to_vec())) }
+    }
+
     fn live_until(&self, time: u64) {
         self.shared.set_live_until(time);
     }
@@ -189,6 +196,14 @@ impl Core {
             py.detach(|| zones.occluded(&apex, most, has_deeper, clock().boot, &epoch::pin()));
         let row = |(owner, rtype): (Vec<u8>, u16)| (PyBytes::new(py, &owner), rtype);
         (count, found.into_iter().map(row).collect())
+    }
+
+    fn matching<'py>(
+        &self, py: Python<'py>, question: &[u8], most: usize,
+    ) -> PyResult<Option<Vec<Bound<'py, PyBytes>>>> {
+        let name = Name::read(question).ok_or_else(|| invalid("the question is no wire name"))?;
+        let found = self.shared.zones.matching(&name, most, clock().boot, &epoch::pin());
+        Ok(found.map(|names| names.iter().map(|name| PyBytes::new(py, name)).collect()))
     }
 
     #[pyo3(signature = (query, client="127.0.0.1", tcp=false))]

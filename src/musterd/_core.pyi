@@ -96,6 +96,14 @@ class Core:
         Raises ValueError for another number, and KeyError if there is no such zone.
         """
 
+    def set_wildcard_queries(self, apex: bytes, wanted: bool) -> None:
+        """Set whether ``*`` and ``any`` in a question to a zone stand for every label there.
+
+        Such a question gets the records of all names of the zone that match, merged. If they are
+        too many, it gets SERVFAIL with EDE 21. Turning it on takes time in proportion to the names
+        of the zone, without the GIL. Raises KeyError if there is no such zone.
+        """
+
     def live_until(self, time: int) -> None:
         """Set the time from which all answers carry EDE 3, whatever the state of their zone.
 
@@ -119,6 +127,13 @@ class Core:
         An RRset is never answered below a DNAME, at or below a zone cut unless it is glue, and, if
         it is NS or DNAME, at a wildcard. Searches all names of a zone that has a cut or DNAME,
         without the GIL.
+        """
+
+    def matching(self, question: bytes, most: int) -> list[bytes] | None:
+        """Return at most ``most`` of the names that a question with wildcard labels matches.
+
+        None if it has none, or if its zone takes them literally. Raises ValueError if the question
+        is no name.
         """
 
     def answer(self, query: bytes, client: str = "127.0.0.1", tcp: bool = False) -> bytes | None:

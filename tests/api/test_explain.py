@@ -39,7 +39,7 @@ async def test_explain_shows_registered_records(api: ApiKit) -> None:
     }  # fmt: skip
     assert found == {"name": "web.lab.internal.", "type": "A", "client": "127.0.0.1",
                      "zone": "lab.internal", "state": "live", "policy": "one",
-                     "left_out": []}  # fmt: skip
+                     "matching": [], "left_out": []}  # fmt: skip
 
 
 async def test_explain_depends_on_client(api: ApiKit) -> None:
@@ -180,6 +180,22 @@ async def test_explain_shows_keys_below_a_name_that_were_left_out(api: ApiKit) -
     faults = [Fault(f"key {number}", "wrong", owner) for number in range(50)]
     api.context.catalog.apply("registry", *faults)
     assert len((await explain(api, "web.lab.internal"))["left_out"]) == 20
+
+
+async def test_explain_shows_the_names_that_wildcard_labels_match(api: ApiKit) -> None:
+    for name in ("a.r", "b.r"):
+        await api.ok("PUT", f"/records/lab.internal/{name}/A/1", {"data": f"10.0.0.{len(name)}"})
+    assert (await explain(api, "any.r.lab.internal"))["matching"] == []
+    api.core.set_wildcard_queries(name_from_text("lab.internal"), True)
+    found = await explain(api, "any.r.lab.internal")
+    assert found["matching"] == ["a.r.lab.internal.", "b.r.lab.internal."]
+    assert [record["key"] for record in found["records"]] == [
+        "lab.internal/a.r/A/1",
+        "lab.internal/b.r/A/1",
+    ]
+    assert found["answer"]["rcode"] == "NOERROR"
+    assert found["answer"]["records"] == ["any.r.lab.internal. 30 IN A 10.0.0.3"]
+    assert (await explain(api, "any.none.lab.internal"))["answer"]["rcode"] == "NXDOMAIN"
 
 
 async def test_explain_shows_sources_that_the_zone_does_not_list(api: ApiKit) -> None:

@@ -185,13 +185,14 @@ async def feeding(
     zones: Sequence[str] = (ZONE,),
     layout: str = "skydns",
     subtree: bool = True,
+    wildcard_queries: bool = False,
     clock: Callable[[], Clock] = ManualClock,
     catalog: Catalog | None = None,
 ) -> AsyncIterator[Fed]:
     """A catalog of zones, new or given, that is fed from an etcd and has synced."""
     if catalog is None:
         catalog = Catalog(core, clock())
-        await catalog.reconfigure(settings(zones, layout=layout))
+        await catalog.reconfigure(settings(zones, layout=layout, wildcard_queries=wildcard_queries))
     source = EtcdSource(
         NAME, options, layout, LAYOUTS[layout].prefix, wire(*zones), TTL, subtree=subtree
     )

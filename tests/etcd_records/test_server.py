@@ -69,6 +69,24 @@ async def test_answers_after_reload_and_restart_without_etcd(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@needs("etcd")
+async def test_wildcard_queries_can_be_turned_on_and_off(tmp_path: Path) -> None:
+    async with running(tmp_path / "etcd", "etcd-3.4") as etcd:
+        fixture = etcd_fixture(tmp_path, etcd.endpoints[0])
+        await put(etcd, "/one/internal/lab/east/web", "10.0.0.1")
+        await put(etcd, "/one/internal/lab/west/web/a", "10.0.0.2")
+        async with fixture.serve() as server:
+            await until_answers(server, "web.east", ["10.0.0.1"])
+            await until_answers(server, "web.any", [])
+            fixture.set(('"/one"', '"/one"\nwildcard_queries = true'))
+            await until_answers(server, "web.any", ["10.0.0.1", "10.0.0.2"])
+            await put(etcd, "/one/internal/lab/east/api", "10.0.0.3")
+            await until_answers(server, "*.east", ["10.0.0.1", "10.0.0.3"])
+            fixture.set()
+            await until_answers(server, "web.any", [])
+
+
+@pytest.mark.slow
 @needs("etcd", "openssl")
 async def test_tls_with_client_certificate(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path / "certificates")

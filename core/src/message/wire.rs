@@ -60,6 +60,7 @@ pub mod ede {
     pub const NOT_READY: u16 = 14;
     pub const PROHIBITED: u16 = 18;
     pub const NOT_AUTHORITATIVE: u16 = 20;
+    pub const NOT_SUPPORTED: u16 = 21;
 }
 
 /// Returns the 16-bit number at `at`, or 0 beyond the end: callers check the length, and a bug in

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 
-use crossbeam_epoch::Guard;
+use crossbeam_epoch::{Atomic, Guard, Owned, Shared};
 
 use crate::message::wire::rtype;
 use crate::workers::ZoneRow;
+use crate::zone::name_index::NameIndex;
 use crate::zone::table::{Node, Table};
 
 /// The state of a zone, which depends on its sources.
@@ -65,6 +66,8 @@ pub struct Zone {
     pub(super) dnames: AtomicU32,
     /// Where workers count the queries.
     pub(super) row: ZoneRow,
+    /// Its names as a tree, if it answers questions with wildcard labels; else null.
+    index: Atomic<NameIndex>,
 }
 
 impl Zone {
@@ -78,6 +81,7 @@ impl Zone {
             occluders: 0.into(),
             dnames: 0.into(),
             row,
+            index: Atomic::null(),
         }
     }
 
@@ -125,6 +129,31 @@ impl Zone {
         [dname || (node.name() != self.apex() && has(rtype::NS)), dname]
     }
 
+    /// Returns the index of the names, if questions may have wildcard labels.
+    #[inline]
+    pub fn index<'g>(&self, guard: &'g Guard) -> Option<&'g NameIndex> {
+        // SAFETY: an old index is destroyed only after every guard that could have loaded it is gone.
+        unsafe { self.index.load(Acquire, guard).as_ref() }
+    }
+
+    /// Makes or drops the index of the names. Only for the writer.
+    pub(super) fn set_index(&self, wanted: bool, guard: &Guard) {
+        if wanted == self.index(guard).is_some() {
+            return;
+        }
+        let mut new = Shared::null();
+        if wanted {
+            let index = NameIndex::default();
+            self.nodes(guard).for_each(|node| index.insert(node.name(), self.apex.len(), guard));
+            new = Owned::new(index).into_shared(guard);
+        }
+        let old = self.index.swap(new, AcqRel, guard);
+        if !wanted {
+            // SAFETY: not null, and the swap removed the only path to it.
+            unsafe { guard.defer_destroy(old) };
+        }
+    }
+
     /// Iterates over the owner names, empty non-terminals included, in no order.
     pub fn nodes<'g>(&self, guard: &'g Guard) -> impl Iterator<Item = &'g Node> {
         self.table.nodes(guard)
@@ -135,6 +164,9 @@ impl Zone {
         if node.name().starts_with(WILDCARD) {
             self.wildcards.fetch_add(1, Release);
         }
+        let index = self.index(guard);
+        // Before the name is in the table: a name that is only in the index does not exist.
+        index.inspect(|index| index.insert(node.name(), self.apex.len(), guard));
         self.table.put(node, guard);
     }
 
@@ -144,5 +176,13 @@ impl Zone {
         if name.starts_with(WILDCARD) {
             self.wildcards.fetch_sub(1, Release);
         }
+        self.index(guard).inspect(|index| index.remove(name, self.apex.len(), guard));
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self` says that nothing reads the index any longer.
+        unsafe { drop(std::mem::replace(&mut self.index, Atomic::null()).try_into_owned()) };
     }
 }

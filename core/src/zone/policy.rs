@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::hash::{hash, mix};
 use crate::zone::rrset::{Policy, RRset};
+use crate::zone::wildcard_query::Merger;
 
 /// A random number generator, xorshift64*: fast, good enough for shuffling, and not for secrets.
 pub struct Random(u64);
@@ -41,12 +42,19 @@ pub struct Selector {
     /// Indices of the records selected last, in order.
     order: Vec<u16>,
     scores: Vec<(f64, u16)>,
+    /// Merges the RRsets of a question with wildcard labels.
+    pub merger: Merger,
 }
 
 impl Selector {
     /// Creates a selector; `seed` should be random.
     pub fn new(seed: u64) -> Selector {
-        Selector { random: Random::new(seed), order: Vec::new(), scores: Vec::new() }
+        Selector {
+            random: Random::new(seed),
+            order: Vec::new(),
+            scores: Vec::new(),
+            merger: Merger::default(),
+        }
     }
 
     /// Returns the indices of the records that a client gets, in order.

@@ -140,7 +140,7 @@ impl<'n> RRset<'n> {
         expires == 0 || now < expires
     }
 
-    /// Returns whether the records differ in weight.
+    /// Returns whether the records have weights: if they differ, or of SRV records any is not 1.
     #[inline]
     pub fn weighted(&self) -> bool {
         self.bytes[24] & WEIGHTED != 0
@@ -156,7 +156,7 @@ impl<'n> RRset<'n> {
         COMPILED_HEADER + if self.stride() == 0 { self.count() * 4 } else { 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn records_at(&self) -> usize {
         self.weights_at() + if self.weighted() { self.count() * 2 } else { 0 }
     }
@@ -276,7 +276,9 @@ fn compile_records(
     let same_length = { records }.all(|(_, rdata)| rdata.len() == first.len());
     let stride =
         if same_length { u16::try_from(first.len() + RECORD_HEADER).unwrap_or(0) } else { 0 };
-    let weighted = has_policy(rtype) && { records }.any(|(other, _)| other != weight);
+    // Merged SRV records need their weight, even if it is that of all.
+    let usual = if rtype == rtype::SRV { 1 } else { weight };
+    let weighted = has_policy(rtype) && { records }.any(|(other, _)| other != usual);
     let policy = if has_policy(rtype) { policy } else { Policy::All };
 
     let start = out.len();

@@ -114,6 +114,14 @@ impl Zones {
         zone.inspect(|zone| zone.state.store(state as u8, Relaxed)).is_some()
     }
 
+    /// Sets whether a zone answers questions with wildcard labels; returns false if there is no such
+    /// zone.
+    pub fn set_wildcard_queries(&self, apex: &[u8], wanted: bool) -> bool {
+        let zones = self.lock();
+        let zone = zones.get(apex.to_ascii_lowercase().as_slice());
+        zone.inspect(|zone| zone.set_index(wanted, &epoch::pin())).is_some()
+    }
+
     /// Returns apex, state, number of owner names, and memory in bytes of each zone.
     pub fn summary(&self) -> Vec<(Vec<u8>, State, usize, usize)> {
         let row = |zone: &Arc<Zone>| {

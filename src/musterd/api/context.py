@@ -42,6 +42,7 @@ class CoreAnswers(Protocol):
     """The part of ``musterd._core.Core`` that the API uses."""
 
     def probe(self, query: bytes, client: str) -> bytes | None: ...  # noqa: D102
+    def matching(self, question: bytes, most: int) -> list[bytes] | None: ...  # noqa: D102
 
 
 @dataclass(slots=True)

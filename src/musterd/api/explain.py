@@ -32,6 +32,7 @@ router = routing.router("explain")
 _A: Final = 1
 _MAX_TCP_MESSAGE: Final = 65_535
 MAX_LEFT_OUT: Final = 20
+MAX_MATCHING: Final = 20
 _REMOTE: Final = "127.0.0.1"
 
 
@@ -60,8 +61,11 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
     zone = deepest(context.catalog.zones, name)
     if zone is None:
         raise context.no_zone(zone_text(name))
-    owner = _owner(zone, name)
-    given = context.catalog.explain(zone.apex, owner)
+    matching = context.core.matching(name, MAX_MATCHING) or []
+    owner = matching[0] if matching else _owner(zone, name)
+    given = [
+        entry for each in matching or [owner] for entry in context.catalog.explain(zone.apex, each)
+    ]
     if wanted.type is None:
         types = {entry.rtype for entry in given}
         rtype = types.pop() if len(types) == 1 else _A
@@ -70,7 +74,7 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
         # An alias answers for every type.
         given = [entry for entry in given if entry.rtype in {rtype, CNAME}]
     answer = _answer(context.core, name, rtype, client)
-    if owner != name and not answer["records"]:
+    if owner != name and not matching and not answer["records"]:
         # The wildcard does not apply: there are names below this one.
         given = []
     found = {
@@ -80,6 +84,7 @@ async def explain(call: CallDep, wanted: Annotated[ExplainQuery, Query()]) -> Re
         "zone": zone_text(zone.apex),
         "state": STATE_TEXT[context.catalog.states.reported(zone.apex)[0]],
         "policy": _policy(zone, owner, rtype),
+        "matching": [name_to_text(each) for each in matching],
         "records": [record for entry in given for record in _records(entry)],
         "left_out": list(islice(_left_out(context, zone, name, given), MAX_LEFT_OUT)),
         "answer": answer,

@@ -213,6 +213,10 @@ class ExplanationOut(BaseModel):
     zone: str
     state: Literal["live", "loading", "stale", "restoring"]
     policy: str
+    matching: list[str] = Field(
+        description="names that the wildcard labels of the question match, at most 20; empty if it "
+        "has none, or if its zone takes them literally"
+    )
     records: list[GivenOut]
     left_out: list[LeftOutOut] = Field(
         description="records and keys of the name that sources can't use, at most 20; if the name "

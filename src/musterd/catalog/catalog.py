@@ -217,6 +217,9 @@ class Catalog:
             zone = plan.zones[apex]
             zone.start(self._clock, self._serials.get(zone.text, 0))
             self._core.set_zone(apex)
+        for before, after in plan.changed:
+            if after.wildcard_queries != (before is not None and before.wildcard_queries):
+                self._core.set_wildcard_queries(after.apex, after.wildcard_queries)
         for table in [*plan.tables.values(), reverse]:
             table.zones = plan.listing.get(table.number, {})
             table.declared = plan.zones

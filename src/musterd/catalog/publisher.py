@@ -30,6 +30,7 @@ class Core(StateCore, Protocol):
 
     def set_zone(self, apex: bytes) -> None: ...  # noqa: D102
     def drop_zone(self, apex: bytes) -> None: ...  # noqa: D102
+    def set_wildcard_queries(self, apex: bytes, wanted: bool) -> None: ...  # noqa: D102
     def apply(self, batch: Sequence[Row]) -> list[tuple[int, str]]: ...  # noqa: D102
 
 

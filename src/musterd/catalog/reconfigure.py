@@ -47,7 +47,7 @@ def make(
             for listed in (*tables.values(), reverse):
                 if listed.number in zone.sources:
                     wanted.setdefault(listed, set()).add(zone)
-        elif before.settings == zone.settings and before.defaults == zone.defaults:
+        elif _is_same(before, zone):
             zones[zone.apex] = before
             continue
         else:
@@ -59,6 +59,14 @@ def make(
         for number in zone.sources:
             listing.setdefault(number, {})[apex] = zone
     return ZonePlan(zones, tables, changed, wanted, listing, dict(_needs(zones, settings)))
+
+
+def _is_same(old: Zone, new: Zone) -> bool:
+    return (old.settings, old.defaults, old.wildcard_queries) == (
+        new.settings,
+        new.defaults,
+        new.wildcard_queries,
+    )
 
 
 def _zone(

@@ -11,7 +11,7 @@ from musterd.clock import Clock
 from musterd.rr.names import fold, name_from_text, name_to_text, split_name, suffixes
 from musterd.rr.rrset import ALL, Policy, pack, unpack_records
 from musterd.rr.types import DNAME, NS, SOA
-from musterd.settings import SourceSettings, ZoneSettings
+from musterd.settings import EtcdSettings, SourceSettings, ZoneSettings
 
 _T = TypeVar("_T")
 
@@ -47,6 +47,10 @@ class Zone:
         self.union = settings.merge == "union"
         self.ptr = settings.ptr or any(source.ptr for _, source in sources if source is not None)
         """True if PTR records are made from the addresses of one of its sources."""
+        self.wildcard_queries = any(
+            isinstance(source, EtcdSettings) and source.wildcard_queries for _, source in sources
+        )
+        """True if wildcard labels in a question match every label."""
         self.apex = fold(name_from_text(settings.name))
         self.text = name_to_text(self.apex)
         self.sources: dict[bytes, Rows] = {rows.number: rows for rows, _ in sources}

@@ -52,6 +52,7 @@ def _print(found: "ExplanationInfo") -> None:
             "zone": f"{found['zone']}, {found['state']}",
             "policy": found["policy"],
             "client": found["client"],
+            **({"matches": ", ".join(found["matching"])} if found["matching"] else {}),
         }
     )
     records = found["records"]

@@ -155,6 +155,7 @@ class ExplanationInfo(TypedDict):
     zone: str
     state: str
     policy: str
+    matching: list[str]
     records: list[CandidateInfo]
     left_out: list[LeftOutInfo]
     answer: AnswerInfo

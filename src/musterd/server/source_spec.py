@@ -17,7 +17,9 @@ class SourceSpec:
     @property
     def digest(self) -> str:
         """Hash of the settings that determine where the records come from."""
-        fields = self.settings.model_dump(mode="json", exclude={"policy", "ttl"})
+        fields = self.settings.model_dump(
+            mode="json", exclude={"policy", "ttl", "wildcard_queries"}
+        )
         text = json.dumps([type(self.settings).__name__, fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

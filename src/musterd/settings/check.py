@@ -45,6 +45,7 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     for source in sources:
         if "endpoints" in source.raw:
             yield from login(source.loc, source.raw)
+            yield from _wildcard_queries(source)
     by_name = {source.name: source for source in sources}
     for zone in zones:
         yield from _zone_sources(zone, by_name, kept=_keeps(raw))
@@ -165,6 +166,12 @@ def login(loc: Loc, table: dict[str, Any]) -> Iterator[Fault]:
             yield (*loc, name), f"{why}; use https://, or remove this key"
     if table.get("password") and table.get("password_file"):
         yield (*loc, "password_file"), "conflicts with password; remove one of them"
+
+
+def _wildcard_queries(source: _Named) -> Iterator[Fault]:
+    if source.raw.get("wildcard_queries") and source.raw.get("layout", "skydns") != "skydns":
+        why = 'applies only to layout = "skydns"; remove this key'
+        yield (*source.loc, "wildcard_queries"), why
 
 
 def _has_dir(raw: dict[str, Any]) -> bool:

@@ -315,6 +315,7 @@ class EtcdSettings(EtcdLogin, SourceSettings):
         ..., "zones of its records, declared in [[zones]]", min_length=1, example=("lab.internal",)
     )
     subtree: bool = key(True, "a name also has the records of the keys below it")
+    wildcard_queries: bool = key(False, '"*" and "any" in a question match every label; skydns')
     ttl: WholeSeconds | None = key(
         300, "TTL of records without one", ge=0, le=MAX_TTL, unit="seconds"
     )

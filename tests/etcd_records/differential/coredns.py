@@ -194,7 +194,9 @@ async def both(program: Path) -> AsyncIterator[Both]:
             EtcdClient(etcd.options()) as client,
         ):
             core = Core()
-            async with feeding(etcd.options(), core, zones=ZONES, clock=LoopClock) as fed:
+            async with feeding(
+                etcd.options(), core, zones=ZONES, wildcard_queries=True, clock=LoopClock
+            ) as fed:
                 with running_coredns(program, Path(home), etcd.endpoints[0]) as address:
                     yield Both(client, fed, core, address)
             core.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tests.etcd_records.differential.keys import ZONES, KeySet, name_of, path_of
+from tests.etcd_records.differential.keys import WILDCARDS, ZONES, KeySet, name_of, path_of
 from tests.intended import Intended
 
 Records = frozenset[tuple[str, str, str]]
@@ -53,7 +53,7 @@ class CoreDnsCase:
     def reached(self) -> list[str]:
         """The paths that contribute to an answer: of the name and of its aliases' targets."""
         places = {"NS": ["dns/ns"], "A": ["dns/apex"], "AAAA": ["dns/apex"]}
-        found = [self.path]
+        found = self.keys.matches(self.path)
         for path in found:
             if name_of(path) in ZONES:
                 found += [f"{path}/{place}" for place in places.get(self.rtype, [])]
@@ -73,7 +73,16 @@ class CoreDnsCase:
     @cached_property
     def here(self) -> list[Any]:
         """The values of the name itself, without its aliases' targets."""
-        return [self.keys.values[key] for key in self.keys.at(self.path)]
+        return [
+            self.keys.values[key]
+            for path in self.keys.matches(self.path)
+            for key in self.keys.at(path)
+        ]
+
+    @cached_property
+    def wild(self) -> bool:
+        """True if the question has wildcard labels."""
+        return bool(WILDCARDS & {*self.name.split(".")})
 
 
 def host_of(value: Any) -> str:
@@ -191,7 +200,57 @@ def _stripped(case: CoreDnsCase) -> bool:
 
 _ANSWER = frozenset({"answer", "rcode", "ttl", "additional"})
 
+
+def _in_other_zone(case: CoreDnsCase) -> bool:
+    """Return whether names match that are in another zone."""
+    zone = max((zone for zone in ZONES if case.name.endswith(zone)), key=len)
+    names = [name_of(path) for path in case.keys.matches(case.path)]
+    return any(
+        other != zone and (name == other or name.endswith(f".{other}"))
+        for name in names
+        for other in ZONES
+        if len(other) > len(zone)
+    )
+
+
+def _unshared(case: CoreDnsCase) -> bool:
+    """Return whether a service counts in CoreDNS's weights that has no SRV record, or the same."""
+    ports = [value.get("port") for value in case.here if is_good(value)]
+    return -1 in ports or _doubles(case)
+
+
 INTENDED: tuple[Intended[CoreDnsCase], ...] = (
+    Intended(
+        "wildcard-no-name",
+        frozenset({"rcode"}),
+        lambda case: case.wild and case.mine.rcode == "NXDOMAIN" and not case.theirs.answer,
+        "a question with wildcards that matches no name is NXDOMAIN; CoreDNS gives NODATA if there "
+        "is any key at or below its labels before the first wildcard",
+    ),
+    Intended(
+        "wildcard-in-one-zone",
+        _ANSWER,
+        lambda case: case.wild and _in_other_zone(case),
+        "wildcards match the names of one zone; CoreDNS adds those of zones below it",
+    ),
+    Intended(
+        "wildcard-aliases",
+        _ANSWER,
+        lambda case: case.wild and _has_name(case),
+        "an alias that matches counts as the records it leads to, or as a CNAME if it is alone",
+    ),
+    Intended(
+        "wildcard-groups",
+        _ANSWER,
+        lambda case: case.wild and any(value.get("group") for value in case.here if is_good(value)),
+        "each name that matches has its own group; CoreDNS uses one for all",
+    ),
+    Intended(
+        "wildcard-weights",
+        frozenset({"answer"}),
+        lambda case: case.wild and case.rtype == "SRV" and _unshared(case),
+        "weights are shares of the records in the answer; CoreDNS also counts services without one",
+    ),
     Intended(
         "bad-value",
         _ANSWER,
@@ -309,6 +368,7 @@ INTENDED: tuple[Intended[CoreDnsCase], ...] = (
 
 
 PLAIN = frozenset({
+    "wildcard-no-name", "wildcard-in-one-zone", "wildcard-aliases", "wildcard-weights",
     "alias-alone", "alias-beside-others", "text-of-target", "cname-question", "ptr-question",
     "reverse-zone", "no-record-no-name", "apex-exists", "own-ns", "ttl-of-doubles",
     "addresses-of-targets", "stripped-name",

@@ -8,6 +8,7 @@ from typing import Any
 
 PREFIX = "/skydns/"
 ZONES = ("lab.internal", "deep.lab.internal", "10.in-addr.arpa")
+WILDCARDS = frozenset({"*", "any"})
 TYPES = ("A", "AAAA", "SRV", "TXT", "MX", "CNAME", "PTR", "NS")
 
 _LABELS = ("a", "b", "web", "db", "_http", "_tcp", "x-1", "node01", "dns", "apex", "ns", "deep")
@@ -43,6 +44,21 @@ class KeySet:
     def at(self, path: str) -> list[str]:
         """Return the paths of the keys at and below a path."""
         return self.own(path) + self.below(path)
+
+    def matches(self, path: str) -> list[str]:
+        """Return the paths that a path with wildcard labels stands for, those of no key too."""
+        labels = path.split("/")
+        if not WILDCARDS & {*labels}:
+            return [path]
+        starts = {tuple(key.split("/")[: len(labels)]) for key in self.values}
+        return sorted(
+            "/".join(start)
+            for start in starts
+            if len(start) == len(labels)
+            and all(
+                wanted in {label, *WILDCARDS} for wanted, label in zip(labels, start, strict=True)
+            )
+        )
 
     def put(self, path: str) -> tuple[bytes, bytes]:
         """Return a key and its value as stored in etcd."""
@@ -129,7 +145,10 @@ def _external_dns(pick: random.Random, keys: KeySet, names: list[str]) -> None:
 
 
 def questions(keys: KeySet, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield every type for every name of a key, above a key, or beside one."""
+    """Yield every type for every name of a key, above a key, or beside one.
+
+    Also for each name with wildcard labels instead of some of its own.
+    """
     pick = random.Random(seed)
     names = set(ZONES)
     for path in keys.values:
@@ -139,6 +158,18 @@ def questions(keys: KeySet, seed: int) -> Iterator[tuple[str, str]]:
             if any(name == zone or name.endswith("." + zone) for zone in ZONES):
                 names.add(name)
     names |= {f"nothing.{name}" for name in pick.sample(sorted(names), 3)}
-    for name in sorted(names):
+    patterns = {_pattern(pick, name) for name in sorted(names - {*ZONES})}
+    for name in sorted(names | patterns):
         for rtype in TYPES:
             yield name, rtype
+
+
+def _pattern(pick: random.Random, name: str) -> str:
+    """Return a name with wildcards for some labels below its zone."""
+    zone = max((zone for zone in ZONES if name.endswith(f".{zone}")), key=len)
+    labels = name.removesuffix(f".{zone}").split(".")
+    for at in range(len(labels)):
+        if pick.random() < 0.4:
+            labels[at] = pick.choice(sorted(WILDCARDS))
+    labels[0] = "*" if not WILDCARDS & {*labels} else labels[0]
+    return ".".join([*labels, zone])

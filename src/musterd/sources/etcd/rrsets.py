@@ -76,7 +76,7 @@ def address_records(service: ServiceRecord, owner: bytes) -> tuple[Record, ...]:
     weight = weight or _WEIGHT
     part = int(100.0 / weight * weight)
     rdata = _PORT.pack(priority, part, port) + (stripped(path, strip) if strip else owner)
-    return address, Record(owner, SRV, pack_single(ttl, rdata, part))
+    return address, Record(owner, SRV, pack_single(ttl, rdata, min(weight, _MAX_WEIGHT)))
 
 
 def _add(known: Addresses, address: bytes, weight: int, ttl: int) -> None:
@@ -244,7 +244,11 @@ class RRsetBuilder:
         yield joined
 
     def _srv(self, hosts: Sequence[ServiceRecord]) -> Iterator[RRsets]:
-        """Yield the SRV records; the weights of a priority are shares of 100, as in SkyDNS."""
+        """Yield the SRV records; the weights of a priority are shares of 100, as in SkyDNS.
+
+        Each record keeps its own weight beside it, from which the core makes the shares of a
+        question with wildcard labels.
+        """
         sums: dict[int, int] = {}
         for service in hosts:
             sums[service.priority] = sums.get(service.priority, 0) + (service.weight or _WEIGHT)
@@ -265,12 +269,13 @@ class RRsetBuilder:
                     continue
                 addresses.add((target, service.port))
             # In this order, so that it is rounded as in CoreDNS.
-            weight = max(1, int(100.0 / sums[service.priority] * (service.weight or _WEIGHT)))
-            rdata = _PORT.pack(service.priority, weight, service.port) + target
+            weight = service.weight or _WEIGHT
+            part = max(1, int(100.0 / sums[service.priority] * weight))
+            rdata = _PORT.pack(service.priority, part, service.port) + target
             known = up
             if service.kind != NAME and service.host in self._down:
                 known = rest
-                out.setdefault((SRV, rdata), (weight, service.host))
+                out.setdefault((SRV, rdata), (min(weight, _MAX_WEIGHT), service.host))
             known.setdefault(rdata, (service.ttl, weight, rdata))
         if up:
             self.withheld |= out
