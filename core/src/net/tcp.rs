@@ -314,10 +314,9 @@ impl Server<'_> {
             let (transport, peer) = (Transport::Tcp, client.ip());
             let outcome = self.responder.respond(context, query, peer, transport, &mut self.answer);
             if wanted {
-                let times = Times::since(context.clock.boot);
                 let answer = outcome.answer(&self.answer).unwrap_or_default();
                 let exchange = Exchange { query, client, transport, answer };
-                self.outlets.report(context, times, exchange);
+                self.outlets.report(context, &mut Times::default(), exchange);
             }
             match outcome {
                 Outcome::Send(length) => {

@@ -165,8 +165,7 @@ impl Buffers {
     fn report(
         &self, count: usize, answers: usize, context: RequestContext<'_>, outlets: &mut Outlets,
     ) {
-        let times = Times::since(context.clock.boot);
-        let mut sent = 0;
+        let (mut times, mut sent) = (Times::default(), 0);
         for index in 0..count {
             let length = (self.incoming[index].msg_len as usize).min(QUERY_SIZE);
             // Answers are queued in the order of their queries, with the address of the client.
@@ -180,7 +179,7 @@ impl Buffers {
             let query = &self.queries[index][..length];
             let client = SocketAddr::new(self.peer(index), self.port(index));
             let transport = Transport::Udp;
-            outlets.report(context, times, Exchange { query, client, transport, answer });
+            outlets.report(context, &mut times, Exchange { query, client, transport, answer });
         }
     }
 }

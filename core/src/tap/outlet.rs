@@ -33,20 +33,18 @@ pub struct Exchange<'m> {
     pub answer: &'m [u8],
 }
 
-/// The time of a batch.
-#[derive(Clone, Copy)]
-pub struct Times {
-    /// ns since 1970 at which the batch was read.
-    received: u64,
-    /// ns that it took until now.
-    elapsed: u64,
-}
+/// The times of a batch, read when its first query is reported.
+#[derive(Default)]
+pub struct Times(Option<(u64, u64)>);
 
 impl Times {
-    /// Returns the times of a batch that was read at a boot time (ns).
-    pub fn since(read: u64) -> Times {
-        let (elapsed, now) = (boot_time().saturating_sub(read), unix());
-        Times { received: now.saturating_sub(elapsed), elapsed }
+    /// Returns when a batch was read, in ns since 1970, and the ns until the first call; `read` is the
+    /// boot time (ns) of reading it.
+    fn get(&mut self, read: u64) -> (u64, u64) {
+        *self.0.get_or_insert_with(|| {
+            let elapsed = boot_time().saturating_sub(read);
+            (unix().saturating_sub(elapsed), elapsed)
+        })
     }
 }
 
@@ -85,7 +83,7 @@ impl Outlets {
     }
 
     /// Reports a query to the feeds that want it.
-    pub fn report(&mut self, context: RequestContext<'_>, times: Times, mut it: Exchange<'_>) {
+    pub fn report(&mut self, context: RequestContext<'_>, times: &mut Times, mut it: Exchange<'_>) {
         it.client.set_ip(it.client.ip().to_canonical());
         if it.transport == Transport::Udp && context.options.proxy_from.contains(it.client.ip()) {
             let Proxy::Header(length, client) = proxy_header(it.query) else { return };
@@ -101,9 +99,10 @@ impl Outlets {
             if !feed.filter.draw(&mut self.random) {
                 continue;
             }
+            let (received, elapsed) = times.get(context.clock.boot);
             let mut entry = Entry {
-                received: times.received,
-                elapsed: times.elapsed,
+                received,
+                elapsed,
                 client: it.client,
                 local: self.local,
                 transport: it.transport,
@@ -162,7 +161,7 @@ mod tests {
         let context = RequestContext::new(shared, clock(), guard);
         let client = "192.0.2.1:9".parse().unwrap();
         let it = Exchange { query, client, transport: Transport::Udp, answer: &QUERY[..12] };
-        outlets.report(context, Times::since(context.clock.boot), it);
+        outlets.report(context, &mut Times::default(), it);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::thread;
 
 use crate::message::query::{AA, OPCODE, RD, TC};
@@ -20,6 +21,8 @@ const FLAGS: [(u16, &str); 4] = [(AA, "aa"), (TC, "tc"), (RD, "rd"), (CD, "cd")]
 /// Starts a thread that writes the entries of a feed to a file.
 pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
     let (mut text, mut torn) = (String::new(), false);
+    let regular = file.metadata()?.is_file();
+    let limit = if regular { usize::MAX } else { libc::PIPE_BUF };
     Writer::start("query-log", feed, move |feed, mut entries| {
         while !entries.is_empty() {
             text.clear();
@@ -36,7 +39,7 @@ pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
             if lines == 0 {
                 break;
             }
-            let (sent, result) = write(&mut file, text.as_bytes(), feed);
+            let (sent, result) = write(&mut file, text.as_bytes(), limit, feed);
             let complete = text.as_bytes()[start.min(sent)..sent].iter();
             let written = complete.filter(|byte| **byte == b'\n').count() as u64;
             if sent > 0 {
@@ -49,15 +52,20 @@ pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
     })
 }
 
-/// Writes as much as possible; returns the number of bytes.
-fn write(file: &mut impl Write, bytes: &[u8], feed: &Feed) -> (usize, io::Result<()>) {
+/// Writes as much as possible; returns the number of bytes. Waits for the reader of a pipe, until the
+/// feed closes.
+fn write(file: &mut File, bytes: &[u8], limit: usize, feed: &Feed) -> (usize, io::Result<()>) {
     let mut sent = 0;
     while sent < bytes.len() {
-        match file.write(&bytes[sent..]) {
+        let result = if is_writable(file) {
+            file.write(first_part(&bytes[sent..], limit))
+        } else {
+            Err(ErrorKind::WouldBlock.into())
+        };
+        match result {
             Ok(0) => return (sent, Err(ErrorKind::WriteZero.into())),
             Ok(count) => sent += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A pipe that another process has made non-blocking, and whose reader is slow.
             Err(error) if error.kind() == ErrorKind::WouldBlock && !feed.is_closing() => {
                 thread::sleep(INTERVAL);
             }
@@ -65,6 +73,25 @@ fn write(file: &mut impl Write, bytes: &[u8], feed: &Feed) -> (usize, io::Result
         }
     }
     (sent, Ok(()))
+}
+
+/// Returns the first lines, in at most `limit` bytes: a pipe takes `PIPE_BUF` bytes whole or not at all,
+/// and never blocks for them if it is writable. So a feed can follow another in the middle of a file.
+fn first_part(bytes: &[u8], limit: usize) -> &[u8] {
+    if bytes.len() <= limit {
+        return bytes;
+    }
+    let end = bytes[..limit].iter().rposition(|byte| *byte == b'\n');
+    &bytes[..end.map_or(limit, |end| end + 1)]
+}
+
+/// Returns whether a part can be written without waiting, or waiting would not help. That is always so
+/// for a regular file.
+fn is_writable(file: &File) -> bool {
+    let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `poll` is the one structure that the call gets, and lives through it.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready != 0
 }
 
 /// Appends the line of an entry. Names are escaped as in zone files, and so are printable ASCII.

@@ -33,16 +33,18 @@ class QueryLogService(FeedService):
 
 def _descriptor(path: Path | None) -> int:
     """Return a descriptor of the file, or of standard output. Raises MusterdError."""
+    if path is None and sys.__stdout__ is None:
+        # Its number may be that of another file by now.
+        raise MusterdError("standard output is closed; set [query_log] file")
     try:
         if path is None:
-            return os.dup(sys.__stdout__.fileno() if sys.__stdout__ else 1)
+            return os.dup(1)
         # Not blocking: a pipe without a reader would hold up the start.
         descriptor = os.open(path, _FLAGS, 0o640)
     except OSError as error:
         where = path or "standard output"
         text = f"{where}: can't be opened: {error.strerror}; set [query_log] file to another"
         raise MusterdError(text) from error
-    os.set_blocking(descriptor, True)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
         allowed = stat.S_IMODE(mode)
