@@ -63,6 +63,9 @@ impl Path {
     }
 }
 
+/// What it costs to skip the names below a name, in names visited.
+const SKIP: usize = 4;
+
 /// A reason to look no further below a name.
 pub enum Visit {
     /// The names below it may match.
@@ -103,14 +106,17 @@ impl NameIndex {
     }
 
     /// Visits the names that match a pattern, and those above them up to the apex: `visit` gets each
-    /// name, and whether it is a match.
+    /// name, and whether it is a match. Returns false if there are more than `most`; each one with
+    /// names below it that have to be skipped counts as `1 + SKIP`.
     pub(super) fn visit(
-        &self, pattern: &Name, apex: &[u8], guard: &Guard,
+        &self, pattern: &Name, apex: &[u8], most: usize, guard: &Guard,
         mut visit: impl FnMut(&[u8], bool) -> Visit,
-    ) {
+    ) -> bool {
         let pattern = Path::of(pattern.wire(), apex.len());
-        let mut walk = Walk { index: self, pattern, apex, guard, visit: &mut visit };
+        let mut walk =
+            Walk { index: self, pattern, apex, guard, left: Some(most), visit: &mut visit };
         walk.descend(0, Path::EMPTY);
+        walk.left.is_some()
     }
 }
 
@@ -132,6 +138,8 @@ struct Walk<'w, F> {
     pattern: Path,
     apex: &'w [u8],
     guard: &'w Guard,
+    /// Names that may still be visited; `None` once there were more.
+    left: Option<usize>,
     visit: &'w mut F,
 }
 
@@ -166,6 +174,7 @@ impl<F: FnMut(&[u8], bool) -> Visit> Walk<'_, F> {
                 let mut end = [0; MAX_NAME + 1];
                 end[..child.length].copy_from_slice(child.as_slice());
                 end[child.length] = 64;
+                self.left = self.left.map(|left| left.saturating_sub(SKIP));
                 names.lower_bound(Bound::Included(&end[..=child.length]), self.guard)
             } else {
                 after
@@ -178,6 +187,10 @@ impl<F: FnMut(&[u8], bool) -> Visit> Walk<'_, F> {
     fn enter(&mut self, next: usize, path: Path) -> bool {
         let mut name = [0; MAX_NAME];
         let Some(name) = path.name(self.apex, &mut name) else { return true };
+        self.left = self.left.and_then(|left| left.checked_sub(1));
+        if self.left.is_none() {
+            return false;
+        }
         let matches = next == self.pattern.length;
         match (self.visit)(name, matches) {
             Visit::Descend if !matches => self.descend(next, path),
@@ -210,7 +223,7 @@ mod tests {
 
     fn matches(index: &NameIndex, pattern: &str) -> Vec<Vec<u8>> {
         let (mut found, guard) = (Vec::new(), &crossbeam_epoch::pin());
-        index.visit(&Name::read(&wire(pattern)).unwrap(), APEX, guard, |name, matches| {
+        index.visit(&Name::read(&wire(pattern)).unwrap(), APEX, 99, guard, |name, matches| {
             if matches {
                 found.push(name.to_vec());
             }

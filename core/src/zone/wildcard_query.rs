@@ -14,10 +14,11 @@ use crate::zone::rrset::{self, RRset, RRsets};
 use crate::zone::table::Node;
 use crate::zone::zones::Zones;
 
-/// Most names that are visited for a question: those that match, those above, targets of aliases.
-pub const MAX_NAMES: usize = 4000;
+/// Most names that are visited for a question: those that match and those above, as in
+/// `NameIndex::visit`; also most aliases that are followed.
+const MAX_NAMES: usize = 2000;
 /// Most bytes of the records that match: as many as a message holds.
-pub const MAX_BYTES: usize = 65_000;
+const MAX_BYTES: usize = 65_000;
 /// Most aliases that are followed to a record.
 const MAX_CHAIN: usize = 8;
 
@@ -151,7 +152,7 @@ impl Zones {
             now,
             guard,
             merger,
-            names: 0,
+            followed: 0,
             first: None,
             ttl: u32::MAX,
             alias: None,
@@ -159,7 +160,10 @@ impl Zones {
             exists: false,
             failure: None,
         };
-        index.visit(question, zone.apex(), guard, |name, matches| found.visit(zone, name, matches));
+        let visit = |name: &[u8], matches: bool| found.visit(zone, name, matches);
+        if !index.visit(question, zone.apex(), MAX_NAMES, guard, visit) {
+            return Matches::TooMany;
+        }
         found.end()
     }
 
@@ -170,10 +174,9 @@ impl Zones {
     ) -> Option<Vec<Vec<u8>>> {
         let zone = self.find(question, 0, guard)?;
         let index = zone.index(guard).filter(|_| has_wildcard(question, zone.apex().len()))?;
-        let (mut names, mut found) = (0, Vec::new());
-        index.visit(question, zone.apex(), guard, |name, matches| {
-            names += 1;
-            if names > MAX_NAMES || found.len() >= most {
+        let mut found = Vec::new();
+        index.visit(question, zone.apex(), MAX_NAMES, guard, |name, matches| {
+            if found.len() >= most {
                 return Visit::Stop;
             }
             let Some(node) = self.visible(zone, name, now, guard) else { return Visit::Skip };
@@ -207,8 +210,8 @@ struct Found<'g, 'm> {
     now: u64,
     guard: &'g Guard,
     merger: &'m mut Merger,
-    /// Names visited.
-    names: usize,
+    /// Aliases followed.
+    followed: usize,
     first: Option<(&'g Node, RRset<'g>)>,
     ttl: u32,
     /// The first name with a CNAME.
@@ -222,9 +225,6 @@ struct Found<'g, 'm> {
 
 impl<'g> Found<'g, '_> {
     fn visit(&mut self, zone: &'g Zone, name: &[u8], matches: bool) -> Visit {
-        if !self.count_name() {
-            return Visit::Stop;
-        }
         let Some(node) = self.zones.visible(zone, name, self.now, self.guard) else {
             return Visit::Skip;
         };
@@ -234,10 +234,10 @@ impl<'g> Found<'g, '_> {
         if self.failure.is_some() { Visit::Stop } else { below(node, self.now) }
     }
 
-    /// Counts a name; returns false if there are too many.
-    fn count_name(&mut self) -> bool {
-        self.names += 1;
-        if self.names > MAX_NAMES {
+    /// Counts an alias; returns false if there are too many.
+    fn count_alias(&mut self) -> bool {
+        self.followed += 1;
+        if self.followed > MAX_NAMES {
             self.failure = Some(Matches::TooMany);
         }
         self.failure.is_none()
@@ -286,7 +286,7 @@ impl<'g> Found<'g, '_> {
     fn follow(&mut self, cname: RRset<'g>) {
         let mut next = target(cname);
         for _ in 0..MAX_CHAIN {
-            if matches!(self.rtype, rtype::CNAME | rtype::ANY) || !self.count_name() {
+            if matches!(self.rtype, rtype::CNAME | rtype::ANY) || !self.count_alias() {
                 return;
             }
             let Some(name) = Name::read(next) else { return };
