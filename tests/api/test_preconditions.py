@@ -78,7 +78,7 @@ async def test_mismatch_of_an_rrset_gives_its_own_tag(
     ):
         problem = await api.refused(412, method, RRSET, body, headers=headers)
         assert problem["current"] == current
-        assert f'is at "{current}"' in problem["detail"]
+        assert f'the current revision is "{current}"' in problem["detail"]
     await api.ok(method, RRSET, body, headers={"if-match": f'"{second}"'})
     gone = await api.refused(412, method, "/records/lab.internal/no/A", body,
                              headers={"if-match": '"1-1"'})  # fmt: skip

@@ -59,10 +59,10 @@ def _differs(what: str, tags: tuple[str, ...], wanted: frozenset[str], negation:
     if tags:
         is_revision = wanted != ANY and not any("-" in tag for tag in wanted)
         current = tags[-1] if is_revision else tags[0]
-        state = f'is at "{current}"'
+        state = f'the current revision is "{current}"'
     revisions = ", ".join(f'"{tag}"' for tag in sorted(wanted)) or "no valid entity tag"
-    given = "to exist" if wanted == ANY else f"at {revisions}"
-    text = f"{what}: {state}, expected {negation}{given}: read it again"
+    given = f"that it does {negation}exist" if wanted == ANY else negation + revisions
+    text = f"{what}: {state}, expected {given}: read it again"
     return Mismatch(text, int(current) if current.isdigit() else current)
 
 
