@@ -87,6 +87,33 @@ async def test_first_token_from_file(fixture: ServerFixture) -> None:
         assert (await client.get("/tokens", headers=bearer)).status_code == 200
 
 
+async def test_revoked_first_token_is_replaced_after_restart(fixture: ServerFixture) -> None:
+    async with fixture.serve() as server, fixture.client(server) as client:
+        old = fixture.token
+        token = (await client.get("/tokens")).json()["tokens"][0]
+        (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+    async with fixture.serve() as server, fixture.client(server) as client:
+        assert fixture.token != old
+        (await client.get("/tokens")).raise_for_status()
+        bearer = {"authorization": f"Bearer {old}"}
+        assert (await client.get("/tokens", headers=bearer)).status_code == 401
+
+
+async def test_revoked_token_in_file_of_operator_is_not_used(fixture: ServerFixture) -> None:
+    file = fixture.folder / "given"
+    fixture.set(("[api]\n", f'[api]\nfirst_token_file = "{file}"\n'))
+    text = new_text()
+    file.write_text(text)
+    async with fixture.serve() as server, fixture.client(server, token=text) as client:
+        token = (await client.get("/tokens")).json()["tokens"][0]
+        (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+    with capture_logs() as logged:
+        async with fixture.serve() as server, fixture.client(server, token=text) as client:
+            assert (await client.get("/tokens")).status_code == 401
+    assert [entry["reason"] for entry in logged if entry["event"] == "no admin token"]
+    assert file.read_text() == text
+
+
 async def test_invalid_first_token_is_rejected(fixture: ServerFixture) -> None:
     fixture.set(("[api]\n", '[api]\nfirst_token_file = "nowhere/token"\n'))
     await fails(fixture, StateError, "MUSTERD_API__FIRST_TOKEN")

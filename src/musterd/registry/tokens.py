@@ -26,6 +26,8 @@ from musterd.log_once import FailureLog
 from musterd.registry.names import parse_zone, zone_text
 
 TOKENS: Final = b"/musterd/v1/tokens/"
+REVOKED: Final = b"/musterd/v1/revoked/"
+"""Prefix of the hashes of revoked first tokens, whose text may still be in a file."""
 MAX_TOKENS: Final = 10_000
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}"
 FIRST: Final = "first"
@@ -194,6 +196,8 @@ class Tokens:
         """Revoke a token by its ID. Raises TokenNotFound, StoreError."""
         for token in self._known.values():
             if token.id == name:
+                if token.name == FIRST:
+                    await self._store.put(REVOKED + token.digest.hex().encode(), b"")
                 await self._store.delete(_key(token.digest))
                 self._known.pop(token.digest, None)
                 self._wake()
@@ -202,9 +206,13 @@ class Tokens:
             f'no token has the id "{excerpt(name)}": musterd token list shows the ids'
         )
 
+    async def is_revoked(self, text: str) -> bool:
+        """Return whether a text was that of a first token, which was revoked. Raises StoreError."""
+        return await self._store.get(REVOKED + _digest(text).hex().encode()) is not None
+
     async def ensure_first(self, text: str) -> Token:
         """Ensure that the token ``first`` has this text, with the scope admin."""
-        digest = hashlib.sha256(text.encode()).digest()
+        digest = _digest(text)
         if digest not in self._known:
             for token in [token for token in self._known.values() if token.name == FIRST]:
                 await self.revoke(token.id)
@@ -221,7 +229,7 @@ class Tokens:
         if len(self._known) >= MAX_TOKENS:
             raise TokenError(f"there are {MAX_TOKENS} tokens already: revoke some")
         kept = tuple(dict.fromkeys(map(parse_scope, scopes)))
-        digest = hashlib.sha256(text.encode()).digest()
+        digest = _digest(text)
         token = Token(digest, secrets.token_hex(6), name, kept, self._clock(), expires)
         await self._store.put(_key(digest), _value(token), expect=ABSENT)
         self._known[digest] = token
@@ -260,6 +268,10 @@ class Tokens:
                         self._outage.over()
                     case Interrupted(error) if not isinstance(error, Compacted):
                         self._outage.failed(str(error))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _key(digest: bytes) -> bytes:

@@ -31,11 +31,26 @@ async def bootstrap_token(tokens: Tokens, settings: Settings) -> None:
     if api.first_token is not None:
         await tokens.ensure_first(api.first_token.get_secret_value())
     elif not len(tokens) and path:
-        text = await asyncio.to_thread(_read_or_create, path)
-        await tokens.ensure_first(text)
-        log.info("admin token created", file=_normal(path))
+        await _use_file(tokens, path, ours=api.first_token_file is None)
     if path:
         await asyncio.to_thread(warn_unless_private, path, "token file")
+
+
+async def _use_file(tokens: Tokens, path: Path, *, ours: bool) -> None:
+    """Make the token in a file the first token; create it if there is none.
+
+    A revoked token is replaced if the file is ours. A file of the operator is left as it is, and the
+    server runs without a token.
+    """
+    text = await asyncio.to_thread(_read_or_create, path)
+    if await tokens.is_revoked(text):
+        if not ours:
+            hint = "remove the file to get a new token, or write another one to it"
+            log.error("no admin token", file=_normal(path), reason="it was revoked", hint=hint)
+            return
+        text = await asyncio.to_thread(_create, path)
+    await tokens.ensure_first(text)
+    log.info("admin token created", file=_normal(path))
 
 
 def _normal(path: Path) -> str:
