@@ -39,8 +39,8 @@ async def bootstrap_token(tokens: Tokens, settings: Settings) -> None:
 async def _use_file(tokens: Tokens, path: Path, *, ours: bool) -> None:
     """Make the token in a file the first token; create it if there is none.
 
-    A revoked token is replaced if the file is ours. A file of the operator is left as it is, and the
-    server runs without a token.
+    A revoked token is replaced if the file is ours. A file of the operator is left as it is, and
+    the server runs without a token.
     """
     text = await asyncio.to_thread(_read_or_create, path)
     if await tokens.is_revoked(text):
