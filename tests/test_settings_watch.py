@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd.errors import SettingsError
 from musterd.file_watch import FileTiming, FileWatch
@@ -251,6 +252,27 @@ async def test_file_that_looks_cut_off_is_used_when_quiet(
         follower.watcher.poke()
         async with asyncio.timeout(SOON):
             await follower.outcomes.get()
+
+
+async def test_file_without_a_last_line_end_is_logged(write: Write, follow: Follow) -> None:
+    path = write("[dns]\nworkers = 12\n")
+    follower = await follow(path)
+    with capture_logs() as logs:
+        assert await follower.workers_after(lambda: path.write_text("[dns]\nworkers = 1")) == 1
+        assert await follower.workers_after(lambda: path.write_text("[dns]\nworkers = 2")) == 2
+        assert await follower.workers_after(follower.watcher.poke) == 2
+    event = "configuration read although its last line has no end"
+    assert logs == [{"event": event, "log_level": "warning", "file": str(path)}]
+
+
+async def test_file_without_a_last_line_end_is_logged_at_the_start(
+    write: Write, follow: Follow
+) -> None:
+    with capture_logs() as logs:
+        follower = await follow(write("[dns]\nworkers = 1"))
+        assert await follower.workers_after(follower.watcher.poke) == 1
+    event = "configuration read although its last line has no end"
+    assert [log["event"] for log in logs] == [event]
 
 
 async def test_pipe_is_read_once(write: Write, follow: Follow) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from structlog.types import EventDict
 
 from musterd._core import read_zone
 from musterd.catalog import Catalog
@@ -346,6 +347,60 @@ async def test_included_file_that_looks_cut_off_is_read_when_quiet(
     assert reader.changes.empty()
     included.write_text("i A 10.0.0.123\n")
     assert await reader.next() == [line("i 77 A 10.0.0.123")] != first
+
+
+def cut_files(logs: list[EventDict]) -> list[str]:
+    event = "zone file read although its last line has no end"
+    return [Path(log["file"]).name for log in logs if log["event"] == event]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r", "\r\n", "\n; end"])
+async def test_file_without_a_last_line_end_is_logged_at_the_start(
+    tmp_path: Path, follow: Follow, end: str
+) -> None:
+    path = tmp_path / "a.zone"
+    path.write_bytes(f"a A 10.0.0.1{end}".encode())
+    with capture_logs() as logs:
+        reader = await follow(path)
+        assert await reader.next() == [line("a 77 A 10.0.0.1")]
+    assert cut_files(logs) == ([] if end.endswith(("\r", "\n")) else ["a.zone"])
+
+
+async def test_file_that_loses_its_last_line_end_is_logged(tmp_path: Path, follow: Follow) -> None:
+    path, included = tmp_path / "a.zone", tmp_path / "i"
+    path.write_text("$INCLUDE i\na A 10.0.0.123\n")
+    included.write_text("i A 10.0.0.123\n")
+    with capture_logs() as logs:
+        reader = await follow(path)
+        await reader.next()
+        assert cut_files(logs) == []
+        path.write_text("$INCLUDE i\na A 10.0.0.1")
+        assert line("a 77 A 10.0.0.1") in await reader.next()
+        assert cut_files(logs) == ["a.zone"]
+        included.write_text("i A 10.0.0.1")
+        assert line("i 77 A 10.0.0.1") in await reader.next()
+        assert cut_files(logs) == ["a.zone", "i"]
+        included.write_text("i A 10.0.0.2")
+        assert line("i 77 A 10.0.0.2") in await reader.next()
+        assert cut_files(logs) == ["a.zone", "i"], "it has none, as before"
+        included.write_text("i A 10.0.0.2\n")
+        await reader.next()
+        included.write_text("i A 10.0.0.")
+        while line("i 77 A 10.0.0.2") in await reader.next():
+            pass
+        assert cut_files(logs) == ["a.zone", "i", "i"], "it had one again"
+
+
+async def test_last_line_end_is_missed_beside_a_missing_include(
+    tmp_path: Path, follow: Follow
+) -> None:
+    path = tmp_path / "a.zone"
+    path.write_text("$INCLUDE i\na A 10.0.0.1")
+    with capture_logs() as logs:
+        reader = await follow(path)
+        while not isinstance(await reader.changes.get(), Lost):
+            pass
+    assert cut_files(logs) == ["a.zone"]
 
 
 def remove(path: Path) -> None:

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 from musterd.errors import SettingsError
 from musterd.file_state import is_regular
 from musterd.file_watch import FileWatch, WatchedFiles
 from musterd.settings.describe import field_kind
 from musterd.settings.load import NO_FILE, parse, read
 from musterd.settings.model import Section, Settings
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,14 @@ class Watcher:
         self._watch = watch = self.files.watch()
         try:
             await watch.follow([str(self._path)] if self._path else [])
+            if self._seen.is_cut:
+                self._report_cut()
             while True:
                 seen = await watch.read(self._load, self._is_doubtful)
                 forced, self._forced = self._forced, False
                 if seen.content != self._seen.content or forced:
+                    if seen.is_cut and not self._seen.is_cut:
+                        self._report_cut()
                     self._seen = seen
                     if isinstance(seen.outcome, Settings):
                         self.settings = seen.outcome
@@ -101,6 +109,9 @@ class Watcher:
         finally:
             self._watch = None
             watch.close()
+
+    def _report_cut(self) -> None:
+        log.warning("configuration read although its last line has no end", file=str(self._path))
 
     def _load(self) -> _Content:
         """Read the file again. A pipe was read to its end at the start."""

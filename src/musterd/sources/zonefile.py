@@ -14,6 +14,7 @@ import dns.exception
 import dns.name
 import dns.rdata
 import dns.rdatatype
+import structlog
 
 from musterd._core import ZoneFile
 from musterd.backoff import Backoff
@@ -29,6 +30,8 @@ CHUNK: Final = 1000
 """Rows in each change; they are freed after it."""
 RETRY: Final = Backoff(1.0, 30.0)
 """Delays before a file that can't be read is tried again."""
+
+log = structlog.get_logger()
 
 Row = tuple[bytes, int, bytes]
 """Owner, type, packed RRset."""
@@ -101,6 +104,7 @@ class ZoneFileSource:
                     # An included file may have changed before it was watched.
                     continue
                 if found.lost is None:
+                    self._report_cut(found.signs.cut - last.cut)
                     last, lost, has_synced = found.signs, "", True
                     retry.reset()
                     for change in _changes(found):
@@ -112,6 +116,8 @@ class ZoneFileSource:
                     lost = found.lost.reason
                     # Without an earlier list, an incomplete one is better than none.
                     is_used = bool(found.rows) and not has_synced
+                    if is_used:
+                        self._report_cut(found.signs.cut)
                     for change in _changes(found) if is_used else found.faults:
                         yield change
                     yield found.lost
@@ -119,6 +125,12 @@ class ZoneFileSource:
                 await watch.changed(retry.next())
         finally:
             watch.close()
+
+    def _report_cut(self, files: Iterable[str]) -> None:
+        for file in sorted(files):
+            log.warning(
+                "zone file read although its last line has no end", source=self.name, file=file
+            )
 
     def _list(self) -> _List:
         """Read the file, in a thread."""
