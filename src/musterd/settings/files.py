@@ -16,7 +16,7 @@ _LOGIN: Final = ("ca", "cert", "key", "password_file")
 
 def unreadable(settings: Settings) -> Iterator[Fault]:
     """Yield each file that a server with these settings could not read."""
-    for loc, path in _files(settings):
+    for loc, path in named(settings):
         reason = _reason(path)
         if reason:
             yield loc, f"{path}: can't be read: {reason}"
@@ -40,17 +40,18 @@ def _no_socket(path: Path | None) -> str:
     return "it is not a socket" if path.exists() and not path.is_socket() else ""
 
 
-def _files(settings: Settings) -> Iterator[tuple[Loc, Path]]:
-    named: list[tuple[Loc, Path | None]] = [
+def named(settings: Settings) -> Iterator[tuple[Loc, Path]]:
+    """Yield the files that a server with these settings reads."""
+    found: list[tuple[Loc, Path | None]] = [
         (("api", "tls_cert"), settings.api.tls_cert),
         (("api", "tls_key"), settings.api.tls_key),
     ]
-    named += [(("store", name), getattr(settings.store, name)) for name in _LOGIN]
+    found += [(("store", name), getattr(settings.store, name)) for name in _LOGIN]
     for index, source in enumerate(settings.sources.zonefile):
-        named.append((("sources", "zonefile", index, "path"), source.path))
+        found.append((("sources", "zonefile", index, "path"), source.path))
     for index, etcd in enumerate(settings.sources.etcd):
-        named += [(("sources", "etcd", index, name), getattr(etcd, name)) for name in _LOGIN]
-    yield from ((loc, path) for loc, path in named if path is not None)
+        found += [(("sources", "etcd", index, name), getattr(etcd, name)) for name in _LOGIN]
+    yield from ((loc, path) for loc, path in found if path is not None)
 
 
 def _reason(path: Path) -> str:

@@ -18,6 +18,7 @@ from musterd.settings.environ import etcd_files, overlay
 from musterd.settings.files import unreadable
 from musterd.settings.locate import Loc, Locator
 from musterd.settings.model import Settings
+from musterd.settings.own_files import overwritten
 
 MAX_FILE = 16 * 2**20
 """Bytes of a settings file."""
@@ -80,8 +81,9 @@ def parse(
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in within
         ]
-    if settings is not None and with_files:
-        faults += unreadable(settings)
+    if settings is not None:
+        faults += overwritten(settings, None if path is NO_FILE else path)
+        faults += unreadable(settings) if with_files else ()
     faults = [(_origin(loc, added), message) for loc, message in faults]
     problems = [*_located(faults, path, text, given), *problems]
     if settings is None or problems:
