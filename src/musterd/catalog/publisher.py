@@ -13,7 +13,7 @@ from musterd.catalog.states import StateCore
 from musterd.catalog.zone import Zone
 from musterd.clock import Clock
 from musterd.rr.answer_size import LARGE, too_large
-from musterd.rr.names import name_to_text, suffixes
+from musterd.rr.names import name_to_text
 from musterd.rr.types import DNAME, NS, PTR, SOA, type_text
 
 MAX_BATCH: Final = 10_000
@@ -120,7 +120,8 @@ class Publisher:
             (apex, owner, PTR, resolve(self.zones[apex], owner).get(PTR))
             for apex, cuts in changed.items()
             for owner in self.zones[apex].names
-            if not cuts.isdisjoint(suffixes(owner))
+            # A match within a label costs a row that changes nothing.
+            if owner.endswith(tuple(cuts))
         ]
 
     def _refuse(self, refused: Iterable[tuple[Row, str]]) -> None:
