@@ -39,7 +39,7 @@ _TOKEN = re.compile("mst_[A-Za-z0-9_-]{43}")
 
 app = App(
     name="musterd",
-    help="DNS service discovery and cluster formation.",
+    help="DNS-based service discovery.",
     version=lambda: musterd.__version__,
 )
 for command in (

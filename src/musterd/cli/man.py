@@ -9,7 +9,7 @@ import musterd
 _HEAD: Final = """\
 .TH MUSTERD 1 "" "musterd {version}" "User Commands"
 .SH NAME
-musterd \\- DNS service discovery and cluster formation
+musterd \\- DNS-based service discovery
 .SH SYNOPSIS
 .B musterd
 .I COMMAND
@@ -51,7 +51,8 @@ The command line, client.toml or the token file is wrong; nothing was sent or ch
 .B 130
 It was interrupted.
 .SH SIGNALS
-SIGHUP reloads the configuration of \\fBmusterd serve\\fR; SIGTERM and SIGINT stop it.
+SIGHUP reloads the configuration of \\fBmusterd serve\\fR and reopens its logs.
+SIGTERM and SIGINT stop it.
 """
 _ITEM: Final = re.compile(r"\* `(?P<term>[^`]+)`(?:: (?P<text>.*))?")
 

@@ -9,7 +9,11 @@ from musterd.rr.names import name_to_text
 from musterd.server.exposition import MetricSamples, label
 
 _LABELED: Final = {
-    "queries": ("musterd_dns_queries", "transport", "DNS queries received, by transport."),
+    "queries": (
+        "musterd_dns_queries",
+        "transport",
+        "DNS messages received, by transport, including invalid and ignored ones.",
+    ),
     "type": (
         "musterd_dns_queries_by_type",
         "type",
