@@ -1,6 +1,7 @@
 """``musterd config``, and the command line as a whole."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from musterd import settings
 from musterd.cli import run
 from tests.conftest import Write
 from tests.needs import needs
+from tests.smalldisk import run_in_namespace
 
 Capture = pytest.CaptureFixture[str]
 ZONES = (
@@ -86,6 +88,116 @@ def test_check_reports_files_that_can_not_be_read(
     ]
     assert problems[0].endswith("/cert.pem: can't be read: No such file or directory")
     assert problems[4].endswith("/b.zone: can't be read: it is a directory")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("@ A 10.0.0.1\n$INCLUDE none\n", "a.zone:2: $INCLUDE {folder}/none: No such file"),
+        ("$INCLUDE .\n@ A 10.0.0.1\n", "a.zone:1: $INCLUDE {folder}: "),
+        ("$INCLUDE b\n@ A 10.0.0.1\n", "{folder}/b:1: $INCLUDE {folder}/c: No such file"),
+        ("$INCLUDE pipe\n@ A 10.0.0.1\n", "a.zone:1: $INCLUDE {folder}/pipe: not a regular file"),
+        ("@ A x\n", "nothing in it can be served: {folder}/a.zone:1: "),
+    ],
+)
+def test_check_reports_a_zone_file_that_would_not_be_served(
+    write: Write, capsys: Capture, content: str, expected: str
+) -> None:
+    path = write(ZONES)
+    folder = path.parent
+    os.mkfifo(folder / "pipe")
+    (folder / "b").write_text("$INCLUDE c\n")
+    (folder / "a.zone").write_text(content)
+    assert run(["config", "check", str(path)]) == 1
+    (problem,) = capsys.readouterr().err.splitlines()
+    assert problem.startswith(f"{path}:8: sources.zonefile[0].path: ")
+    assert expected.format(folder=folder) in problem
+
+
+def test_check_leaves_single_records_to_zone_check(write: Write, capsys: Capture) -> None:
+    path = write(ZONES)
+    path.with_name("a.zone").write_text("@ A 10.0.0.1\n@ A x\n")
+    assert run(["config", "check", str(path)]) == 0
+    path.with_name("a.zone").unlink()
+    os.mkfifo(path.with_name("a.zone"))
+    assert run(["config", "check", str(path)]) == 1
+    assert "can't be read: not a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("file", "is not a directory"),
+        ("file/state", "can't be created: {base}/file is not a directory"),
+        ("loose", "is not a directory"),
+        ("/proc/x/y", "can't be created: /proc: no file can be created in /proc"),
+        ("/sys/x", "can't be created: /sys: no file can be created in /sys"),
+    ],
+)
+def test_check_reports_a_state_directory_that_can_not_be_used(
+    write: Write, capsys: Capture, folder: str, expected: str
+) -> None:
+    path = write(f"[state]\ndir = '{folder}'\n")
+    path.with_name("file").touch()
+    path.with_name("loose").symlink_to("none")
+    assert run(["config", "check", str(path)]) == 1
+    (problem,) = capsys.readouterr().err.splitlines()
+    assert problem.startswith(f"{path}:2: state.dir: ")
+    assert problem.endswith(expected.format(base=path.parent))
+
+
+def test_check_creates_nothing(write: Write) -> None:
+    path = write(
+        "[state]\ndir = 'x/state'\n[log]\nfile = 'log'\n"
+        "[query_log]\nenabled = true\nfile = 'queries'\n"
+    )
+    assert run(["config", "check", str(path)]) == 0
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_check_reports_a_read_only_file_system(write: Write) -> None:
+    path = write(
+        "[state]\ndir = 'disk/state'\n[log]\nfile = 'disk/log'\n"
+        "[query_log]\nenabled = true\nfile = 'disk/queries'\n"
+    )
+    disk = path.with_name("disk")
+    disk.mkdir()
+    script = 'mount -t tmpfs none "$1" && touch "$1/log" && mount -o remount,ro "$1" || exit 77\n'
+    program = str(Path(sys.executable).parent / "musterd")
+    done = run_in_namespace(f'{script}"$2" config check "$3"', str(disk), program, str(path))
+    assert done.returncode == 1
+    assert [line.removeprefix(f"{path}:") for line in done.stderr.splitlines()] == [
+        f"2: state.dir: {disk}/state: can't be created: {disk}: its file system is read-only",
+        f"4: log.file: {disk}/log: can't be opened: its file system is read-only",
+        f"7: query_log.file: {disk}/queries: can't be opened: its file system is read-only",
+    ]
+
+
+@needs("setpriv")
+def test_check_reports_directories_of_another_user(write: Write) -> None:
+    path = write("[state]\ndir = 'other/state'\n[log]\nfile = 'other/log'\n")
+    path.with_name("other").mkdir()
+    path.with_name("other").chmod(0o500)
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=0"]
+    program = str(Path(sys.executable).parent / "musterd")
+    done = subprocess.run(
+        [*drop, program, "config", "check", str(path)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("permission denied; check it as the user that runs musterd") == 2
+
+
+def test_check_warns_of_a_log_that_is_a_pipe(write: Write, capsys: Capture) -> None:
+    path = write(
+        "[[zones]]\nname = 'a'\n[log]\nfile = 'pipe'\n[query_log]\nenabled = true\nfile = 'pipe2'\n"
+    )
+    for name in ("pipe", "pipe2"):
+        os.mkfifo(path.with_name(name))
+    assert run(["config", "check", str(path)]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("/pipe is a pipe: musterd waits until a reader has it open")
+    assert second.endswith("/pipe2 is a pipe: musterd starts only if a reader has it open")
 
 
 @needs("setpriv")

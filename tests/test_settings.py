@@ -172,6 +172,29 @@ REFUSED: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "dns.listen = ['127.0.0.1:9353']",
+        ['1: dns.listen[0]: "127.0.0.1:9353" is in use by [metrics] listen; set another port'],
+    ),
+    (
+        "api.listen = '127.0.0.1:7'\nmetrics.listen = '127.0.0.1:7'\ndns.listen = ['127.0.0.1:7']",
+        [
+            '1: api.listen: "127.0.0.1:7" is in use by [dns] listen; set another port, or ""',
+            '2: metrics.listen: "127.0.0.1:7" is in use by [dns] listen; set another port, or ""',
+        ],
+    ),
+    (
+        "metrics.listen = '[::1]:7'\ndns.listen = ['127.0.0.1:7', '[0::0:1]:7']",
+        ['1: metrics.listen: "[::1]:7" is in use by [dns] listen, which is "[0::0:1]:7"; set'],
+    ),
+    (
+        "metrics.listen = '0.0.0.0:8053'",
+        ['1: metrics.listen: "0.0.0.0:8053" is in use by [api] listen, which is "127.0.0.1:8053"'],
+    ),
+    (
+        "dns.listen = ['[::1]:5',\n'[0::1]:5']",
+        ['2: dns.listen[1]: "[0::1]:5" is listed twice'],
+    ),
+    (
         "dns.allow = ['10.0.0.1/8']",
         ['1: dns.allow[0]: got "10.0.0.1/8", expected a network without host bits, such as'],
     ),
@@ -333,6 +356,21 @@ def test_environment_overrides_the_file(
     loaded = settings.load(write("dns.workers = 1\ndns.version = 'x'\nlog.level = 'info'"), environ)
     section, _, name = key.partition(".")
     assert getattr(getattr(loaded, section), name) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dns.listen = ['127.0.0.1:0', '127.0.0.1:0']\nmetrics.listen = '127.0.0.1:0'",
+        "dns.listen = ['127.0.0.1:7', '[::1]:7']\nmetrics.listen = '127.0.0.2:7'",
+        "dns.listen = ['127.0.0.1:7', '0.0.0.0:7']",
+        "dns.listen = ['[::]:7']\nmetrics.listen = '0.0.0.0:7'",
+        "dns.listen = ['127.0.0.1:8053']\nstate.dir = ''",
+        "dns.listen = ['127.0.0.1:8053']\napi.listen = ''",
+    ],
+)
+def test_different_addresses_load(write: Write, text: str) -> None:
+    settings.load(write(text), {})
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
     """Check a configuration file; exit with 1 if it has problems.
 
     It also checks the MUSTERD_* environment variables, and whether the zone files, certificates
-    and keys can be read.
+    and keys can be read, and the logs and the state directory written. It changes nothing.
 
     Args:
         file: The configuration file, in TOML; default: /etc/musterd/musterd.toml.
@@ -71,6 +71,7 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
     with server_side("musterd config check"):
         from musterd.server.certificate import Certificate
         from musterd.settings import load
+        from musterd.settings.files import waits
         from musterd.settings.load import NO_FILE
 
     if file is None:
@@ -79,14 +80,14 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
     file = file or NO_FILE
     if settings.api.tls_cert and settings.api.tls_key:
         Certificate(settings.api.tls_cert, settings.api.tls_key)
+    warnings = [*settings.warnings, *waits(settings)]
     zones, sources = len(settings.zones), len(settings.sources.each())
     if as_json:
-        warnings = list(settings.warnings)
         output.as_object(
             {"file": str(file), "zones": zones, "sources": sources, "warnings": warnings}
         )
         return
-    for warning in settings.warnings:
+    for warning in warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
     print(f"{file}: ok, {count(zones, 'zone')}, {count(sources, 'source')}")
 

@@ -14,8 +14,9 @@ from typing import Any
 from musterd.rr.names import fold, name_from_text
 from musterd.settings.describe import field_kind
 from musterd.settings.environ import is_plain
+from musterd.settings.kinds import is_address
 from musterd.settings.locate import Loc
-from musterd.settings.model import REGISTRY, Sources, SourceSettings
+from musterd.settings.model import REGISTRY, Settings, Sources, SourceSettings
 
 Fault = tuple[Loc, str]
 """Location and description of an error."""
@@ -103,13 +104,64 @@ def _twice(noun: str, named: list[_Named], same: Callable[[str], Hashable]) -> I
         seen.add(same(table.name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """An address that a section listens on; given: it is not a default."""
+
+    loc: Loc
+    text: str
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    given: bool
+
+    def overlaps(self, other: "_Listener") -> bool:
+        """Return whether the system refuses one of two addresses."""
+        if self.port != other.port or self.ip.version != other.ip.version:
+            return False
+        # The sockets of [dns] share their port.
+        is_dns = self.loc[0] == other.loc[0] == "dns"
+        any_address = self.ip.is_unspecified or other.ip.is_unspecified
+        return self.ip == other.ip or (any_address and not is_dns)
+
+
 def _listeners(raw: dict[str, Any]) -> Iterator[Fault]:
-    seen: set[str] = set()
-    for index, text in enumerate(_list(_table(raw.get("dns")).get("listen"))):
-        if isinstance(text, str) and not text.endswith(":0"):
-            if text in seen:
-                yield ("dns", "listen", index), f'"{text}" is listed twice'
-            seen.add(text)
+    """Check that no two listeners have the same address; port 0 is any free port."""
+    seen: list[_Listener] = []
+    for new in _addresses(raw):
+        old = next((old for old in seen if old.overlaps(new)), None)
+        seen.append(new)
+        if old is None:
+            continue
+        if old.loc[0] == new.loc[0]:
+            yield new.loc, f'"{new.text}" is listed twice'
+            continue
+        at, other = (new, old) if new.given or not old.given else (old, new)
+        off = "" if at.loc[0] == "dns" else ', or "" for none'
+        why = f'"{at.text}" is in use by [{other.loc[0]}] listen'
+        same = "" if at.text == other.text else f', which is "{other.text}"'
+        yield at.loc, f"{why}{same}; set another port{off}"
+
+
+def _addresses(raw: dict[str, Any]) -> Iterator[_Listener]:
+    """Yield the valid addresses of all sections, defaults included."""
+    for section in ("dns", "metrics", "api"):
+        if section == "api" and not _keeps(raw):
+            continue
+        table = _table(raw.get(section))
+        held = table.get("listen", _default_listen(section))
+        several = isinstance(held, list | tuple)
+        for index, text in enumerate(held if several else [held]):
+            if not isinstance(text, str) or not is_address(text) or text.endswith(":0"):
+                continue
+            host, _, port = text.rpartition(":")
+            ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+            loc: Loc = (section, "listen", index) if several else (section, "listen")
+            yield _Listener(loc, text, ip, int(port), "listen" in table)
+
+
+def _default_listen(section: str) -> object:
+    model = field_kind(Settings.model_fields[section]).model
+    return model.model_fields["listen"].default if model else None
 
 
 def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Checks that the files that settings name can be read."""
+"""Checks that a server could use the files that settings name. Nothing is created or changed."""
 
 import os
 import stat
@@ -6,29 +6,124 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from musterd._core import read_zone
+from musterd.rr.names import fold, name_from_text
 from musterd.settings.check import Fault
 from musterd.settings.locate import Loc
 from musterd.settings.model import Settings
 
 _LOGIN: Final = ("ca", "cert", "key", "password_file")
 """Keys of a connection to etcd that name files."""
+_KERNEL: Final = ("/proc", "/sys")
+"""Directories whose files only the kernel creates."""
 
 
-def unreadable(settings: Settings) -> Iterator[Fault]:
-    """Yield each file that a server with these settings could not read."""
+def unusable(settings: Settings) -> Iterator[Fault]:
+    """Yield each file that a server with these settings could not read or write."""
     for loc, path in named(settings):
         reason = _reason(path)
         if reason:
             yield loc, f"{path}: can't be read: {reason}"
-    query_log = settings.query_log.file if settings.query_log.enabled else None
-    for section, file in (("log", settings.log.file), ("query_log", query_log)):
-        if file is not None and not file.parent.is_dir():
-            yield (section, "file"), f"{file}: can't be opened: its directory does not exist"
-        elif file is not None and file.is_dir():
-            yield (section, "file"), f"{file}: can't be opened: it is a directory"
+    for index, source in enumerate(settings.sources.zonefile):
+        for why in _unloaded(source.path, source.zone):
+            yield ("sources", "zonefile", index, "path"), why
+    for section, file in _logs(settings):
+        why = _unwritable(file)
+        if why:
+            yield (section, "file"), f"{file}: can't be opened: {why}"
+    if settings.state.dir is not None:
+        # The default belongs to the user of the service, who need not be the one of the check.
+        is_default = "dir" not in settings.state.model_fields_set
+        why = _no_folder(settings.state.dir, ignore_rights=is_default)
+        if why:
+            yield ("state", "dir"), f"{settings.state.dir}: {why}"
     wrong = _no_socket(settings.dnstap.socket)
     if wrong:
         yield ("dnstap", "socket"), f"{settings.dnstap.socket}: {wrong}"
+
+
+def waits(settings: Settings) -> Iterator[str]:
+    """Yield a warning for each log that is a pipe, as its reader may not run yet."""
+    for section, file in _logs(settings):
+        if file.is_fifo():
+            effect = "waits until" if section == "log" else "starts only if"
+            yield f"{section}.file: {file} is a pipe: musterd {effect} a reader has it open"
+
+
+def _logs(settings: Settings) -> Iterator[tuple[str, Path]]:
+    if settings.log.file is not None:
+        yield "log", settings.log.file
+    if settings.query_log.enabled and settings.query_log.file is not None:
+        yield "query_log", settings.query_log.file
+
+
+def _unloaded(path: Path, zone: str) -> Iterator[str]:
+    """Yield why the records of a zone file would not be served at all."""
+    if _reason(path):
+        # Reported for all files together.
+        return
+    if not path.is_file():
+        yield f"{path}: can't be read: not a regular file"
+        return
+    try:
+        found = read_zone(str(path), fold(name_from_text(zone)), 0)
+    except OSError as error:
+        yield f"{path}: can't be read: {error.strerror or error}"
+        return
+    unread = tuple(f"$INCLUDE {name}: " for name in found.unread)
+    served = found.rrsets or found.foreign
+    problems = (
+        found.problems if not served else [p for p in found.problems if p[2].startswith(unread)]
+    )
+    shown = problems if served else problems[:1]
+    for file, line, why in shown:
+        yield (
+            f"{file}:{line}: {why}"
+            if served
+            else f"nothing in it can be served: {file}:{line}: {why}"
+        )
+
+
+def _unwritable(file: Path) -> str:
+    """Return why a log can't be opened; empty if it can."""
+    if file.is_dir():
+        return "it is a directory"
+    if file.exists():
+        return _no_access(file, os.W_OK)
+    if not file.parent.is_dir():
+        return "its directory does not exist"
+    return _no_new(file.parent)
+
+
+def _no_folder(folder: Path, *, ignore_rights: bool) -> str:
+    """Return why a directory can't be used or created; empty if it can."""
+    if folder.is_dir():
+        why = _no_access(folder, os.R_OK | os.W_OK | os.X_OK, ignore_rights=ignore_rights)
+        return why and f"can't be written to: {why}"
+    if os.path.lexists(folder):
+        return "is not a directory"
+    above = next(above for above in folder.absolute().parents if os.path.lexists(above))
+    if not above.is_dir():
+        return f"can't be created: {above} is not a directory"
+    why = _no_new(above, ignore_rights=ignore_rights)
+    return why and f"can't be created: {above}: {why}"
+
+
+def _no_new(folder: Path, *, ignore_rights: bool = False) -> str:
+    """Return why nothing can be created in a directory; empty if it can."""
+    for kernel in _KERNEL:
+        if os.path.ismount(kernel) and folder.stat().st_dev == os.stat(kernel).st_dev:
+            return f"no file can be created in {kernel}"
+    return _no_access(folder, os.W_OK | os.X_OK, ignore_rights=ignore_rights)
+
+
+def _no_access(path: Path, mode: int, *, ignore_rights: bool = False) -> str:
+    """Return why this user lacks access to a file or directory; empty if there is access."""
+    if os.access(path, mode):
+        return ""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    return "" if ignore_rights else "permission denied; check it as the user that runs musterd"
 
 
 def _no_socket(path: Path | None) -> str:

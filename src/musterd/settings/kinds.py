@@ -76,6 +76,15 @@ def _address(text: str) -> str:
     return text
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an address with a port."""
+    try:
+        _ip_and_port(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _address_or_off(text: str) -> str:
     return _address(text) if text else text
 

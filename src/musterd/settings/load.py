@@ -15,7 +15,7 @@ from musterd.settings.check import Fault, cross
 from musterd.settings.complete import complete
 from musterd.settings.describe import FieldKind, dotted, found, kind_at, suggest
 from musterd.settings.environ import etcd_files, overlay
-from musterd.settings.files import unreadable
+from musterd.settings.files import unusable
 from musterd.settings.locate import Loc, Locator
 from musterd.settings.model import Settings
 from musterd.settings.own_files import overwritten
@@ -31,8 +31,8 @@ NO_FILE: Final = Path("environment")
 def load(path: Path | None, environ: Mapping[str, str], *, with_files: bool = False) -> Settings:
     """Read a settings file, if there is one; ``environ`` overrides it.
 
-    with_files: also check that the files that it names can be read. Raises SettingsError with all
-    errors, each with file and line, or variable, and key.
+    with_files: also check that a server could use the files that it names. Raises SettingsError
+    with all errors, each with file and line, or variable, and key.
     """
     content = b"" if path is None else read(path)
     return parse(content, path or NO_FILE, environ, with_files=with_files)
@@ -83,7 +83,7 @@ def parse(
         ]
     if settings is not None:
         faults += overwritten(settings, None if path is NO_FILE else path)
-        faults += unreadable(settings) if with_files else ()
+        faults += unusable(settings) if with_files else ()
     faults = [(_origin(loc, added), message) for loc, message in faults]
     problems = [*_located(faults, path, text, given), *problems]
     if settings is None or problems:
