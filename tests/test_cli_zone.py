@@ -70,6 +70,20 @@ def test_each_problem_names_its_line(tmp_path: Path, capsys: Capture) -> None:
     assert expected[-1] == f"{path}: 3 problems, 5 records in a.test."
 
 
+def test_missing_last_line_end_is_a_warning(tmp_path: Path, capsys: Capture) -> None:
+    path, included = tmp_path / "cut.zone", tmp_path / "i"
+    path.write_text(f"$ORIGIN a.test.\n@ {SOA}$INCLUDE i\nb A 192.0.2.1\n")
+    included.write_text("i A 192.0.2.2")
+    assert run(["zone", "check", str(path)]) == 0
+    warning = f"{included}: its last line has no end, so it may be cut off"
+    assert capsys.readouterr().err == f"warning: {warning}\n"
+    assert run(["zone", "check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [warning]
+    included.write_text("i A 192.0.2.2\n")
+    assert run(["zone", "check", str(path)]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_json_report(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "broken.zone"
     path.write_text(BROKEN)

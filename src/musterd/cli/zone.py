@@ -59,12 +59,13 @@ class ZoneFileProblem:
 
 @dataclass(frozen=True, slots=True)
 class ZoneFileReport:
-    """Contents of a zone file: records by type, and problems."""
+    """Contents of a zone file: records by type, problems, and warnings."""
 
     zone: str
     files: list[str]
     records: dict[str, int]
     problems: list[ZoneFileProblem]
+    warnings: list[str]
 
 
 @app.command
@@ -259,7 +260,9 @@ def _report(origin: bytes, found: "ZoneFile") -> ZoneFileReport:
     problems += _hidden(origin, [*found.rrsets, *foreign], found.files[0])
     order = {name: index for index, name in enumerate(found.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line))
-    return ZoneFileReport(name_to_text(origin), found.files, dict(sorted(counts.items())), problems)
+    warnings = [f"{file}: its last line has no end, so it may be cut off" for file in found.cut]
+    records = dict(sorted(counts.items()))
+    return ZoneFileReport(name_to_text(origin), found.files, records, problems, warnings)
 
 
 def _hidden(
@@ -290,6 +293,8 @@ def _print_text(file: Path, report: ZoneFileReport) -> None:
 
     for problem in report.problems:
         print(problem)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     output.table(("type", "records"), ((rtype, str(n)) for rtype, n in report.records.items()))
     total, faults = sum(report.records.values()), len(report.problems)
     verdict = f"{faults} problem{'' if faults == 1 else 's'}" if faults else "ok"
