@@ -103,6 +103,27 @@ def test_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
     assert (tmp_path / "rotated.log").read_text().count("\n") == 2
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_events_go_to_standard_error_once_the_file_is_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    path = tmp_path / "musterd.log"
+    settings = Log.model_validate({"file": str(path), "format": form})
+    log.setup(settings)
+    structlog.get_logger().info("first")
+    path.unlink()
+    structlog.get_logger().info("second")
+    structlog.get_logger().info("third")
+    notice, second, third = lines(capsys)
+    assert "log file was deleted, using standard error" in notice
+    assert "second" in second
+    assert "third" in third
+    log.setup(settings)
+    structlog.get_logger().info("fourth")
+    assert lines(capsys) == []
+    assert "fourth" in path.read_text()
+
+
 def test_failure_to_open_the_file_keeps_the_previous_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

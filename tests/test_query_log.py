@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
+import signal
 import socket
 import stat
 import struct
@@ -20,6 +22,7 @@ import dns.rdatatype
 import pytest
 
 from musterd.errors import MusterdError, SettingsError
+from musterd.server.feed import CHECKED_EVERY
 from musterd.server.server import Server
 from musterd.settings import load
 from tests.catalogkit import until
@@ -311,6 +314,43 @@ async def test_full_disk_drops_and_counts_lines(tmp_path: Path) -> None:
         await server.logged("query log is written again")
         await server.stop()
     assert len(lines(tmp_path / "queries.jsonl")) == 1
+
+
+async def test_new_file_is_not_reported_as_written_before_its_first_line(tmp_path: Path) -> None:
+    fixture = ServerFixture(tmp_path, LOGGED.replace('"queries.jsonl"', '"/dev/full"'))
+    async with fixture.process() as server:
+        await server.ready()
+        await server.answers("web.lab.internal.", "A")
+        await server.logged("query log can't be written, queries are missing")
+        server.process.send_signal(signal.SIGHUP)
+        await server.logged("configuration reloaded")
+        await asyncio.sleep(2 * CHECKED_EVERY)
+        text = fixture.settings.read_text()
+        fixture.settings.write_text(text.replace("enabled = true", "enabled = false"))
+        server.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(2 * CHECKED_EVERY)
+        await server.stop()
+    assert not [entry for entry in server.log if entry["event"] == "query log is written again"]
+
+
+async def test_lines_of_a_deleted_file_are_dropped_until_it_is_reopened(tmp_path: Path) -> None:
+    fixture = ServerFixture(tmp_path, LOGGED.replace('"queries.jsonl"', '"logs/queries.jsonl"'))
+    (tmp_path / "logs").mkdir()
+    async with live(fixture) as server:
+        await ask(server, "web.lab.internal.")
+        await until(lambda: server.state.core.tapped()["query_log_written"] == 1)
+        shutil.rmtree(tmp_path / "logs")
+        await ask(server, "web.lab.internal.")
+        await until(lambda: dropped(server) == 1)
+        server.reload()
+        await until(lambda: server.state.reloads_failed == 1)
+        await ask(server, "web.lab.internal.")
+        await until(lambda: dropped(server) == 2)
+        (tmp_path / "logs").mkdir()
+        await reload(server)
+        await ask(server, "web.lab.internal.")
+        await until(lambda: server.state.core.tapped()["query_log_written"] == 2)
+    assert len(lines(tmp_path / "logs" / "queries.jsonl")) == 1
 
 
 async def test_reader_that_stalls_costs_lines_but_no_answers(tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ class Feed:
         queries: send AUTH_QUERY besides AUTH_RESPONSE. Connects again whenever the reader is gone.
         """
 
-    def problem(self) -> str:
-        """Return why reports are being dropped; empty if they are not."""
+    def problem(self) -> str | None:
+        """Return why reports are being dropped; empty if none is, None before the first."""
 
     def close(self, wait: float) -> None:
         """Let the thread write what there is, and end; wait for it at most this many seconds."""

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ def setup(log: Log) -> None:
 class LogHandler(Handler):
     """Writes events to a file or standard error; drops them while it can't be written.
 
+    Once the file is deleted, events go to standard error, so that they are seen.
     Writes are not buffered, so nothing is left behind that would fail again.
     """
 
@@ -43,6 +45,9 @@ class LogHandler(Handler):
         super().__init__()
         self.name = _HANDLER
         self._file = file
+        self._owned = file if isinstance(file, int) else None
+        # Some file systems never count names.
+        self._is_named = self._owned is not None and not _is_deleted(self._owned)
         self._lost = 0
         """Events dropped since the last that was written."""
         self._is_torn = False
@@ -61,7 +66,7 @@ class LogHandler(Handler):
         """Write the lines of some events."""
         notice = ""
         if self._lost:
-            notice = self.format(_notice(self._lost)) + "\n"
+            notice = self.format(_event("log events lost", events=self._lost)) + "\n"
         try:
             self._write(("\n" if self._is_torn else "") + notice + text)
         except (OSError, ValueError):
@@ -70,6 +75,11 @@ class LogHandler(Handler):
             self._lost = 0
 
     def _write(self, text: str) -> None:
+        if self._is_named and isinstance(self._file, int) and _is_deleted(self._file):
+            # Another thread may be writing to the file, so it is closed later.
+            self._file, self._is_torn = sys.stderr, False
+            deleted = _event("log file was deleted, using standard error until it is reopened")
+            text = f"{self.format(deleted)}\n{text}"
         number = self._number()
         if number is None:
             if not isinstance(self._file, int):
@@ -93,14 +103,22 @@ class LogHandler(Handler):
 
     def close(self) -> None:
         """Close the file, but not standard error."""
-        if isinstance(self._file, int):
-            os.close(self._file)
+        if self._owned is not None:
+            os.close(self._owned)
+            self._owned = None
         super().close()
 
 
-def _notice(lost: int) -> LogRecord:
-    fields = {"msg": "log events lost", "levelno": logging.WARNING, "levelname": "WARNING"}
-    return logging.makeLogRecord({**fields, "events": lost})
+def _event(text: str, **fields: int) -> LogRecord:
+    """Return a warning about the log."""
+    level = {"levelno": logging.WARNING, "levelname": "WARNING"}
+    return logging.makeLogRecord({"msg": text, **level, **fields})
+
+
+def _is_deleted(number: int) -> bool:
+    """Return whether a descriptor is a file that has no name any more."""
+    found = os.fstat(number)
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 0
 
 
 def open_handler(log: Log) -> LogHandler:

@@ -50,7 +50,7 @@ impl Feed {
         started(dnstap::start(feed, Target { path, queries, identity, version }, random()?))
     }
 
-    fn problem(&self) -> String {
+    fn problem(&self) -> Option<String> {
         self.writer.feed.problem()
     }
 

@@ -33,8 +33,9 @@ pub struct Feed {
     pub totals: Arc<Totals>,
     rings: Mutex<Vec<Consumer<u8>>>,
     closing: AtomicBool,
-    /// Description of what keeps entries from being written; empty if nothing does.
-    problem: Mutex<String>,
+    /// Description of what keeps entries from being written; empty if nothing does, None before the
+    /// first attempt.
+    problem: Mutex<Option<String>>,
 }
 
 impl Feed {
@@ -81,14 +82,14 @@ impl Feed {
         self.closing.load(Acquire)
     }
 
-    /// Returns what keeps entries from being written.
-    pub fn problem(&self) -> String {
+    /// Returns what keeps entries from being written; None before the first attempt.
+    pub fn problem(&self) -> Option<String> {
         lock(&self.problem).clone()
     }
 
     /// Sets or, with an empty text, clears the problem.
     pub fn set_problem(&self, text: String) {
-        *lock(&self.problem) = text;
+        *lock(&self.problem) = Some(text);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 use crate::message::query::{AA, OPCODE, RD, TC};
@@ -15,13 +16,16 @@ use crate::tap::feed::{Feed, INTERVAL, Writer};
 
 /// Bytes of text that are written at once.
 const CHUNK: usize = 64 * 1024;
+const DELETED: &str = "the file was deleted; send SIGHUP to create it again";
 const CD: u16 = 0x0010;
 const FLAGS: [(u16, &str); 4] = [(AA, "aa"), (TC, "tc"), (RD, "rd"), (CD, "cd")];
 
 /// Starts a thread that writes the entries of a feed to a file.
 pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
     let (mut text, mut torn) = (String::new(), false);
-    let regular = file.metadata()?.is_file();
+    let found = file.metadata()?;
+    // Some file systems never count names.
+    let (regular, named) = (found.is_file(), found.nlink() > 0);
     let limit = if regular { usize::MAX } else { libc::PIPE_BUF };
     Writer::start("query-log", feed, move |feed, mut entries| {
         while !entries.is_empty() {
@@ -39,7 +43,11 @@ pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
             if lines == 0 {
                 break;
             }
-            let (sent, result) = write(&mut file, text.as_bytes(), limit, feed);
+            let (sent, result) = match is_deleted(&file) {
+                Ok(true) if named => (0, Err(io::Error::other(DELETED))),
+                Ok(_) => write(&mut file, text.as_bytes(), limit, feed),
+                Err(error) => (0, Err(error)),
+            };
             let complete = text.as_bytes()[start.min(sent)..sent].iter();
             let written = complete.filter(|byte| **byte == b'\n').count() as u64;
             if sent > 0 {
@@ -50,6 +58,12 @@ pub fn start(feed: Feed, mut file: File) -> io::Result<Writer> {
             feed.set_problem(result.map_or_else(|error| error.to_string(), |()| String::new()));
         }
     })
+}
+
+/// Returns whether a file has no name any more, so that nobody could read what is written to it.
+fn is_deleted(file: &File) -> io::Result<bool> {
+    let found = file.metadata()?;
+    Ok(found.is_file() && found.nlink() == 0)
 }
 
 /// Writes as much as possible; returns the number of bytes. Waits for the reader of a pipe, until the

@@ -87,8 +87,14 @@ class FeedService(BasicService, ABC):
                     await self.stopping.wait()
 
     def _log_problem(self) -> None:
-        problem = self._feed.problem() if self._feed else ""
-        if problem and not self._problem:
+        if self._feed is None:
+            self._problem = ""
+            return
+        problem = self._feed.problem()
+        if problem is None:
+            # Nothing is known of a new feed; that of the previous one remains.
+            return
+        if problem and problem != self._problem:
             log.error(f"{self.noun} can't be written, queries are missing", problem=problem)
         elif self._problem and not problem:
             log.info(f"{self.noun} is written again")
