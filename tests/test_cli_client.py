@@ -42,7 +42,9 @@ def test_default_server_is_local(home: Path) -> None:
 
 
 def test_option_precedes_environment_precedes_file(home: Path) -> None:
-    (home / "client.toml").write_text('server = "https://ns.test:1"\ntoken_file = "one"\nca = "c"')
+    (home / "client.toml").write_text(
+        '\ufeffserver = "https://ns.test:1"\ntoken_file = "one"\nca = "c"'
+    )
     environ = {"XDG_CONFIG_HOME": str(home.parent), "MUSTERD_SERVER": "http://[::1]:2/x/"}
     assert placed(home).url == "https://ns.test:1"
     assert placed(home).ca == home / "c"

@@ -306,6 +306,8 @@ def test_default_file_is_used_if_it_exists(
     ("line", "expected"),
     [
         (["serve", "--zone", "a..b"], '--zone: zones[0].name: got "a..b", expected a DNS name'),
+        (["serve", "--zone", "=a.zone"], 'got "=a.zone", expected NAME or NAME=FILE'),
+        (["serve", "--zone", "="], 'got "=", expected NAME or NAME=FILE'),
         (["serve", "--zone", "a.test="], 'got "a.test=", expected NAME or NAME=FILE'),
         (["serve", "--zone", "a.test", "-c", "x"], "can't be combined"),
         (["confg"], 'Did you mean "config"?'),
@@ -361,6 +363,31 @@ def test_zone_file_is_read_from_standard_input() -> None:
     )
     assert done.returncode == 1
     assert "/dev/stdin:2: " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("line", [["config", "check"], ["zone", "check"]])
+def test_check_does_not_wait_for_a_pipe(tmp_path: Path, capsys: Capture, line: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        assert run([*line, str(tmp_path / name)]) == 1
+        assert f"/{name}: is a named pipe, which would wait" in capsys.readouterr().err
+
+
+def test_check_reads_a_pipe_of_the_shell() -> None:
+    program = str(Path(sys.executable).parent / "musterd")
+    script = '"$0" zone check --zone a.test <(echo a A 192.0.2.1) && "$0" config check <(echo)'
+    done = subprocess.run(
+        ["bash", "-c", script, program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_byte_order_mark_of_a_zone_file_is_skipped(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "lab.zone"
+    path.write_bytes(b"\xef\xbb\xbf$ORIGIN lab.internal.\nweb 30 IN A 192.0.2.11\n")
+    assert run(["zone", "check", str(path)]) == 0
+    assert "ok, 1 record in lab.internal" in capsys.readouterr().out
 
 
 def test_version_is_printed(capsys: Capture) -> None:

@@ -280,6 +280,16 @@ REFUSED: list[tuple[str, list[str]]] = [
         ['4: sources.zonefile[0].name: got "a b", expected 1 to 63 of A-Z'],
     ),
     ("dns = {", ["1: is not TOML: "]),
+    ("[dns]\n[dns]", ["2: is not TOML: Cannot declare dns twice (column "]),
+    ("[a.'b c']\n[a.'b c']", ['2: is not TOML: Cannot declare a."b c" twice (column ']),
+    ("a = {}\n[a.b]", ["2: is not TOML: Cannot declare "]),
+    ("a = {}\na.b = 1", ["2: is not TOML: Cannot "]),
+    (
+        "query_log.names = ['*.lab']",
+        ['1: query_log.names[0]: "*.lab" is not a pattern here; write "lab", which includes all'],
+    ),
+    ("dnstap.names = ['lab',\n'*']", ['2: dnstap.names[1]: "*" is not a pattern here; write "."']),
+    ("api.hosts = ['*.lab']", ['1: api.hosts[0]: "*.lab" is not a pattern here; list each name']),
     ("a = 1\na = 2", ["2: is not TOML: Cannot overwrite a value"]),
     ("x = [\n1\n", ["2: is not TOML: Unclosed array (the file ends here)"]),
     ("x = " + "[" * 20000, [" arrays or tables are nested too deeply"]),
@@ -373,6 +383,20 @@ def test_different_addresses_load(write: Write, text: str) -> None:
     settings.load(write(text), {})
 
 
+def test_invalid_address_is_not_also_listed_twice(write: Write) -> None:
+    found = problems(write(""), {"MUSTERD_DNS__LISTEN": ","})
+    assert len(found) == 2
+    assert all("expected host:port" in problem for problem in found)
+
+
+def test_byte_order_mark_is_skipped(write: Write) -> None:
+    path = write("")
+    path.write_bytes(b"\xef\xbb\xbfdns.workers = 3\n")
+    assert settings.load(path, {}).dns.workers == 3
+    path.write_bytes(b"\xef\xbb\xbf[dns]\nworkers = 'x'\n")
+    assert problems(path)[0].startswith("musterd.toml:2: dns.workers: ")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -382,6 +406,9 @@ def test_different_addresses_load(write: Write, text: str) -> None:
         ("DNS__LISTEN", "127.0.0.1:53,x", 'dns.listen[1]: got "x", expected host:port'),
         ("DNS__COOKIE_SECRETS", "s3cret", "dns.cookie_secrets[0]: got a secret of 6 characters"),
         ("DNS__LISTN", "x", 'unknown variable, did you mean "MUSTERD_DNS__LISTEN"?'),
+        ("ZONES_", "x", 'unknown variable, did you mean "MUSTERD_ZONES"?'),
+        ("IMAGE", "x", "unknown variable; remove it, or name a key as in MUSTERD_DNS__LISTEN"),
+        ("", "x", "unknown variable; remove it"),
         ("ZONES", "[{", "is not JSON: Expecting property name"),
         (
             "ZONES",

@@ -85,6 +85,15 @@ def is_regular(file: str) -> bool:
         return True
 
 
+def is_named_pipe(file: str) -> bool:
+    """Return whether a file is a named pipe: opening it waits for a writer."""
+    try:
+        # A pipe of a shell, such as /dev/fd/63, has a writer and no name.
+        return stat.S_ISFIFO(os.lstat(os.path.realpath(file)).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def is_new_link(path: str) -> bool:
     """Return whether a directory entry is a symbolic link, or another hard link to a file."""
     try:

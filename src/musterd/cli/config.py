@@ -12,6 +12,7 @@ from musterd.cli.extra import server_side
 from musterd.cli.options import AsJson
 from musterd.cli.serve import DEFAULT_FILE, HERE, STATE, find_file
 from musterd.errors import MusterdError
+from musterd.file_state import is_named_pipe
 
 app = App(name="config", help="Check a configuration file, or create one.")
 
@@ -76,6 +77,8 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
 
     if file is None:
         file = find_file(os.environ, "musterd config check")
+    if file is not None and is_named_pipe(str(file)):
+        raise MusterdError(f"{file}: is a named pipe, which would wait for a writer; name a file")
     settings = load(file, os.environ, with_files=True)
     file = file or NO_FILE
     if settings.api.tls_cert and settings.api.tls_key:

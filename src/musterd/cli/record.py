@@ -134,7 +134,7 @@ def set_(
     records = [details.record(text) for text in data]
     with options.client() as client:
         rrset = (*client.locate(name, how.zone), asked)
-        lease = _granted(client, rrset, how.seconds())
+        lease = _granted(client, rrset, how)
         if lease is not None:
             for record in records:
                 record["lease"] = lease
@@ -148,16 +148,22 @@ def set_(
         print(_dig_command(client, rrset))
 
 
-def _granted(client: "ApiClient", rrset: "RRsetPath", seconds: int | None) -> str | None:
+def _granted(client: "ApiClient", rrset: "RRsetPath", how: WriteOptions) -> str | None:
     from musterd.client.problems import ApiError
 
+    seconds = how.seconds()
     if seconds is None:
         return None
     try:
         return client.grant(rrset[0], seconds)["id"]
     except ApiError as error:
-        # The TTL of a lease is the time in this option.
-        lines = [line.replace("--ttl:", "--lease:", 1) for line in error.problems]
+        # The TTL of a lease is the time in this option, which may have had a unit.
+        lines = [
+            f'--lease: got "{how.lease}",{line.partition(",")[2]} (seconds)'
+            if line.startswith("--ttl: got ")
+            else line
+            for line in error.problems
+        ]
         raise ApiError(error.status, *lines, members=error.members) from None
 
 

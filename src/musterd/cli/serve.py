@@ -77,7 +77,7 @@ def _with_zones(zones: list[str], environ: Mapping[str, str]) -> dict[str, str]:
     tables = []
     for text in zones:
         name, given, file = text.partition("=")
-        if given and not file:
+        if given and not (name and file):
             raise UsageError(f'--zone: got "{text}", expected NAME or NAME=FILE')
         tables.append({"name": name, **({"file": file} if file else {})})
     return {STATE_DIR: str(STATE), **environ, ZONES: json.dumps(tables)}

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from musterd.cli.options import (
     ZoneArg,
 )
 from musterd.errors import MusterdError, UsageError, ZoneFileError
+from musterd.file_state import is_named_pipe
 
 if TYPE_CHECKING:
     from musterd._core import ZoneFile
@@ -90,6 +92,10 @@ def check(
         file = Path("/dev/stdin")
         if zone is None:
             raise UsageError("pass --zone NAME: standard input can be read only once")
+    elif is_named_pipe(str(file)):
+        raise ZoneFileError(
+            f"{file}: is a named pipe, which would wait for a writer; for standard input write -"
+        )
     with server_side("musterd zone check"):
         report = inspect(file, zone_of(file) if zone is None else zone)
     if as_json:
@@ -218,7 +224,8 @@ def zone_of(file: Path) -> str:
 def _head(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            return opened.read(SCANNED_BYTES).decode("latin-1")
+            # Some editors begin a file with a byte order mark.
+            return opened.read(SCANNED_BYTES).removeprefix(BOM_UTF8).decode("latin-1")
     except OSError as error:
         raise ZoneFileError(f"{file}: can't be read: {error.strerror}") from error
 

@@ -123,7 +123,7 @@ def _file(environ: Mapping[str, str]) -> Path:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        settings = tomllib.loads(file.read_text())
+        settings = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

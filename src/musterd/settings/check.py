@@ -40,6 +40,7 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _twice("source", sources, str)
     yield from _listeners(raw)
     yield from _undeclared(zones, sources)
+    yield from _wildcards(raw)
     yield from _api(_table(raw.get("api")))
     yield from _store(raw)
     yield from _reserved(sources)
@@ -170,6 +171,22 @@ def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:
         for loc, zone in source.zones:
             if _fold(zone) not in declared:
                 yield loc, f'zone "{zone}" is not declared; add it to [[zones]]'
+
+
+def _wildcards(raw: dict[str, Any]) -> Iterator[Fault]:
+    """Check lists of names in which a wildcard would match nothing."""
+    for section, key in (
+        ("query_log", "names"),
+        ("dnstap", "names"),
+        ("api", "hosts"),
+        ("metrics", "hosts"),
+    ):
+        for index, text in enumerate(_list(_table(raw.get(section)).get(key))):
+            if isinstance(text, str) and (text == "*" or text.startswith("*.")):
+                below = text[2:] or "."
+                remedy = f'write "{below}", which includes all names below it'
+                remedy = remedy if key == "names" else "list each name"
+                yield (section, key, index), f'"{text}" is not a pattern here; {remedy}'
 
 
 def _api(api: dict[str, Any]) -> Iterator[Fault]:

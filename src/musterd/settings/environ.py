@@ -4,13 +4,14 @@ Every scalar and every list has a variable, except inside arrays of tables. The 
 texts are separated by commas. An array of tables, such as ``MUSTERD_ZONES``, is a list in JSON.
 """
 
+import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel
 
-from musterd.settings.describe import FieldKind, field_kind, suggest
+from musterd.settings.describe import FieldKind, field_kind
 from musterd.settings.locate import Loc
 
 PREFIX = "MUSTERD_"
@@ -57,8 +58,18 @@ def overlay(
             except ValueError as error:
                 problems.append(f"{name}: {error}")
         elif name.startswith(PREFIX) and name not in CLIENT and not _of_kubernetes(name):
-            problems.append(f"{name}: unknown variable, {suggest(name, known)}")
+            problems.append(f"{name}: unknown variable{_hint(name, known)}")
     return given, problems
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """Return the nearest variable, or what to do if none is near."""
+    # The prefix is equal in all of them.
+    endings = [other.removeprefix(PREFIX) for other in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), endings, n=1)
+    if near:
+        return f', did you mean "{PREFIX}{near[0]}"?'
+    return "; remove it, or name a key as in MUSTERD_DNS__LISTEN (all keys: musterd config example)"
 
 
 def etcd_files(raw: Mapping[str, object], environ: Mapping[str, str]) -> dict[Loc, tuple[str, str]]:

@@ -1,8 +1,11 @@
 """Reads a settings file and the environment, and reports all errors at once."""
 
+import json
 import re
 import sys
 import tomllib
+from ast import literal_eval
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +26,8 @@ from musterd.settings.own_files import overwritten
 MAX_FILE = 16 * 2**20
 """Bytes of a settings file."""
 
+_NAMES: Final = re.compile(r"(?<=^Cannot declare )\(.+\)|(?<= namespace )\(.+\)")
+"""The names of a key in a message of ``tomllib``."""
 
 NO_FILE: Final = Path("environment")
 """Stands for the file in messages if there is none; paths are relative to the current directory."""
@@ -49,7 +54,8 @@ def read(path: Path) -> bytes:
         raise SettingsError(f"{path}: can't be read: {error.strerror}{remedy}") from error
     if len(content) > MAX_FILE:
         raise SettingsError(f"{path}: is larger than {MAX_FILE} bytes")
-    return content
+    # Some editors begin a file with a byte order mark.
+    return content.removeprefix(BOM_UTF8)
 
 
 def parse(
@@ -110,9 +116,16 @@ def _syntax(message: str, text: str, path: Path) -> str:
     at = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     if at is None:
         return f"{path}: is not TOML: {message}"
+    reason = _NAMES.sub(lambda names: _key(names.group()), message[: at.start()])
     line = at.group(1) or text.rstrip("\n").count("\n") + 1
     column = f" (column {at.group(2)})" if at.group(2) else " (the file ends here)"
-    return f"{path}:{line}: is not TOML: {message[: at.start()]}{column}"
+    return f"{path}:{line}: is not TOML: {reason}{column}"
+
+
+def _key(names: str) -> str:
+    """Return the names of a key, which ``tomllib`` shows as a tuple, in TOML's form."""
+    parts = literal_eval(names)
+    return ".".join(p if re.fullmatch("[A-Za-z0-9_-]+", p) else json.dumps(p) for p in parts)
 
 
 def _put(raw: dict[str, Any], loc: Loc, value: object) -> None:
