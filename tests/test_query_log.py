@@ -398,6 +398,7 @@ def test_check_names_a_missing_directory(tmp_path: Path) -> None:
         ("sample = 2", r"query_log\.sample: got 2"),
         ('rcodes = ["nxdomain"]', r"query_log\.rcodes\[0\]: got \"nxdomain\", expected .*NXDOMAIN"),
         ('clients = ["10.0.0.1/8"]', r"without host bits"),
+        ('names = ["a", "*.b"]', r'query_log\.names\[1\]: got "\*\.b", expected "b", which'),
         ('names = ["a..b"]', r"query_log\.names\[0\]: got .*expected a DNS name"),
     ],
 )
@@ -425,6 +426,17 @@ async def test_standard_output_is_the_default(tmp_path: Path) -> None:
         process.terminate()
         await process.communicate()
     assert [line["name"] for line in lines(tmp_path / "stdout")] == ["web.lab.internal."]
+
+
+async def test_warning_about_access_names_the_file_itself(tmp_path: Path) -> None:
+    target = tmp_path / "target.jsonl"
+    target.touch()
+    target.chmod(0o644)
+    (tmp_path / "queries.jsonl").symlink_to(target)
+    async with ServerFixture(tmp_path, LOGGED).process() as server:
+        text = "other users can access the query log: run chmod 640"
+        await server.logged(text, path=str(target))
+        await server.stop()
 
 
 async def test_closed_standard_output_refuses_the_start(tmp_path: Path) -> None:

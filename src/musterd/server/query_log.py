@@ -50,6 +50,6 @@ def _descriptor(path: Path | None) -> int:
         allowed = stat.S_IMODE(mode)
         log.warning(
             f"other users can access the query log: run chmod {allowed & ~stat.S_IRWXO:o}",
-            path=str(path), mode=f"{allowed:o}",
+            path=os.readlink(f"/proc/self/fd/{descriptor}"), mode=f"{allowed:o}",
         )  # fmt: skip
     return descriptor
