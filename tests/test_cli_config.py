@@ -223,7 +223,7 @@ def test_check_reports_a_file_that_is_no_certificate(write: Write, capsys: Captu
     path.with_name("cert.pem").write_text("")
     path.with_name("key.pem").write_text("")
     assert run(["config", "check", str(path)]) == 1
-    assert "expected a PEM certificate and its key" in capsys.readouterr().err
+    assert "tls_cert is empty, tls_key is empty" in capsys.readouterr().err
 
 
 def test_check_warns_of_settings_that_answer_nothing(write: Write, capsys: Capture) -> None:

@@ -66,6 +66,7 @@ class Context:
     version: str
     limits: ApiLimits = field(default_factory=ApiLimits)
     requests: RequestMetrics = field(default_factory=RequestMetrics)
+    certificate_problems: Callable[[], Sequence[str]] = tuple
     audit: Audit = field(default_factory=Audit, init=False)
     watchers: int = field(default=0, init=False)
     """Number of open watches."""

@@ -79,6 +79,7 @@ def _source(report: SourceReport) -> dict[str, Any]:
 def _problems(context: Context, sources: list[SourceReport]) -> Iterator[str]:
     if damage := context.registry.store.problem:
         yield f"the store: {damage}"
+    yield from context.certificate_problems()
     for source in sources:
         if source.lost is not None:
             yield f"source {source.name} is lost: {source.reason}"

@@ -81,9 +81,9 @@ def check(file: Path | None = None, /, *, as_json: AsJson = False) -> None:
         raise MusterdError(f"{file}: is a named pipe, which would wait for a writer; name a file")
     settings = load(file, os.environ, with_files=True)
     file = file or NO_FILE
-    if settings.api.tls_cert and settings.api.tls_key:
-        Certificate(settings.api.tls_cert, settings.api.tls_key)
     warnings = [*settings.warnings, *waits(settings)]
+    if settings.api.tls_cert and settings.api.tls_key:
+        warnings += Certificate(settings.api.tls_cert, settings.api.tls_key).problems
     zones, sources = len(settings.zones), len(settings.sources.each())
     if as_json:
         output.as_object(

@@ -58,6 +58,7 @@ class ApiService(HttpService):
         """Use new settings."""
         self._settings = settings.api
         self._state.api_address = address
+        self._state.certificate = None if self.listener is None else self.listener.certificate
 
     async def application(self) -> "Middleware":
         """Return the API, which is built when the registered names are answered."""
@@ -91,5 +92,6 @@ class ApiService(HttpService):
             version=__version__,
             limits=self.api_limits,
             requests=state.api_requests,
+            certificate_problems=state.certificate_problems,
         )
         return application(self.context, rate)

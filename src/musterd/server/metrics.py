@@ -146,6 +146,18 @@ def _server(state: ServerState) -> Iterator[MetricSamples]:
             "Problem of the store: 1 if it is damaged or its files were changed, else 0.",
             float(store.problem is not None),
         )  # fmt: skip
+    if (certificate := state.certificate) is not None:
+        if certificate.validity is not None:
+            yield _gauge(
+                "musterd_certificate_expiry_timestamp_seconds",
+                "Unix time at which the certificate of the API expires, or one of its chain.",
+                certificate.validity.expires,
+            )  # fmt: skip
+        yield _gauge(
+            "musterd_certificate_problem",
+            "Problem of the certificate of the API: 1 if its files can't be used, else 0.",
+            float(certificate.unusable is not None),
+        )  # fmt: skip
     if (snapshots := state.snapshots) is not None:
         yield _counter(
             "musterd_snapshots_bad", "Damaged files in the state directory that were ignored.",

@@ -160,6 +160,8 @@ class Server:
     def _log_warnings(self, settings: Settings) -> None:
         for warning in settings.warnings:
             log.warning("settings", warning=warning)
+        for problem in self.state.certificate_problems():
+            log.warning("certificate", problem=problem)
 
     async def _reload(self) -> None:
         async for outcome in self._watcher.changes():

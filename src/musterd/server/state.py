@@ -10,6 +10,7 @@ from musterd.clock import BootClock, Clock
 from musterd.file_watch import FileWatch
 from musterd.kv import Store
 from musterd.registry.applied import Applied
+from musterd.server.certificate import Certificate
 from musterd.server.snapshot_files import SnapshotFiles
 
 
@@ -33,9 +34,15 @@ class ServerState:
     """Address of the metrics, empty if they are off."""
     api_address: str = ""
     """Address of the API, empty if it is off."""
+    certificate: Certificate | None = None
+    """Certificate of the API, None without one."""
     api_requests: RequestMetrics = field(default_factory=RequestMetrics)
     reloads_ok: int = 0
     reloads_failed: int = 0
+
+    def certificate_problems(self) -> list[str]:
+        """Return the current problems of the certificate of the API."""
+        return [] if self.certificate is None else self.certificate.problems
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """Return whether all zones can be answered, and a report of the problems."""
