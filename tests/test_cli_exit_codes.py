@@ -138,3 +138,23 @@ def test_interrupt_is_reported_as_a_signal() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["config", "init"], ["serve", "--zone", "lab.internal"], ["serve", "-c", "x.toml"]]
+)
+def test_removed_current_directory_is_reported(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    done = subprocess.run(
+        [*MUSTERD, *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "musterd: the current directory can't be used: No such file or directory; "
+        "cd to another one\n"
+    )

@@ -17,6 +17,7 @@ from musterd.catalog import Catalog
 from musterd.errors import ListenError
 from musterd.kv import StoreUnavailable
 from musterd.registry.applied import Applied
+from musterd.server.certificate import Certificate
 from musterd.server.http import HttpServer
 from musterd.server.metrics import LIMITS, app, musterd_metrics
 from musterd.server.snapshot_files import SnapshotFiles
@@ -24,7 +25,9 @@ from musterd.server.state import ServerState
 from musterd.sources.changes import Begin, Fault, Lost, Put, Synced
 from musterd.store.embedded import EmbeddedStore
 from tests.catalogkit import NOW, ManualClock, records, settings
+from tests.certkit import make
 from tests.dnskit import make_query
+from tests.needs import needs
 
 ZONE = "lab.internal"
 
@@ -183,7 +186,7 @@ async def test_formats(served: ServedMetrics) -> None:
 
 
 async def test_address_in_use(served: ServedMetrics) -> None:
-    with pytest.raises(ListenError, match=r"another process uses it; set \[metrics\] listen"):
+    with pytest.raises(ListenError, match=r"musterd itself listens on it; set \[metrics\] listen"):
         HttpServer(served.server.address, "metrics", LIMITS)
 
 
@@ -228,6 +231,7 @@ async def everything(served: ServedMetrics, folder: Path) -> dict[str, Metric]:
     core.answer(make_query("a.lab.internal.").to_wire(), "127.0.0.1", tcp=False)
     state.api_requests.add("GET", "/v1/status", 200, 0.1)
     state.applied = Applied()
+    state.certificate = Certificate(*make(folder))
     state.snapshots = SnapshotFiles(folder, served.catalog, served.clock.time)
     async with await EmbeddedStore.open(folder / "store.db") as store:
         state.store = store
@@ -235,6 +239,7 @@ async def everything(served: ServedMetrics, folder: Path) -> dict[str, Metric]:
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
+@needs("openssl")
 async def test_names_and_help_texts_follow_conventions(
     served: ServedMetrics, tmp_path: Path
 ) -> None:
@@ -264,6 +269,7 @@ async def test_names_and_help_texts_follow_conventions(
     assert wrong == []
 
 
+@needs("openssl")
 async def test_every_metric_is_documented(served: ServedMetrics, tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
     table = page.partition("### All metrics\n")[2].partition("\n#")[0]

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from musterd.server.server import Server
 from musterd.server.validity import Validity
 from musterd.settings import Log
 from tests.catalogkit import until
+from tests.certkit import make, openssl
 from tests.needs import needs
 from tests.servers import ServerFixture
 
@@ -28,21 +28,6 @@ pytestmark = needs("openssl")
 Events = Callable[[str], list[str]]
 DAY = 86400
 CAS = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-def openssl(*words: object) -> None:
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-
-
-def make(folder: Path, days: int = 2) -> tuple[Path, Path]:
-    """A new certificate and its key; with 0 days it has expired."""
-    cert, key, wanted = folder / "cert.pem", folder / "key.pem", folder / "wanted.pem"
-    new = folder / "new.pem"
-    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-new", *ec, "-subj", "/CN=lab.internal", "-keyout", key, "-out", wanted)
-    openssl("x509", "-req", "-in", wanted, "-signkey", key, "-days", days, "-out", new)
-    new.rename(cert)
-    return cert, key
 
 
 @pytest.mark.parametrize("days", [1, 36500])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import ssl
 import stat
 import subprocess
@@ -193,7 +194,7 @@ async def test_address_in_use_is_reported(fixture: ServerFixture) -> None:
         (fixture.folder / "other").mkdir()
         other = ServerFixture(fixture.folder / "other")
         other.set(('[api]\nlisten = "127.0.0.1:0"', f'[api]\nlisten = "{server.api_address}"'))
-        await fails(other, ListenError, r"another process uses it; set \[api\] listen")
+        await fails(other, ListenError, r"musterd itself listens on it; set \[api\] listen")
 
 
 async def test_store_in_use_is_reported(fixture: ServerFixture) -> None:
@@ -220,6 +221,27 @@ async def test_reload(fixture: ServerFixture) -> None:
         assert server.api_address == ""
         fixture.set(("[api]\n", '[api]\nfirst_token_file = "x"\n'))
         await until(lambda: server.state.reloads_failed == 1)
+
+
+async def test_address_of_another_section_is_named_as_own(fixture: ServerFixture) -> None:
+    """A reload that swaps two addresses is rejected, since both are in use."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        first, second = (f"127.0.0.1:{sock.getsockname()[1]}" for sock in (one, two))
+    api, metrics = '[api]\nlisten = "127.0.0.1:0"', '[metrics]\nlisten = ""'
+    fixture.set((api, f'[api]\nlisten = "{first}"'), (metrics, f'[metrics]\nlisten = "{first}"'))
+    await fails(fixture, ListenError, r"musterd itself listens on it; set \[metrics\] listen")
+    fixture.set((api, f'[api]\nlisten = "{first}"'), (metrics, f'[metrics]\nlisten = "{second}"'))
+    with capture_logs() as logs:
+        async with fixture.serve() as server:
+            fixture.set(
+                (api, f'[api]\nlisten = "{second}"'), (metrics, f'[metrics]\nlisten = "{first}"')
+            )
+            await until(lambda: server.state.reloads_failed == 1)
+            assert server.api_address == first
+    assert any("swap their addresses, restart musterd" in str(entry) for entry in logs)
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:

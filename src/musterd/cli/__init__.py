@@ -101,15 +101,23 @@ def run(tokens: Sequence[str]) -> int:
         _abandon(sys.stdout)
         return FAILED
     except OSError as error:
-        if error.errno not in _OUTPUT_FAILURES:
-            raise
-        _abandon(sys.stdout)
-        where = error.filename or "standard output"
-        return _print_problems([f"musterd: {where}: {error.strerror}"], FAILED, as_json=as_json)
+        return _print_problems([_system_problem(error)], FAILED, as_json=as_json)
     except KeyboardInterrupt:
         _abandon(sys.stdout)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _system_problem(error: OSError) -> str:
+    """Return the problem that an error of the system means. Raises it if that is unknown."""
+    try:
+        os.getcwd()
+    except OSError as lost:
+        return f"musterd: the current directory can't be used: {lost.strerror}; cd to another one"
+    if error.errno not in _OUTPUT_FAILURES:
+        raise error
+    _abandon(sys.stdout)
+    return f"musterd: {error.filename or 'standard output'}: {error.strerror}"
 
 
 def _abandon(output: TextIO) -> None:
