@@ -398,7 +398,6 @@ def test_check_names_a_missing_directory(tmp_path: Path) -> None:
         ("sample = 2", r"query_log\.sample: got 2"),
         ('rcodes = ["nxdomain"]', r"query_log\.rcodes\[0\]: got \"nxdomain\", expected .*NXDOMAIN"),
         ('clients = ["10.0.0.1/8"]', r"without host bits"),
-        ('names = ["a", "*.b"]', r'query_log\.names\[1\]: got "\*\.b", expected "b", which'),
         ('names = ["a..b"]', r"query_log\.names\[0\]: got .*expected a DNS name"),
     ],
 )

@@ -39,7 +39,6 @@ def cross(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _twice("zone", zones, _fold)
     yield from _twice("source", sources, str)
     yield from _listeners(raw)
-    yield from _wildcards(raw)
     yield from _undeclared(zones, sources)
     yield from _wildcards(raw)
     yield from _api(_table(raw.get("api")))
@@ -164,15 +163,6 @@ def _addresses(raw: dict[str, Any]) -> Iterator[_Listener]:
 def _default_listen(section: str) -> object:
     model = field_kind(Settings.model_fields[section]).model
     return model.model_fields["listen"].default if model else None
-
-
-def _wildcards(raw: dict[str, Any]) -> Iterator[Fault]:
-    """Check names that select queries: a name selects all names below it, and "*" only itself."""
-    for section in ("query_log", "dnstap"):
-        for index, text in enumerate(_list(_table(raw.get(section)).get("names"))):
-            if isinstance(text, str) and text.startswith("*."):
-                expected = f'expected "{text[2:]}", which selects all names below it too'
-                yield (section, "names", index), f'got "{text}", {expected}'
 
 
 def _undeclared(zones: list[_Named], sources: list[_Named]) -> Iterator[Fault]:
