@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from tests.cluster.cluster import Cluster, lasting
+from tests.cluster.cluster import LENGTH, Cluster, lasting
 from tests.cluster.server import ZONE
 from tests.cluster.writer import PATIENCE, UNSURE, address
 
@@ -85,7 +85,8 @@ async def counted(cluster: Cluster, owner: str, meanwhile: Awaitable[None], coun
         (record,) = answer.json()["records"]
         done, unsure = sum(each.done for each in both), sum(each.unsure for each in both)
         assert done <= int(record["description"]) <= done + unsure
-        assert sum(each.beaten for each in both)
+        # The short run may end before the servers compete.
+        assert LENGTH < 1 or sum(each.beaten for each in both)
         for server in cluster.servers:
             assert record["data"] in {each.data for each in await cluster.exported(server)}
 
