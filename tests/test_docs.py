@@ -44,7 +44,7 @@ VARYING = {
     r" {2,}": "between columns",
 }
 """Patterns of texts that differ from run to run, with their meaning."""
-PATIENCE = 20.0
+PATIENCE = 60
 READY = "all sources synced"
 RUN_READY = "Ctrl-C stops"
 """Output of ``make run`` when it is ready."""
