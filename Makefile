@@ -23,7 +23,7 @@ run: setup       ## serve the example in the foreground, register a name and que
 	@exec scripts/run
 
 test: setup-test test-rust  ## run the tests (6 minutes)
-	$(BIN)/pytest -n 4 --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -n 4 $(PYTEST)
 
 test-rust: setup-test
 	$(CARGO) test --release --no-default-features $(CORE)

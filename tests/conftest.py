@@ -1,15 +1,32 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and their distribution to workers."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from musterd.server import tuning
 from tests.etcdkit import Etcds
 
 Write = Callable[[str], Path]
+CLUSTER = "tests/cluster/"
+"""Folder of the tests that share a cluster, so they run in one worker."""
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped package
+    """Gives each test to any worker that is free, but all tests of the cluster to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return CLUSTER if nodeid.startswith(CLUSTER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Return the distribution of the tests."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")

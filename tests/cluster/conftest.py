@@ -46,11 +46,3 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
 @pytest.fixture
 async def cluster(clusters: Clusters) -> Cluster:
     return await clusters.sound()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all cluster tests in one worker, so that only one cluster is started."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
