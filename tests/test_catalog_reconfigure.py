@@ -103,7 +103,7 @@ async def test_subzone_is_added_and_removed() -> None:
     assert core.rrsets.keys() == {b"\x03lab\x08internal\0"}
     assert core.text(ZONE) == parent
     await catalog.reconfigure(settings(BEFORE, {"name": SUB}, sources=sources))
-    assert core.text(SUB) == [], "a source that was gone begins anew"
+    assert core.text(SUB) == [], "a source that was removed starts empty"
     assert core.state_of(SUB) == "loading"
 
 

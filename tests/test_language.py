@@ -48,6 +48,27 @@ def test_docstring_starts_with_verb_or_name() -> None:
     assert not wrong
 
 
+def rust_comments() -> Iterator[str]:
+    """Yield place and text of the first line of each documentation comment of the core."""
+    for path in sorted((ROOT / "core").rglob("*.rs")):
+        before = ""
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            mark = line.strip()[:3]
+            if mark in {"///", "//!"} and before != mark:
+                yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[3:].strip()}"
+            before = mark
+
+
+def test_documentation_comment_of_the_core_starts_with_verb_or_name() -> None:
+    comments = [place for place in rust_comments() if "/target/" not in place]
+    assert len(comments) > 500
+    assert not [
+        place
+        for place in comments
+        if (word := re.match(r"\W*(\w+)", place.split(": ", 1)[1])) and word[1].lower() in FRAGMENTS
+    ]
+
+
 def test_class_name_has_one_meaning() -> None:
     names = Counter(
         node.name

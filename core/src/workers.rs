@@ -15,7 +15,7 @@ pub struct Workers(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Those of stopped threads too, so that sums never decrease.
+    /// Includes the counters of stopped threads, so that sums never decrease.
     counters: Vec<Arc<Counters>>,
     /// Rows that zones have or had.
     rows: usize,

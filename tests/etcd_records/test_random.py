@@ -80,7 +80,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
             mine.take(steps=pick.randrange(5))
         if pick.random() < 0.1:
             mine.take()
-            other = anew(layout, held, subtree=subtree)
+            other = listed_again(layout, held, subtree=subtree)
             assert mine.rows == other.rows, f"after {step} steps"
             assert mine.problems == other.problems, f"after {step} steps"
         if len(held) > 30:
@@ -88,7 +88,7 @@ def test_changed_index_equals_a_new_index(layout: str, subtree: bool, seed: int)
             del held[last]
 
 
-def anew(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> IndexModel:
+def listed_again(layout: str, held: dict[str, tuple[Any, int]], *, subtree: bool) -> IndexModel:
     """Return a model of the present keys, listed in their order in a few steps."""
     made = IndexModel(layout, ZONES, subtree=subtree, limits=LIMITS)
     for number, (where, (what, revision)) in enumerate(sorted(held.items())):

@@ -32,7 +32,7 @@ pub enum Packet<'p> {
 
 /// A query (RFC 1035 section 4).
 pub struct Query<'p> {
-    /// `None` in a query that only asks for a cookie (RFC 7873 section 5.4).
+    /// The question; `None` if the query only asks for a cookie (RFC 7873 section 5.4).
     pub question: Option<Question>,
     pub edns: Option<Edns<'p>>,
 }

@@ -29,7 +29,7 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 /// Duration of a connection after which the delays start at the first one again.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// What is sent, and where.
+/// The messages to send, and the socket of their reader.
 pub struct Target {
     pub path: PathBuf,
     /// False to send responses only.

@@ -25,7 +25,7 @@ pub struct Totals {
     pub dropped: AtomicU64,
 }
 
-/// What one consumer gets, and the way to it.
+/// The filter of one consumer, and the rings that lead to it.
 pub struct Feed {
     pub filter: Filter,
     /// True if the feed gets whole messages, not only headers and questions.

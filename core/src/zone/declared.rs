@@ -64,7 +64,7 @@ pub struct Zone {
     pub(super) occluders: AtomicU32,
     /// Number of owner names with DNAME.
     pub(super) dnames: AtomicU32,
-    /// Where workers count the queries.
+    /// The row in which workers count its queries.
     pub(super) row: ZoneRow,
     /// Its names as a tree, if it answers questions with wildcard labels; else null.
     index: Atomic<NameIndex>,

@@ -63,7 +63,7 @@ impl Path {
     }
 }
 
-/// What it costs to skip the names below a name, in names visited.
+/// Cost of skipping the names below a name, in names visited.
 const SKIP: usize = 4;
 
 /// A reason to look no further below a name.
