@@ -324,6 +324,16 @@ fn starts_label(name: &[u8], at: usize) -> bool {
     start == at
 }
 
+/// Returns the name with the labels in a text, without escapes.
+#[cfg(test)]
+pub fn name(text: &str) -> Vec<u8> {
+    let labels = text.split('.').filter(|label| !label.is_empty());
+    let mut name: Vec<u8> =
+        labels.flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat()).collect();
+    name.push(0);
+    name
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

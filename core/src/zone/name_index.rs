@@ -203,16 +203,12 @@ impl<F: FnMut(&[u8], bool) -> Visit> Walk<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     const APEX: &[u8] = b"\x02ex\x00";
 
     fn wire(text: &str) -> Vec<u8> {
-        let labels = text.split('.').filter(|label| !label.is_empty());
-        let mut wire: Vec<u8> = labels
-            .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat())
-            .collect();
-        wire.extend(APEX);
-        wire
+        crate::message::wire::name(&format!("{text}.ex"))
     }
 
     fn index(names: &[&str]) -> NameIndex {
@@ -269,6 +265,33 @@ mod tests {
         index.remove(&wire("none"), APEX.len(), guard);
         index.insert(APEX, APEX.len(), guard);
         assert_eq!(matches(&index, "*"), [wire("b")]);
+    }
+
+    #[test]
+    fn readers_always_find_the_names_that_stay() {
+        let (index, done) = (index(&["a.s", "m.s", "z.s"]), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        let found = matches(&index, "*.s");
+                        for name in ["a.s", "m.s", "z.s"] {
+                            assert!(found.contains(&wire(name)), "{name}");
+                        }
+                        assert!(found.iter().all(|name| name.ends_with(&wire("s"))));
+                    }
+                });
+            }
+            for number in 0..20_000 {
+                let guard = &crossbeam_epoch::pin();
+                for name in [format!("n{}.s", number % 9), format!("x.n{}.s", number % 7)] {
+                    index.insert(&wire(&name), APEX.len(), guard);
+                    index.remove(&wire(&name), APEX.len(), guard);
+                }
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!(matches(&index, "*.s").len(), 3);
     }
 
     #[test]

@@ -92,19 +92,11 @@ impl Zones {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::wire::name as wire;
     use crate::zone::rrset;
     use crossbeam_epoch as epoch;
 
     const APEX: &[u8] = b"\x02ex\x00";
-
-    fn wire(text: &str) -> Vec<u8> {
-        let labels = text.split('.').filter(|label| !label.is_empty());
-        let mut wire: Vec<u8> = labels
-            .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat())
-            .collect();
-        wire.push(0);
-        wire
-    }
 
     fn text(wire: &[u8]) -> String {
         let mut text = String::new();
