@@ -29,8 +29,8 @@ class Reader:
         """Streams that the sender ended properly."""
         self.reads = asyncio.Event()
         self.reads.set()
-        self.accepts = CONTENT
-        """Content type that it accepts."""
+        self.accepts: bytes | None = CONTENT
+        """Content type that it accepts; None to say nothing."""
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,6 +44,9 @@ class Reader:
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert await self._frame(reader) == control(READY, CONTENT)[8:]
+        if self.accepts is None:
+            await reader.read()
+            return
         writer.write(control(ACCEPT, self.accepts))
         assert await self._frame(reader) == control(START, CONTENT)[8:]
         while True:

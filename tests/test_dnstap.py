@@ -181,6 +181,17 @@ async def test_reader_of_other_data_is_refused(fixture: ServerFixture, path: Pat
         await until(lambda: reader.connections >= 2 and total(server, "dropped") == 1)
 
 
+@pytest.mark.slow
+async def test_reader_that_says_nothing_is_left(fixture: ServerFixture, path: Path) -> None:
+    reader = Reader()
+    reader.accepts = None
+    async with reading(path, reader), live(fixture, reader) as server:
+        await ask(server)
+        await until(lambda: reader.connections >= 2)
+        assert reader.frames == []
+        assert total(server, "sent") == 0
+
+
 async def test_problem_with_the_reader_is_logged(fixture: ServerFixture, path: Path) -> None:
     async with fixture.process() as server:
         await server.ready()
