@@ -71,15 +71,20 @@ async def test_first_token_from_environment(fixture: ServerFixture) -> None:
         assert (await client.get("/tokens", headers=bearer)).status_code == 401
 
 
+async def revoke_first(client: httpx.AsyncClient) -> None:
+    tokens = (await client.get("/tokens")).json()["tokens"]
+    (token,) = (each for each in tokens if each["name"] == "first")
+    (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+
+
 async def test_first_token_from_file(fixture: ServerFixture) -> None:
     file = fixture.folder / "given"
     fixture.set(("[api]\n", f'[api]\nfirst_token_file = "{file}"\n'))
     text = new_text()
     file.write_text(text)
     async with fixture.serve() as server, fixture.client(server, token=text) as client:
-        token = (await client.get("/tokens")).json()["tokens"][0]
         made = (await client.post("/tokens", json={"name": "x", "scopes": ["admin"]})).json()
-        (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+        await revoke_first(client)
         assert (await client.get("/tokens")).status_code == 401
     # A revoked token stays revoked, whatever the file contains.
     async with fixture.serve() as server, fixture.client(server, token=text) as client:
@@ -91,8 +96,7 @@ async def test_first_token_from_file(fixture: ServerFixture) -> None:
 async def test_revoked_first_token_is_replaced_after_restart(fixture: ServerFixture) -> None:
     async with fixture.serve() as server, fixture.client(server) as client:
         old = fixture.token
-        token = (await client.get("/tokens")).json()["tokens"][0]
-        (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+        await revoke_first(client)
     async with fixture.serve() as server, fixture.client(server) as client:
         assert fixture.token != old
         (await client.get("/tokens")).raise_for_status()
@@ -106,8 +110,7 @@ async def test_revoked_token_in_file_of_operator_is_not_used(fixture: ServerFixt
     text = new_text()
     file.write_text(text)
     async with fixture.serve() as server, fixture.client(server, token=text) as client:
-        token = (await client.get("/tokens")).json()["tokens"][0]
-        (await client.delete(f"/tokens/{token['id']}")).raise_for_status()
+        await revoke_first(client)
     with capture_logs() as logged:
         async with fixture.serve() as server, fixture.client(server, token=text) as client:
             assert (await client.get("/tokens")).status_code == 401
