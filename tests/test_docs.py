@@ -48,6 +48,7 @@ PATIENCE = 60
 READY = "all sources synced"
 RUN_READY = "Ctrl-C stops"
 """Output of ``make run`` when it is ready."""
+LISTENING = re.compile(r"127\.0\.0\.1:(\d+)")
 PORTS = {"5300": "5307", "8053": "8060", "9353": "9360"}
 """Replacements for the ports of the README, which a developer may have in use."""
 
@@ -193,6 +194,17 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
     shell.stop()
+
+
+def test_pages_listen_on_different_ports() -> None:
+    """Pages are tested at the same time."""
+    users: dict[str, set[str]] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            for port in LISTENING.findall(block.text) if block.file else ():
+                users.setdefault(port, set()).add(page.name)
+    assert len(users) > 5
+    assert {port: pages for port, pages in users.items() if len(pages) > 1} == {}
 
 
 @needs("dig", "curl", "jq")
